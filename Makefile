@@ -1,0 +1,48 @@
+# finflow: `make help` lists the targets.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.DEFAULT_GOAL := help
+
+$(STAMP): requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed: $(PYTHON) was not found. Set PYTHON=/path/to/python3.11."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --no-deps -r requirements.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	$(BIN)/pip check
+	@touch $(STAMP)
+
+.PHONY: help install demo test test-slow bench ui lint types clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+install: $(STAMP) ## create .venv with the locked dependencies
+
+demo: $(STAMP) ## train, decide, score and backfill on real market data (about 6 minutes)
+	$(BIN)/finflow demo
+
+test: $(STAMP) ## the tests (about 15 minutes)
+	$(BIN)/pytest -n 2 -m "not slow and not benchmark"
+
+test-slow: $(STAMP) ## faults, sizes and real servers (about 25 minutes)
+	$(BIN)/pytest -n 2 -m "slow and not benchmark"
+
+bench: $(STAMP) ## the benchmarks; writes tests/benchmarks/figures.md
+	$(BIN)/pytest -m benchmark -s
+
+ui: $(STAMP) ## open the MLflow UI and the Prefect UI over the local state
+	$(BIN)/finflow ui
+
+lint: $(STAMP) ## ruff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP) ## mypy
+	$(BIN)/mypy
+
+clean: ## remove .venv; state in .finflow stays
+	rm -rf $(VENV)

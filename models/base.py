@@ -1,0 +1,165 @@
+"""The one interface of every model, network or classical."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from models.samples import Samples
+
+Kind = Literal["quantiles", "probabilities", "scores", "paths"]
+
+
+class ModelSettings(BaseModel):
+    """What a person may set for a model in a definition; each model extends it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a problem asks of a model, as plain JSON-able values.
+
+    Attributes:
+        kind: form of the answer.
+        outputs: number of targets a sample (horizons, or 1).
+        levels: quantile levels in (0, 1), ascending, with 0.5 among them; empty unless kind is `quantiles`.
+        classes: class names; empty unless kind is `probabilities`.
+        columns: every observation column, in order.
+        features: those of them that a model may learn from.
+        length: observations in a window.
+        increment: column whose sum over the next h steps is target h (a log return), or None where targets are not sums.
+        level: column holding the level that the target is a change of (a log price), or None.
+    """
+
+    kind: Kind
+    outputs: int
+    levels: tuple[float, ...]
+    classes: tuple[str, ...]
+    columns: tuple[str, ...]
+    features: tuple[str, ...]
+    length: int
+    increment: str | None = None
+    level: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        names = ("levels", "classes", "columns", "features")
+        return cls(**{key: tuple(value) if key in names else value for key, value in values.items()})
+
+    @property
+    def feature_positions(self) -> NDArray[np.int64]:
+        """int64: where `features` stand among `columns`."""
+        return np.array([self.columns.index(name) for name in self.features], dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """Where a fit runs. It is part of a fit's key, because bits depend on it."""
+
+    accelerator: str = "cpu"
+    devices: int = 1
+    strategy: str = "auto"
+    precision: str = "32-true"
+    threads: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a model answers for n samples.
+
+    Attributes:
+        kind: how to read `values`.
+        values: float32; quantiles [n, outputs, levels], ascending along levels; probabilities [n, classes], summing to 1;
+            scores [n, outputs]; paths [n, paths, outputs].
+        levels: the quantile levels, for quantiles.
+    """
+
+    kind: Kind
+    values: NDArray[np.float32]
+    levels: tuple[float, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def take(self, positions: Any) -> Prediction:
+        return Prediction(self.kind, self.values[positions], self.levels)
+
+    @property
+    def median(self) -> NDArray[np.float32]:
+        """float32, [n, outputs]: the point forecast of quantiles.
+
+        Raises:
+            ValueError: these are not quantiles.
+        """
+        if self.kind != "quantiles":
+            raise ValueError(f"a median needs quantiles, this prediction holds {self.kind}")
+        return self.values[:, :, self.levels.index(0.5)]
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """What happened in a fit.
+
+    Attributes:
+        epochs: one dict an epoch with `epoch`, `train_loss`, `validation_loss`; empty for classical models.
+        best_epoch: the epoch whose weights were kept, or None.
+        parameters: number of fitted parameters.
+        notes: plain facts worth a line in the report (the chosen order of an ARIMA, say).
+    """
+
+    epochs: tuple[dict[str, float], ...] = ()
+    best_epoch: int | None = None
+    parameters: int = 0
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+class Model(ABC):
+    """A model bound to its settings and a task. Fitted once, saved to a folder, loaded from it.
+
+    Preprocessing that is fitted belongs to the model: `predict` takes raw observations.
+    """
+
+    Settings: ClassVar[type[ModelSettings]]
+    family: ClassVar[str]
+    #: whether different seeds give different fits (several seeds are then fitted and averaged)
+    seeded: ClassVar[bool] = False
+
+    def __init__(self, settings: ModelSettings, task: Task) -> None:
+        self.settings = settings
+        self.task = task
+
+    @property
+    def context(self) -> int:
+        """Observations up to a sample's time that `predict` reads: the window, or more where a filter reaches back further."""
+        return self.task.length
+
+    @abstractmethod
+    def fit(self, train: Samples, validation: Samples, *, seed: int, hardware: Hardware) -> FitReport:
+        """Fit on labelled samples; `validation` is the later slice for early stopping and such choices.
+
+        Raises:
+            models.errors.FitFailure: the loss is not finite, or the data cannot be fitted.
+        """
+
+    @abstractmethod
+    def predict(self, samples: Samples) -> Prediction:
+        """Predict every sample; a sample's bits do not depend on its neighbours in the call."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write the fitted state into an existing empty folder: safetensors, JSON, native text or skops; never pickle."""
+
+    @classmethod
+    @abstractmethod
+    def load(cls, folder: Path, settings: ModelSettings, task: Task) -> Self:
+        """Read what `save` wrote."""

@@ -1,0 +1,166 @@
+"""The lazy view of samples that every model reads: one tensor of observations, and an index into it.
+
+A window is never stored; it is gathered from the observations when a batch is drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float32 = NDArray[np.float32]
+Int64 = NDArray[np.int64]
+Times = NDArray[np.datetime64]
+
+
+@dataclass(frozen=True, eq=False)
+class Observations:
+    """Every observation of a run, entity after entity, in time order within an entity.
+
+    Attributes:
+        values: float32, [rows, columns], C-contiguous; may be memory-mapped.
+        columns: names of the columns of `values`.
+        entities: names of the entities, in the order of their rows.
+        first: int64, [entities + 1]; rows `first[e]:first[e + 1]` belong to entity e.
+        time: datetime64[ns], [rows]; the observation's own time (a session's date at midnight, naive UTC).
+        blocks: further typed arrays whose first axis is rows (int64 codes, float64 levels), by name.
+    """
+
+    values: Float32
+    columns: tuple[str, ...]
+    entities: tuple[str, ...]
+    first: Int64
+    time: Times
+    blocks: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+
+    @property
+    def entity(self) -> Int64:
+        """int64, [rows]: each row's entity code."""
+        return np.repeat(np.arange(len(self.entities)), np.diff(self.first))
+
+
+@dataclass(frozen=True, eq=False)
+class SampleIndex:
+    """What identifies each of n samples, and its targets.
+
+    Attributes:
+        row: int64, [n]; the sample's last observation row.
+        time: datetime64[ns], [n]; the time of that row: the sample's as-of date.
+        label_start, label_end: datetime64[ns], [n]; first and last time that the target depends on (NaT: not known yet).
+        entity: int64, [n]; entity code.
+        target: float32, [n, outputs]; NaN where not known yet.
+        target_time: datetime64[ns], [n, outputs]; the date each output is about (a calendar's next sessions where not observed yet).
+        origin: float64, [n]; the level that the target starts from (last price), or NaN where that has no meaning.
+    """
+
+    row: Int64
+    time: Times
+    label_start: Times
+    label_end: Times
+    entity: Int64
+    target: Float32
+    target_time: Times
+    origin: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def take(self, positions: Int64 | NDArray[np.bool_]) -> SampleIndex:
+        """The samples at `positions` (integers or a mask), in that order."""
+        names = ("row", "time", "label_start", "label_end", "entity", "target", "target_time", "origin")
+        return SampleIndex(**{name: getattr(self, name)[positions] for name in names})
+
+    @property
+    def labelled(self) -> NDArray[np.bool_]:
+        """bool, [n]: every target is known and finite."""
+        return np.isfinite(self.target).all(axis=1) & ~np.isnat(self.label_end)
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """A view of samples: observations, the index, and the window length. Copies nothing until gathered."""
+
+    observations: Observations
+    index: SampleIndex
+    length: int
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return self.observations.columns
+
+    @property
+    def targets(self) -> Float32:
+        """float32, [n, outputs]."""
+        return self.index.target
+
+    def take(self, positions: Int64 | NDArray[np.bool_]) -> Samples:
+        """The view of the samples at `positions`."""
+        return replace(self, index=self.index.take(positions))
+
+    def column(self, name: str) -> int:
+        """The position of the column called `name`.
+
+        Raises:
+            KeyError: there is none; the message lists those there are.
+        """
+        try:
+            return self.observations.columns.index(name)
+        except ValueError:
+            raise KeyError(f"no column {name!r} among {list(self.observations.columns)}") from None
+
+    def gather(self, positions: Int64 | slice | None = None, length: int | None = None) -> Float32:
+        """Copy out windows: float32, [batch, length, columns], each ending at its sample's row.
+
+        `length` may reach back before the window (a volatility filter needs it). Rows before an entity's first are NaN.
+        """
+        length = length or self.length
+        rows = self.index.row if positions is None else self.index.row[positions]
+        wanted = rows[:, None] + np.arange(1 - length, 1)
+        if length <= self.length:
+            return np.asarray(self.observations.values[wanted])
+        first = self.observations.first[self.index.entity if positions is None else self.index.entity[positions]]
+        outside = wanted < first[:, None]
+        windows = np.asarray(self.observations.values[np.where(outside, first[:, None], wanted)])
+        windows[outside] = np.nan
+        return windows
+
+
+def from_windows(windows: Float32, columns: tuple[str, ...], length: int, outputs: int = 1) -> Samples:
+    """View ready-made windows as samples without labels: what a served model gets.
+
+    Args:
+        windows: float32, [n, context, columns]; the context may be longer than `length`.
+
+    Raises:
+        ValueError: the shape does not fit.
+    """
+    windows = np.ascontiguousarray(windows, dtype=np.float32)
+    if windows.ndim != 3 or windows.shape[2] != len(columns) or windows.shape[1] < length:
+        raise ValueError(f"windows have shape {windows.shape}; expected (any, at least {length}, {len(columns)}) for columns {list(columns)}")
+    count, context, _ = windows.shape
+    nat = np.full(count, np.datetime64("NaT", "ns"))
+    observations = Observations(
+        values=windows.reshape(count * context, len(columns)),
+        columns=columns,
+        entities=tuple(str(number) for number in range(count)),
+        first=np.arange(count + 1, dtype=np.int64) * context,
+        time=np.full(count * context, np.datetime64("NaT", "ns")),
+    )
+    index = SampleIndex(
+        row=np.arange(1, count + 1, dtype=np.int64) * context - 1,
+        time=nat,
+        label_start=nat,
+        label_end=nat,
+        entity=np.arange(count, dtype=np.int64),
+        target=np.full((count, outputs), np.nan, dtype=np.float32),
+        target_time=np.full((count, outputs), np.datetime64("NaT", "ns")),
+        origin=np.full(count, np.nan),
+    )
+    return Samples(observations=observations, index=index, length=length)

@@ -1,0 +1,31 @@
+"""Every model by the name that a definition uses. To add one: its file in this package, and a line here."""
+
+from __future__ import annotations
+
+import importlib
+
+from models.base import Model
+
+ZOO: dict[str, str] = {
+    "recurrent": "models.recurrent:Recurrent",
+    "cnn": "models.cnn:Cnn",
+    "dense": "models.dense:Dense",
+    "gan": "models.gan:Gan",
+    "random_walk": "models.random_walk:RandomWalk",
+    "historical_mean": "models.historical_mean:HistoricalMean",
+    "arima": "models.arima:Arima",
+    "ridge": "models.ridge:Ridge",
+}
+
+
+def model_class(name: str) -> type[Model]:
+    """The class behind a zoo name.
+
+    Raises:
+        KeyError: no such name; the message lists those there are.
+    """
+    if name not in ZOO:
+        raise KeyError(f"no model {name!r}: the zoo has {', '.join(sorted(ZOO))}")
+    module, _, attribute = ZOO[name].partition(":")
+    found: type[Model] = getattr(importlib.import_module(module), attribute)
+    return found

@@ -1,0 +1,274 @@
+"""One use case as a person writes it: the strict schema of a definition, and how it is read from YAML."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from pipelines.digest import digest_json
+from pipelines.errors import DefinitionError, FinflowError
+from pipelines.names import check_identifier, check_name
+from pipelines.problems import problem_settings
+from pipelines.registered import ByKind, Settings
+from pipelines.sources import source_settings
+
+DEFINITIONS = Path(__file__).parent / "definitions"
+MAXIMUM_BYTES = 1_000_000
+
+
+class Contract(Settings):
+    """The rules a batch must meet, and how they are tuned.
+
+    `kind` names a suite in expectations/; `severity` overrides a rule's own severity by its name.
+    """
+
+    kind: Literal["bars", "table"] = "bars"
+    minimum_history: int = Field(default=250, ge=1, description="sessions an entity needs; fewer is critical")
+    maximum_gap: int = Field(default=5, ge=0, description="sessions of the calendar that may be missing in a row; more is a warning")
+    stale_days: int = Field(default=10, ge=2, description="equal closes in a row, with no suspension, that make a price stale")
+    jump: float = Field(default=0.6, gt=0, description="absolute one-session log return that looks like a split or a change of unit")
+    price_limit: float | None = Field(default=None, gt=0, description="daily limit of the market (0.10 in Shanghai); a run of limit days is no stale price")
+    allow_negative: bool = Field(default=False, description="prices may be negative (WTI in April 2020)")
+    future_days: int = Field(default=0, ge=0, description="days after now that a date may lie")
+    severity: dict[str, Literal["critical", "row", "warning", "off"]] = Field(default_factory=dict)
+
+
+class Feature(Settings):
+    """One feature column. `kind` is a function in pipelines/features.py.
+
+    `shift` moves it by sessions: 1 is yesterday's value; a negative shift reads the future, and `check-leakage` names it.
+    """
+
+    kind: str
+    name: str | None = None
+    column: str | None = Field(default=None, description="the clean column it is made of, where the kind needs one")
+    window: int | None = Field(default=None, ge=1, le=2000, description="sessions, for rolling features")
+    shift: int = Field(default=0, ge=-250, le=250)
+
+    @property
+    def label(self) -> str:
+        """The feature's column name."""
+        if self.name:
+            return self.name
+        parts = [self.kind, self.column, str(self.window) if self.window else None, f"shift{self.shift}" if self.shift else None]
+        return "_".join(part for part in parts if part)
+
+
+class Window(Settings):
+    """How many observations a sample holds, and how many steps ahead its targets reach."""
+
+    length: int = Field(default=60, ge=1, le=5000)
+    horizon: int = Field(default=5, ge=1, le=250)
+    maximum_gap: int = Field(default=5, ge=0, description="sessions that may be missing inside a window; a longer gap forbids it")
+
+
+class Folds(Settings):
+    """Walk-forward splits, anchored to the calendar: test periods of `months` from `first_test` on, as many as have ended or begun."""
+
+    first_test: datetime.date
+    months: int = Field(default=12, ge=1, le=120, description="length of a test period")
+    validation_months: int = Field(default=12, ge=1, le=120, description="the last part of training, for early stopping")
+    embargo: int = Field(default=0, ge=0, le=500, description="sessions left out after a label span, beside the purge")
+    minimum_test: int = Field(default=20, ge=1, description="test dates a period needs to count; the newest may be incomplete")
+    count: int | None = Field(default=None, ge=1, description="only the last so many test periods")
+
+
+class Recipe(Settings):
+    """A model of the zoo with its settings: what can be fitted again."""
+
+    model: str
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        return digest_json({"model": self.model, "settings": self.settings})
+
+
+class Gate(Settings):
+    """The rule that turns evaluations into a decision."""
+
+    loss: str = Field(default="crps", description="the problem's loss that decides")
+    level: float = Field(default=0.05, gt=0, lt=0.5, description="family-wise error over the definition's life")
+    minimum_effect: float = Field(default=0.005, ge=0, lt=1, description="relative reduction of the loss that is worth a change")
+    new_dates: int = Field(default=60, ge=1, description="test dates that must be new since the last decided challenge")
+    minimum_dates: int = Field(default=250, ge=20, description="test dates below which nothing is decided for a candidate")
+
+
+class Schedule(Settings):
+    """When a server runs it (used by deployments)."""
+
+    train: str | None = None
+    score: str | None = None
+    timezone: str = "UTC"
+
+
+class Definition(Settings):
+    """One use case."""
+
+    name: str
+    title: str = ""
+    description: str = ""
+    simulated: bool = Field(default=False, description="the data are made up, and every report says so")
+    source: Annotated[Any, ByKind("source", source_settings)]
+    calendar: str | None = Field(default=None, description="an exchange_calendars code (XNYS, XSHG); none: the dates of the data")
+    publication_lag_minutes: int = Field(default=60, ge=0, description="after the session's close (or the end of the day), when a row becomes known")
+    contract: Contract = Contract()
+    features: tuple[Feature, ...] = Field(min_length=1)
+    window: Window = Window()
+    problem: Annotated[Any, ByKind("problem", problem_settings)]
+    folds: Folds
+    candidates: dict[str, Recipe] = Field(min_length=1)
+    baselines: dict[str, Recipe] = Field(min_length=1)
+    reference: str = Field(description="the baseline that stands when there is no champion")
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    seeds: int = Field(default=2, ge=1, le=100, description="fits of a seeded model; they are averaged into one forecast")
+    gate: Gate = Gate()
+    schedule: Schedule = Schedule()
+
+    @field_validator("name")
+    @classmethod
+    def _name(cls, value: str) -> str:
+        return _as_value_error(check_identifier, value, "definition name")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Definition:
+        labels = [feature.label for feature in self.features]
+        twice = sorted({label for label in labels if labels.count(label) > 1})
+        if twice:
+            raise ValueError(f"features {twice} appear twice: give one of them another `name`")
+        for label in labels:
+            _as_value_error(check_name, label, "feature name")
+        for name in (*self.candidates, *self.baselines):
+            _as_value_error(check_identifier, name, "candidate name")
+        both = sorted(set(self.candidates) & set(self.baselines))
+        if both:
+            raise ValueError(f"{both} are named as candidate and as baseline: one name, one recipe")
+        if self.reference not in self.baselines:
+            raise ValueError(f"reference {self.reference!r} is not among the baselines {sorted(self.baselines)}")
+        self._check_recipes()
+        return self
+
+    def _check_recipes(self) -> None:
+        from models.zoo import model_class
+
+        for name, recipe in self.recipes.items():
+            try:
+                model_class(recipe.model).Settings.model_validate(recipe.settings)
+            except KeyError as error:
+                raise ValueError(f"{name}: {error.args[0]}") from None
+            except ValidationError as error:
+                raise ValueError(f"{name}.settings: {explain(error)}") from None
+
+    @property
+    def recipes(self) -> dict[str, Recipe]:
+        """Candidates and baselines, in the order of the definition."""
+        return {**self.candidates, **self.baselines}
+
+
+def _as_value_error(check: Any, value: str, what: str) -> str:
+    try:
+        return str(check(value, what))
+    except FinflowError as error:
+        raise ValueError(str(error)) from None
+
+
+def explain(error: ValidationError) -> str:
+    """One line a fault: where, what was expected."""
+    lines = []
+    for fault in error.errors():
+        where = ".".join(str(part) for part in fault["loc"]) or "definition"
+        lines.append(f"{where}: {fault['msg'].removeprefix('Value error, ')}")
+    return "; ".join(lines)
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML without aliases (they can blow up), and without a key given twice."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark
+            raise DefinitionError(f"line {mark.line + 1}: aliases (*name) are not allowed in a definition; write the value out.")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, (dict, list)):
+                raise DefinitionError(f"line {key_node.start_mark.line + 1}: a key must be text.")
+            if key in seen:
+                raise DefinitionError(f"line {key_node.start_mark.line + 1}: key {key!r} is given twice.")
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file.
+
+    Raises:
+        DefinitionError: not readable, not YAML, too large, with tags or aliases, or not a mapping.
+    """
+    try:
+        if path.stat().st_size > MAXIMUM_BYTES:
+            raise DefinitionError(f"{path}: larger than {MAXIMUM_BYTES:,} bytes; a definition is a page or two.")
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise DefinitionError(f"{path}: there is no such file.") from None
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise DefinitionError(f"{ascii(str(path))}: cannot be read as UTF-8 text ({error}).") from None
+    try:
+        values = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader, made stricter
+    except DefinitionError as error:
+        raise DefinitionError(f"{path}: {error}") from None
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise DefinitionError(f"{path}: not plain YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise DefinitionError(f"{path}: expected a mapping with name, source, features, problem, folds, candidates, baselines, reference.")
+    return values
+
+
+def parse_definition(values: dict[str, Any], origin: str = "definition") -> Definition:
+    """Check a mapping against the schema.
+
+    Raises:
+        DefinitionError: with every fault and its place.
+    """
+    try:
+        return Definition.model_validate(values)
+    except ValidationError as error:
+        raise DefinitionError(f"{origin}: {explain(error)}. `finflow schema` prints what is allowed.") from None
+
+
+def definition_path(name: str) -> Path:
+    """The file behind NAME: a shipped definition's name, or a path to a YAML file.
+
+    Raises:
+        DefinitionError: neither.
+    """
+    if name.endswith((".yaml", ".yml")):
+        return Path(name)
+    try:
+        check_identifier(name, "definition name")
+    except FinflowError as error:
+        raise DefinitionError(f"{error} NAME is a definition's name or a path ending in .yaml.") from None
+    path = DEFINITIONS / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(found.stem for found in DEFINITIONS.glob("*.yaml")))
+        raise DefinitionError(f"no definition {name!r}: there are {known}; or give a path ending in .yaml.")
+    return path
+
+
+def load_definition(name: str) -> Definition:
+    """The definition called `name`, or in the YAML file of that path. Relative paths in its source are relative to the file.
+
+    Raises:
+        DefinitionError: see `read_yaml` and `parse_definition`.
+    """
+    path = definition_path(name)
+    definition = parse_definition(read_yaml(path), str(path))
+    resolved = definition.source.resolved(path.resolve().parent)
+    return definition.model_copy(update={"source": resolved})

@@ -1,0 +1,66 @@
+"""Where state lives: FINFLOW_HOME and the addresses that replace parts of it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Home:
+    """The folders and addresses of one installation. Making one creates nothing.
+
+    Attributes:
+        root: the folder of all local state.
+        lake: a local path or an object-store URL.
+        tracking_uri: MLflow's.
+        prefect_api: the URL of a Prefect server that somebody else runs, or None for the embedded one.
+    """
+
+    root: Path
+    lake: str
+    tracking_uri: str
+    prefect_api: str | None
+
+    @classmethod
+    def from_environment(cls) -> Home:
+        """FINFLOW_HOME (default `.finflow` in the working folder), FINFLOW_LAKE, MLFLOW_TRACKING_URI, PREFECT_API_URL."""
+        root = Path(os.environ.get("FINFLOW_HOME") or ".finflow").expanduser().resolve()
+        return cls(
+            root=root,
+            lake=os.environ.get("FINFLOW_LAKE") or str(root / "lake"),
+            tracking_uri=os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow' / 'mlflow.db'}",
+            prefect_api=os.environ.get("PREFECT_API_URL") or None,
+        )
+
+    @property
+    def fits(self) -> Path:
+        """Finished fits and their predictions, one folder each."""
+        return self.root / "fits"
+
+    @property
+    def samples(self) -> Path:
+        """Observation tensors and sample indexes, one folder each, named by digest."""
+        return self.root / "samples"
+
+    @property
+    def evaluations(self) -> Path:
+        return self.root / "evaluations"
+
+    @property
+    def validations(self) -> Path:
+        """Data Docs, suites and results of validations, one folder each."""
+        return self.root / "validations"
+
+    @property
+    def reports(self) -> Path:
+        return self.root / "reports"
+
+    @property
+    def mlflow(self) -> Path:
+        return self.root / "mlflow"
+
+    @property
+    def prefect(self) -> Path:
+        return self.root / "prefect"

@@ -1,0 +1,213 @@
+"""What stages hand to each other: small JSON-able records that point at tables and folders. Never frames."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from models.base import Hardware
+
+
+class Manifest:
+    """Base: a record that turns into plain JSON values."""
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)  # type: ignore[call-overload, no-any-return]
+
+
+@dataclass(frozen=True)
+class RawManifest(Manifest):
+    """What ingest left: `added` new row revisions (0: nothing was written) in `table` at `version`."""
+
+    table: str
+    version: int
+    added: int
+    rows: int
+    first_time: str
+    last_time: str
+
+
+@dataclass(frozen=True)
+class RuleResult(Manifest):
+    """One rule of the contract over one batch."""
+
+    rule: str
+    severity: str  # critical | row | warning
+    passed: bool
+    unexpected: int
+    detail: str
+
+
+@dataclass(frozen=True)
+class CleanManifest(Manifest):
+    """The batch that met its contract, as known at `as_of` (ISO instant, UTC): read it back with `knowledge.read_as_of`.
+
+    `digest` is of the rows of that view. `folder` holds the Data Docs page, the suite and the result.
+    """
+
+    table: str
+    version: int
+    as_of: str
+    digest: str
+    rows: int
+    entities: int
+    quarantined: int
+    rules: tuple[RuleResult, ...]
+    folder: str
+    raw: RawManifest
+
+
+@dataclass(frozen=True)
+class SampleManifest(Manifest):
+    """Observations and sample index on disk, as views of the clean batch."""
+
+    folder: str
+    digest: str
+    observations: int
+    samples: int
+    labelled: int
+    columns: tuple[str, ...]
+    task: dict[str, Any]
+    clean: CleanManifest
+
+
+@dataclass(frozen=True)
+class Fold(Manifest):
+    """One walk-forward split by ISO dates: test samples have test_start <= time <= test_end.
+
+    A fold named `production` has no test part; it is fitted on all that is known at the as-of.
+    """
+
+    name: str
+    validation_start: str
+    test_start: str
+    test_end: str
+
+
+@dataclass(frozen=True)
+class FitSpec(Manifest):
+    """A fit as a job. `key` names its folder; it depends on content, not on names, times or places."""
+
+    key: str
+    definition: str
+    candidate: str
+    model: str
+    settings: dict[str, Any]
+    fold: Fold
+    embargo: int
+    seed: int
+    hardware: Hardware
+    samples: str  # folder of the SampleManifest
+    task: dict[str, Any]
+    rows_digest: str
+
+
+@dataclass(frozen=True)
+class FitResult(Manifest):
+    """A finished fit. `reused` says that nothing was fitted. `seconds` is the fit's own wall time when it was done."""
+
+    key: str
+    candidate: str
+    fold: str
+    seed: int
+    folder: str
+    reused: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
+class PredictionResult(Manifest):
+    """The predictions of one fit for its fold's test samples: `folder` holds values.npy and positions.npy (into the samples)."""
+
+    fit: FitResult
+    folder: str
+    reused: bool
+
+
+@dataclass(frozen=True)
+class Metric(Manifest):
+    """A number with its interval (level 0.95, block bootstrap over dates). None where it cannot be had."""
+
+    name: str
+    value: float | None
+    low: float | None
+    high: float | None
+    better: str  # lower | higher | target
+    target: float | None = None
+
+
+@dataclass(frozen=True)
+class Comparison(Manifest):
+    """One candidate against one baseline, on one loss a date. `effect` is the relative reduction of the loss (positive: better)."""
+
+    against: str
+    effect: float | None
+    statistic: float | None
+    p_value: float | None
+    dates: int
+
+
+@dataclass(frozen=True)
+class CandidateEvaluation(Manifest):
+    """The metrics of one candidate over all folds."""
+
+    candidate: str
+    family: str
+    model: str
+    baseline: bool
+    recipe: dict[str, Any]
+    recipe_digest: str
+    seeds: int
+    metrics: tuple[Metric, ...]
+    fold_losses: dict[str, float]
+    seed_losses: dict[str, float]  # the deciding loss of each seed alone, by seed
+    comparisons: tuple[Comparison, ...]
+    invalid: str | None = None  # why it is not promotable (a NaN metric, say)
+
+
+@dataclass(frozen=True)
+class Evaluation(Manifest):
+    """The leaderboard: best deciding loss first. `folder` holds losses.parquet, and predictions/<candidate>.parquet fold by fold."""
+
+    run_key: str
+    definition: str
+    as_of: str
+    loss: str
+    dates: int
+    first_date: str
+    last_date: str
+    folds: tuple[Fold, ...]
+    candidates: tuple[CandidateEvaluation, ...]
+    superior: tuple[str, ...]  # candidates that beat every baseline after stepwise correction at the level spent
+    folder: str
+    protocol: str  # one sentence: data, split, losses, seeds, tests
+
+
+@dataclass(frozen=True)
+class Decision(Manifest):
+    """What the gate decided, in words a person can read.
+
+    verdict: promoted | reference | refreshed | kept | demoted | historical | rolled-back.
+    `promoted` is true when the live alias moves to a new version.
+    """
+
+    verdict: str
+    promoted: bool
+    candidate: str  # who is champion after this decision
+    reason: str
+    level: float  # the level spent on this challenge
+    challenge: int  # its number in the definition's life; 0: no challenge was decided
+    evidence: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Champion(Manifest):
+    """The model in use."""
+
+    name: str
+    version: int
+    candidate: str
+    effective_as_of: str
+    recorded_at: str
+    run_key: str
+    manifest_digest: str

@@ -1,0 +1,23 @@
+"""Every kind of problem. To add one: its file here, and a line below."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipelines.problems.base import Problem
+from pipelines.problems.forecast import Forecast
+from pipelines.registered import Settings
+
+if TYPE_CHECKING:
+    from pipelines.definition import Definition
+
+PROBLEMS: dict[str, type[Problem]] = {"forecast": Forecast}
+
+
+def problem_settings() -> dict[str, type[Settings]]:
+    return {kind: problem.Settings for kind, problem in PROBLEMS.items()}
+
+
+def problem_of(definition: Definition) -> Problem:
+    """The definition's problem, bound to its settings and window."""
+    return PROBLEMS[definition.problem.kind](definition.problem, definition.window)

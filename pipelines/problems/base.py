@@ -1,0 +1,111 @@
+"""What a kind of problem says: how targets are built, what is asked of a model, which losses and metrics belong to it.
+
+The gate and everything after it see only what is here: sample index, losses, metrics, prediction rows.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.base import Prediction, Task
+from models.samples import SampleIndex
+from pipelines.registered import Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pipelines.definition import Window
+
+Float64 = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """Targets of every clean row, in the rows' order; a row whose target is not known yet has NaN and NaT.
+
+    Attributes:
+        values: float32, [rows, outputs].
+        label_start, label_end: datetime64[ns], [rows].
+        target_time: datetime64[ns], [rows, outputs]; the date each output is about, known even where the value is not.
+        origin: float64, [rows].
+    """
+
+    values: NDArray[np.float32]
+    label_start: NDArray[np.datetime64]
+    label_end: NDArray[np.datetime64]
+    target_time: NDArray[np.datetime64]
+    origin: Float64
+
+
+@dataclass(frozen=True, eq=False)
+class MetricParts:
+    """A metric as a function of means, so that a bootstrap can resample dates.
+
+    Attributes:
+        components: each float64, [n], one value a sample; NaN counts nothing.
+        combine: takes one array of means a component (any shape, the replicates) and returns the metric of that shape.
+        better: lower, higher, or nearer to `target`.
+    """
+
+    name: str
+    components: tuple[Float64, ...]
+    combine: Callable[..., Any]
+    better: Literal["lower", "higher", "target"]
+    target: float | None = None
+
+
+class Problem(ABC):
+    """One kind of problem, bound to its settings and the window of a definition."""
+
+    Settings: ClassVar[type[Settings]]
+
+    def __init__(self, settings: Any, window: Window) -> None:
+        self.settings = settings
+        self.window = window
+
+    @property
+    @abstractmethod
+    def required(self) -> tuple[str, ...]:
+        """Clean columns that the problem reads."""
+
+    def observe(self, clean: pd.DataFrame) -> pd.DataFrame:
+        """Columns beside the features that models of this problem need (increment, level); float64, the rows of `clean`. None by default.
+
+        `clean` holds whole entities, sorted by entity and time. Only the past may be read.
+        """
+        return clean[[]]
+
+    @abstractmethod
+    def targets(self, clean: pd.DataFrame, calendar: str | None) -> Targets:
+        """Targets of every row of `clean` (sorted by entity and time, index 0..n-1)."""
+
+    @abstractmethod
+    def task(self, columns: tuple[str, ...], features: tuple[str, ...]) -> Task:
+        """What is asked of a model whose observations have these columns."""
+
+    @abstractmethod
+    def losses(self, prediction: Prediction, index: SampleIndex) -> Mapping[str, Float64]:
+        """Every loss a gate may name: float64, [n], one a sample, lower is better."""
+
+    @abstractmethod
+    def metrics(self, prediction: Prediction, index: SampleIndex, scale: Float64) -> list[MetricParts]:
+        """What the leaderboard shows.
+
+        Args:
+            scale: float64, [n]; each sample's scale from its fold's training part, for scaled errors (see `scale_of`).
+        """
+
+    @abstractmethod
+    def scale_of(self, train: SampleIndex) -> Mapping[int, float]:
+        """By entity code, the scale that a scaled error divides by, from training samples alone (1.0 where it has no meaning)."""
+
+    @abstractmethod
+    def rows(self, prediction: Prediction, index: SampleIndex, entities: tuple[str, ...]) -> pd.DataFrame:
+        """Prediction rows: `entity`, `time` (as-of date), `target_time`, `horizon` (int, from 1), then value columns (float64):
+        a column a quantile level (`q05`, `q50` ...), a class or a score; the same columns for every model of a definition."""

@@ -1,0 +1,22 @@
+"""Every source by its kind. To add one: its settings and its reading function in a file here, and a line below."""
+
+from __future__ import annotations
+
+from pipelines.registered import Settings
+from pipelines.sources.arch import ArchSource
+from pipelines.sources.base import SourceSettings
+from pipelines.sources.files import CsvSource, ParquetSource
+from pipelines.sources.replay import ReplaySource
+from pipelines.sources.simulated import SimulatedSource
+
+SOURCES: dict[str, type[SourceSettings]] = {
+    "arch": ArchSource,
+    "simulated": SimulatedSource,
+    "csv": CsvSource,
+    "parquet": ParquetSource,
+    "replay": ReplaySource,
+}
+
+
+def source_settings() -> dict[str, type[Settings]]:
+    return dict(SOURCES)

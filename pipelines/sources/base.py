@@ -1,0 +1,33 @@
+"""What every source is: settings that a person writes, and a function that reads rows."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from pipelines.registered import Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class SourceSettings(Settings):
+    """Settings of one kind of source; the kind is a Literal field called `kind`."""
+
+    @abstractmethod
+    def read(self) -> pd.DataFrame:
+        """Every row the source holds now.
+
+        Returns:
+            `entity` (str), `time` (datetime64[us], naive: a session's date at midnight, or an instant in UTC), value columns
+            (float64, or str where text), and `known_at` (datetime64[us, UTC]) if the source knows its vintage. Any order; duplicates are kept for
+            the contract to judge.
+
+        Raises:
+            SourceError: naming file, column, row or key, what was expected, and what to do.
+        """
+
+    def resolved(self, folder: Path) -> Self:
+        """The same settings with relative paths made absolute against the folder of the definition file."""
+        return self
