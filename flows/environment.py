@@ -1,0 +1,45 @@
+"""What must stand in the environment before Prefect, MLflow and Great Expectations are imported: our folders, and no telemetry."""
+
+from __future__ import annotations
+
+import os
+
+from pipelines.home import Home
+
+# One thread a process: bits of a sum depend on the number of threads, and fits run side by side, one a core.
+_THREADS = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+
+_QUIET = {
+    "DO_NOT_TRACK": "1",
+    "GX_ANALYTICS_ENABLED": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_TELEMETRY": "false",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SEND_TELEMETRY": "false",
+    "PREFECT_CLI_PROMPT": "false",
+    "PREFECT_SHOW_UPDATE_CHECK": "false",
+}
+
+_EMBEDDED = {
+    "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
+    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+    "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
+    "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
+    # The console belongs to our own output; the API keeps the runs' logs.
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+}
+
+
+def prepare_environment(home: Home) -> None:
+    """Set the process's environment for `home`; what a person has set stays, but for telemetry, which is off.
+
+    Call before prefect, mlflow or great_expectations are imported: they read it once.
+    """
+    os.environ.update(_QUIET)
+    for name, value in {**_THREADS, **_EMBEDDED}.items():
+        os.environ.setdefault(name, value)
+    os.environ.setdefault("PREFECT_HOME", str(home.prefect))
+    os.environ.setdefault("PREFECT_LOCAL_STORAGE_PATH", str(home.prefect / "results"))
+    os.environ["MLFLOW_TRACKING_URI"] = home.tracking_uri

@@ -1,0 +1,67 @@
+"""How a command ends: one JSON object or a page for a person on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import typer
+
+from flows.environment import prepare_environment
+from pipelines.errors import FinflowError
+from pipelines.home import Home
+
+Outcome = dict[str, Any]
+
+
+def execute(as_json: bool, work: Callable[[Home], Outcome], render: Callable[[Outcome], list[str]]) -> NoReturn:
+    """Do a command's work and end the process's command.
+
+    Args:
+        as_json: print the outcome as one JSON object instead of the page.
+        work: gets the home, returns JSON-able values; an `ok` of False makes the exit code 1.
+        render: the lines of the page.
+
+    Raises:
+        typer.Exit: always, with code 0 only if the command did what it says.
+    """
+    home = Home.from_environment()
+    prepare_environment(home)
+    try:
+        with standard_output_on_error():
+            outcome = work(home)
+    except FinflowError as error:
+        _fail(as_json, str(error), 1)
+    except KeyboardInterrupt:
+        _fail(as_json, "Interrupted. The same command again goes on from here.", 130)
+    if as_json:
+        typer.echo(json.dumps(outcome, ensure_ascii=False, allow_nan=False, default=str))
+    else:
+        for line in render(outcome):
+            typer.echo(line)
+    raise typer.Exit(0 if outcome.get("ok", True) else 1)
+
+
+@contextmanager
+def standard_output_on_error() -> Iterator[None]:
+    """Send whatever libraries and their processes print on standard output to standard error."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def _fail(as_json: bool, message: str, code: int) -> NoReturn:
+    if as_json:
+        typer.echo(json.dumps({"ok": False, "error": message}, ensure_ascii=False))
+    typer.echo(f"finflow: {message}", err=True)
+    raise typer.Exit(code)

@@ -1,0 +1,191 @@
+"""The embedded Prefect server of a home: started when first needed, shared by the commands that run, ended by the last one.
+
+A server that a killed command left behind is found by the record it kept, and reused; the last living user ends it by its process id.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pipelines.errors import FinflowError
+from pipelines.home import Home
+
+START_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class ServerRecord:
+    """A running server: its process, by id and start time (ids are used again), and its port."""
+
+    pid: int
+    created: float
+    port: int
+
+    @property
+    def api(self) -> str:
+        return f"http://127.0.0.1:{self.port}/api"
+
+    @property
+    def alive(self) -> bool:
+        return _alive(self.pid, self.created)
+
+    @property
+    def healthy(self) -> bool:
+        """The process lives and answers."""
+        if not self.alive:
+            return False
+        try:
+            with urllib.request.urlopen(f"{self.api}/health", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+
+@contextmanager
+def prefect_server(home: Home) -> Iterator[str]:
+    """The URL of a Prefect API for the time of the block; PREFECT_API_URL is set to it.
+
+    A server that PREFECT_API_URL names is used as it is. Otherwise the home's embedded one is started or reused.
+
+    Raises:
+        FinflowError: it does not come up; the message names its log.
+    """
+    if home.prefect_api:
+        yield home.prefect_api
+        return
+    record = _enter(home)
+    os.environ["PREFECT_API_URL"] = record.api
+    try:
+        yield record.api
+    finally:
+        del os.environ["PREFECT_API_URL"]
+        _leave(home)
+
+
+def running_server(home: Home) -> ServerRecord | None:
+    """The embedded server of this home, if one runs."""
+    record = _read(home)
+    return record if record and record.alive else None
+
+
+def _enter(home: Home) -> ServerRecord:
+    from filelock import FileLock
+
+    _users(home).mkdir(parents=True, exist_ok=True)
+    with FileLock(home.prefect / "server.lock"):
+        (_users(home) / str(os.getpid())).write_text(str(_created(os.getpid())))
+        record = _read(home)
+        if record and record.healthy:
+            return record
+        if record and record.alive:
+            _end(record)
+        return _start(home)
+
+
+def _leave(home: Home) -> None:
+    from filelock import FileLock
+
+    with FileLock(home.prefect / "server.lock"):
+        (_users(home) / str(os.getpid())).unlink(missing_ok=True)
+        for user in _users(home).iterdir():
+            if _alive(int(user.name), float(user.read_text() or 0)):
+                return
+            user.unlink(missing_ok=True)
+        record = _read(home)
+        if record:
+            _end(record)
+            _record_path(home).unlink(missing_ok=True)
+
+
+def _start(home: Home) -> ServerRecord:
+    port = _free_port()
+    log = home.prefect / "server.log"
+    environment = {
+        **os.environ,
+        "PREFECT_HOME": str(home.prefect),
+        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_UI_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false",
+        "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false",
+        "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+    }
+    command = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error", "--lifespan", "on"]
+    with log.open("ab") as stream:
+        process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True)
+    record = ServerRecord(process.pid, _created(process.pid), port)
+    temporary = _record_path(home).with_suffix(".part")
+    temporary.write_text(json.dumps(asdict(record)))
+    temporary.replace(_record_path(home))
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise FinflowError(f"The Prefect server ended with code {process.returncode} as it started: see {log}.")
+        if record.healthy:
+            return record
+        time.sleep(0.2)
+    _end(record)
+    raise FinflowError(f"The Prefect server did not answer within {START_SECONDS:.0f} s: see {log}.")
+
+
+def _end(record: ServerRecord) -> None:
+    import psutil
+
+    if not record.alive:
+        return
+    process = psutil.Process(record.pid)
+    process.terminate()
+    try:
+        process.wait(10)
+    except psutil.TimeoutExpired:
+        process.kill()
+        process.wait(10)
+
+
+def _read(home: Home) -> ServerRecord | None:
+    try:
+        return ServerRecord(**json.loads(_record_path(home).read_text()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+
+
+def _record_path(home: Home) -> Path:
+    return home.prefect / "server.json"
+
+
+def _users(home: Home) -> Path:
+    return home.prefect / "users"
+
+
+def _created(pid: int) -> float:
+    import psutil
+
+    return float(psutil.Process(pid).create_time())
+
+
+def _alive(pid: int, created: float) -> bool:
+    """A process of this id runs, and it is the one that started then."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        return abs(process.create_time() - created) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
