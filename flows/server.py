@@ -109,7 +109,7 @@ def _leave(home: Home) -> None:
 
 
 def _start(home: Home) -> ServerRecord:
-    port = _free_port()
+    port = free_port()
     log = home.prefect / "server.log"
     environment = {
         **os.environ,
@@ -185,7 +185,8 @@ def _alive(pid: int, created: float) -> bool:
         return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A loopback port that nothing listens on now."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])

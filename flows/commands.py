@@ -1,0 +1,169 @@
+"""What each command does: it calls a flow or a stage and returns JSON-able values. Imports are late, for a quick start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from flows.display import DISPLAY
+from pipelines.home import Home
+
+Outcome = dict[str, Any]
+
+
+def demo(home: Home) -> Outcome:
+    from flows.demo import run_demo
+
+    return run_demo(home)
+
+
+def list_definitions(home: Home) -> Outcome:
+    from pipelines.definition import DEFINITIONS, load_definition
+
+    found = [load_definition(path.stem) for path in sorted(DEFINITIONS.glob("*.yaml"))]
+    return {"definitions": [{"name": one.name, "title": one.title, "simulated": one.simulated} for one in found]}
+
+
+def show(home: Home, name: str) -> Outcome:
+    import yaml
+
+    from pipelines.definition import load_definition
+
+    values = load_definition(name).model_dump(mode="json")
+    return {"definition": values, "yaml": yaml.safe_dump(values, sort_keys=False, allow_unicode=True)}
+
+
+def schema(home: Home) -> Outcome:
+    from pipelines.definition import Definition
+
+    return {"schema": Definition.model_json_schema()}
+
+
+def init(home: Home, file: Path, name: str | None, to: Path | None) -> Outcome:
+    """Draft a definition; an existing file is never overwritten."""
+    import yaml
+
+    from pipelines.definition import parse_definition
+    from pipelines.draft import draft_definition
+    from pipelines.errors import FinflowError
+
+    text = draft_definition(file, name)
+    drafted = parse_definition(yaml.safe_load(text), str(file))
+    path = to or Path(f"{drafted.name}.yaml")
+    try:
+        with path.open("x", encoding="utf-8") as stream:
+            stream.write(text)
+    except FileExistsError:
+        raise FinflowError(f"{path} exists already: give another with --to, or another --name.") from None
+    return {"definition": drafted.name, "path": str(path)}
+
+
+def validate(home: Home, name: str, as_of: str | None) -> Outcome:
+    from flows.server import prefect_server
+
+    _load(name)
+    with prefect_server(home), DISPLAY.live():
+        from flows.validate import validate_flow
+
+        return validate_flow(name, as_of)
+
+
+def train(home: Home, name: str, as_of: str | None, candidates: list[str] | None, seed: int | None, hardware: dict[str, Any]) -> Outcome:
+    from flows.server import prefect_server
+
+    _load(name)
+    with prefect_server(home), DISPLAY.live():
+        from flows.train import train_flow
+
+        return train_flow(name, as_of, candidates, seed, **hardware)
+
+
+def score(home: Home, name: str, as_of: str | None, version: int | None) -> Outcome:
+    from flows.server import prefect_server
+
+    _load(name)
+    with prefect_server(home), DISPLAY.live():
+        from flows.score import score_flow
+
+        return score_flow(name, as_of, version)
+
+
+def backfill(
+    home: Home,
+    name: str,
+    start: str,
+    end: str,
+    entity: str | None,
+    only: str,
+    model: str,
+    newest_first: bool,
+    dry_run: bool,
+    status: bool,
+) -> Outcome:
+    """Plan and run, or only plan, or only show the ledger."""
+    if dry_run or status:
+        from pipelines.backfill import show_plan
+
+        return show_plan(_load(name), home, start, end, entity, only, model, newest_first, "status" if status else "dry-run")
+    from flows.server import prefect_server
+
+    _load(name)
+    with prefect_server(home), DISPLAY.live():
+        from flows.backfill import backfill_flow
+
+        return backfill_flow(name, start, end, entity, only, model, newest_first)
+
+
+def status(home: Home, name: str) -> Outcome:
+    from pipelines.status import status as state
+
+    return state(_load(name), home)
+
+
+def history(home: Home, name: str) -> Outcome:
+    from pipelines.history import history as decisions
+
+    definition = _load(name)
+    return {"definition": definition.name, "decisions": decisions(definition, home)}
+
+
+def report(home: Home, name: str) -> Outcome:
+    from pipelines.report import newest_report
+
+    return newest_report(_load(name), home)
+
+
+def export(home: Home, name: str, start: str, end: str, to: Path) -> Outcome:
+    from pipelines.export import export as write
+
+    return write(_load(name), home, start, end, to)
+
+
+def check_leakage(home: Home, name: str, as_of: str | None) -> Outcome:
+    """Ingest and validate as a training would, then try to make the future change the past."""
+    from pipelines.leakage import check_leakage as check
+
+    definition = _load(name)
+    found = check(definition, home, as_of)
+    columns = sorted({column for one in found.checks if not one.passed for column in one.columns})
+    return {"ok": found.passed, "definition": definition.name, "columns": columns, "checks": [one.to_dict() for one in found.checks]}
+
+
+def rollback(home: Home, name: str, why: str) -> Outcome:
+    from pipelines.rollback import rollback as back
+
+    definition = _load(name)
+    return {"definition": definition.name, "decision": back(definition, home, why).to_dict()}
+
+
+def ui(home: Home) -> Outcome:
+    from flows.interfaces import serve_interfaces
+
+    return serve_interfaces(home)
+
+
+def _load(name: str) -> Any:
+    """The definition, so that a mistake in it is said before anything is started."""
+    from pipelines.definition import load_definition
+
+    return load_definition(name)

@@ -1,0 +1,132 @@
+"""What a person reads at the end of a command: one function a command, from the outcome to lines of text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flows.leaderboard import leaderboard_lines
+
+Outcome = dict[str, Any]
+
+
+def validated_lines(outcome: Outcome) -> list[str]:
+    """Rules that did not hold, and what became of the rows."""
+    broken = [rule for rule in outcome["rules"] if not rule["passed"]]
+    lines = [
+        f"contract: {outcome['rows']:,} rows of {outcome['entities']} entities clean, {outcome['quarantined']:,} quarantined, "
+        f"{len(outcome['rules'])} rules checked, {len(broken)} not met"
+    ]
+    lines += [f"  {rule['severity']}: {rule['rule']}: {rule['unexpected']:,} rows. {rule['detail']}" for rule in broken]
+    return lines
+
+
+def list_definitions(outcome: Outcome) -> list[str]:
+    return [f"{row['name']:<20} {row['title']}{' (simulated)' if row['simulated'] else ''}" for row in outcome["definitions"]]
+
+
+def show(outcome: Outcome) -> list[str]:
+    return [outcome["yaml"].rstrip()]
+
+
+def schema(outcome: Outcome) -> list[str]:
+    import json
+
+    return [json.dumps(outcome["schema"], indent=2)]
+
+
+def init(outcome: Outcome) -> list[str]:
+    return [f"Wrote {outcome['path']}. Read it, then: finflow validate {outcome['path']} and finflow train {outcome['path']}"]
+
+
+def validate(outcome: Outcome) -> list[str]:
+    return [f"{outcome['definition']} as of {outcome['as_of'][:10]}", *validated_lines(outcome), f"Data Docs: {outcome['folder']}"]
+
+
+def train(outcome: Outcome) -> list[str]:
+    """What was done, the leaderboard, the decision, where to read on."""
+    data = outcome["data"]
+    lines = [f"{outcome['title']}, as of {outcome['as_of'][:10]}" + (" (SIMULATED data)" if outcome["simulated"] else "")]
+    lines.append(
+        f"  {data['rows']:,} rows validated ({data['quarantined']} quarantined), {outcome['samples']:,} windows, "
+        f"{len(outcome['folds'])} test periods, {outcome['fitted']} fits done, {outcome['reused']} reused"
+    )
+    lines += leaderboard_lines(outcome)
+    lines += [f"  failed: {name}: {reason}" for name, reason in outcome["failed"].items()]
+    return [*lines, decision_line(outcome), f"  report: {outcome['report']}"]
+
+
+def decision_line(outcome: Outcome) -> str:
+    """The decision in plain words."""
+    decision = outcome["decision"]
+    return f"  decision: {decision['verdict'].upper()}. {decision['reason']}"
+
+
+def score(outcome: Outcome) -> list[str]:
+    return [
+        f"{outcome['definition']} as of {outcome['as_of'][:10]}: {outcome['rows']} rows by version {outcome['version']}, "
+        f"{outcome['written']} of them new, {outcome['in_sample']} in-sample (predictions table version {outcome['table_version']})"
+    ]
+
+
+def backfill(outcome: Outcome) -> list[str]:
+    """What ran, or would run, date by date where there are few."""
+    dates = outcome["dates"]
+    lines = [outcome["summary"]]
+    if len(dates) <= 20 or outcome["mode"] == "status":
+        for row in dates:
+            reason = f"  {row['reason']}" if row.get("reason") else ""
+            lines.append(f"  {row['date']}  {row['before']:<9} -> {row['after']:<9} rows {row['rows']}  version {row['version']}{reason}")
+    return lines
+
+
+def status(outcome: Outcome) -> list[str]:
+    from flows.plain import plain_lines
+
+    return plain_lines(outcome)
+
+
+def history(outcome: Outcome) -> list[str]:
+    lines = [
+        f"{row['recorded_at'][:19]}  {row['verdict']:<11} {row['candidate']:<18} version {row['version'] or '-':<4} as of {row['effective_as_of'][:10]}  {row['reason']}"
+        for row in outcome["decisions"]
+    ]
+    return lines or [f"No decision has been made for {outcome['definition']}: finflow train {outcome['definition']}"]
+
+
+def report(outcome: Outcome) -> list[str]:
+    return [outcome["text"].rstrip(), "", f"HTML: {outcome['html']}"]
+
+
+def export(outcome: Outcome) -> list[str]:
+    return [f"Wrote {outcome['rows']:,} rows to {outcome['path']}"]
+
+
+def check_leakage(outcome: Outcome) -> list[str]:
+    lines = [f"{'passed' if check['passed'] else 'FAILED'}  {check['name']}: {check['detail']}" for check in outcome["checks"]]
+    verdict = "No leakage was found." if outcome["ok"] else f"LEAKAGE: {', '.join(outcome['columns']) or 'see above'}."
+    return [*lines, verdict]
+
+
+def rollback(outcome: Outcome) -> list[str]:
+    return [decision_line(outcome).strip()]
+
+
+def ui(outcome: Outcome) -> list[str]:
+    return ["Both UIs are stopped."]
+
+
+def demo(outcome: Outcome) -> list[str]:
+    """Under 40 lines that a newcomer understands."""
+    market, signal = outcome["index_price"], outcome["demo_signal"]
+    backfilled, scored = outcome["backfill"], outcome["score"]
+    lines = ["", "1. Real prices", *train(market), "", "2. A planted signal", *train(signal), "", "3. Predictions"]
+    lines += score(scored)
+    lines += [f"{backfilled['summary']}"]
+    lines += ["", "Next"]
+    lines += [
+        "  compare the runs:     make ui   (MLflow and Prefect in the browser)",
+        "  prove there's no leak: finflow check-leakage index-price",
+        "  your own data:        finflow init YOUR.csv, then finflow train YOUR.yaml",
+        f"  took {outcome['seconds']:.0f} s: {outcome['fitted']} fits done, {outcome['reused']} reused, {outcome['written']} rows written",
+    ]
+    return lines
