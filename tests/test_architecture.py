@@ -1,0 +1,71 @@
+"""Imports run one way, no module works at import, and nothing in the product pickles."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+FORBIDDEN = {
+    "flows": set(),
+    "pipelines": {"prefect", "flows"},
+    "models": {"prefect", "mlflow", "pipelines", "flows", "expectations"},
+    "expectations": {"prefect", "mlflow", "pipelines", "flows", "models"},
+}
+HEAVY = ("torch", "pytorch_lightning", "mlflow", "prefect", "great_expectations", "deltalake", "statsmodels", "sklearn", "matplotlib")
+
+
+def imports(path: Path) -> set[str]:
+    """The top-level packages that a file imports, anywhere in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            found.add(node.module.partition(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("package", sorted(FORBIDDEN))
+def test_imports_run_one_way(package: str) -> None:
+    files = list((REPOSITORY / package).rglob("*.py"))
+    assert files
+    for path in files:
+        assert imports(path).isdisjoint(FORBIDDEN[package]), path
+
+
+@pytest.mark.parametrize("package", sorted(FORBIDDEN))
+def test_nothing_pickles(package: str) -> None:
+    for path in (REPOSITORY / package).rglob("*.py"):
+        assert imports(path).isdisjoint({"pickle", "cloudpickle", "joblib", "dill", "shelve", "lightning"}), path
+
+
+def test_the_command_line_imports_nothing_heavy() -> None:
+    program = f"import sys, flows.cli; print([name for name in {HEAVY!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_definition_loads_without_anything_heavy() -> None:
+    program = (
+        "import sys; from pipelines.definition import load_definition; load_definition('index-price');"
+        f"print([name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_help_answers_at_once() -> None:
+    """Three tries, the best counts: the machine may be busy."""
+    seconds = []
+    for _ in range(3):
+        started = time.perf_counter()
+        done = subprocess.run([sys.executable, "-m", "flows", "--help"], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+        seconds.append(time.perf_counter() - started)
+        assert "backfill" in done.stdout
+    assert min(seconds) < 0.6, "0.3 s on an idle machine; twice that is allowed here"
