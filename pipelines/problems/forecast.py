@@ -1,0 +1,212 @@
+"""Forecast: the path of a price over the next steps, as quantiles of its change."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, field_validator
+
+from models.base import Prediction, Task
+from models.samples import SampleIndex
+from pipelines.problems.base import Float64, MetricParts, Problem, Targets
+from pipelines.problems.quantile_scores import (
+    crps,
+    directional_accuracy,
+    error_metrics,
+    identity,
+    information_coefficients,
+    interval_metrics,
+    quantile_column,
+    quantiles_of,
+)
+from pipelines.registered import Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+INCREMENT = "__increment"
+LEVEL = "__level"
+_NAT = np.datetime64("NaT", "ns")
+
+
+class ForecastSettings(Settings):
+    """The column whose path over the next `window.horizon` observations is forecast.
+
+    With `transform: log` a target is the change of the logarithm (a log return over h steps), with `none` the plain change.
+    """
+
+    kind: Literal["forecast"] = "forecast"
+    column: str = "close"
+    transform: Literal["log", "none"] = "log"
+    levels: tuple[float, ...] = Field(
+        default=(0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95), description="quantile levels, ascending, 0.5 among them"
+    )
+
+    @field_validator("levels")
+    @classmethod
+    def _levels(cls, levels: tuple[float, ...]) -> tuple[float, ...]:
+        ascending = all(left < right for left, right in zip(levels, levels[1:], strict=False))
+        if not levels or not ascending or levels[0] <= 0 or levels[-1] >= 1 or 0.5 not in levels:
+            raise ValueError(f"levels {list(levels)} must lie between 0 and 1, ascend, and have 0.5 among them")
+        return levels
+
+
+class Forecast(Problem):
+    """Targets: change from the last observation to the h-th after it, h = 1 ... horizon, in steps of the entity's own observations."""
+
+    Settings = ForecastSettings
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        return (self.settings.column,)
+
+    def observe(self, clean: pd.DataFrame) -> pd.DataFrame:
+        """`__increment` (change since the entity's previous observation; NaN at its first) and `__level` (the transformed column).
+
+        A level that the transform cannot take (a price of zero or less under `log`) is NaN: no window holds it.
+        """
+        import pandas as pd
+
+        level = self._level(clean)
+        increment = np.full(len(clean), np.nan)
+        increment[1:] = level[1:] - level[:-1]
+        increment[_first_rows(clean)[:-1]] = np.nan
+        return pd.DataFrame({INCREMENT: increment, LEVEL: level}, index=clean.index)
+
+    def targets(self, clean: pd.DataFrame, calendar: str | None) -> Targets:
+        """Cumulative changes; `origin` is the untransformed last value, and dates not observed yet are the calendar's next sessions."""
+        level, horizon, rows = self._level(clean), self.window.horizon, len(clean)
+        first = _first_rows(clean)
+        time = clean["time"].to_numpy().astype("datetime64[ns]")
+        last = np.repeat(first[1:] - 1, np.diff(first))
+        values = np.full((rows, horizon), np.nan, dtype=np.float32)
+        target_time = np.full((rows, horizon), _NAT)
+        for step in range(1, horizon + 1):
+            known = np.flatnonzero(np.arange(rows) + step <= last)
+            values[known, step - 1] = level[known + step] - level[known]
+            target_time[known, step - 1] = time[known + step]
+        _fill_from_calendar(target_time, time, last, calendar)
+        known_all = np.isfinite(values).all(axis=1)
+        return Targets(
+            values=values,
+            label_start=np.where(known_all, target_time[:, 0], _NAT),
+            label_end=np.where(known_all, target_time[:, -1], _NAT),
+            target_time=target_time,
+            origin=clean[self.settings.column].to_numpy(dtype=np.float64),
+        )
+
+    def task(self, columns: tuple[str, ...], features: tuple[str, ...]) -> Task:
+        return Task(
+            kind="quantiles",
+            outputs=self.window.horizon,
+            levels=self.settings.levels,
+            classes=(),
+            columns=columns,
+            features=features,
+            length=self.window.length,
+            increment=INCREMENT,
+            level=LEVEL,
+        )
+
+    def losses(self, prediction: Prediction, index: SampleIndex) -> Mapping[str, Float64]:
+        """`mae` and `mse` of the median change, `crps`; each the mean over horizons."""
+        quantiles, target = quantiles_of(prediction), index.target.astype(np.float64)
+        median = quantiles[:, :, prediction.levels.index(0.5)]
+        return {
+            "crps": crps(quantiles, target, prediction.levels),
+            "mae": np.abs(median - target).mean(axis=1),
+            "mse": ((median - target) ** 2).mean(axis=1),
+        }
+
+    def metrics(self, prediction: Prediction, index: SampleIndex, scale: Float64) -> list[MetricParts]:
+        """Errors of the change; under `log` also of the price (`price_...`), which the change and the last price give.
+
+        MASE divides the absolute error by the training part's mean absolute one-step change (Hyndman and Koehler, 2006). IC and RankIC, of the
+        change over the whole horizon, are there where the panel has more than two entities.
+        """
+        quantiles, target = quantiles_of(prediction), index.target.astype(np.float64)
+        levels = prediction.levels
+        median = quantiles[:, :, levels.index(0.5)]
+        mase = np.abs(median - target).mean(axis=1) / scale
+        found = error_metrics("", quantiles, target, levels)
+        found.append(MetricParts("mase", (mase,), identity, "lower"))
+        if self.settings.transform == "log":
+            found += error_metrics("price_", self._price(quantiles, index), self._price(target[:, :, None], index)[:, :, 0], levels)
+        found += interval_metrics(quantiles, target, levels)
+        found.append(MetricParts("directional_accuracy", (directional_accuracy(median, target),), identity, "higher"))
+        if len(np.unique(index.entity)) > 2:
+            coefficient, rank_coefficient = information_coefficients(median[:, -1], target[:, -1], index.time)
+            found.append(MetricParts("ic", (coefficient,), identity, "higher"))
+            found.append(MetricParts("rank_ic", (rank_coefficient,), identity, "higher"))
+        return found
+
+    def scale_of(self, train: SampleIndex) -> Mapping[int, float]:
+        """The mean absolute one-step change of each entity. An entity without training samples, or that never moved, has the panel's."""
+        change = np.abs(train.target[:, 0].astype(np.float64))
+        known = np.isfinite(change)
+        pooled = float(change[known].mean()) if known.any() and change[known].any() else 1.0
+        totals = np.bincount(train.entity[known], change[known])
+        counts = np.bincount(train.entity[known])
+        scales: defaultdict[int, float] = defaultdict(lambda: pooled)
+        scales.update({int(code): float(totals[code] / counts[code]) for code in np.flatnonzero(totals > 0)})
+        return scales
+
+    def rows(self, prediction: Prediction, index: SampleIndex, entities: tuple[str, ...]) -> pd.DataFrame:
+        """One row a sample and horizon; the quantiles are of the column itself (a price), not of its change."""
+        import pandas as pd
+
+        quantiles = self._price(quantiles_of(prediction), index)
+        count, outputs, _ = quantiles.shape
+        frame: dict[str, Any] = {
+            "entity": pd.Series(np.asarray(entities, dtype=object)[np.repeat(index.entity, outputs)], dtype="str"),
+            "time": np.repeat(index.time.astype("datetime64[us]"), outputs),
+            "target_time": index.target_time.astype("datetime64[us]").ravel(),
+            "horizon": np.tile(np.arange(1, outputs + 1, dtype=np.int64), count),
+        }
+        for number, level in enumerate(prediction.levels):
+            frame[quantile_column(level)] = quantiles[:, :, number].ravel()
+        return pd.DataFrame(frame)
+
+    def _level(self, clean: pd.DataFrame) -> Float64:
+        values = clean[self.settings.column].to_numpy(dtype=np.float64)
+        if self.settings.transform == "none":
+            return values
+        return np.log(np.where(values > 0, values, np.nan))
+
+    def _price(self, change: Float64, index: SampleIndex) -> Float64:
+        """The column's own value after a change: [n, outputs, any]."""
+        origin = index.origin[:, None, None]
+        if self.settings.transform == "none":
+            return origin + change
+        with np.errstate(over="ignore"):  # a forecast beyond all measure becomes infinite, and is refused as such
+            return np.asarray(origin * np.exp(change))
+
+
+def _first_rows(clean: pd.DataFrame) -> NDArray[np.int64]:
+    """int64, [entities + 1]: where each entity's rows begin in a frame sorted by entity, and the end."""
+    entity = clean["entity"].to_numpy()
+    changes = np.flatnonzero(entity[1:] != entity[:-1]) + 1
+    return np.concatenate(([0], changes, [len(entity)])).astype(np.int64) if len(entity) else np.zeros(1, dtype=np.int64)
+
+
+def _fill_from_calendar(
+    target_time: NDArray[np.datetime64], time: NDArray[np.datetime64], last: NDArray[np.int64], calendar: str | None
+) -> None:
+    """Write the dates after each entity's last observation, in place: the k-th missing one is the calendar's k-th session after it."""
+    from pipelines.calendars import next_sessions
+
+    rows, horizon = target_time.shape
+    ends = np.unique(last)
+    ahead: dict[Any, NDArray[np.datetime64]] = {}
+    for end in ends:
+        moment = time[end]
+        if moment not in ahead:
+            ahead[moment] = np.asarray(next_sessions(calendar, moment, horizon)).astype("datetime64[ns]")
+        for row in range(max(end - horizon + 1, 0), end + 1):
+            if last[row] == end:
+                observed = end - row
+                target_time[row, observed:] = ahead[moment][: horizon - observed]
