@@ -1,0 +1,66 @@
+"""The historical mean (drift): what targets were on average, whatever the sample looks like."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from models.base import FitReport, Hardware, ModelSettings, Prediction
+from models.classical import Classical, labelled_together
+from models.errors import FitFailure
+from models.samples import Samples
+from models.volatility_scale import Float64, Spread, SpreadSettings
+
+
+class HistoricalMeanSettings(SpreadSettings):
+    """Only the volatility filter's."""
+
+
+class HistoricalMean(Classical):
+    """The mean of each target over the training samples, entities pooled.
+
+    It reads targets alone, so it serves every kind of problem but paths: quantiles are the mean plus the quantiles of the
+    deviations from it (scaled by volatility where the task has increments), scores are the mean, and probabilities the base
+    rates of the classes (a target being the class's position in `task.classes`).
+    """
+
+    Settings: ClassVar[type[ModelSettings]] = HistoricalMeanSettings
+    family: ClassVar[str] = "historical mean"
+
+    def check_task(self) -> None:
+        if self.task.kind == "paths":
+            raise FitFailure("HistoricalMean answers quantiles, scores or probabilities, and this problem asks for paths: leave it out")
+
+    def fit(self, train: Samples, validation: Samples, *, seed: int, hardware: Hardware) -> FitReport:
+        if self.task.kind in ("quantiles", "paths"):
+            return super().fit(train, validation, seed=seed, hardware=hardware)
+        samples = labelled_together(train, validation)
+        if self.task.kind == "scores":
+            answer = samples.targets.astype(np.float64).mean(axis=0)
+        else:
+            answer = self._base_rates(samples)
+        self.location_state = {"mean": answer}
+        self.spread = Spread(np.zeros((len(answer), 1)), centre=0.0, variance=1.0, weight=0.0)
+        return FitReport(parameters=answer.size, notes={"samples": len(samples)})
+
+    def _base_rates(self, samples: Samples) -> Float64:
+        codes = samples.targets[:, 0]
+        count = len(self.task.classes)
+        if not np.isin(codes, np.arange(count)).all():
+            raise FitFailure(f"a target is no position among the {count} classes {list(self.task.classes)}")
+        return np.bincount(codes.astype(np.int64), minlength=count) / len(codes)
+
+    def fit_location(self, samples: Samples) -> tuple[Float64, dict[str, object]]:
+        targets = samples.targets.astype(np.float64)
+        self.location_state = {"mean": targets.mean(axis=0)}
+        return targets - self.location_state["mean"], {}
+
+    def location(self, samples: Samples) -> Float64:
+        mean = self.location_state["mean"]
+        return np.broadcast_to(mean, (len(samples), len(mean)))
+
+    def predict(self, samples: Samples) -> Prediction:
+        if self.task.kind == "quantiles" or self.spread is None:
+            return super().predict(samples)
+        return Prediction(self.task.kind, self.location(samples).astype(np.float32))

@@ -1,0 +1,40 @@
+"""What the evaluation knows of chance: tests of equal accuracy, bootstrap intervals, and corrections for many candidates.
+
+All of them take one loss a date (averaged over entities and seeds first; pooling them makes a 5 % test a 22 % one), lower is better.
+
+    default_lag(dates, horizon) -> int                            autocovariances that a Diebold-Mariano test should use
+    diebold_mariano(loss_a, loss_b, *, lag, alternative) -> TestResult(statistic, p_value, effect, dates)
+        loss_a, loss_b: float64, [dates]. `alternative` is about the mean of loss_a - loss_b: "less" (a is better), "greater",
+        "two-sided". effect: relative reduction of the loss by a over b, positive when a is better. What cannot be compared
+        (NaN, infinite, zero variance, too few dates) has p_value 1.0 and statistic None: nothing is beaten.
+    default_block(dates, horizon) -> int                          mean length of a bootstrap block
+    stationary_bootstrap_indices(n, block, replications, seed) -> int64, [replications, n]
+    metric_interval(parts, dates, *, level, block, replications, seed) -> (value, low, high)
+        parts: MetricParts, one component value a sample; dates: datetime64, [samples]. `level` is the interval's (0.95). None where
+        a number cannot be had.
+    stepwise_superior(benchmark_losses, candidate_losses, *, level, block, replications, seed) -> tuple[str, ...]
+        Names of the candidates that beat every benchmark, family-wise error at most `level`. benchmark_losses, candidate_losses:
+        mapping name -> float64, [dates]; one array for benchmark_losses stands for one benchmark.
+    superior_predictive_ability(benchmark_losses, candidate_losses, *, block, replications, seed) -> float
+        p-value of "no candidate is better than the benchmark".
+    model_confidence_set(losses, *, level, block, replications, seed) -> dict[str, float]
+        MCS p-value of each model; those above `level` cannot be told from the best.
+
+The same arguments give the same answer to the bit.
+"""
+
+from pipelines.statistics.bootstrap import default_block, metric_interval, stationary_bootstrap_indices
+from pipelines.statistics.diebold_mariano import TestResult, default_lag, diebold_mariano
+from pipelines.statistics.multiple import model_confidence_set, stepwise_superior, superior_predictive_ability
+
+__all__ = [
+    "TestResult",
+    "default_block",
+    "default_lag",
+    "diebold_mariano",
+    "metric_interval",
+    "model_confidence_set",
+    "stationary_bootstrap_indices",
+    "stepwise_superior",
+    "superior_predictive_ability",
+]

@@ -1,0 +1,119 @@
+"""Resampling of dates in blocks, so that what depends on its neighbours stays beside them; and intervals of metrics from it."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from pipelines.problems.base import MetricParts
+
+Float64 = NDArray[np.float64]
+Int64 = NDArray[np.int64]
+
+#: replications whose draws are held at once
+CHUNK = 250
+
+
+def default_block(dates: int, horizon: int) -> int:
+    """Mean block length for `dates` dates of forecasts `horizon` steps ahead: twice the overlap, at least the cube root of the dates."""
+    return max(1, min(max(2 * horizon, math.ceil(dates ** (1 / 3))), dates))
+
+
+def stationary_bootstrap_indices(n: int, block: int, replications: int, seed: int) -> Int64:
+    """Draws of the stationary bootstrap (Politis and Romano 1994): positions below n, int64, [replications, n].
+
+    Blocks start anywhere with equal chance, have a geometric length of mean `block`, and wrap around the end. The first rows are the
+    same for any number of replications.
+
+    Raises:
+        ValueError: n, block or replications below 1.
+    """
+    if min(n, block, replications) < 1:
+        raise ValueError(f"n {n}, block {block} and replications {replications} must be at least 1")
+    generator = np.random.default_rng(seed)
+    return np.concatenate([_draw(generator, n, block, min(CHUNK, replications - done)) for done in range(0, replications, CHUNK)])
+
+
+def _draw(generator: np.random.Generator, n: int, block: int, replications: int) -> Int64:
+    # always whole chunks, so that a draw does not depend on how many are wanted
+    starts = generator.integers(n, size=(CHUNK, n))
+    fresh = generator.random((CHUNK, n)) < 1.0 / block
+    fresh[:, 0] = True
+    place = np.arange(n)
+    since = np.maximum.accumulate(np.where(fresh, place, 0), axis=1)
+    drawn = (np.take_along_axis(starts, since, axis=1) + place - since) % n
+    return drawn[:replications].astype(np.int64, copy=False)
+
+
+@functools.lru_cache(maxsize=2)
+def _counts(n: int, block: int, replications: int, seed: int) -> Float64:
+    """How often each date was drawn: float64, [replications, n], read-only. Kept, because every metric of an evaluation uses the same."""
+    drawn = stationary_bootstrap_indices(n, block, replications, seed)
+    flat = (drawn + np.arange(replications)[:, None] * n).ravel()
+    counts = np.bincount(flat, minlength=replications * n).reshape(replications, n).astype(np.float64)
+    counts.flags.writeable = False
+    return counts
+
+
+def metric_interval(
+    parts: MetricParts, dates: NDArray[np.datetime64], *, level: float, block: int, replications: int, seed: int
+) -> tuple[float | None, float | None, float | None]:
+    """A metric and its percentile interval from resampled dates.
+
+    A component is averaged over the samples of each date first and then over dates, so that a date counts once however many entities
+    it has. NaN counts nothing: a date without a value has no say in that component's mean.
+
+    Args:
+        dates: datetime64, [samples]; the date of each sample, in any order.
+        level: coverage of the interval, 0.95 say.
+        block: mean length of a block, in dates.
+
+    Returns:
+        Value, low, high; each None where it is not finite or cannot be had (no dates, a single one, a replicate without any value).
+
+    Raises:
+        ValueError: the lengths of dates and components differ, or the level is not between 0 and 1.
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"level {level} must lie between 0 and 1")
+    wrong = [len(component) for component in parts.components if len(component) != len(dates)]
+    if wrong:
+        raise ValueError(f"metric {parts.name!r}: a component has {wrong[0]} values for {len(dates)} samples")
+    if len(dates) == 0:
+        return None, None, None
+    distinct, code = np.unique(dates, return_inverse=True)
+    daily = [_daily_mean(component, code, len(distinct)) for component in parts.components]
+    with np.errstate(all="ignore"):
+        value = float(parts.combine(*(_mean(np.ones((1, len(distinct))), series) for series in daily))[0])
+    if not math.isfinite(value):
+        return None, None, None
+    if len(distinct) < 2:
+        return value, None, None
+    counts = _counts(len(distinct), block, replications, seed)
+    with np.errstate(all="ignore"):
+        replicates = np.asarray(parts.combine(*(_mean(counts, series) for series in daily)), dtype=np.float64)
+    if not np.isfinite(replicates).all():
+        return value, None, None
+    low, high = np.quantile(replicates, [(1 - level) / 2, (1 + level) / 2])
+    return value, float(low), float(high)
+
+
+def _daily_mean(component: Float64, code: Int64, dates: int) -> Float64:
+    """Mean of the known values of each date: float64, [dates]; NaN for a date without any."""
+    known = ~np.isnan(component)
+    total = np.bincount(code[known], weights=component[known], minlength=dates)
+    count = np.bincount(code[known], minlength=dates)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def _mean(counts: Float64, series: Float64) -> Float64:
+    """Mean over dates under each row of counts [replications, dates], unknown dates left out: float64, [replications]."""
+    known = ~np.isnan(series)
+    weights = counts @ known.astype(np.float64)
+    total = counts @ np.where(known, series, 0.0)
+    return np.where(weights > 0, total / np.where(weights > 0, weights, 1.0), np.nan)
