@@ -1,0 +1,306 @@
+"""What a backfill will do, before it does it: the trading days, the model for each, and what the ledger and the data say of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from pipelines.definition import Definition
+from pipelines.digest import digest_json
+from pipelines.errors import FinflowError
+from pipelines.home import Home
+from pipelines.manifests import CleanManifest, Manifest
+
+if TYPE_CHECKING:
+    from pipelines.as_known import Stretch
+    from pipelines.lake import Lake
+    from pipelines.ledger import LedgerRow
+    from pipelines.promotions import Promotions
+
+ONLY = ("missing", "failed", "stale", "all")
+#: dates that share one forward pass, and one commit; fewer where a date has many entities
+CHUNK_DATES = 64
+CHUNK_WINDOWS = 100_000
+#: seconds that a process takes to import, load and check a version before its first date
+START_SECONDS = 4.0
+
+
+@dataclass(frozen=True)
+class DatePlan(Manifest):
+    """One trading day: its status before (done | missing | failed | stale | no-model), whether it will run, and with which version.
+
+    `rows` are those that the ledger knows of; `reason` says why it failed, is stale, or cannot run.
+    """
+
+    date: str
+    before: str
+    run: bool
+    version: int | None
+    rows: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class BackfillPlan(Manifest):
+    """Exactly what a backfill will do.
+
+    Attributes:
+        backfill_id: the same command gives the same id, so that a run that was killed goes on under its name.
+        clean: the validated batch that is read, each date as it was known then.
+        stretches: dates that share a pass over the data.
+        windows_a_date: how many windows a date has at most.
+    """
+
+    definition: str
+    backfill_id: str
+    start: str
+    end: str
+    entity: str | None
+    only: str
+    model: str
+    newest_first: bool
+    clean: CleanManifest
+    dates: tuple[DatePlan, ...]
+    stretches: tuple[Stretch, ...]
+    windows_a_date: int
+    estimate_seconds: float
+
+    @property
+    def selected(self) -> tuple[str, ...]:
+        """The dates that will run, in the order in which they will."""
+        dates = [one.date for one in self.dates if one.run]
+        return tuple(reversed(dates)) if self.newest_first else tuple(dates)
+
+    def chunks(self) -> tuple[tuple[str, ...], ...]:
+        """The dates that will run, in groups for `run_chunk`."""
+        size = max(1, min(CHUNK_DATES, CHUNK_WINDOWS // max(1, self.windows_a_date)))
+        dates = self.selected
+        return tuple(dates[start : start + size] for start in range(0, len(dates), size))
+
+
+def plan_backfill(
+    definition: Definition,
+    home: Home,
+    start: str,
+    end: str,
+    entity: str | None = None,
+    only: str = "missing",
+    model: str = "champion",
+    newest_first: bool = False,
+    clean: CleanManifest | None = None,
+) -> BackfillPlan:
+    """Plan the backfill of the trading days from `start` to `end`, both included. Writes no prediction and no ledger row.
+
+    Args:
+        entity: only this one.
+        only: which dates run: missing, failed, stale, or all that have a model.
+        model: champion (today's, for all dates), as-of (the version effective on each date), or a version's number.
+        clean: the batch validated as of `backfill_as_of`; without it the source is read and validated here.
+
+    Raises:
+        FinflowError: a date that is none, an empty range, an unknown entity or option.
+        RegistryError: the version is not among the recorded ones.
+    """
+    from pipelines.as_known import find_stretches
+    from pipelines.lake import Lake
+    from pipelines.ledger import Ledger
+    from pipelines.promotions import Promotions
+
+    if only not in ONLY:
+        raise FinflowError(f"--only {only!r}: expected one of {', '.join(ONLY)}.")
+    first, last = parse_range(start, end)
+    lake = Lake(home.lake)
+    promotions = Promotions(lake, definition.name)
+    selector = parse_selector(model)
+    clean = clean or _validated(definition, home, last)
+    dates, held = trading_days(definition, lake, clean, first, last)
+    entities = _check_entity(lake, clean, entity)
+    versions = select_versions(definition, home, promotions, selector, dates)
+    known = Ledger(lake, definition.name).read(dates[0], dates[-1], selector, entity)
+    began = time.perf_counter()
+    stretches = find_stretches(definition, lake, clean, [date for date in dates if date in held])
+    digests = current_digests(definition, lake, clean, stretches, known, versions, entity)
+    took = time.perf_counter() - began
+    plans = tuple(_status(date, versions[date], known.get(date), digests.get(date), date in held, only) for date in dates)
+    content = {"definition": definition.name, "start": start, "end": end, "entity": entity, "model": selector}
+    count = sum(one.run for one in plans)
+    return BackfillPlan(
+        definition=definition.name,
+        backfill_id=digest_json(content)[:12],
+        start=f"{first:%Y-%m-%d}",
+        end=f"{last:%Y-%m-%d}",
+        entity=entity,
+        only=only,
+        model=selector,
+        newest_first=newest_first,
+        clean=clean,
+        dates=plans,
+        stretches=stretches,
+        windows_a_date=1 if entity else entities,
+        estimate_seconds=_estimate(count, known, took, len(stretches)),
+    )
+
+
+def backfill_as_of(definition: Definition, home: Home, end: str | pd.Timestamp) -> pd.Timestamp:
+    """The as-of at which a backfill up to `end` is validated: that of the last session in the raw table not after it.
+
+    Raises:
+        FinflowError: there is none.
+    """
+    from pipelines.knowledge import resolve_as_of
+    from pipelines.lake import Lake
+
+    last = pd.Timestamp(end)
+    times = Lake(home.lake).read(f"raw/{definition.name}", columns=["time"])
+    times = times.loc[times["time"] < last + pd.Timedelta(days=1), "time"] if len(times) else []
+    if not len(times):
+        raise FinflowError(f"{definition.name} has no data up to {last:%Y-%m-%d}: give a later --end.")
+    return pd.Timestamp(resolve_as_of(definition, home, f"{pd.Timestamp(times.max()):%Y-%m-%d}"))
+
+
+def parse_range(start: str, end: str) -> tuple[pd.Timestamp, pd.Timestamp]:
+    """Both dates, at midnight.
+
+    Raises:
+        FinflowError: one is no date, or they are the wrong way round.
+    """
+    parsed = []
+    for option, text in (("--start", start), ("--end", end)):
+        try:
+            stamp = pd.Timestamp(text)
+        except (ValueError, TypeError):
+            stamp = None
+        if stamp is None or pd.isna(stamp) or stamp.tzinfo is not None or stamp != stamp.normalize():
+            raise FinflowError(f"{option} {text!a}: expected a date such as 2018-12-31.")
+        parsed.append(stamp)
+    if parsed[0] > parsed[1]:
+        raise FinflowError(f"--start {start} lies after --end {end}.")
+    return parsed[0], parsed[1]
+
+
+def parse_selector(model: str) -> str:
+    """champion, as-of, or a version's number as plain digits.
+
+    Raises:
+        FinflowError: something else.
+    """
+    if model in ("champion", "as-of"):
+        return model
+    if model.isascii() and model.isdigit() and int(model) > 0:
+        return str(int(model))
+    raise FinflowError(f"--model {model!a}: expected champion, as-of, or a version's number.")
+
+
+def trading_days(
+    definition: Definition, lake: Lake, clean: CleanManifest, first: pd.Timestamp, last: pd.Timestamp
+) -> tuple[list[str], frozenset[str]]:
+    """ISO dates of the calendar (without one: of the data) in the range, and those of them that data may exist for.
+
+    Raises:
+        FinflowError: there is none.
+    """
+    from pipelines.calendars import sessions
+
+    raw = lake.read(clean.raw.table, version=clean.raw.version, columns=["time"])
+    there = pd.DatetimeIndex(raw["time"].dt.normalize().unique()).sort_values()
+    if definition.calendar is None:
+        days = there[(there >= first) & (there <= last)]
+    else:
+        days = pd.DatetimeIndex(sessions(definition.calendar, first, last))
+    if not len(days):
+        raise FinflowError(f"there is no trading day from {first:%Y-%m-%d} to {last:%Y-%m-%d}: give other dates.")
+    dates = [f"{day:%Y-%m-%d}" for day in days]
+    newest = f"{there[-1]:%Y-%m-%d}"
+    return dates, frozenset(date for date in dates if date <= newest)
+
+
+def select_versions(
+    definition: Definition, home: Home, promotions: Promotions, selector: str, dates: Sequence[str]
+) -> dict[str, int | None]:
+    """By date, the version that answers; None where there is none.
+
+    Raises:
+        RegistryError: a version that was never registered.
+    """
+    from pipelines.scoring import champion_version, trained_as_of
+
+    if selector == "as-of":
+        return {date: promotions.effective(date) for date in dates}
+    if selector == "champion":
+        version = champion_version(definition, home, promotions) if promotions.champion() is not None else None
+        return dict.fromkeys(dates, version)
+    trained_as_of(promotions, int(selector))
+    return dict.fromkeys(dates, int(selector))
+
+
+def current_digests(
+    definition: Definition,
+    lake: Lake,
+    clean: CleanManifest,
+    stretches: Sequence[Stretch],
+    known: Mapping[str, LedgerRow],
+    versions: Mapping[str, int | None],
+    entity: str | None,
+) -> dict[str, str]:
+    """By date, the digest of the windows it would read now; for the dates done by the version that is still selected."""
+    from pipelines.as_known import samples_as_known
+    from pipelines.window_digests import date_digests
+
+    done = {date: row for date, row in known.items() if row.status == "done" and row.version == versions.get(date)}
+    found: dict[str, str] = {}
+    for context in sorted({row.context for row in done.values()}):
+        dates = [date for date, row in done.items() if row.context == context]
+        for samples in samples_as_known(definition, lake, clean, stretches, dates, entity):
+            found |= {str(date): digest for date, digest in date_digests(samples, context).items()}
+    return found
+
+
+def _validated(definition: Definition, home: Home, last: pd.Timestamp) -> CleanManifest:
+    from pipelines.contract import validate
+    from pipelines.ingest import ingest
+
+    raw = ingest(definition, home)
+    return validate(definition, home, raw, backfill_as_of(definition, home, last))
+
+
+def _check_entity(lake: Lake, clean: CleanManifest, entity: str | None) -> int:
+    """The number of entities."""
+    names = np.unique(lake.read(clean.table, version=clean.version, columns=["entity"])["entity"].to_numpy(dtype=object))
+    if entity is not None and entity not in names:
+        shown = ", ".join(map(str, names[:20])) + (" ..." if len(names) > 20 else "")
+        raise FinflowError(f"--entity {entity!a}: there is no such entity; there are {shown}.")
+    return len(names)
+
+
+def _status(date: str, version: int | None, row: LedgerRow | None, digest: str | None, held: bool, only: str) -> DatePlan:
+    """A date's status before the run, and whether it will run."""
+    before, reason = "missing", ""
+    if version is None:
+        before, reason = "no-model", "no version was effective then" if row is None else "no version is effective for that date any more"
+    elif row is not None and row.status == "failed":
+        before, reason = "failed", row.reason
+    elif row is not None and row.version != version:
+        before, reason = "stale", f"version {row.version} answered; version {version} is selected now"
+    elif row is not None and row.digest != digest:
+        before, reason = "stale", "the rows that it reads have changed"
+    elif row is not None:
+        before = "done"
+    elif not held:
+        reason = "the data do not reach that date yet"
+    run = before != "no-model" and held and (only in ("all", before))
+    return DatePlan(date=date, before=before, run=run, version=version, rows=row.rows if row else 0, reason=reason)
+
+
+def _estimate(count: int, known: Mapping[str, LedgerRow], took: float, stretches: int) -> float:
+    """Seconds: from what dates took before where that is known, else from a pass over the data, just measured."""
+    if not count:
+        return 0.0
+    past = [row.seconds for row in known.values() if row.seconds > 0]
+    if past:
+        return round(START_SECONDS + count * float(np.median(past)), 1)
+    return round(START_SECONDS + took / max(1, 2 * stretches) * max(stretches, count / CHUNK_DATES) + 0.005 * count, 1)

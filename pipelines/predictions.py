@@ -1,0 +1,115 @@
+"""The table of predictions: what was served stays, and the same rows are never there twice."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from pipelines.errors import ConflictError, StateError
+
+if TYPE_CHECKING:
+    from pipelines.lake import Lake
+
+#: a prediction row is the answer of one version to one input; the same key is never written twice
+KEY = ("entity", "time", "horizon", "version", "input_digest")
+#: the columns beside the value columns of the problem (q05, q50 ...)
+COLUMNS = ("entity", "time", "target_time", "horizon", "version", "input_digest", "in_sample", "scored_at", "backfill_id", "period")
+
+_PATIENCE_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Written:
+    """What an append did: `rows` new rows (0: all were there), the table's version after it, and which of the given rows were new."""
+
+    rows: int
+    table_version: int | None
+
+
+class Predictions:
+    """The predictions of one definition.
+
+    A row is: `entity` (str), `time` (as-of date), `target_time`, `horizon` (int64, from 1), the problem's value columns (float64),
+    `version` (int64, the model's), `input_digest` (str, of the window that was read), `in_sample` (bool), `scored_at` (UTC),
+    `backfill_id` (str; null for rows served live), and `period` (YYYY-MM, the partition).
+    """
+
+    def __init__(self, lake: Lake, definition: str) -> None:
+        self.lake = lake
+        self.table = f"predictions/{definition}"
+
+    @property
+    def version(self) -> int | None:
+        """The table's version, or None while there is none."""
+        return self.lake.version(self.table)
+
+    def read(self, start: str | pd.Timestamp, end: str | pd.Timestamp, columns: list[str] | None = None) -> pd.DataFrame:
+        """Rows whose as-of date lies from `start` to `end`, both included; an empty frame where the table does not exist."""
+        return self._read(start, end, columns, None)
+
+    def latest(self, start: str | pd.Timestamp, end: str | pd.Timestamp) -> pd.DataFrame:
+        """One row for each entity, date and horizon: what was served live, else the newest backfill; sorted by date and entity.
+
+        A live row stays in view when a later backfill answers the same date with another version: it is what a user acted upon.
+        """
+        rows = self.read(start, end)
+        if rows.empty:
+            return rows
+        live = rows["backfill_id"].isna()
+        order = rows.assign(__live=live).sort_values(["__live", "scored_at", "version", "input_digest"], kind="stable")
+        newest = order.drop_duplicates(["entity", "time", "horizon"], keep="last").drop(columns="__live")
+        return newest.sort_values(["time", "entity", "horizon"], kind="stable").reset_index(drop=True)
+
+    def append_new(self, rows: pd.DataFrame) -> Written:
+        """Append the rows whose key is not in the table; all of them, or none, in one commit.
+
+        Another writer's commit in between is read before the next try, so that two runs of the same command leave one set of rows.
+
+        Raises:
+            ConflictError: others kept writing for two minutes.
+            StateError: a value column differs from the table's.
+        """
+        if rows.empty:
+            return Written(0, self.version)
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        wait = 0.02
+        while True:
+            version = self.version
+            new = self._absent(rows, version)
+            if new.empty:
+                return Written(0, version)
+            try:
+                return Written(len(new), self.lake.append(self.table, new, expected_version=version))
+            except ConflictError:
+                if time.monotonic() > deadline:
+                    raise ConflictError(
+                        f"{self.table}: other runs kept writing for {_PATIENCE_SECONDS:.0f} s; nothing of this run was written: run it again."
+                    ) from None
+                time.sleep(wait * random.uniform(0.5, 1.5))
+                wait = min(wait * 1.5, 1.0)
+
+    def _absent(self, rows: pd.DataFrame, version: int | None) -> pd.DataFrame:
+        rows = rows.drop_duplicates(list(KEY))
+        if version is None:
+            return rows
+        there = self._read(rows["time"].min(), rows["time"].max(), list(KEY), version)
+        if there.empty:
+            return rows
+        known = pd.MultiIndex.from_frame(there[list(KEY)])
+        return rows[~pd.MultiIndex.from_frame(rows[list(KEY)]).isin(known)]
+
+    def _read(self, start: str | pd.Timestamp, end: str | pd.Timestamp, columns: list[str] | None, version: int | None) -> pd.DataFrame:
+        first, last = pd.Timestamp(start).normalize(), pd.Timestamp(end).normalize() + pd.Timedelta(days=1)
+        where = (
+            f"period >= '{first:%Y-%m}' AND period <= '{last:%Y-%m}' "
+            f"AND time >= TIMESTAMP '{first:%Y-%m-%d} 00:00:00' AND time < TIMESTAMP '{last:%Y-%m-%d} 00:00:00'"
+        )
+        frame = self.lake.read(self.table, version=version, columns=columns, where=where)
+        missing = sorted(set(columns or COLUMNS) - {"period"} - set(frame.columns)) if len(frame) else []
+        if missing:
+            raise StateError(f"{self.table} lacks the columns {missing}: it was not written by this finflow; use another FINFLOW_HOME.")
+        return frame
