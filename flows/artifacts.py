@@ -12,7 +12,10 @@ def publish_validation(definition: Definition, clean: CleanManifest) -> None:
     """The contract's rules and what each found."""
     from prefect.artifacts import create_table_artifact
 
-    rows = [{"rule": rule.rule, "severity": rule.severity, "passed": rule.passed, "unexpected": rule.unexpected, "detail": rule.detail} for rule in clean.rules]
+    rows = [
+        {"rule": rule.rule, "severity": rule.severity, "passed": rule.passed, "unexpected": rule.unexpected, "detail": rule.detail}
+        for rule in clean.rules
+    ]
     create_table_artifact(table=rows, key=f"{definition.name}-validation", description=f"Contract of {definition.name} as of {clean.as_of}")
 
 

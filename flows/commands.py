@@ -42,9 +42,9 @@ def schema(home: Home) -> Outcome:
 def init(home: Home, file: Path, name: str | None, to: Path | None) -> Outcome:
     """Draft a definition; an existing file is never overwritten."""
     import yaml
+    from pipelines.draft import draft_definition
 
     from pipelines.definition import parse_definition
-    from pipelines.draft import draft_definition
     from pipelines.errors import FinflowError
 
     text = draft_definition(file, name)

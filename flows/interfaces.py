@@ -21,8 +21,9 @@ def serve_interfaces(home: Home) -> dict[str, Any]:
     Raises:
         FinflowError: the MLflow UI ended by itself.
     """
-    from flows.server import free_port
     from pipelines.tracking import prepare_store
+
+    from flows.server import free_port
 
     prepare_store(home)
     port = free_port()

@@ -16,7 +16,8 @@ def leaderboard_lines(outcome: dict[str, Any]) -> list[str]:
     lines = [header]
     for row in rows:
         cells = "".join(f"{_against(row, name):>20}" for name in against)
-        lines.append(f"  {row['candidate'] + ('' if row['baseline'] else ' *'):<16} {row['family']:<12} {_interval(row['metrics'].get(loss)):<28}{cells}")
+        name = row["candidate"] if row["baseline"] else row["candidate"] + " *"
+        lines.append(f"  {name:<16} {row['family']:<12} {_interval(row['metrics'].get(loss)):<28}{cells}")
     lines.append("  (* candidate; columns: change of the loss against that baseline, and p that it is no better)")
     return lines
 

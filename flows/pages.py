@@ -87,7 +87,8 @@ def status(outcome: Outcome) -> list[str]:
 
 def history(outcome: Outcome) -> list[str]:
     lines = [
-        f"{row['recorded_at'][:19]}  {row['verdict']:<11} {row['candidate']:<18} version {row['version'] or '-':<4} as of {row['effective_as_of'][:10]}  {row['reason']}"
+        f"{row['recorded_at'][:19]}  {row['verdict']:<11} {row['candidate']:<18} version {row['version'] or '-':<4} "
+        f"as of {row['effective_as_of'][:10]}  {row['reason']}"
         for row in outcome["decisions"]
     ]
     return lines or [f"No decision has been made for {outcome['definition']}: finflow train {outcome['definition']}"]

@@ -1,0 +1,90 @@
+"""Killed with SIGKILL at any stage, the same command again ends in the state of a run that was never killed."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.home import Home
+from tests.support import Finflow, comparable_state, tiny_values, write_definition
+
+KILL = ("tests/faults/kill_at.py",)
+TRAIN = ("train", "tiny.yaml", "--as-of", "2017-06-30")
+SCORE = ("score", "tiny.yaml", "--as-of", "2017-07-14")
+BACKFILL = ("backfill", "tiny.yaml", "--start", "2017-07-03", "--end", "2017-07-31")
+EVERYTHING = (TRAIN, SCORE, BACKFILL)
+
+# Where to die: the place, when, and the command that dies there.
+QUICK = [
+    pytest.param("pipelines.fits:carry_out", "0.4", TRAIN, id="fit"),
+    pytest.param("pipelines.registry:register", "after", TRAIN, id="registered-not-recorded"),
+    pytest.param("pipelines.backfill:run_chunk", "after", BACKFILL, id="backfill-chunk-written"),
+]
+SLOW = [
+    pytest.param("pipelines.lake:Lake.append", "before", TRAIN, id="ingest-before-write"),
+    pytest.param("pipelines.lake:Lake.append", "after", TRAIN, id="ingest-after-write"),
+    pytest.param("pipelines.contract:validate", "0.5", TRAIN, id="validation"),
+    pytest.param("pipelines.windows:store_samples", "after", TRAIN, id="windowed"),
+    pytest.param("pipelines.evaluation:evaluate", "0.3", TRAIN, id="evaluation"),
+    pytest.param("pipelines.registry:register", "0.5", TRAIN, id="registration"),
+    pytest.param("pipelines.promotions:Promotions.record", "before", TRAIN, id="promotion-not-recorded"),
+    pytest.param("pipelines.promotions:Promotions.record", "after", TRAIN, id="recorded-no-alias"),
+    pytest.param("pipelines.registry:set_champion_alias", "after", TRAIN, id="alias-set"),
+    pytest.param("pipelines.tracking:log_training", "0.8", TRAIN, id="logging"),
+    pytest.param("pipelines.scoring:score_clean", "before", SCORE, id="scoring-before"),
+    pytest.param("pipelines.predictions:write_rows", "after", SCORE, id="scoring-written"),
+    pytest.param("pipelines.backfill:run_chunk", "before", BACKFILL, id="backfill-before-chunk"),
+]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, prefect_api: str) -> Iterator[dict[str, Any]]:
+    """The state of a home where nothing was killed."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    home = _home(folder)
+    run_all(Finflow(home, prefect_api), write_definition(folder / "tiny.yaml", tiny_values()))
+    yield comparable_state(home, "tiny")
+
+
+def _home(folder: Path) -> Home:
+    root = folder / "home"
+    return Home(root, str(root / "lake"), f"sqlite:///{root / 'mlflow' / 'mlflow.db'}", None)
+
+
+def with_path(command: tuple[str, ...], path: Path) -> tuple[str, ...]:
+    return tuple(str(path) if part == "tiny.yaml" else part for part in command)
+
+
+def run_all(finflow: Finflow, path: Path) -> None:
+    for command in EVERYTHING:
+        finflow.json(*with_path(command, path))
+
+
+def kill_and_finish(finflow: Finflow, path: Path, place: str, when: str, dies: tuple[str, ...]) -> None:
+    for command in EVERYTHING[: EVERYTHING.index(dies)]:
+        finflow.json(*with_path(command, path))
+    killed = finflow.run(place, when, *with_path(dies, path), program=KILL)
+    assert killed.returncode == -signal.SIGKILL, f"it was to die at {place}: {killed.stdout}{killed.stderr[-2000:]}"
+    for command in EVERYTHING[EVERYTHING.index(dies) :]:
+        finflow.json(*with_path(command, path))
+
+
+@pytest.mark.parametrize(("place", "when", "dies"), QUICK)
+def test_killed_and_finished(
+    place: str, when: str, dies: tuple[str, ...], finflow: Finflow, home: Home, tiny_definition: Path, undisturbed: dict[str, Any]
+) -> None:
+    kill_and_finish(finflow, tiny_definition, place, when, dies)
+    assert comparable_state(home, "tiny") == undisturbed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("place", "when", "dies"), SLOW)
+def test_killed_and_finished_everywhere(
+    place: str, when: str, dies: tuple[str, ...], finflow: Finflow, home: Home, tiny_definition: Path, undisturbed: dict[str, Any]
+) -> None:
+    kill_and_finish(finflow, tiny_definition, place, when, dies)
+    assert comparable_state(home, "tiny") == undisturbed
