@@ -39,23 +39,41 @@ def stationary_bootstrap_indices(n: int, block: int, replications: int, seed: in
     return np.concatenate([_draw(generator, n, block, min(CHUNK, replications - done)) for done in range(0, replications, CHUNK)])
 
 
+def bootstrap_means(series: Float64, block: int, replications: int, seed: int) -> Float64:
+    """Means of series, [n, k], over the dates of each draw of `stationary_bootstrap_indices`: float64, [replications, k].
+
+    Memory grows with the chunk of draws, not with their number.
+    """
+    n = len(series)
+    generator = np.random.default_rng(seed)
+    found = []
+    for done in range(0, replications, CHUNK):
+        counts = _count(_draw(generator, n, block, min(CHUNK, replications - done)), n)
+        found.append(counts @ series / n)
+    return np.concatenate(found)
+
+
+def _count(drawn: Int64, n: int) -> Float64:
+    """How often each of n dates was drawn: float64, [replications, n]."""
+    flat = (drawn + np.arange(len(drawn))[:, None] * n).ravel()
+    return np.bincount(flat, minlength=len(drawn) * n).reshape(len(drawn), n).astype(np.float64)
+
+
 def _draw(generator: np.random.Generator, n: int, block: int, replications: int) -> Int64:
     # always whole chunks, so that a draw does not depend on how many are wanted
-    starts = generator.integers(n, size=(CHUNK, n))
     fresh = generator.random((CHUNK, n)) < 1.0 / block
     fresh[:, 0] = True
-    place = np.arange(n)
-    since = np.maximum.accumulate(np.where(fresh, place, 0), axis=1)
-    drawn = (np.take_along_axis(starts, since, axis=1) + place - since) % n
+    # at a fresh place the distance from place to drawn position changes; in between it stays
+    distance = generator.integers(n, size=np.count_nonzero(fresh)) - np.nonzero(fresh)[1]
+    drawn = distance[np.cumsum(fresh) - 1].reshape(CHUNK, n) + np.arange(n)
+    drawn[drawn >= n] -= n
     return drawn[:replications].astype(np.int64, copy=False)
 
 
 @functools.lru_cache(maxsize=2)
 def _counts(n: int, block: int, replications: int, seed: int) -> Float64:
     """How often each date was drawn: float64, [replications, n], read-only. Kept, because every metric of an evaluation uses the same."""
-    drawn = stationary_bootstrap_indices(n, block, replications, seed)
-    flat = (drawn + np.arange(replications)[:, None] * n).ravel()
-    counts = np.bincount(flat, minlength=replications * n).reshape(replications, n).astype(np.float64)
+    counts = _count(stationary_bootstrap_indices(n, block, replications, seed), n)
     counts.flags.writeable = False
     return counts
 
