@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from pipelines.lake import literal
 from pipelines.manifests import Manifest
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ class Ledger:
         frame.insert(0, "time", pd.to_datetime(frame.pop("date")).astype("datetime64[us]"))
         frame["recorded_at"] = pd.Timestamp.now("UTC").as_unit("us")
         frame["period"] = frame["time"].dt.strftime("%Y")
-        listed = ", ".join(f"TIMESTAMP '{row.date} 00:00:00'" for row in new)
+        listed = ", ".join(literal(pd.Timestamp(row.date)) for row in new)
         where = _where(min(row.date for row in new), max(row.date for row in new), selector, entity)
         self.lake.replace(self.table, frame, f"{where} AND time IN ({listed})")
         return len(new)
@@ -98,9 +99,8 @@ class Ledger:
 
 def _where(start: str, end: str, selector: str, entity: str) -> str:
     """The rows of a range of dates, one selector and one entity, as SQL."""
-    quoted = entity.replace("'", "''")
+    first, last = literal(pd.Timestamp(start)), literal(pd.Timestamp(end))
     return (
-        f"period >= '{start[:4]}' AND period <= '{end[:4]}' "
-        f"AND time >= TIMESTAMP '{start} 00:00:00' AND time <= TIMESTAMP '{end} 00:00:00' "
-        f"AND selector = '{selector}' AND entity = '{quoted}'"
+        f"period >= '{start[:4]}' AND period <= '{end[:4]}' AND time >= {first} AND time <= {last} "
+        f"AND selector = {literal(selector)} AND entity = {literal(entity)}"
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from pipelines.errors import ConflictError, StateError
+from pipelines.lake import literal
 
 if TYPE_CHECKING:
     from pipelines.lake import Lake
@@ -87,7 +88,7 @@ class Predictions:
             except ConflictError:
                 if time.monotonic() > deadline:
                     raise ConflictError(
-                        f"{self.table}: other runs kept writing for {_PATIENCE_SECONDS:.0f} s; nothing of this run was written: run it again."
+                        f"{self.table}: other runs kept writing for {_PATIENCE_SECONDS:.0f} s, and nothing was written: run it again."
                     ) from None
                 time.sleep(wait * random.uniform(0.5, 1.5))
                 wait = min(wait * 1.5, 1.0)
@@ -104,10 +105,7 @@ class Predictions:
 
     def _read(self, start: str | pd.Timestamp, end: str | pd.Timestamp, columns: list[str] | None, version: int | None) -> pd.DataFrame:
         first, last = pd.Timestamp(start).normalize(), pd.Timestamp(end).normalize() + pd.Timedelta(days=1)
-        where = (
-            f"period >= '{first:%Y-%m}' AND period <= '{last:%Y-%m}' "
-            f"AND time >= TIMESTAMP '{first:%Y-%m-%d} 00:00:00' AND time < TIMESTAMP '{last:%Y-%m-%d} 00:00:00'"
-        )
+        where = f"period >= '{first:%Y-%m}' AND period <= '{last:%Y-%m}' AND time >= {literal(first)} AND time < {literal(last)}"
         frame = self.lake.read(self.table, version=version, columns=columns, where=where)
         missing = sorted(set(columns or COLUMNS) - {"period"} - set(frame.columns)) if len(frame) else []
         if missing:

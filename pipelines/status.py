@@ -1,0 +1,132 @@
+"""How a definition stands: its champion, its last decisions, how fresh its data are, and where predictions are missing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from pipelines.definition import Definition
+from pipelines.home import Home
+
+if TYPE_CHECKING:
+    from pipelines.lake import Lake
+    from pipelines.promotions import Promotions
+
+LAST_RUNS = 5
+MOST_GAPS = 20
+
+
+def status(definition: Definition, home: Home, now: pd.Timestamp | None = None) -> dict[str, Any]:
+    """JSON-able values; reads tables and writes nothing.
+
+    Returns:
+        champion: version, candidate, verdict, since (when it was decided), as_of (its training's), reason; None while there is none.
+        runs: the last decisions, newest first.
+        data: rows, entities, first and last session, and how many sessions of the calendar have been published since (`sessions_behind`);
+            None before the first ingest.
+        predictions: rows, how many of them live, first and last as-of date, and `gaps`: the trading days since the first prediction, up to
+            the last session in the data, that have none, as ranges; None before the first.
+
+    Raises:
+        StateError: a table of another schema version.
+    """
+    from pipelines.lake import Lake
+    from pipelines.promotions import Promotions
+
+    now = pd.Timestamp.now("UTC") if now is None else now
+    lake = Lake(home.lake)
+    promotions = Promotions(lake, definition.name)
+    data = _data(definition, lake, now)
+    return {
+        "definition": definition.name,
+        "simulated": definition.simulated,
+        "champion": _champion(promotions),
+        "runs": _runs(promotions),
+        "data": data,
+        "predictions": _predictions(definition, lake, data["last"] if data else None),
+    }
+
+
+def _champion(promotions: Promotions) -> dict[str, Any] | None:
+    champion = promotions.champion()
+    if champion is None:
+        return None
+    from pipelines.history import as_values
+
+    row = next(row for row in reversed(promotions.rows()) if row.version == champion.version)
+    values = as_values(row)
+    names = {"version": "version", "candidate": "candidate", "verdict": "verdict", "since": "recorded_at", "as_of": "effective_as_of"}
+    return {key: values[name] for key, name in names.items()} | {"reason": values["reason"]}
+
+
+def _runs(promotions: Promotions) -> list[dict[str, Any]]:
+    from pipelines.history import as_values
+
+    shown = ("recorded_at", "verdict", "candidate", "version", "effective_as_of", "reason")
+    return [{name: as_values(row)[name] for name in shown} for row in promotions.rows()[-LAST_RUNS:][::-1]]
+
+
+def _data(definition: Definition, lake: Lake, now: pd.Timestamp) -> dict[str, Any] | None:
+    from pipelines.as_known import published
+    from pipelines.calendars import sessions
+
+    table = f"raw/{definition.name}"
+    rows = lake.read(table, columns=["entity", "time"])
+    if rows.empty:
+        return None
+    first, last = rows["time"].min(), rows["time"].max()
+    since = sessions(definition.calendar, last + pd.Timedelta(days=1), now.tz_convert("UTC").tz_localize(None))
+    return {
+        "table": table,
+        "version": lake.version(table),
+        "rows": len(rows),
+        "entities": int(rows["entity"].nunique()),
+        "first": f"{first:%Y-%m-%d}",
+        "last": f"{last:%Y-%m-%d}",
+        "sessions_behind": int((published(definition, pd.DatetimeIndex(since)) <= now).sum()),
+    }
+
+
+def _predictions(definition: Definition, lake: Lake, last: str | None) -> dict[str, Any] | None:
+    from pipelines.calendars import sessions
+
+    table = f"predictions/{definition.name}"
+    rows = lake.read(table, columns=["time", "backfill_id"])
+    if rows.empty:
+        return None
+    there = pd.DatetimeIndex(rows["time"].dt.normalize().unique()).sort_values()
+    end = max(there[-1], pd.Timestamp(last)) if last else there[-1]
+    if definition.calendar is None:
+        raw = lake.read(f"raw/{definition.name}", columns=["time"])["time"].dt.normalize()
+        days = pd.DatetimeIndex(raw[(raw >= there[0]) & (raw <= end)].unique()).sort_values()
+    else:
+        days = pd.DatetimeIndex(sessions(definition.calendar, there[0], end))
+    gaps = ranges(days, days.isin(there))
+    return {
+        "table": table,
+        "version": lake.version(table),
+        "rows": len(rows),
+        "live_rows": int(rows["backfill_id"].isna().sum()),
+        "dates": len(there),
+        "first": f"{there[0]:%Y-%m-%d}",
+        "last": f"{there[-1]:%Y-%m-%d}",
+        "missing_dates": sum(gap["dates"] for gap in gaps),
+        "gaps": gaps[:MOST_GAPS],
+    }
+
+
+def ranges(days: pd.DatetimeIndex, present: Any) -> list[dict[str, Any]]:
+    """Runs of consecutive `days` that are not `present`: start, end, and the number of dates."""
+    found: list[dict[str, Any]] = []
+    open_run = False
+    for day, there in zip(days, present, strict=True):
+        if there:
+            open_run = False
+        elif open_run:
+            found[-1]["end"] = f"{day:%Y-%m-%d}"
+            found[-1]["dates"] += 1
+        else:
+            found.append({"start": f"{day:%Y-%m-%d}", "end": f"{day:%Y-%m-%d}", "dates": 1})
+            open_run = True
+    return found
