@@ -1,0 +1,107 @@
+"""The first stage: what the source holds and the raw table does not, lands there with the instant it became known."""
+
+from __future__ import annotations
+
+import datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from pipelines.errors import ConflictError, FinflowError, SourceError
+from pipelines.knowledge import KEY
+from pipelines.lake import PARTITION, Lake
+from pipelines.manifests import RawManifest
+from pipelines.names import check_name
+from pipelines.revisions import new_revisions
+
+if TYPE_CHECKING:
+    from pipelines.definition import Definition
+    from pipelines.home import Home
+
+ATTEMPTS = 8
+BARS = ("open", "high", "low", "close", "volume")
+
+
+def ingest(definition: Definition, home: Home, *, now: pd.Timestamp | None = None) -> RawManifest:
+    """Read the source and append to `raw/<name>` the row revisions that are not there yet, in one commit.
+
+    `known_at` is the source's own vintage where it gives one. Otherwise a row that continues an entity's history at either end (or begins it)
+    counts as published by the definition's rule: its session's close plus the lag. A row whose values changed, that fills a hole between rows
+    already there, or whose time still lies ahead became known now. A source that says nothing new leads to no commit.
+
+    Rows of one batch that share entity and time are all kept, for the contract to quarantine; the order of the source's rows makes no difference.
+
+    Args:
+        now: the instant of arrival, UTC; the clock's by default.
+
+    Raises:
+        SourceError: see the source's `read`; or a row without entity or time.
+        ConflictError: other runs kept writing to the same table.
+    """
+    batch = _checked(definition.source.read(), definition)
+    now = pd.Timestamp(datetime.datetime.now(datetime.UTC)).as_unit("us") if now is None else now
+    lake, table = Lake(home.lake), f"raw/{definition.name}"
+    for _ in range(ATTEMPTS):
+        version = lake.version(table)
+        stored = lake.read(table, version=version)
+        fresh = new_revisions(batch, stored, definition, now)
+        if fresh.empty and version is not None:
+            return _manifest(table, version, stored, fresh)
+        try:
+            written = lake.append(table, fresh, expected_version=version)
+        except ConflictError:
+            continue  # another run ingested meanwhile: look again at what is new
+        return _manifest(table, written, stored, fresh)
+    raise ConflictError(f"table {table}: other runs kept writing to it {ATTEMPTS} times over. Nothing was written; run the command again.")
+
+
+def _manifest(table: str, version: int, stored: pd.DataFrame, fresh: pd.DataFrame) -> RawManifest:
+    times = [frame["time"] for frame in (stored, fresh) if len(frame)]
+    first, last = min(part.min() for part in times), max(part.max() for part in times)
+    return RawManifest(table, version, len(fresh), len(stored) + len(fresh), first.isoformat(), last.isoformat())
+
+
+def _checked(frame: pd.DataFrame, definition: Definition) -> pd.DataFrame:
+    """The source's rows in the types of the raw table, sorted by entity, time and values."""
+    kind = definition.source.kind
+    _check_columns(frame, definition)
+    for name in KEY:
+        gone = int(frame[name].isna().sum())
+        if gone:
+            row = int(np.flatnonzero(frame[name].isna())[0]) + 1
+            raise SourceError(
+                f"{definition.name}: column {name!r} is empty in {gone} rows of the {kind} source, first in row {row}; every row needs it."
+            )
+    if frame.empty:
+        raise SourceError(f"{definition.name}: the {kind} source holds no rows; check its path and its dates.")
+    for entity in frame["entity"].unique():
+        try:
+            check_name(str(entity), "entity")
+        except FinflowError as error:
+            raise SourceError(f"{definition.name}: {error}") from None
+    frame = frame.assign(entity=frame["entity"].astype("str"), time=frame["time"].dt.as_unit("us"))
+    if "known_at" in frame:
+        frame["known_at"] = frame["known_at"].dt.tz_convert("UTC").dt.as_unit("us")
+    values = [name for name in frame.columns if name not in KEY]
+    integers = [name for name in values if frame[name].dtype.kind in "iu"]
+    frame = frame.astype(dict.fromkeys(integers, "float64"))
+    return frame.sort_values([*KEY, *values], kind="stable", ignore_index=True)
+
+
+def _check_columns(frame: pd.DataFrame, definition: Definition) -> None:
+    """Before anything is written: a column that the definition reads and the source does not give."""
+    from pipelines.problems import problem_of
+
+    bars = BARS if definition.contract.kind == "bars" else ()
+    features = (feature.column for feature in definition.features if feature.column)
+    wanted = dict.fromkeys([*KEY, *bars, *problem_of(definition).required, *features])
+    missing = [name for name in wanted if name not in frame]
+    if missing:
+        where = getattr(definition.source, "path", None) or f"the {definition.source.kind} source"
+        raise SourceError(
+            f"{where}: no column {', '.join(map(repr, missing))}, which {definition.name} reads; there are {', '.join(map(repr, frame.columns))}. "
+            "If the file calls it otherwise, map it in the definition: source: {columns: {close: Last}}."
+        )
+    if PARTITION in frame:
+        raise SourceError(f"{definition.name}: a column {PARTITION!r} is finflow's own; map the source's column under another name.")

@@ -1,0 +1,64 @@
+"""Daily market data that come with the `arch` package: something real to begin with, offline."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field, field_validator
+
+from pipelines.errors import FinflowError, SourceError
+from pipelines.names import check_name
+from pipelines.sources.base import SourceSettings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Series = Literal["sp500", "nasdaq", "vix", "wti"]
+BARS = {"Open": "open", "High": "high", "Low": "low", "Close": "close", "Volume": "volume"}
+
+
+class ArchSource(SourceSettings):
+    """Series of `arch.data` (Kevin Sheppard's arch package) as one panel.
+
+    `sp500` and `nasdaq` are daily bars of 1999-2018; `vix` and `wti` hold one price a day, which is open, high, low and close at once,
+    with a volume of 0.
+    """
+
+    kind: Literal["arch"] = "arch"
+    series: dict[str, Series] = Field(min_length=1, description="entity -> name of the series in arch.data")
+
+    @field_validator("series")
+    @classmethod
+    def _names(cls, value: dict[str, Series]) -> dict[str, Series]:
+        for entity in value:
+            try:
+                check_name(entity, "entity")
+            except FinflowError as error:
+                raise ValueError(str(error)) from None
+        return value
+
+    def read(self) -> pd.DataFrame:
+        """Columns entity, time, open, high, low, close, volume (float64)."""
+        import pandas as pd
+
+        return pd.concat([_bars(entity, name) for entity, name in self.series.items()], ignore_index=True)
+
+
+def _bars(entity: str, name: str) -> pd.DataFrame:
+    import importlib
+
+    import pandas as pd
+
+    try:
+        loaded = importlib.import_module(f"arch.data.{name}").load()
+    except (ImportError, OSError) as error:
+        raise SourceError(f"series {name!r} of arch.data cannot be read ({error}): is the `arch` package installed whole?") from error
+    if "Close" in loaded:
+        values = loaded[list(BARS)].rename(columns=BARS)
+    else:
+        price = loaded.iloc[:, 0].dropna()
+        values = pd.DataFrame({column: price for column in ("open", "high", "low", "close")}).assign(volume=0.0)
+    frame = values.astype("float64").reset_index(drop=True)
+    frame.insert(0, "entity", pd.array([entity] * len(frame), dtype="str"))
+    frame.insert(1, "time", pd.DatetimeIndex(values.index).as_unit("us"))
+    return frame

@@ -1,0 +1,140 @@
+"""CSV and Parquet: a file, a folder, a glob or an fsspec URL; one file an entity, or one long table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from pipelines.errors import FinflowError
+from pipelines.names import check_name
+from pipelines.sources.base import SourceSettings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+STANDARD = ("entity", "time", "open", "high", "low", "close", "volume", "known_at")
+MISSING = ("", "NA", "N/A", "#N/A", "NaN", "nan", "null", "NULL", "None", "-", "--")
+RESERVED = ("period",)
+
+Character = Annotated[str, Field(min_length=1, max_length=1)]
+
+
+class FileSource(SourceSettings):
+    """What CSV and Parquet files have in common.
+
+    A column that the definition does not name is an error and not carried along in silence: `columns` maps finflow's names to the file's
+    headers, the standard names (entity, time or date, open, high, low, close, volume, known_at; in any case) are found by themselves, and
+    `ignore` lists the rest.
+    """
+
+    path: str = Field(min_length=1, description="a file, a folder, a glob (quotes/*.csv) or a URL that fsspec knows (s3://bucket/quotes)")
+    columns: dict[str, str] = Field(default_factory=dict, description="finflow's name -> the file's header, as {close: 收盘}")
+    ignore: tuple[str, ...] = Field(default=(), description='headers that are left out; "*" leaves out whatever is not named')
+    text: tuple[str, ...] = Field(default=(), description="finflow's names of the value columns that stay text; the others are numbers")
+    entity: str | None = Field(default=None, description="the entity of all rows; none: the entity column, else each file's name")
+    date_format: str | None = Field(default=None, description="as strptime takes it (%d/%m/%Y); none: ISO dates, 20180102 and 2018/01/02")
+    timezone: str | None = Field(default=None, description="IANA zone of times without one; times at its midnight are session dates")
+    maximum_rows: int = Field(default=50_000_000, ge=1, description="more rows than this are refused before they are read")
+    maximum_columns: int = Field(default=2_000, ge=1, description="a wider file is refused before it is read")
+
+    @field_validator("path")
+    @classmethod
+    def _path(cls, value: str) -> str:
+        if any(ord(character) < 32 for character in value):
+            raise ValueError(f"path {ascii(value)} holds a control character")
+        return value
+
+    @field_validator("entity")
+    @classmethod
+    def _entity(cls, value: str | None) -> str | None:
+        return value if value is None else _named(value, "entity")
+
+    @field_validator("timezone")
+    @classmethod
+    def _timezone(cls, value: str | None) -> str | None:
+        import zoneinfo
+
+        try:
+            if value is not None:
+                zoneinfo.ZoneInfo(value)
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(f"no time zone {ascii(value)}: use an IANA name such as Europe/Berlin or Asia/Shanghai") from None
+        return value
+
+    @model_validator(mode="after")
+    def _columns_fit(self) -> Self:
+        for name in self.columns:
+            _named(name, "column")
+            if name in RESERVED:
+                raise ValueError(f"column {name!r} is finflow's own: choose another name")
+        if self.entity is not None and "entity" in self.columns:
+            raise ValueError("give `entity` or map an entity column, not both")
+        wrong = sorted(set(self.text) & set(STANDARD))
+        if wrong:
+            raise ValueError(f"text: {wrong} have a type of their own")
+        return self
+
+    def resolved(self, folder: Path) -> Self:
+        if "://" in self.path or "::" in self.path:
+            return self
+        return self.model_copy(update={"path": str(folder / Path(self.path).expanduser())})
+
+
+class CsvSource(FileSource):
+    """Delimited text. `.gz`, `.bz2`, `.xz` and `.zip` files are unpacked on the way."""
+
+    kind: Literal["csv"] = "csv"
+    encoding: str = Field(default="utf-8", description="as Python names it: utf-8 (with or without BOM), latin-1, gb18030 ...")
+    delimiter: Character = ","
+    quote: Character = '"'
+    decimal: Literal[".", ","] = "."
+    thousands: Literal[",", ".", " ", "'", "\u00a0"] | None = Field(default=None, description="the character between thousands")
+    skip_rows: int = Field(default=0, ge=0, le=1000, description="lines before the header")
+    missing: tuple[str, ...] = Field(default=MISSING, description="cells that mean: no value")
+
+    @field_validator("encoding")
+    @classmethod
+    def _encoding(cls, value: str) -> str:
+        import codecs
+
+        try:
+            codecs.lookup(value)
+            "a,1\n".encode(value)
+        except (LookupError, ValueError, TypeError, AttributeError):
+            raise ValueError(f"no text encoding {ascii(value)}: use utf-8, latin-1, gb18030 ...") from None
+        return value
+
+    @model_validator(mode="after")
+    def _characters_differ(self) -> Self:
+        if self.delimiter == self.decimal:
+            raise ValueError(f"delimiter and decimal are both {self.delimiter!r}: one of them is another character")
+        if self.thousands == self.decimal:
+            raise ValueError(f"thousands and decimal are both {self.decimal!r}: one of them is another character")
+        return self
+
+    def read(self) -> pd.DataFrame:
+        """See `SourceSettings.read`."""
+        from pipelines.sources.tables import read_csv
+
+        return read_csv(self)
+
+
+class ParquetSource(FileSource):
+    """Parquet files."""
+
+    kind: Literal["parquet"] = "parquet"
+
+    def read(self) -> pd.DataFrame:
+        """See `SourceSettings.read`."""
+        from pipelines.sources.tables import read_parquet
+
+        return read_parquet(self)
+
+
+def _named(value: str, what: str) -> str:
+    try:
+        return check_name(value, what)
+    except FinflowError as error:
+        raise ValueError(str(error)) from None
