@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from flows.display import DISPLAY
+from models.base import Hardware
 from pipelines.definition import Definition
 from pipelines.errors import FinflowError
 from pipelines.home import Home
-from pipelines.manifests import CleanManifest, FitResult, FitSpec, PredictionResult, RawManifest, SampleManifest
+from pipelines.manifests import CleanManifest, Evaluation, FitResult, FitSpec, PredictionResult, RawManifest, SampleManifest
+
+if TYPE_CHECKING:
+    from pipelines.backfill import BackfillPlan, ChunkResult
+    from pipelines.scoring import ScoreResult
+    from pipelines.training import Conclusion, TrainingPlan
 
 
 def _transient(task: Any, run: Any, state: Any) -> bool:
@@ -57,16 +63,8 @@ def window_task(definition: Definition, home: Home, clean: CleanManifest) -> Sam
     return samples
 
 
-@task(name="fit", task_run_name="fit {spec.candidate} fold {spec.fold.name} seed {spec.seed}", cache_policy=NO_CACHE, persist_result=False)
-def fit_task(spec: FitSpec, home: Home) -> FitResult:
-    """One fit, in a process of its own."""
-    from pipelines.fits import carry_out
-
-    return carry_out(spec, home)
-
-
 @task(
-    name="fit and predict",
+    name="fit",
     task_run_name="fit {spec.candidate} fold {spec.fold.name} seed {spec.seed}",
     cache_policy=NO_CACHE,
     persist_result=False,
@@ -79,3 +77,79 @@ def fit_and_predict_task(spec: FitSpec, home: Home) -> PredictionResult:
         return predict_fit(spec, carry_out(spec, home), home)
     finally:
         DISPLAY.advance("fit")
+
+
+@task(name="score", cache_policy=NO_CACHE, persist_result=False)
+def score_task(definition: Definition, home: Home, clean: CleanManifest, version: int | None) -> ScoreResult:
+    """The as-of session, predicted and kept once."""
+    from pipelines.scoring import score_clean
+
+    scored = score_clean(definition, home, clean, version)
+    DISPLAY.say(f"scored {scored.date}: {scored.rows} rows by version {scored.version}, {scored.written} new")
+    return scored
+
+
+@task(name="plan backfill", cache_policy=NO_CACHE, persist_result=False)
+def backfill_plan_task(
+    definition: Definition,
+    home: Home,
+    start: str,
+    end: str,
+    entity: str | None,
+    only: str,
+    model: str,
+    newest_first: bool,
+    clean: CleanManifest,
+) -> BackfillPlan:
+    """Which dates run, with which version."""
+    from pipelines.backfill import plan_backfill
+
+    plan = plan_backfill(definition, home, start, end, entity, only, model, newest_first, clean)
+    DISPLAY.say(f"backfill of {len(plan.dates)} dates: {len(plan.selected)} to run")
+    return plan
+
+
+@task(name="backfill", task_run_name="backfill {dates[0]} to {dates[-1]}", cache_policy=NO_CACHE, persist_result=False)
+def backfill_chunk_task(definition: Definition, home: Home, plan: BackfillPlan, dates: tuple[str, ...]) -> ChunkResult:
+    """Some dates in one pass and one commit."""
+    from pipelines.backfill import run_chunk
+
+    try:
+        return run_chunk(definition, home, plan, dates)
+    finally:
+        DISPLAY.advance("backfill")
+
+
+@task(name="plan", cache_policy=NO_CACHE, persist_result=False)
+def plan_task(
+    definition: Definition, home: Home, samples: SampleManifest, candidates: list[str] | None, seed: int | None, hardware: Hardware
+) -> TrainingPlan:
+    """Folds, recipes and fits."""
+    from pipelines.training import plan_training
+
+    plan = plan_training(definition, home, samples, candidates=candidates, seed=seed, hardware=hardware)
+    DISPLAY.say(f"{len(plan.recipes)} recipes on {len(plan.folds)} test periods: {len(plan.specs)} fits")
+    return plan
+
+
+@task(name="evaluate", cache_policy=NO_CACHE, persist_result=False)
+def evaluate_task(
+    definition: Definition, home: Home, plan: TrainingPlan, results: list[PredictionResult | BaseException]
+) -> tuple[Evaluation, dict[str, str]]:
+    """Every candidate on the same dates; with it, why a candidate could not be compared."""
+    from pipelines.training import evaluate_training
+
+    DISPLAY.say("evaluating")
+    return evaluate_training(definition, home, plan, results)
+
+
+@task(name="decide", cache_policy=NO_CACHE, persist_result=False)
+def conclude_task(
+    definition: Definition, home: Home, plan: TrainingPlan, evaluation: Evaluation, failed: dict[str, str], fits: list[FitResult]
+) -> Conclusion:
+    """Gate, production fits, registration, record, alias, report."""
+    from pipelines.training import conclude_training
+
+    conclusion = conclude_training(definition, home, plan, evaluation, failed, fits)
+    DISPLAY.say(f"{conclusion.decision.verdict}: {conclusion.decision.reason}")
+    return conclusion

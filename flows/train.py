@@ -14,6 +14,7 @@ from flows.tasks import conclude_task, evaluate_task, fit_and_predict_task, inge
 from models.base import Hardware
 from pipelines.definition import load_definition
 from pipelines.home import Home
+from pipelines.manifests import PredictionResult
 
 # One fit a core: more only take turns, and each runs on one thread for the sake of its bits.
 CORES = len(os.sched_getaffinity(0))
@@ -43,8 +44,9 @@ def train_flow(
     plan = plan_task(definition, home, samples, candidates, seed, hardware)
     DISPLAY.begin("fit", len(plan.specs))
     fits = [fit_and_predict_task.submit(spec, home) for spec in plan.specs]
-    fitted = [future.result(raise_on_failure=False) for future in fits]
-    evaluation = evaluate_task(definition, home, plan, fitted)
-    conclusion = conclude_task(definition, home, plan, evaluation, fitted)
+    results = [future.result(raise_on_failure=False) for future in fits]
+    evaluation, failed = evaluate_task(definition, home, plan, results)
+    fitted = [result.fit for result in results if isinstance(result, PredictionResult)]
+    conclusion = conclude_task(definition, home, plan, evaluation, failed, fitted)
     publish_training(definition, evaluation, conclusion.decision)
     return conclusion.outcome

@@ -36,7 +36,7 @@ SLOW = [
     pytest.param("pipelines.registry:set_champion_alias", "after", TRAIN, id="alias-set"),
     pytest.param("pipelines.tracking:log_training", "0.8", TRAIN, id="logging"),
     pytest.param("pipelines.scoring:score_clean", "before", SCORE, id="scoring-before"),
-    pytest.param("pipelines.predictions:write_rows", "after", SCORE, id="scoring-written"),
+    pytest.param("pipelines.predictions:Predictions.append_new", "after", SCORE, id="scoring-written"),
     pytest.param("pipelines.backfill:run_chunk", "before", BACKFILL, id="backfill-before-chunk"),
 ]
 

@@ -1,0 +1,161 @@
+"""A training, stage by stage, as plain functions: plan the fits, evaluate them, decide, register, record.
+
+A flow calls them with whatever runs the fits in between; `train_here` runs everything in one process tree without any orchestrator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from models.base import Hardware
+from pipelines.definition import Definition, Recipe
+from pipelines.digest import digest_json
+from pipelines.errors import DefinitionError, FitError
+from pipelines.home import Home
+from pipelines.manifests import Decision, Evaluation, FitSpec, Fold, Manifest, PredictionResult, SampleManifest
+
+
+@dataclass(frozen=True)
+class TrainingPlan(Manifest):
+    """Everything that a training will do, before it does it.
+
+    Attributes:
+        run_key: the same data, definition, settings and code give the same key; its recorded decision is then returned.
+        recipes: by name; the champion's recipe is among them, under its own or as `champion`.
+        specs: the fits of every recipe on every fold.
+    """
+
+    run_key: str
+    as_of: str
+    samples: SampleManifest
+    folds: tuple[Fold, ...]
+    recipes: dict[str, Recipe]
+    baselines: tuple[str, ...]
+    champion_recipe: str | None
+    seeds: tuple[int, ...]
+    hardware: Hardware
+    specs: tuple[FitSpec, ...] = field(repr=False)
+
+
+def plan_training(
+    definition: Definition,
+    home: Home,
+    samples: SampleManifest,
+    *,
+    candidates: Sequence[str] | None = None,
+    seed: int | None = None,
+    hardware: Hardware | None = None,
+) -> TrainingPlan:
+    """Folds, recipes and fits of a training as of the samples' clean batch.
+
+    Raises:
+        DefinitionError: a candidate that the definition does not have.
+        NotEnoughHistoryError: no test period has enough dates.
+    """
+    from pipelines.fits import plan_fits
+    from pipelines.folds import make_folds
+    from pipelines.windows import open_samples
+
+    hardware = hardware or Hardware()
+    recipes = chosen_recipes(definition, candidates)
+    champion_recipe = add_champion_recipe(definition, home, recipes)
+    as_of = pd.Timestamp(samples.clean.as_of)
+    folds = make_folds(definition, open_samples(samples.folder).index, as_of)
+    first = definition.seed if seed is None else seed
+    seeds = tuple(range(first, first + definition.seeds))
+    specs = plan_fits(definition, home, samples, folds, recipes, hardware, seeds)
+    key = {
+        "definition": meaning(definition),
+        "as_of": samples.clean.as_of,
+        "data": samples.clean.digest,
+        "recipes": {name: recipe.digest for name, recipe in recipes.items()},
+        "fits": [spec.key for spec in specs],
+        "code": decision_code_digest(),
+    }
+    return TrainingPlan(
+        run_key=digest_json(key),
+        as_of=samples.clean.as_of,
+        samples=samples,
+        folds=folds,
+        recipes=recipes,
+        baselines=tuple(definition.baselines),
+        champion_recipe=champion_recipe,
+        seeds=seeds,
+        hardware=hardware,
+        specs=specs,
+    )
+
+
+def chosen_recipes(definition: Definition, candidates: Sequence[str] | None) -> dict[str, Recipe]:
+    """The candidates asked for (all by default), and every baseline."""
+    unknown = sorted(set(candidates or ()) - set(definition.recipes))
+    if unknown:
+        raise DefinitionError(f"{definition.name} has no candidate {', '.join(unknown)}: there are {', '.join(definition.candidates)}.")
+    wanted = definition.candidates if candidates is None else {n: r for n, r in definition.candidates.items() if n in candidates}
+    return {**wanted, **definition.baselines}
+
+
+def meaning(definition: Definition) -> dict[str, Any]:
+    """The parts of a definition that bear on a decision: not its texts, its source's address or its schedule."""
+    return definition.model_dump(mode="json", exclude={"title", "description", "schedule", "source"})
+
+
+def add_champion_recipe(definition: Definition, home: Home, recipes: dict[str, Recipe]) -> str | None:
+    """Add the champion's recipe to `recipes` if it is not there; return the name it competes under, or None without a champion."""
+    from pipelines.lake import Lake
+    from pipelines.promotions import Promotions
+
+    recorded = Promotions(Lake(home.lake), definition.name).champion_recipe()
+    if recorded is None:
+        return None
+    champion = Recipe.model_validate(recorded)
+    for name, recipe in recipes.items():
+        if recipe.digest == champion.digest:
+            return name
+    recipes["champion"] = champion
+    return "champion"
+
+
+def decision_code_digest() -> str:
+    """Of the sources that turn predictions into a decision."""
+    from pathlib import Path
+
+    from pipelines.digest import digest_file
+
+    folder = Path(__file__).parent
+    files = [*folder.glob("evaluation*.py"), folder / "gate.py", *folder.glob("statistics/*.py"), *folder.glob("problems/*.py")]
+    return digest_json({path.name: digest_file(path) for path in sorted(files)})
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """How a training ended: the decision and the outcome that a command prints."""
+
+    decision: Decision
+    outcome: dict[str, Any]
+
+
+def completed(
+    plan: TrainingPlan, results: Sequence[PredictionResult | BaseException]
+) -> tuple[dict[str, list[PredictionResult]], dict[str, str]]:
+    """Results by candidate, and for each candidate that has no full set the reason.
+
+    Raises:
+        FitError: a baseline, or the champion's recipe, is not complete: without it nothing can be decided.
+    """
+    done: dict[str, list[PredictionResult]] = {}
+    failed: dict[str, str] = {}
+    for spec, result in zip(plan.specs, results, strict=True):
+        if isinstance(result, BaseException):
+            failed.setdefault(spec.candidate, str(result))
+        else:
+            done.setdefault(spec.candidate, []).append(result)
+    needed = [name for name in failed if name in plan.baselines or name == plan.champion_recipe]
+    if needed:
+        raise FitError(f"{needed[0]} could not be fitted, and nothing can be decided without it: {failed[needed[0]]}")
+    return {name: found for name, found in done.items() if name not in failed}, failed
