@@ -117,11 +117,18 @@ class FitResult(Manifest):
 
 @dataclass(frozen=True)
 class PredictionResult(Manifest):
-    """The predictions of one fit for its fold's test samples: `folder` holds values.npy and positions.npy (into the samples)."""
+    """The predictions of one fit for its fold's test samples: `folder` holds values.npy, in the order of `select(split, ...).test`.
+
+    The folder is named by content and outlives the run; where the test samples stand in this run's `samples` follows from
+    `split` and `embargo`. Read it with `fits.read_predictions`.
+    """
 
     fit: FitResult
     folder: str
     reused: bool
+    samples: str
+    split: Fold
+    embargo: int
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,170 @@
+"""Processes for fits: forked from one that has the libraries loaded, or programs of their own. A job is a folder; see `fit_worker`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from models.base import Hardware
+from pipelines.errors import FitError
+from pipelines.home import Home
+from pipelines.manifests import FitSpec
+
+#: imported once, in the process that the fits are forked from
+PRELOAD = (
+    "numpy",
+    "pandas",
+    "torch",
+    "pytorch_lightning",
+    "statsmodels.tsa.arima.model",
+    "sklearn.linear_model",
+    "safetensors.torch",
+    "safetensors.numpy",
+    "threadpoolctl",
+    "pipelines.windows",
+    "pipelines.folds",
+    "pipelines.fit_worker",
+    "pipelines.fit_data",
+    "models.saving",
+    "models.recurrent",
+    "models.cnn",
+    "models.dense",
+    "models.gan",
+    "models.arima",
+    "models.ridge",
+)
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_STARTING = threading.Lock()
+
+
+def sweep(home: Home) -> None:
+    """Remove the job folders that killed runs of this machine left. Finished fits are never touched."""
+    import psutil
+
+    for folder in home.fits.glob(f".job-{_host()}-*"):
+        pid = folder.name.removeprefix(f".job-{_host()}-").partition("-")[0]
+        if pid.isdigit() and not psutil.pid_exists(int(pid)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def named(spec: FitSpec) -> str:
+    """The fit, as messages call it."""
+    return f"{spec.candidate}, fold {spec.fold.name}, seed {spec.seed}"
+
+
+def run_job(spec: FitSpec, home: Home, *, fit: bool, prediction: str | None) -> None:
+    """Carry out a job in a process of its own.
+
+    Raises:
+        FitError: it failed, or ended without an outcome.
+    """
+    from models.zoo import ZOO
+
+    home.fits.mkdir(parents=True, exist_ok=True)
+    folder = home.fits / f".job-{_host()}-{os.getpid()}-{uuid.uuid4().hex[:12]}"
+    folder.mkdir()
+    try:
+        job = {"spec": asdict(spec), "class": ZOO[spec.model], "fits": str(home.fits), "fit": fit, "prediction": prediction}
+        (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
+        hardware = spec.hardware
+        code = _forked(folder, hardware) if hardware.accelerator == "cpu" and hardware.devices == 1 else _program(folder, hardware)
+        _check_outcome(spec, home, folder, code)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check_outcome(spec: FitSpec, home: Home, folder: Path, code: int) -> None:
+    try:
+        outcome = json.loads((folder / "outcome.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        cause = f"ended by signal {-code} (9: often for want of memory)" if code < 0 else f"ended with code {code}"
+        raise FitError(f"{named(spec)}: its process was lost, {cause}.{_kept_log(spec, home, folder)}") from None
+    if not outcome["ok"]:
+        log = "" if outcome["expected"] else _kept_log(spec, home, folder)
+        raise FitError(f"{named(spec)}: {outcome['reason']}{log}")
+
+
+def _kept_log(spec: FitSpec, home: Home, folder: Path) -> str:
+    """Keep what the process printed, and say where."""
+    log = folder / "log.txt"
+    if not log.is_file() or not log.stat().st_size:
+        return ""
+    logs = home.root / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    kept = logs / f"fit-{spec.key}.log"
+    shutil.copyfile(log, kept)
+    return f" What it printed: {kept}"
+
+
+def _forked(folder: Path, hardware: Hardware) -> int:
+    """Fork the job from a process that has the libraries loaded; its exit code."""
+    import multiprocessing
+
+    from pipelines.fit_worker import run_forked
+
+    context = multiprocessing.get_context("forkserver")
+    with _STARTING, _one_thread(hardware.threads):
+        context.set_forkserver_preload(list(PRELOAD))
+        process = context.Process(target=run_forked, args=(str(folder),), daemon=True)
+        process.start()
+    process.join()
+    code = process.exitcode
+    process.close()
+    return int(code or 0)
+
+
+def _program(folder: Path, hardware: Hardware) -> int:
+    """Run the job as a program of its own (CUDA survives no fork; Lightning starts its other processes by running it again)."""
+    environment = {**os.environ, **dict.fromkeys(_THREADS, str(hardware.threads))}
+    root = str(Path(__file__).resolve().parent.parent)
+    environment["PYTHONPATH"] = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH")) if part)
+    with (folder / "log.txt").open("ab") as log:
+        command = [sys.executable, "-m", "pipelines.fit_worker", str(folder)]
+        process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=log, stderr=log)
+        try:
+            return process.wait()
+        finally:
+            if process.poll() is None:
+                process.kill()
+            if process.stdin:
+                process.stdin.close()
+
+
+@contextmanager
+def _one_thread(threads: int) -> Iterator[None]:
+    """The environment that a process to be started inherits: numerical libraries read it once, as they are loaded."""
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, str(threads)))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def alone(home: Home, key: str) -> Iterator[None]:
+    """One process at a time works on a key: another training that wants the same waits for it and then takes it."""
+    from filelock import FileLock
+
+    locks = home.fits / ".locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    with FileLock(locks / key):
+        yield
+
+
+def _host() -> str:
+    return socket.gethostname().replace("-", "_") or "host"
