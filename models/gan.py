@@ -1,0 +1,49 @@
+"""Conditional generative network: paths drawn by a generator, trained against a critic."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from models.base import ModelSettings
+from models.network import Network
+from models.network_settings import Real, TrainingSettings, Whole, Width
+
+if TYPE_CHECKING:
+    from models.modules.forecaster import Forecaster
+    from models.modules.training import Part, Training
+
+
+class GanSettings(TrainingSettings):
+    """A generator conditioned on the window, and the critic that it is trained against."""
+
+    cell: Literal["lstm", "gru", "rnn"] = "gru"
+    hidden: Width = Field(default=24, description="units of the recurrent layer and of the dense one, in the generator and in the critic")
+    noise: Width = Field(default=8, description="random inputs of the generator")
+    paths: Whole = Field(default=200, ge=20, le=100_000, description="paths drawn a sample; their empirical quantiles are the answer")
+    learning_rate: Real = Field(default=0.002, gt=0, le=1)
+
+
+class Gan(Network):
+    """ForGAN (Koochali, Schichtel, Dengel and Ahmed, 2019: Probabilistic forecasting of sensory data with generative adversarial networks).
+
+    The generator reads the window and noise, and draws the path of the targets; the quantiles are those of `paths` draws. The draws use one
+    fixed table of noise, kept with the weights, so a sample's answer depends on its window alone.
+    """
+
+    Settings: ClassVar[type[ModelSettings]] = GanSettings
+    family: ClassVar[str] = "gan"
+    settings: GanSettings
+
+    def module(self) -> Forecaster:
+        from models.modules.gan import Generator
+
+        return Generator(self.settings, self.task)
+
+    def training(self, forecaster: Forecaster, train: Part, validation: Part, seed: int) -> Training:
+        from models.modules.gan import Generator
+        from models.modules.gan_training import AdversarialTraining
+
+        assert isinstance(forecaster, Generator)
+        return AdversarialTraining(forecaster, self.settings, self.task, train, validation, seed)

@@ -1,0 +1,58 @@
+"""A whole network: a body that reads scaled windows, and a head that makes a forecast of what the body found."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from models.base import Task
+from models.modules.heads import HEADS, Head
+from models.network_settings import NetworkSettings
+
+
+class Forecaster(nn.Module):
+    """Base of what a network trains: windows [batch, length, features] to quantiles [batch, outputs, levels], all scaled."""
+
+    def begin(self, targets: Tensor) -> None:
+        """See `Head.begin`."""
+        raise NotImplementedError
+
+    def loss(self, output: Tensor, targets: Tensor) -> Tensor:
+        """What early stopping watches: the mean loss of `forward`'s output, a scalar."""
+        raise NotImplementedError
+
+    def finish(self, output: Tensor, targets: Tensor) -> None:
+        """See `Head.finish`."""
+
+    def quantiles(self, output: Tensor) -> Tensor:
+        """[batch, outputs, levels], ascending along levels, of `forward`'s output."""
+        raise NotImplementedError
+
+
+class Supervised(Forecaster):
+    """A body and a head, trained by the head's loss."""
+
+    def __init__(self, body: nn.Module, head: Head) -> None:
+        super().__init__()
+        self.body, self.head = body, head
+
+    def begin(self, targets: Tensor) -> None:
+        self.head.begin(targets)
+
+    def forward(self, windows: Tensor) -> Tensor:
+        output: Tensor = self.head(self.body(windows))
+        return output
+
+    def loss(self, output: Tensor, targets: Tensor) -> Tensor:
+        return self.head.loss(output, targets)
+
+    def finish(self, output: Tensor, targets: Tensor) -> None:
+        self.head.finish(output, targets)
+
+    def quantiles(self, output: Tensor) -> Tensor:
+        return self.head.quantiles(output)
+
+
+def supervised(body: nn.Module, settings: NetworkSettings, task: Task) -> Supervised:
+    """Put the head that the settings ask for on a body with an attribute `width` (features it gives)."""
+    width = int(body.width)  # type: ignore[arg-type]
+    return Supervised(body, HEADS[settings.loss](width, task.outputs, task.levels))

@@ -1,0 +1,193 @@
+"""Training as a Lightning module: gradient steps over batches drawn by index, early stopping, the best weights kept."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as lightning
+import torch
+from torch import Tensor, nn
+
+from models.batches import Batches
+from models.errors import FitFailure
+from models.modules.forecaster import Forecaster
+from models.network_settings import TrainingSettings
+from models.samples import Float32, Int64
+
+#: Gradient steps that one call of Lightning's loop takes; its fixed cost of over half a millisecond is paid once for them all.
+STEPS_A_CALL = 32
+#: Validation samples drawn at a time.
+VALIDATION_BATCH = 1024
+#: The share of the steps over which the learning rate rises.
+RISE = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """The training or the validation part: batches of windows, and scaled targets, float32, [n, outputs]."""
+
+    batches: Batches
+    targets: Float32
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+
+class Calls:
+    """What Lightning takes for a data loader: the numbers of the calls in an epoch."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.count))
+
+
+class Training(lightning.LightningModule):
+    """Fits a forecaster. After `Trainer.fit` its weights are the best epoch's, and `epochs_done` tells the story.
+
+    Each epoch takes every training sample once, in an order of its own, in batches of nearly equal size. Over several devices each takes
+    its share of every batch, so the size of a step does not depend on them.
+
+    Raises (from `Trainer.fit`):
+        FitFailure: a loss is not finite.
+    """
+
+    history: Tensor
+    best: Tensor
+
+    def __init__(self, forecaster: Forecaster, settings: TrainingSettings, train: Part, validation: Part, seed: int) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.forecaster, self.settings, self.seed = forecaster, settings, seed
+        self.parts = {"train": train, "validation": validation}
+        self.steps = max(1, round(len(train) / settings.batch))
+        # Buffers, because they travel back from the processes of several devices with the weights.
+        self.register_buffer("history", torch.full((settings.epochs, 2), math.nan, dtype=torch.float64))
+        self.register_buffer("best", torch.tensor(-1))
+        self._resident: dict[str, Tensor] = {}
+        self._targets: dict[str, Tensor] = {}
+        self._taken = 0
+        self._order: list[Int64] = []
+        self._sums = {"train": torch.zeros(2), "validation": torch.zeros(2)}
+        self._lowest = math.inf
+        self._best_weights: dict[str, Tensor] = {}
+
+    def loaders(self) -> tuple[Calls, Calls]:
+        """For `Trainer.fit`: training, validation."""
+        return Calls(math.ceil(self.steps / STEPS_A_CALL)), Calls(math.ceil(len(self.parts["validation"]) / VALIDATION_BATCH))
+
+    def on_fit_start(self) -> None:
+        torch.manual_seed(self.seed + self.global_rank)
+        for name, part in self.parts.items():
+            self._targets[name] = torch.from_numpy(part.targets).to(self.device)
+            if self.device.type != "cpu" and part.batches.prepared is not None:
+                self._resident[name] = torch.from_numpy(part.batches.prepared).to(self.device)
+
+    def draw(self, name: str, positions: Int64) -> tuple[Tensor, Tensor]:
+        """Scaled windows [batch, length, features] and targets [batch, outputs] on the device."""
+        part, dtype = self.parts[name], next(self.forecaster.parameters()).dtype
+        targets = self._targets[name][torch.from_numpy(positions).to(self.device)]
+        if name in self._resident:
+            values, length = self._resident[name], part.batches.length
+            starts = torch.from_numpy(part.batches.starts[positions]).to(self.device)
+            windows = values[starts[:, None] + torch.arange(length, device=self.device)]
+        else:
+            windows = torch.from_numpy(part.batches.draw(positions)).to(self.device)
+        return windows.to(dtype), targets.to(dtype)
+
+    def configure_optimizers(self) -> Any:
+        return self.optimizer_of(self.forecaster)
+
+    def optimizer_of(self, module: nn.Module, betas: tuple[float, float] = (0.9, 0.999)) -> torch.optim.Optimizer:
+        """AdamW (Loshchilov and Hutter, 2019) over a module; biases are not decayed."""
+        decayed = [parameter for parameter in module.parameters() if parameter.ndim > 1]
+        others = [parameter for parameter in module.parameters() if parameter.ndim <= 1]
+        groups = [{"params": decayed, "weight_decay": self.settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        return torch.optim.AdamW(groups, lr=self.settings.learning_rate, betas=betas, fused=True)
+
+    def on_train_epoch_start(self) -> None:
+        count = len(self.parts["train"])
+        shuffled = np.random.default_rng([self.seed, self.current_epoch]).permutation(count)
+        self._order = [batch[self.global_rank :: self.trainer.world_size] for batch in np.array_split(shuffled, self.steps)]
+        self._sums = {name: torch.zeros(2, dtype=torch.float64, device=self.device) for name in self.parts}
+
+    def training_step(self, call: int, index: int) -> None:
+        total, count = torch.zeros((), dtype=torch.float64, device=self.device), 0
+        for positions in self._order[call * STEPS_A_CALL : (call + 1) * STEPS_A_CALL]:
+            windows, targets = self.draw("train", positions)
+            total += self.learn(windows, targets) * len(positions)
+            count += len(positions)
+            self._taken += 1
+        self._add("train", total, count)
+
+    def learn(self, windows: Tensor, targets: Tensor) -> Tensor:
+        """One gradient step; the loss before it, detached."""
+        optimizer = self.optimizers()
+        loss = self.forecaster.loss(self.forecaster(windows), targets)
+        self.descend(optimizer, loss, self.forecaster)
+        return loss.detach()
+
+    def descend(self, optimizer: Any, loss: Tensor, module: nn.Module) -> None:
+        """One step of the optimizer down the loss, with clipped gradients, at the schedule's learning rate."""
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        nn.utils.clip_grad_norm_(module.parameters(), self.settings.clip)
+        rate = self.rate(self._taken)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.step()
+
+    def rate(self, taken: int) -> float:
+        """The learning rate after so many steps."""
+        if self.settings.schedule == "constant":
+            return self.settings.learning_rate
+        total = self.steps * self.settings.epochs
+        rising = min(1.0, (taken + 1) / max(1.0, RISE * total))
+        return self.settings.learning_rate * rising * 0.5 * (1 + math.cos(math.pi * taken / total))
+
+    def validation_step(self, call: int, index: int) -> None:
+        positions = np.arange(call * VALIDATION_BATCH, min((call + 1) * VALIDATION_BATCH, len(self.parts["validation"])))
+        positions = positions[self.global_rank :: self.trainer.world_size]
+        if len(positions):
+            windows, targets = self.draw("validation", positions)
+            self._add("validation", self.forecaster.loss(self.forecaster(windows), targets) * len(positions), len(positions))
+
+    def on_validation_epoch_end(self) -> None:
+        row = []
+        for name in ("train", "validation"):
+            total, count = self.trainer.strategy.reduce(self._sums[name], reduce_op="sum").tolist()
+            row.append(total / count)
+            if not math.isfinite(row[-1]):
+                raise FitFailure(
+                    f"the {name} loss is {row[-1]} in epoch {self.current_epoch + 1}: lower learning_rate, or look at the features' scale"
+                )
+        self.history[self.current_epoch] = torch.tensor(row, dtype=torch.float64)
+        if row[1] < self._lowest:
+            self._lowest = row[1]
+            self.best.fill_(self.current_epoch)
+            self._best_weights = {name: value.detach().clone() for name, value in self.forecaster.state_dict().items()}
+        elif self.current_epoch - int(self.best) >= self.settings.patience:
+            self.trainer.should_stop = True
+
+    def on_train_end(self) -> None:
+        self.forecaster.load_state_dict(self._best_weights)
+
+    def epochs_done(self) -> tuple[dict[str, float], ...]:
+        """One dict an epoch: `epoch` (from 1), `train_loss`, `validation_loss`, in scaled units."""
+        rows = self.history[~self.history.isnan().any(dim=1)].tolist()
+        return tuple({"epoch": float(number + 1), "train_loss": row[0], "validation_loss": row[1]} for number, row in enumerate(rows))
+
+    def _add(self, name: str, total: Tensor, count: int) -> None:
+        if not torch.isfinite(total):
+            raise FitFailure(
+                f"the {name} loss is not finite in epoch {self.current_epoch + 1}: lower learning_rate, or look at the features' scale"
+            )
+        self._sums[name] += torch.stack((total.double(), torch.tensor(float(count), dtype=torch.float64, device=total.device)))

@@ -1,0 +1,190 @@
+"""What all networks share: scaling, training by Lightning, prediction in batches of one shape, and how they are saved."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.base import FitReport, Hardware, Model, ModelSettings, Prediction, Task
+from models.batches import Batches, check_samples
+from models.errors import FitFailure
+from models.network_settings import TrainingSettings
+from models.reproducible import one_thread_count, reproducible
+from models.samples import Samples
+from models.scaling import Scaling, fit_scaling
+
+if TYPE_CHECKING:
+    from models.modules.forecaster import Forecaster
+    from models.modules.training import Part, Training
+
+#: Every forward pass of `predict` has so many rows, the last one padded: kernels are chosen by shape, so bits would depend on the count.
+PREDICTION_ROWS = 512
+WEIGHTS = "weights.safetensors"
+
+
+class Network(Model):
+    """A model trained by gradient steps. A subclass gives its module; the answer is always quantiles.
+
+    Predictions are made on the CPU by one thread, so that they are the same bits in every process.
+    """
+
+    seeded: ClassVar[bool] = True
+    settings: TrainingSettings
+
+    def __init__(self, settings: ModelSettings, task: Task) -> None:
+        super().__init__(settings, task)
+        self.scaling: Scaling | None = None
+        self.forecaster: Forecaster | None = None
+
+    @abstractmethod
+    def module(self) -> Forecaster:
+        """A new network for the settings and the task, with random weights."""
+
+    def training(self, forecaster: Forecaster, train: Part, validation: Part, seed: int) -> Training:
+        """The Lightning module that fits it."""
+        from models.modules.training import Training
+
+        return Training(forecaster, self.settings, train, validation, seed)
+
+    def fit(self, train: Samples, validation: Samples, *, seed: int, hardware: Hardware) -> FitReport:
+        from models.modules.trainer import run_training
+        from models.modules.training import Part
+
+        self._check_task()
+        for name, samples in (("training", train), ("validation", validation)):
+            check_samples(samples, self.task)
+            if len(samples) < hardware.devices:
+                raise FitFailure(
+                    f"the {name} part has {len(samples)} samples; a network needs at least one on each of {hardware.devices} devices"
+                )
+        targets = self._targets(train)
+        scaling = fit_scaling(self.settings.scaling, train, self.task, targets)
+        parts = {
+            "train": Part(Batches(train, scaling, self.task, prepare=True), scaling.targets(targets)),
+            "validation": Part(Batches(validation, scaling, self.task, prepare=True), scaling.targets(self._targets(validation))),
+        }
+        with reproducible(seed, hardware.threads):
+            forecaster = self.module()
+            _begin(forecaster, parts["train"])
+            training = self.training(forecaster, parts["train"], parts["validation"], seed)
+            run_training(training, hardware)
+            _finish(forecaster.eval(), parts["validation"])
+        self.scaling, self.forecaster = scaling, forecaster
+        return FitReport(
+            epochs=training.epochs_done(),
+            best_epoch=int(training.best) + 1,
+            parameters=sum(parameter.numel() for parameter in forecaster.parameters()),
+            notes={"training_samples": len(train), "validation_samples": len(validation), "steps_an_epoch": training.steps},
+        )
+
+    def predict(self, samples: Samples) -> Prediction:
+        """Quantiles, float32, [n, outputs, levels].
+
+        Raises:
+            ValueError: a window holds a value that is not finite (the message names the sample and the column), or the samples do not fit
+                the task.
+            RuntimeError: the model was neither fitted nor loaded.
+        """
+        import torch
+
+        if self.scaling is None or self.forecaster is None:
+            raise RuntimeError("this network was neither fitted nor loaded")
+        batches = Batches(samples, self.scaling, self.task)
+        count = len(samples)
+        values = np.empty((count, self.task.outputs, len(self.task.levels)), dtype=np.float32)
+        origin = self._levels(samples)
+        with one_thread_count(1), torch.inference_mode():
+            for start in range(0, count, PREDICTION_ROWS):
+                stop = min(start + PREDICTION_ROWS, count)
+                padded = np.minimum(np.arange(start, start + PREDICTION_ROWS), count - 1)
+                windows = torch.from_numpy(batches.draw(padded))
+                scaled = self.forecaster.quantiles(self.forecaster(windows)).numpy()
+                answers = self.scaling.answers(scaled[: stop - start])
+                values[start:stop] = answers if origin is None else answers - origin[start:stop, None, None]
+        if not np.isfinite(values).all():
+            raise ValueError(self._what_is_wrong(samples, values))
+        return Prediction("quantiles", values, self.task.levels)
+
+    def save(self, folder: Path) -> None:
+        from safetensors.numpy import save_file
+
+        if self.scaling is None or self.forecaster is None:
+            raise RuntimeError("this network was neither fitted nor loaded")
+        arrays = {f"scaling.{name}": array for name, array in self.scaling.arrays().items()}
+        arrays |= {f"network.{name}": tensor.numpy() for name, tensor in self.forecaster.state_dict().items()}
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, folder / WEIGHTS)
+
+    @classmethod
+    def load(cls, folder: Path, settings: ModelSettings, task: Task) -> Self:
+        """Raises ValueError: the weights are absent, damaged, or of another network than the settings and the task describe."""
+        import torch
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        try:
+            arrays = load_file(folder / WEIGHTS)
+        except (FileNotFoundError, SafetensorError) as error:
+            raise ValueError(f"{folder / WEIGHTS} cannot be read: {error}") from None
+        model = cls(settings, task)
+        model.scaling = Scaling.from_arrays(_below("scaling.", arrays), task)
+        with torch.random.fork_rng(devices=[]):
+            forecaster = model.module()
+        weights = {name: torch.from_numpy(array) for name, array in _below("network.", arrays).items()}
+        try:
+            forecaster.load_state_dict(weights)
+        except RuntimeError as error:
+            raise ValueError(f"{folder / WEIGHTS} does not fit its settings: {error}") from None
+        model.forecaster = forecaster.eval()
+        return model
+
+    def _check_task(self) -> None:
+        if self.task.kind != "quantiles":
+            raise FitFailure(f"this network answers with quantiles; the problem asks for {self.task.kind}: choose another model")
+        if self.settings.predicts == "level" and self.task.level is None:
+            raise FitFailure(
+                "predicts: level needs a problem whose targets are changes of a level (a price); this one has none: set predicts: change"
+            )
+
+    def _levels(self, samples: Samples) -> NDArray[np.float64] | None:
+        """float64, [n]: the level that each sample's targets start from, where the network answers levels."""
+        if self.settings.predicts == "change" or self.task.level is None:
+            return None
+        return np.asarray(samples.observations.values[samples.index.row, samples.column(self.task.level)], dtype=np.float64)
+
+    def _targets(self, samples: Samples) -> NDArray[np.float64]:
+        levels = self._levels(samples)
+        targets = samples.targets.astype(np.float64)
+        return targets if levels is None else targets + levels[:, None]
+
+    def _what_is_wrong(self, samples: Samples, values: NDArray[np.float32]) -> str:
+        first = int(np.flatnonzero(~np.isfinite(values).all(axis=(1, 2)))[0])
+        window = samples.gather(np.array([first]))[0]
+        bad = [name for name in self.task.columns if not np.isfinite(window[:, samples.column(name)]).all()]
+        where = f"holds values that are not finite in {bad}" if bad else "gives an answer that is not finite"
+        return f"sample {first} of {len(samples)} {where}; a network needs every value of its window"
+
+
+def _begin(forecaster: Forecaster, train: Part) -> None:
+    import torch
+
+    with torch.no_grad():
+        forecaster.begin(torch.from_numpy(train.targets))
+
+
+def _finish(forecaster: Forecaster, validation: Part) -> None:
+    """Let the head fit what is left, from the outputs for the whole validation part."""
+    import torch
+
+    with torch.no_grad():
+        starts = range(0, len(validation), PREDICTION_ROWS)
+        positions = [np.arange(start, min(start + PREDICTION_ROWS, len(validation))) for start in starts]
+        outputs = [forecaster(torch.from_numpy(validation.batches.draw(chosen))) for chosen in positions]
+        forecaster.finish(torch.cat(outputs), torch.from_numpy(validation.targets))
+
+
+def _below(prefix: str, arrays: dict[str, Any]) -> dict[str, Any]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

@@ -1,0 +1,44 @@
+"""What a person may set for a network. Light: a definition is checked against these without importing torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from models.base import ModelSettings
+
+#: A whole number as YAML writes it: `true` and "8" are no numbers.
+Whole = Annotated[int, Field(strict=True)]
+Real = Annotated[float, Field(strict=True)]
+Width = Annotated[int, Field(strict=True, ge=1, le=8192)]
+
+
+class TrainingSettings(ModelSettings):
+    """How a network is trained, whatever its shape."""
+
+    epochs: Whole = Field(default=20, ge=1, le=100_000, description="passes over the training part, at most")
+    batch: Whole = Field(default=512, ge=1, le=1_048_576, description="samples a gradient step")
+    learning_rate: Real = Field(default=0.003, gt=0, le=1, description="largest step of AdamW")
+    schedule: Literal["cosine", "constant"] = Field(
+        default="cosine", description="cosine: a short rise, then down to nothing over `epochs`"
+    )
+    weight_decay: Real = Field(default=0.0001, ge=0, le=1, description="of AdamW, on weights but not on biases")
+    clip: Real = Field(default=1.0, gt=0, le=1_000_000, description="largest norm of a gradient")
+    dropout: Real = Field(default=0.0, ge=0, lt=1)
+    patience: Whole = Field(default=5, ge=1, le=100_000, description="epochs without a better validation loss before the fit stops")
+    scaling: Literal["standard", "robust", "minmax", "none"] = Field(
+        default="standard", description="of features and targets, fitted on the training part of the fold alone"
+    )
+    predicts: Literal["change", "level"] = Field(
+        default="change", description="what the network answers: the change that the problem asks for, or the level it ends at (a price)"
+    )
+
+
+class NetworkSettings(TrainingSettings):
+    """Training settings of a network with a loss of its own choice."""
+
+    loss: Literal["quantile", "student_t", "mse"] = Field(
+        default="quantile",
+        description="pinball loss over the levels, likelihood of a Student t, or squared error with a spread from validation",
+    )
