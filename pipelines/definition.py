@@ -31,7 +31,9 @@ class Contract(Settings):
     maximum_gap: int = Field(default=5, ge=0, description="sessions of the calendar that may be missing in a row; more is a warning")
     stale_days: int = Field(default=10, ge=2, description="equal closes in a row, with no suspension, that make a price stale")
     jump: float = Field(default=0.6, gt=0, description="absolute one-session log return that looks like a split or a change of unit")
-    price_limit: float | None = Field(default=None, gt=0, description="daily limit of the market (0.10 in Shanghai); a run of limit days is no stale price")
+    price_limit: float | None = Field(
+        default=None, gt=0, description="daily limit of the market (0.10 in Shanghai); a run of limit days is no stale price"
+    )
     allow_negative: bool = Field(default=False, description="prices may be negative (WTI in April 2020)")
     future_days: int = Field(default=0, ge=0, description="days after now that a date may lie")
     severity: dict[str, Literal["critical", "row", "warning", "off"]] = Field(default_factory=dict)
@@ -96,6 +98,9 @@ class Gate(Settings):
     minimum_effect: float = Field(default=0.005, ge=0, lt=1, description="relative reduction of the loss that is worth a change")
     new_dates: int = Field(default=60, ge=1, description="test dates that must be new since the last decided challenge")
     minimum_dates: int = Field(default=250, ge=20, description="test dates below which nothing is decided for a candidate")
+    refresh_dates: int = Field(
+        default=20, ge=1, description="test dates that must be new before the champion's recipe is fitted again and replaces it"
+    )
 
 
 class Schedule(Settings):
@@ -115,7 +120,9 @@ class Definition(Settings):
     simulated: bool = Field(default=False, description="the data are made up, and every report says so")
     source: Annotated[Any, ByKind("source", source_settings)]
     calendar: str | None = Field(default=None, description="an exchange_calendars code (XNYS, XSHG); none: the dates of the data")
-    publication_lag_minutes: int = Field(default=60, ge=0, description="after the session's close (or the end of the day), when a row becomes known")
+    publication_lag_minutes: int = Field(
+        default=60, ge=0, description="after the session's close (or the end of the day), when a row becomes known"
+    )
     contract: Contract = Contract()
     features: tuple[Feature, ...] = Field(min_length=1)
     window: Window = Window()
@@ -149,8 +156,17 @@ class Definition(Settings):
             raise ValueError(f"{both} are named as candidate and as baseline: one name, one recipe")
         if self.reference not in self.baselines:
             raise ValueError(f"reference {self.reference!r} is not among the baselines {sorted(self.baselines)}")
+        self._check_features()
         self._check_recipes()
         return self
+
+    def _check_features(self) -> None:
+        from pipelines.features import check_features
+
+        try:
+            check_features(self)
+        except FinflowError as error:
+            raise ValueError(str(error)) from None
 
     def _check_recipes(self) -> None:
         from models.zoo import model_class
