@@ -10,7 +10,7 @@ from models.base import Task
 from models.samples import Float32, Int64, Samples
 from models.scaling import Scaling
 
-#: Observations of up to this many bytes are scaled once, ahead of training; larger ones batch by batch. The bits are the same.
+#: Observations of up to this many bytes are scaled once, ahead of training; larger ones batch by batch.
 PREPARED_BYTES = 2 * 1024**3
 
 
@@ -24,24 +24,23 @@ class Batches:
         samples: the samples to draw from.
         scaling: applied to every window drawn.
         task: which columns are features.
-        prepare: scale the feature columns once, ahead, where they fit into `PREPARED_BYTES`.
+        prepared: what `prepare` made of the same observations; without it every batch is scaled as it is drawn. The bits are the same.
 
     Raises:
         ValueError: the samples have other columns, or another window length, than the task.
     """
 
-    def __init__(self, samples: Samples, scaling: Scaling, task: Task, *, prepare: bool = False) -> None:
+    def __init__(self, samples: Samples, scaling: Scaling, task: Task, *, prepared: Float32 | None = None) -> None:
         check_samples(samples, task)
         self.scaling = scaling
         self.length = task.length
         self.starts: Int64 = samples.index.row - (task.length - 1)
         positions = task.feature_positions
         values = samples.observations.values
-        self.prepared: Float32 | None = None
+        self.prepared = prepared
         self._columns: NDArray[np.int64] | slice = _as_slice(positions)
-        if prepare and len(values) * len(positions) * 4 <= PREPARED_BYTES:
-            values = self.prepared = scaling.features(np.array(values[:, positions], dtype=np.float32, order="C"))
-            self._columns = slice(0, len(positions))
+        if prepared is not None:
+            values, self._columns = prepared, slice(0, len(positions))
         self._whole = self._columns == slice(0, values.shape[1])
         row, item = values.shape[1] * values.itemsize, values.itemsize
         count = max(len(values) - task.length + 1, 0)
@@ -59,6 +58,14 @@ class Batches:
             batch = np.ascontiguousarray(batch[:, :, self._columns])
         count, length, features = batch.shape
         return self.scaling.features(batch.reshape(count, length * features)).reshape(count, length, features)
+
+
+def prepare(samples: Samples, scaling: Scaling, task: Task) -> Float32 | None:
+    """float32, [rows, features]: every observation scaled, or None where that is more than `PREPARED_BYTES`."""
+    values = samples.observations.values
+    if len(values) * len(task.features) * 4 > PREPARED_BYTES:
+        return None
+    return scaling.features(np.array(values[:, task.feature_positions], dtype=np.float32, order="C"))
 
 
 def check_samples(samples: Samples, task: Task) -> None:

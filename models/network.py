@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.base import FitReport, Hardware, Model, ModelSettings, Prediction, Task
-from models.batches import Batches, check_samples
+from models.batches import Batches, check_samples, prepare
 from models.errors import FitFailure
 from models.network_settings import TrainingSettings
 from models.reproducible import one_thread_count, reproducible
@@ -63,9 +63,11 @@ class Network(Model):
                 )
         targets = self._targets(train)
         scaling = fit_scaling(self.settings.scaling, train, self.task, targets)
+        ready = prepare(train, scaling, self.task)
+        same = ready if validation.observations is train.observations else prepare(validation, scaling, self.task)
         parts = {
-            "train": Part(Batches(train, scaling, self.task, prepare=True), scaling.targets(targets)),
-            "validation": Part(Batches(validation, scaling, self.task, prepare=True), scaling.targets(self._targets(validation))),
+            "train": Part(Batches(train, scaling, self.task, prepared=ready), scaling.targets(targets)),
+            "validation": Part(Batches(validation, scaling, self.task, prepared=same), scaling.targets(self._targets(validation))),
         }
         with reproducible(seed, hardware.threads):
             forecaster = self.module()

@@ -69,8 +69,9 @@ class Training(lightning.LightningModule):
         self.forecaster, self.settings, self.seed = forecaster, settings, seed
         self.parts = {"train": train, "validation": validation}
         self.steps = max(1, round(len(train) / settings.batch))
-        # Buffers, because they travel back from the processes of several devices with the weights.
-        self.register_buffer("history", torch.full((settings.epochs, 2), math.nan, dtype=torch.float64))
+        # Buffers, because they travel back from the processes of several devices with the weights; the bits of float64 as integers, because
+        # Lightning turns buffers of floats into the precision of the weights.
+        self.register_buffer("history", torch.full((settings.epochs, 2), -1, dtype=torch.int64))
         self.register_buffer("best", torch.tensor(-1))
         self._resident: dict[str, Tensor] = {}
         self._targets: dict[str, Tensor] = {}
@@ -169,7 +170,7 @@ class Training(lightning.LightningModule):
                 raise FitFailure(
                     f"the {name} loss is {row[-1]} in epoch {self.current_epoch + 1}: lower learning_rate, or look at the features' scale"
                 )
-        self.history[self.current_epoch] = torch.tensor(row, dtype=torch.float64)
+        self.history[self.current_epoch] = torch.tensor(row, dtype=torch.float64).view(torch.int64)
         if row[1] < self._lowest:
             self._lowest = row[1]
             self.best.fill_(self.current_epoch)
@@ -182,7 +183,8 @@ class Training(lightning.LightningModule):
 
     def epochs_done(self) -> tuple[dict[str, float], ...]:
         """One dict an epoch: `epoch` (from 1), `train_loss`, `validation_loss`, in scaled units."""
-        rows = self.history[~self.history.isnan().any(dim=1)].tolist()
+        history = self.history.cpu().view(torch.float64)
+        rows = history[~history.isnan().any(dim=1)].tolist()  # -1 is a NaN's bits
         return tuple({"epoch": float(number + 1), "train_loss": row[0], "validation_loss": row[1]} for number, row in enumerate(rows))
 
     def _add(self, name: str, total: Tensor, count: int) -> None:
