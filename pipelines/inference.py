@@ -27,9 +27,9 @@ def check_task(definition: Definition, served: ServedModel, columns: tuple[str, 
     Raises:
         RegistryError: naming what differs and what to do.
     """
-    from pipelines.problems import problem_of
+    from pipelines.windows import task_of
 
-    now = problem_of(definition).task(columns, tuple(feature.label for feature in definition.features)).to_dict()
+    now = task_of(definition, columns).to_dict()
     then = served.task.to_dict()
     changed = [f"{key} was {then[key]}, is {now[key]}" for key in now if then.get(key) != now[key]]
     if changed:
@@ -94,6 +94,9 @@ def _rows(
     for name in ("time", "target_time"):
         rows[name] = rows[name].astype("datetime64[us]")
     rows["horizon"] = rows["horizon"].astype(np.int64)
+    broken = ~np.isfinite(prediction.values.reshape(len(samples), -1)).all(axis=1)
+    if broken.any():  # a price of exp(-inf) would look finite
+        rows.loc[broken[owner], [name for name in rows.columns if name not in COLUMNS]] = np.nan
     return pd.concat([rows, spread], axis=1)
 
 
