@@ -230,12 +230,27 @@ def select_versions(
     from pipelines.scoring import champion_version, trained_as_of
 
     if selector == "as-of":
-        return {date: promotions.effective(date) for date in dates}
+        return _effective(definition, promotions, dates)
     if selector == "champion":
         version = champion_version(definition, home, promotions) if promotions.champion() is not None else None
         return dict.fromkeys(dates, version)
     trained_as_of(promotions, int(selector))
     return dict.fromkeys(dates, int(selector))
+
+
+def _effective(definition: Definition, promotions: Promotions, dates: Sequence[str]) -> dict[str, int | None]:
+    """By date, the version effective at its as-of; asked once between any two decisions, since only a decision changes it."""
+    from pipelines.as_known import published
+
+    instants = published(definition, pd.DatetimeIndex(dates))
+    decided = pd.DatetimeIndex(sorted(pd.Timestamp(row.effective_as_of) for row in promotions.rows()), tz="UTC")
+    found: dict[int, int | None] = {}
+    versions = {}
+    for date, instant, place in zip(dates, instants, decided.searchsorted(instants, side="right"), strict=True):
+        if place not in found:
+            found[place] = promotions.effective(instant)
+        versions[date] = found[place]
+    return versions
 
 
 def current_digests(

@@ -49,22 +49,17 @@ def status(definition: Definition, home: Home, now: pd.Timestamp | None = None) 
 
 
 def _champion(promotions: Promotions) -> dict[str, Any] | None:
-    champion = promotions.champion()
-    if champion is None:
+    row = promotions.champion_row()
+    if row is None:
         return None
-    from pipelines.history import as_values
-
-    row = next(row for row in reversed(promotions.rows()) if row.version == champion.version)
-    values = as_values(row)
+    values = row.to_dict()
     names = {"version": "version", "candidate": "candidate", "verdict": "verdict", "since": "recorded_at", "as_of": "effective_as_of"}
-    return {key: values[name] for key, name in names.items()} | {"reason": values["reason"]}
+    return {key: values[name] for key, name in names.items()} | {"reason": row.reason}
 
 
 def _runs(promotions: Promotions) -> list[dict[str, Any]]:
-    from pipelines.history import as_values
-
     shown = ("recorded_at", "verdict", "candidate", "version", "effective_as_of", "reason")
-    return [{name: as_values(row)[name] for name in shown} for row in promotions.rows()[-LAST_RUNS:][::-1]]
+    return [{name: row.to_dict()[name] for name in shown} for row in promotions.rows()[-LAST_RUNS:][::-1]]
 
 
 def _data(definition: Definition, lake: Lake, now: pd.Timestamp) -> dict[str, Any] | None:

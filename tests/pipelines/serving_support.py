@@ -174,7 +174,7 @@ class Market:
             self.lake.append(f"{table}/{self.definition.name}", frame)
 
     def revise(self, entity: str, date: str, known: str, factor: float = 1.1) -> None:
-        """A corrected row of `date`, known one minute before the publication of the session `known` (after it where that is the row's own)."""
+        """A corrected row of `date`, known a minute before the session `known` is published (after it where that is its own)."""
         row = self.frame[(self.frame["entity"] == entity) & (self.frame["time"] == pd.Timestamp(date))].copy()
         row[["open", "high", "low", "close"]] *= factor
         row["known_at"] = published_at("XNYS", 61 if known == date else 59, [pd.Timestamp(known)])

@@ -23,12 +23,12 @@ START, END = "2017-06-01", "2017-06-30"
 DATES = [f"{day:%Y-%m-%d}" for day in sessions("XNYS", START, END)]
 
 
-@pytest.fixture()
+@pytest.fixture
 def market(home: Home) -> Market:
     return make_market(home)
 
 
-@pytest.fixture()
+@pytest.fixture
 def registry(market: Market, monkeypatch: pytest.MonkeyPatch) -> Registry:
     return registry_of(market, monkeypatch)
 
@@ -265,7 +265,7 @@ def test_a_version_that_may_not_be_loaded_fails_its_dates_only(market: Market, r
     assert "tampered" in result.dates[0].reason
 
 
-@pytest.fixture()
+@pytest.fixture
 def dies_before_the_ledger(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with monkeypatch.context() as patch:
         patch.setattr(Ledger, "record", lambda self, rows: (_ for _ in ()).throw(KeyboardInterrupt))

@@ -16,12 +16,12 @@ from tests.pipelines.serving_support import ENTITIES, Market, Registry, bars, ma
 DATE = "2017-06-15"
 
 
-@pytest.fixture()
+@pytest.fixture
 def market(home: Home) -> Market:
     return make_market(home)
 
 
-@pytest.fixture()
+@pytest.fixture
 def registry(market: Market, monkeypatch: pytest.MonkeyPatch) -> Registry:
     registry = Registry(market.definition)
     registry.install(monkeypatch)
@@ -87,8 +87,8 @@ def test_without_a_champion_nothing_is_scored(market: Market, registry: Registry
     registry.rows.clear()
     with pytest.raises(RegistryError, match="no champion yet: finflow train tiny"):
         score_clean(market.definition, market.home, market.clean(DATE))
+    registry.models[9] = {}
     with pytest.raises(RegistryError, match="version 9 "):
-        registry.models[9] = {}
         score_clean(market.definition, market.home, market.clean(DATE), version=9)
 
 
