@@ -27,15 +27,22 @@ class Contract(Settings):
     """
 
     kind: Literal["bars", "table"] = "bars"
-    minimum_history: int = Field(default=250, ge=1, description="sessions an entity needs; fewer is critical")
+    minimum_history: int = Field(
+        default=250, ge=1, description="sessions needed: critical where no entity has them; one that is short among others is a warning"
+    )
     maximum_gap: int = Field(default=5, ge=0, description="sessions of the calendar that may be missing in a row; more is a warning")
     stale_days: int = Field(default=10, ge=2, description="equal closes in a row, with no suspension, that make a price stale")
     jump: float = Field(default=0.6, gt=0, description="absolute one-session log return that looks like a split or a change of unit")
     price_limit: float | None = Field(
-        default=None, gt=0, description="daily limit of the market (0.10 in Shanghai); a run of limit days is no stale price"
+        default=None,
+        gt=0,
+        description="daily limit of the market (0.10 in Shanghai): a move half as much again is a jump, a limit day is none",
     )
     allow_negative: bool = Field(default=False, description="prices may be negative (WTI in April 2020)")
     future_days: int = Field(default=0, ge=0, description="days after now that a date may lie")
+    maximum_quarantined: float = Field(
+        default=0.05, ge=0, le=1, description="share of the rows that quarantine may take (five rows always); more is critical"
+    )
     severity: dict[str, Literal["critical", "row", "warning", "off"]] = Field(default_factory=dict)
 
 

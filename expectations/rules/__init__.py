@@ -1,0 +1,1 @@
+"""The rules for financial data, one idea a file."""

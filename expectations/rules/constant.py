@@ -1,0 +1,44 @@
+"""Columns that never change carry nothing to learn from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from expectations.batch import codes, numeric
+from expectations.rule import BatchRule
+
+
+@dataclass(frozen=True)
+class NotConstant(BatchRule):
+    """No number column keeps one value all through (for an entity, where `by_entity`)."""
+
+    by_entity: bool
+    name = "not_constant"
+    severity = "warning"
+    stage = "series"
+    remedy = "leave the column out of the features; a dead column may mean a dead feed"
+
+    @property
+    def statement(self) -> str:
+        return "columns vary" + (" within every entity" if self.by_entity else "")
+
+    def fault(self, batch: pd.DataFrame) -> str | None:
+        if len(batch) < 2:
+            return None
+        entity = codes(batch) if self.by_entity else np.zeros(len(batch), dtype=np.int32)
+        within = entity[1:] == entity[:-1]
+        long = np.bincount(entity + 1, minlength=2)[1:] > 1
+        faults = []
+        for column, values in numeric(batch):
+            moving = np.zeros(len(long), dtype=bool)
+            moving[entity[1:][within & (values[1:] != values[:-1])]] = True
+            dead = np.flatnonzero(long & ~moving)
+            if len(dead):
+                where = (
+                    f" in {len(dead):,} of {len(long):,} entities ({batch['entity'].cat.categories[dead[0]]} ...)" if self.by_entity else ""
+                )
+                faults.append(f"{column} is {values[np.flatnonzero(entity == dead[0])[0]]:g} throughout{where}")
+        return "; ".join(faults) or None

@@ -1,0 +1,31 @@
+"""Volume is not negative."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from expectations.batch import numeric
+from expectations.rule import Mask, RowRule
+
+
+@dataclass(frozen=True)
+class VolumeNotNegative(RowRule):
+    """Zero is a suspension or an index; less is an error."""
+
+    name = "volume_not_negative"
+    severity = "row"
+    remedy = "correct the volumes at the source"
+
+    @property
+    def statement(self) -> str:
+        return "volume >= 0"
+
+    def broken(self, batch: pd.DataFrame) -> Mask:
+        found = dict(numeric(batch, ["volume"]))
+        return found["volume"] < 0 if "volume" in found else np.zeros(len(batch), dtype=bool)
+
+    def example(self, row: pd.Series) -> str:
+        return f"volume {row['volume']:g}"

@@ -1,0 +1,26 @@
+"""The suite for any table of entities and times."""
+
+from __future__ import annotations
+
+from expectations.rule import Rule
+from expectations.rules.constant import NotConstant
+from expectations.rules.dates import NoFutureDates
+from expectations.rules.keys import KeyNotNull, UniqueKey
+from expectations.rules.shape import Columns, NotEmpty, Types
+from expectations.rules.values import Finite, NotMissing
+from expectations.suites import Tuning
+
+
+def table_rules(tuning: Tuning) -> list[Rule]:
+    """Keys, numbers and dates; nothing about markets."""
+    return [
+        NotEmpty(),
+        Columns(tuning.columns),
+        Types(()),
+        KeyNotNull(),
+        UniqueKey(),
+        NoFutureDates(tuning.latest),
+        NotMissing(tuning.columns),
+        Finite(),
+        NotConstant(by_entity=False),
+    ]
