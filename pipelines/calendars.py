@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from pipelines.errors import DefinitionError
-
-if TYPE_CHECKING:
-    from datetime import date
 
 # One fixed range, whatever today is: exchange_calendars' own default is a window around today, so that the same data would mean other
 # sessions next year. Building this range takes about 0.3 s, once a process.
@@ -46,7 +43,7 @@ def _calendar(code: str) -> _Calendar:
         found = exchange_calendars.get_calendar(code, start=first, end=last)
     except (InvalidCalendarName, KeyError, TypeError, AttributeError):
         raise DefinitionError(
-            f"calendar: exchange_calendars has no {ascii(code)}: use an exchange's code (XNYS New York, XLON London, XSHG Shanghai, XHKG Hong "
+            f"calendar: exchange_calendars has no {code!r}: use an exchange's code (XNYS New York, XLON London, XSHG Shanghai, XHKG Hong "
             "Kong, XTKS Tokyo, 24/7 for crypto), or leave the calendar out."
         ) from None
     sessions = found.sessions.to_numpy().astype("datetime64[ns]")
@@ -55,15 +52,15 @@ def _calendar(code: str) -> _Calendar:
 
 
 def _midnight(moment: Any) -> np.datetime64:
-    return np.datetime64(pd.Timestamp(moment).normalize().to_datetime64(), "ns")
+    return pd.Timestamp(moment).normalize().to_datetime64().astype("datetime64[ns]")
 
 
 def sessions(calendar: str | None, start: Any, end: Any) -> pd.DatetimeIndex:
     """The sessions from `start` to `end`, both included.
 
     Args:
-        calendar: an exchange_calendars code. None: Monday to Friday, since nothing better is known of the series' holidays; so are the dates
-            outside the years for which the exchange's holidays are known (Shanghai's are announced a year ahead).
+        calendar: an exchange_calendars code. None: Monday to Friday, since nothing better is known of the series' holidays; so it is for
+            dates outside the years for which the exchange's holidays are known (Shanghai's are announced a year ahead).
 
     Returns:
         datetime64[ns], naive midnights, ascending.
@@ -97,7 +94,8 @@ def next_sessions(calendar: str | None, time: Any, count: int) -> NDArray[np.dat
 def published_at(calendar: str | None, lag_minutes: int, times: Any) -> pd.DatetimeIndex:
     """When the rows of these times become known: `lag_minutes` after the session's close.
 
-    A time that is no session's date (no calendar, a holiday, an instant within a day) counts as known that long after the end of its UTC day.
+    A time that is no session's date (no calendar, a holiday, an instant within a day) counts as known so long after the end of its
+    UTC day.
 
     Args:
         times: naive datetimes, any number and order, repeats welcome.

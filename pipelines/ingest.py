@@ -26,11 +26,12 @@ BARS = ("open", "high", "low", "close", "volume")
 def ingest(definition: Definition, home: Home, *, now: pd.Timestamp | None = None) -> RawManifest:
     """Read the source and append to `raw/<name>` the row revisions that are not there yet, in one commit.
 
-    `known_at` is the source's own vintage where it gives one. Otherwise a row that continues an entity's history at either end (or begins it)
-    counts as published by the definition's rule: its session's close plus the lag. A row whose values changed, that fills a hole between rows
-    already there, or whose time still lies ahead became known now. A source that says nothing new leads to no commit.
+    `known_at` is the source's own vintage where it gives one. Otherwise a row that begins an entity's history, or continues it at either
+    end, counts as published by the definition's rule: its session's close plus the lag. A row whose values changed, that fills a hole
+    between rows already there, or whose time still lies ahead became known now. A source that says nothing new leads to no commit.
 
-    Rows of one batch that share entity and time are all kept, for the contract to quarantine; the order of the source's rows makes no difference.
+    Rows of one batch that share entity and time are all kept, for the contract to quarantine; the order of the source's rows makes no
+    difference.
 
     Args:
         now: the instant of arrival, UTC; the clock's by default.
@@ -100,8 +101,9 @@ def _check_columns(frame: pd.DataFrame, definition: Definition) -> None:
     if missing:
         where = getattr(definition.source, "path", None) or f"the {definition.source.kind} source"
         raise SourceError(
-            f"{where}: no column {', '.join(map(repr, missing))}, which {definition.name} reads; there are {', '.join(map(repr, frame.columns))}. "
-            "If the file calls it otherwise, map it in the definition: source: {columns: {close: Last}}."
+            f"{where}: no column {', '.join(map(repr, missing))}, which {definition.name} reads; there are "
+            f"{', '.join(map(repr, frame.columns))}. If the file calls it otherwise, map it in the definition's source: "
+            "columns: {close: Last}."
         )
     if PARTITION in frame:
         raise SourceError(f"{definition.name}: a column {PARTITION!r} is finflow's own; map the source's column under another name.")

@@ -26,8 +26,8 @@ def resolve_as_of(definition: Definition, home: Home, date: str | None) -> pd.Ti
     Args:
         date: ISO text of a date: the instant at which that date's session is published (a day without a session counts from its end).
             Text with a clock time is that instant itself, in UTC unless it names a zone.
-            None: the instant at which the last complete session in the raw table was published, or the latest arrival of a revision of what is
-            in it, if that came later: everything in the lake that is known by now.
+            None: the instant at which the last complete session in the raw table was published, or that of the latest revision of what
+            is in it, if that came later: everything in the lake that is known by now.
 
     Returns:
         pd.Timestamp, UTC, microseconds.
@@ -42,14 +42,13 @@ def resolve_as_of(definition: Definition, home: Home, date: str | None) -> pd.Ti
     try:
         wanted = pd.Timestamp(datetime.datetime.fromisoformat(text)).as_unit("us")
     except ValueError:
-        raise FinflowError(f"as-of {ascii(text[:40])} is no date: write it as 2018-12-31.") from None
+        raise FinflowError(f"as-of {text[:40]!r} is no date: write it as 2018-12-31.") from None
     day = wanted.tz_convert("UTC").tz_localize(None).normalize() if wanted.tzinfo else wanted.normalize()
     span = f"the data of {definition.name} reach from {known.first:%Y-%m-%d} to {known.last:%Y-%m-%d}"
     if day < known.first.normalize():
         raise FinflowError(f"as-of {text} lies before the first session: {span}.")
     # The weekend after the last session is known; the next session is not.
-    after = [] if day <= known.last else sessions(definition.calendar, known.last + pd.Timedelta(days=1), day)
-    if len(after):
+    if day > known.last and len(sessions(definition.calendar, known.last + pd.Timedelta(days=1), day)):
         raise FinflowError(f"as-of {text} lies after the last complete session: {span}. Choose a date in it, or bring newer data.")
     if wanted != day or wanted.tzinfo:
         return wanted.tz_convert("UTC") if wanted.tzinfo else wanted.tz_localize("UTC")
@@ -90,8 +89,8 @@ def read_as_of(lake: Lake, table: str, as_of: pd.Timestamp, version: int | None 
             the first of them stands.
 
     Returns:
-        the table's columns without the partition column; sorted by entity and time (duplicates by their values), index 0..n-1. The order does
-        not depend on that in which rows were written.
+        the table's columns without the partition column; sorted by entity and time (duplicates by their values), index 0..n-1. The order
+        does not depend on that in which rows were written.
 
     Raises:
         StateError: no such table or version.

@@ -1,4 +1,4 @@
-"""The lake: Delta tables in a local folder or an object store. Every write is one atomic commit; what was written stays readable by version."""
+"""The lake: Delta tables in a local folder or an object store. Every write is one atomic commit, and stays readable by its version."""
 
 from __future__ import annotations
 
@@ -70,7 +70,8 @@ class Lake:
             where: an SQL condition; write values with `literal`, and column names in double quotes if they are not plain lower-case words.
 
         Returns:
-            text as `str`, times as datetime64[us] (naive or UTC); an empty frame without columns where there is no table and no version was asked for.
+            text as `str`, times as datetime64[us] (naive or UTC). Where there is no table and no version was asked for: an empty frame
+            with the columns asked for.
 
         Raises:
             StateError: no such version, a table of another schema version, or one that cannot be read.
@@ -92,7 +93,8 @@ class Lake:
 
         Args:
             frame: a column `period` (text, YYYY or YYYY-MM), if the first frame has one, partitions the table.
-            expected_version: commit only as the very next version after this one; None: only if the table does not exist. ANY: whatever is there.
+            expected_version: commit only as the very next version after this one; None: only if the table does not exist; ANY: whatever
+                is there.
 
         Raises:
             ConflictError: another version is there than expected, or conflicts did not end.
@@ -115,7 +117,9 @@ class Lake:
             raise _conflict(table, expected_version, self.version(table)) from None
 
     def replace(self, table: str, frame: pd.DataFrame, predicate: str) -> int:
-        """Replace the rows that meet `predicate` by those of `frame` in one commit, and return the new version. Doing it twice leaves one copy.
+        """Replace the rows that meet `predicate` by those of `frame` in one commit, and return the new version.
+
+        Doing it twice leaves one copy.
 
         Args:
             predicate: an SQL condition, as `where` in `read`. Every row of `frame` must meet it. An empty frame only removes.

@@ -36,8 +36,8 @@ def new_revisions(batch: pd.DataFrame, stored: pd.DataFrame, definition: Definit
     lost = sorted(set(stored.columns) - {*VINTAGE, PARTITION} - set(values)) if len(stored) else []
     if lost:
         raise SourceError(
-            f"{definition.name}: column {', '.join(map(repr, lost))} is missing, and earlier batches had it. If it was renamed, map it under "
-            "`columns`; to do without it, give the definition another name."
+            f"{definition.name}: column {', '.join(map(repr, lost))} is missing, and earlier batches had it. If it was renamed, map it "
+            "under `columns`; to do without it, give the definition another name."
         )
     published = pd.Series(published_at(definition.calendar, definition.publication_lag_minutes, batch["time"]))
     # A row that lies ahead is known, and for the contract to judge, now: waiting for its publication would hide it.
@@ -61,7 +61,7 @@ def _groups(frame: pd.DataFrame, values: list[str], key: list[str]) -> pd.DataFr
             column = column.astype("object").where(column.notna(), "\0")
         rows = rows * np.uint64(1_000_003) + pd.util.hash_array(column.to_numpy(), categorize=True)
     mixed = pd.util.hash_array(rows).view(np.int64)
-    return frame[key].assign(print=mixed).groupby(key, sort=False, as_index=False)["print"].sum()
+    return frame[key].assign(print=mixed).groupby(key, sort=False)["print"].sum().reset_index()
 
 
 def _without_vintages(batch: pd.DataFrame, stored: pd.DataFrame, values: list[str], now: pd.Timestamp) -> pd.Series:
@@ -77,7 +77,7 @@ def _without_vintages(batch: pd.DataFrame, stored: pd.DataFrame, values: list[st
     rows = batch[KEY].merge(groups, on=KEY, how="left", validate="many_to_one")
     known = batch["known_at"].reset_index(drop=True)
     # Never before its publication, and always after the revision that it replaces: a bar that changes before the close still changes.
-    known = known.mask(rows["late"], np.maximum(known, now))
+    known = known.mask(rows["late"], known.clip(lower=now))
     known = known.mask(rows["since"].notna() & (known <= rows["since"]), rows["since"] + TICK)
     return known.mask(rows["same"]).set_axis(batch.index)
 
@@ -96,12 +96,13 @@ def _with_vintages(batch: pd.DataFrame, stored: pd.DataFrame, values: list[str],
     if older.any():
         first = groups[older].iloc[0]
         raise SourceError(
-            f"{definition.name}: {ascii(first['entity'])} on {first['time']:%Y-%m-%d} has other values than before for known_at {first['known_at']}, and a "
-            "later vintage beside them: what was known then cannot change. Give the correction a known_at of its own."
+            f"{definition.name}: {first['entity']!r} on {first['time']:%Y-%m-%d} has other values than before for known_at "
+            f"{first['known_at']}, and a later vintage beside them: what was known then cannot change. Give the "
+            "correction a known_at of its own."
         )
-    newest = there.groupby(KEY, as_index=False, sort=False)["known_at"].max().rename(columns={"known_at": "since"})
+    newest = there.groupby(KEY, sort=False)["known_at"].max().rename("since").reset_index()
     groups = groups.merge(newest, on=KEY, how="left")
-    corrected = np.maximum(groups["since"] + TICK, now)
+    corrected = (groups["since"] + TICK).clip(lower=now)
     groups["becomes"] = groups["known_at"].mask(rewritten, corrected).mask(groups["same"])
     rows = batch[VINTAGE].merge(groups[[*VINTAGE, "becomes"]], on=VINTAGE, how="left", validate="many_to_one")
     return rows["becomes"].set_axis(batch.index)

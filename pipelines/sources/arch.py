@@ -57,7 +57,7 @@ def _bars(entity: str, name: str) -> pd.DataFrame:
         values = loaded[list(BARS)].rename(columns=BARS)
     else:
         price = loaded.iloc[:, 0].dropna()
-        values = pd.DataFrame({column: price for column in ("open", "high", "low", "close")}).assign(volume=0.0)
+        values = pd.DataFrame(dict.fromkeys(("open", "high", "low", "close"), price)).assign(volume=0.0)
     frame = values.astype("float64").reset_index(drop=True)
     frame.insert(0, "entity", pd.array([entity] * len(frame), dtype="str"))
     frame.insert(1, "time", pd.DatetimeIndex(values.index).as_unit("us"))

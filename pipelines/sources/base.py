@@ -21,8 +21,8 @@ class SourceSettings(Settings):
 
         Returns:
             `entity` (str), `time` (datetime64[us], naive: a session's date at midnight, or an instant in UTC), value columns
-            (float64, or str where text), and `known_at` (datetime64[us, UTC]) if the source knows its vintage. Any order; duplicates are kept for
-            the contract to judge.
+            (float64, or str where text), and `known_at` (datetime64[us, UTC]) if the source knows its vintage. Any order; duplicates
+            are kept for the contract to judge.
 
         Raises:
             SourceError: naming file, column, row or key, what was expected, and what to do.

@@ -43,7 +43,7 @@ class FileSource(SourceSettings):
     @classmethod
     def _path(cls, value: str) -> str:
         if any(ord(character) < 32 for character in value):
-            raise ValueError(f"path {ascii(value)} holds a control character")
+            raise ValueError(f"path {value!r} holds a control character")
         return value
 
     @field_validator("entity")
@@ -60,7 +60,7 @@ class FileSource(SourceSettings):
             if value is not None:
                 zoneinfo.ZoneInfo(value)
         except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError(f"no time zone {ascii(value)}: use an IANA name such as Europe/Berlin or Asia/Shanghai") from None
+            raise ValueError(f"no time zone {value!r}: use an IANA name such as Europe/Berlin or Asia/Shanghai") from None
         return value
 
     @model_validator(mode="after")
@@ -103,7 +103,7 @@ class CsvSource(FileSource):
             codecs.lookup(value)
             "a,1\n".encode(value)
         except (LookupError, ValueError, TypeError, AttributeError):
-            raise ValueError(f"no text encoding {ascii(value)}: use utf-8, latin-1, gb18030 ...") from None
+            raise ValueError(f"no text encoding {value!r}: use utf-8, latin-1, gb18030 ...") from None
         return value
 
     @model_validator(mode="after")

@@ -28,9 +28,9 @@ class ReplaySource(SourceSettings):
     What is up to `start` is there from the beginning. The clock is one of
 
     - `until`: a fixed date;
-    - `clock`: a text file that holds a date; without the file the clock stands at `start`. `advance` moves it on, and so does a text editor;
-    - `began`: an instant since when `sessions_per_day` sessions have been released every 24 hours (24 is one an hour, 1440 one a minute), so
-      that a schedule finds something new each time without anybody moving a clock.
+    - `clock`: a text file that holds a date; without the file the clock stands at `start`. `advance` moves it on, and so does an editor;
+    - `began`: an instant since when `sessions_per_day` sessions have been released every 24 hours (24 is one an hour, 1440 one a minute),
+      so that a schedule finds something new each time without anybody moving a clock.
 
     Reading never moves a clock: reading twice gives the same rows, and a killed run can be run again.
     """
@@ -106,7 +106,7 @@ class ReplaySource(SourceSettings):
         try:
             return max(self.start, datetime.date.fromisoformat(text))
         except ValueError:
-            raise SourceError(f"{path}: the replay's clock holds {ascii(text[:40])}; expected one date such as 2018-01-31.") from None
+            raise SourceError(f"{path}: the replay's clock holds {text[:40]!r}; expected one date such as 2018-01-31.") from None
 
 
 def _dates(frame: pd.DataFrame) -> list[datetime.date]:

@@ -30,8 +30,8 @@ class SimulatedSource(SourceSettings):
     - autoregressive: r_t = s (sqrt(R2) z_{t-1} + sqrt(1 - R2) e_t), with z = r / s. A linear model sees it.
     - product_of_lags: r_t = s (sqrt(R2) g_t + sqrt(1 - R2) e_t), where g_t is the product of the two returns before it, each clipped at two
       standard deviations, scaled to variance one. Uncorrelated with every single lag: only a non-linear model sees it.
-    - garch: r_t = s_t e_t, with s_t^2 = s^2 (1 - a - b) + a r_{t-1}^2 + b s_{t-1}^2, a = 0.08, b = 0.90 (Bollerslev, 1986). The spread can be
-      predicted, the direction cannot.
+    - garch: r_t = s_t e_t, with s_t^2 = s^2 (1 - a - b) + a r_{t-1}^2 + b s_{t-1}^2, a = 0.08, b = 0.90 (Bollerslev, 1986). The spread
+      can be predicted, the direction cannot.
 
     A series with more `days` begins with the same days: adding one is what a night does to real data.
     """
