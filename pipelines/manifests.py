@@ -170,6 +170,8 @@ class CandidateEvaluation(Manifest):
     seed_losses: dict[str, float]  # the deciding loss of each seed alone, by seed
     comparisons: tuple[Comparison, ...]
     invalid: str | None = None  # why it is not promotable (a NaN metric, say)
+    must_beat: tuple[str, ...] = ()  # a challenger's benchmarks; empty for what does not compete (see pipelines.comparisons)
+    adjusted_p: float | None = None  # of "it fails to beat one of them", corrected over all challengers
 
 
 @dataclass(frozen=True)
@@ -188,6 +190,9 @@ class Evaluation(Manifest):
     superior: tuple[str, ...]  # candidates that beat every baseline after stepwise correction at the level spent
     folder: str
     protocol: str  # one sentence: data, split, losses, seeds, tests
+    reference: str = ""
+    horizon: int = 1  # dates that a label spans
+    champion: str | None = None  # the entry among `candidates` that is the champion's recipe; the comparisons were made against it
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,187 @@
+"""Who must beat whom, and with what evidence: comparisons on one loss a date, corrected for the number of challengers.
+
+The claim tested for a challenger is "it beats *every* one of its benchmarks". Its null hypothesis is a union: some benchmark is at
+least as good. A union is rejected when each of its members is (the intersection-union test of Berger, 1982), every one at the full
+level and without any correction over benchmarks: a challenger that is no better than benchmark b is promoted only if the test against b
+errs, and that has probability at most the level, whatever the other tests say. So a challenger's p-value is the largest of its p-values,
+its statistic the smallest of its statistics, and more baselines never make a false promotion likelier.
+
+What does need correction is the choice among challengers: the best of many tries looks good by chance. Here each challenger stands with
+the one difference that its claim hangs on, to its binding benchmark (where its statistic is smallest), and the step-down maximum of
+Romano and Wolf (2005; adjusted p-values: 2016) runs over challengers: a stationary bootstrap of dates gives the joint distribution of the
+differences' means, so that twenty copies of one network count as one try. Running it for each baseline apart and intersecting the winners
+would not do: two challengers that fail against *different* baselines could each slip through the test that the other passes, and the
+errors would add up over baselines. Running it over all pairs would do, but pays for pairs that no claim hangs on.
+
+Each difference is divided by the standard deviation of its own bootstrap means, and compared with the Diebold-Mariano statistic (HAC
+variance, small-sample factor): the bootstrap gives shape and dependence, the HAC variance the scale. An adjusted p-value is never below
+the plain one. Where no draw reaches a statistic (a p-value below 1 / replications, which a thinly spent level may ask for), Holm's bound
+takes over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.samples import SampleIndex
+from pipelines.manifests import Comparison
+
+Float64 = NDArray[np.float64]
+Times = NDArray[np.datetime64]
+
+REPLICATIONS = 4_999
+CHUNK = 250
+
+
+def daily_means(values: Float64, times: Times) -> tuple[Times, Float64]:
+    """Distinct dates in order, and the mean of `values`, [n], on each: one loss a date."""
+    dates, code = np.unique(times, return_inverse=True)
+    return dates, np.bincount(code, weights=values) / np.bincount(code)
+
+
+def overlap(index: SampleIndex) -> int:
+    """Dates that a label spans, at most: the horizon that the tests must allow for (at least 1)."""
+    dates = np.unique(index.time)
+    span = np.searchsorted(dates, index.label_end, side="right") - np.searchsorted(dates, index.time, side="right")
+    return max(1, int(span.max(initial=1)))
+
+
+def family(baselines: Mapping[str, bool], champion: str | None, reference: str) -> dict[str, tuple[str, ...]]:
+    """Every challenger and the benchmarks it must beat.
+
+    A candidate must beat every baseline, and the champion's recipe. A baseline needs to beat the reference and, where the champion is a
+    baseline too, the champion; against a champion that is none it does not compete here (it demotes it, see `pipelines.gate`).
+
+    Args:
+        baselines: by name of entry, whether it is a baseline.
+        champion: the entry that is the champion's recipe, or None.
+    """
+    incumbent = champion or reference
+    challengers: dict[str, tuple[str, ...]] = {}
+    for name, is_baseline in baselines.items():
+        if name == incumbent:
+            continue
+        if not is_baseline:
+            must = [other for other, kind in baselines.items() if kind]
+        elif baselines.get(incumbent, False):
+            must = [reference]
+        else:
+            continue
+        challengers[name] = tuple(dict.fromkeys(other for other in (*must, incumbent) if other != name))
+    return challengers
+
+
+def compare(losses: Mapping[str, Float64], name: str, against: str, horizon: int) -> Comparison:
+    """One entry against another: Diebold-Mariano, one-sided ("`name` has the lower loss").
+
+    Args:
+        losses: by entry, float64, [dates].
+    """
+    from pipelines.statistics import default_lag, diebold_mariano
+
+    dates = len(losses[name])
+    found = diebold_mariano(losses[name], losses[against], lag=default_lag(dates, horizon), alternative="less")
+    return Comparison(against=against, effect=found.effect, statistic=found.statistic, p_value=found.p_value, dates=dates)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One entry among the others: against each baseline and the champion; and as a challenger, if it is one."""
+
+    comparisons: tuple[Comparison, ...]
+    must_beat: tuple[str, ...]
+    adjusted_p: float | None
+
+
+def compare_all(
+    losses: Mapping[str, Float64],
+    baselines: Mapping[str, bool],
+    champion: str | None,
+    reference: str,
+    *,
+    horizon: int,
+    seed: int,
+    replications: int = REPLICATIONS,
+) -> dict[str, Compared]:
+    """Every comparison of an evaluation.
+
+    Args:
+        losses: by entry, float64, [dates], in time order; NaN where invalid.
+        baselines: by entry, whether it is a baseline.
+        champion: the entry that is the champion's recipe, or None.
+    """
+    challengers = family(baselines, champion, reference)
+    adjusted = adjusted_p_values(losses, challengers, horizon=horizon, seed=seed, replications=replications)
+    found = {}
+    for name in baselines:
+        against = [other for other, kind in baselines.items() if other != name and (kind or other == champion)]
+        comparisons = tuple(compare(losses, name, other, horizon) for other in against)
+        found[name] = Compared(comparisons, challengers.get(name, ()), adjusted.get(name))
+    return found
+
+
+def superior(compared: Mapping[str, Compared], baselines: Mapping[str, bool], level: float) -> tuple[str, ...]:
+    """Candidates (no baselines) that beat all they must, at the level."""
+    return tuple(name for name, one in compared.items() if not baselines[name] and one.adjusted_p is not None and one.adjusted_p <= level)
+
+
+def adjusted_p_values(
+    losses: Mapping[str, Float64], challengers: Mapping[str, tuple[str, ...]], *, horizon: int, seed: int, replications: int = REPLICATIONS
+) -> dict[str, float]:
+    """By challenger, the p-value of "some benchmark is at least as good", corrected over all challengers (see above).
+
+    Rejecting where it is at most a level keeps the chance of any false rejection at that level. What cannot be compared has 1.0, and does
+    not weigh on the others.
+
+    Args:
+        losses: by entry, float64, [dates], in time order.
+        horizon: dates that a label spans.
+    """
+    adjusted = dict.fromkeys(challengers, 1.0)
+    statistic: dict[str, float] = {}
+    plain: dict[str, float] = {}
+    binding: dict[str, str] = {}
+    for name, benchmarks in challengers.items():
+        found = [compare(losses, name, other, horizon) for other in benchmarks]
+        if not found or any(one.statistic is None or one.p_value is None for one in found):
+            continue
+        worst = max(found, key=lambda one: one.statistic or 0.0)
+        statistic[name], plain[name], binding[name] = -(worst.statistic or 0.0), worst.p_value or 0.0, worst.against
+    # equal statistics (two copies) keep the order of their names, so that the answer does not hang on a dictionary's
+    order = sorted(statistic, key=lambda name: (-statistic[name], name))
+    if not order:
+        return adjusted
+    differences = np.column_stack([losses[binding[name]] - losses[name] for name in order])
+    draws = _standardised_means(differences, horizon, seed, replications)
+    # the maximum over a challenger and all that stand below it
+    highest = np.maximum.accumulate(draws[:, ::-1], axis=1)[:, ::-1]
+    before = 0.0
+    for place, name in enumerate(order):
+        beyond = int((highest[:, place] >= statistic[name]).sum())
+        value = (1 + beyond) / (replications + 1)
+        if beyond == 0:
+            value = min(value, (len(order) - place) * plain[name])
+        before = adjusted[name] = min(1.0, max(value, plain[name], before))
+    return adjusted
+
+
+def _standardised_means(differences: Float64, horizon: int, seed: int, replications: int) -> Float64:
+    """Bootstrap means of each column of [dates, k], with mean 0 and standard deviation 1: float64, [replications, k]."""
+    from pipelines.statistics import default_block, stationary_bootstrap_indices
+
+    dates = len(differences)
+    block = default_block(dates, horizon)
+    centred = differences - differences.mean(axis=0)
+    seeds = np.random.SeedSequence(seed).generate_state(-(-replications // CHUNK))
+    parts = []
+    for chunk in seeds:
+        drawn = stationary_bootstrap_indices(dates, block, CHUNK, int(chunk))
+        flat = (drawn + np.arange(CHUNK)[:, None] * dates).ravel()
+        counts = np.bincount(flat, minlength=CHUNK * dates).reshape(CHUNK, dates)
+        parts.append(counts @ centred)
+    means = np.concatenate(parts)[:replications]
+    return np.asarray((means - means.mean(axis=0)) / means.std(axis=0))

@@ -1,0 +1,190 @@
+"""What a training does after its evaluation: read the promotions, decide, and make the row to record.
+
+    while True:
+        ruling = training_decision(definition, promotions, evaluation)
+        if not ruling.recorded:
+            version, digest = fit_and_register(...) if ruling.decision.promoted else (None, "")   # idempotent by run key
+            row = promotion_row(definition, ruling, version=version, manifest_digest=digest, ...)
+            try: promotions.record(row, ruling.expected_version)
+            except ConflictError: continue                                                         # read and decide again
+        break
+    put the alias where `promotions.champion()` says
+
+Killed before `record`, the same command decides again on the same state, and registering gives the version that is there already. Killed
+after it, `training_decision` finds the run key, returns the recorded decision, and only the alias is left to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from pipelines.comparisons import Compared, compare_all, superior
+from pipelines.definition import Definition, Recipe
+from pipelines.evaluation_store import daily_losses
+from pipelines.gate import ChampionState, History, Refresh, decide, level_to_spend
+from pipelines.manifests import CleanManifest, Decision, Evaluation
+from pipelines.promotions import PromotionRow, Promotions, champion_row
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Ruling", "level_to_spend", "next_level", "promotion_row", "training_decision"]
+
+
+@dataclass(frozen=True)
+class Ruling:
+    """A decision, and what recording it needs.
+
+    Attributes:
+        decision: the recorded one, if the run was decided before.
+        recorded: its row, if it was; then there is nothing to fit, register or record.
+        expected_version: the version of the promotions table that the decision rests on.
+        champion: the row of the champion before the decision, or None.
+        evaluation: what was decided on (compared anew, if the champion changed since it was made).
+    """
+
+    decision: Decision
+    recorded: PromotionRow | None
+    expected_version: int | None
+    champion: PromotionRow | None
+    evaluation: Evaluation
+
+
+def next_level(definition: Definition, promotions: Promotions) -> float:
+    """The level that the next decided challenge spends: what `evaluate` takes for `superior`."""
+    return level_to_spend(definition.gate.level, _last_challenge(promotions.rows())[0])
+
+
+def training_decision(
+    definition: Definition,
+    promotions: Promotions,
+    evaluation: Evaluation,
+    *,
+    frozen: pd.Series[float] | None = None,
+    failed_check: str | None = None,
+) -> Ruling:
+    """Decide on the newest state of the promotions table; writes nothing.
+
+    Args:
+        frozen: the deciding loss a date of the champion's frozen version (see `evaluation.date_losses`), indexed by date; dates that it was
+            trained on are left out here. Without it a refresh goes by the number of new dates alone.
+        failed_check: why the champion may not stay, in words.
+
+    Raises:
+        FitError: the reference was not evaluated.
+    """
+    rows, expected = promotions.snapshot()
+    before = champion_row(rows)
+    recorded = next((row for row in rows if row.run_key == evaluation.run_key), None)
+    if recorded is not None:
+        return Ruling(recorded.decision, recorded, expected, before, evaluation)
+    dates, losses = daily_losses(evaluation)
+    state = None if before is None else _state(before, evaluation)
+    entry = None if state is None else state.entry
+    if entry != evaluation.champion and (state is None or entry is not None):
+        # another training changed the champion since this one was evaluated
+        evaluation = against_champion(
+            evaluation, losses, entry, definition.seed, level_to_spend(definition.gate.level, _last_challenge(rows)[0])
+        )
+    challenges, last = _last_challenge(rows)
+    history = History(
+        challenges=challenges,
+        new_dates=_after(dates, last),
+        since_champion=0 if before is None else _after(dates, before.test_end),
+    )
+    refresh = None
+    if frozen is not None and state is not None and entry is not None:
+        refresh = compare_frozen(dates, losses[entry], frozen, state.effective_as_of)
+    decision = decide(evaluation, definition.gate, state, history, refresh=refresh, failed_check=failed_check)
+    return Ruling(decision, None, expected, before, evaluation)
+
+
+def promotion_row(
+    definition: Definition, ruling: Ruling, clean: CleanManifest, *, version: int | None, manifest_digest: str, code_version: str
+) -> PromotionRow:
+    """The row that records a ruling.
+
+    Args:
+        version, manifest_digest: of the version registered for this decision; ignored where the champion stays.
+    """
+    decision, evaluation, before = ruling.decision, ruling.evaluation, ruling.champion
+    if decision.promoted:
+        entry = next(one for one in evaluation.candidates if one.candidate == decision.evidence["entry"])
+        family_, recipe = entry.family, entry.recipe
+    else:
+        family_, recipe = ("", {}) if before is None else (before.family, before.recipe)
+        version, manifest_digest = (None, "") if before is None else (before.version, before.manifest_digest)
+    return PromotionRow(
+        run_key=evaluation.run_key,
+        verdict=decision.verdict,
+        candidate=decision.candidate,
+        family=family_,
+        version=version,
+        previous_version=None if before is None else before.version,
+        effective_as_of=evaluation.as_of,
+        reason=decision.reason,
+        level=decision.level,
+        challenge=decision.challenge,
+        test_end=evaluation.last_date,
+        evidence=decision.evidence,
+        recipe=recipe,
+        data_version=clean.version,
+        data_digest=clean.digest,
+        code_version=code_version,
+        manifest_digest=manifest_digest,
+    )
+
+
+def against_champion(
+    evaluation: Evaluation, losses: dict[str, NDArray[np.float64]], champion: str | None, seed: int, level: float
+) -> Evaluation:
+    """The same evaluation, compared against another champion: another training changed it in between.
+
+    Args:
+        losses: by entry, one deciding loss a date.
+        champion: its entry in the evaluation, or None.
+    """
+    baselines = {one.candidate: one.baseline for one in evaluation.candidates if one.candidate in losses}
+    compared = compare_all(losses, baselines, champion, evaluation.reference, horizon=evaluation.horizon, seed=seed)
+    nothing = Compared((), (), None)
+    candidates = tuple(replace(one, **vars(compared.get(one.candidate, nothing))) for one in evaluation.candidates)
+    return replace(evaluation, candidates=candidates, champion=champion, superior=superior(compared, baselines, level))
+
+
+def compare_frozen(dates: NDArray[np.datetime64], refitted: NDArray[np.float64], frozen: pd.Series[float], effective_as_of: str) -> Refresh:
+    """The refitted recipe against the frozen version, on the dates that both have after the frozen one's training ended.
+
+    On dates it was trained on the frozen version would look unbeatable.
+    """
+    ended = pd.Timestamp(effective_as_of).tz_localize(None).normalize()
+    mine = pd.Series(refitted, index=pd.DatetimeIndex(dates))
+    both = pd.DataFrame({"mine": mine, "frozen": frozen}).dropna()
+    both = both[both.index > ended]
+    if both.empty:
+        return Refresh(0, None)
+    old = float(both["frozen"].mean())
+    effect = None if old == 0 or not np.isfinite(both.to_numpy()).all() else 1.0 - float(both["mine"].mean()) / old
+    return Refresh(len(both), effect)
+
+
+def _state(before: PromotionRow, evaluation: Evaluation) -> ChampionState:
+    digest = Recipe.model_validate(before.recipe).digest
+    entries = [one.candidate for one in evaluation.candidates if one.recipe_digest == digest]
+    # two names may carry one recipe; the evaluation says which of them stands for the champion
+    entry = evaluation.champion if evaluation.champion in entries else next(iter(entries), None)
+    return ChampionState(before.candidate, int(before.version or 0), before.effective_as_of, entry)
+
+
+def _last_challenge(rows: Sequence[PromotionRow]) -> tuple[int, str | None]:
+    """How many challenges were decided, and the last test date of the last."""
+    decided = [row for row in rows if row.challenge]
+    return len(decided), max((row.test_end for row in decided if row.test_end), default=None)
+
+
+def _after(dates: NDArray[np.datetime64], last: str | None) -> int:
+    return len(dates) if last is None else int((dates > np.datetime64(last)).sum())

@@ -1,0 +1,253 @@
+"""From the predictions of every candidate to one leaderboard: metrics with intervals, losses a date, comparisons.
+
+Everything is walk-forward: only test parts of folds are here. A network's seeds are averaged into one forecast first, and that is what
+is compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.base import Prediction
+from models.samples import Samples
+from pipelines.comparisons import REPLICATIONS, Compared, compare_all, daily_means, overlap, superior
+from pipelines.definition import Definition, Recipe
+from pipelines.digest import digest_arrays, digest_json
+from pipelines.errors import DefinitionError, FitError
+from pipelines.evaluation_inputs import Panel, Predictions, make_panel
+from pipelines.evaluation_store import read_evaluation, store_evaluation, stored_evaluation
+from pipelines.evaluation_tables import day, protocol, write_tables
+from pipelines.manifests import CandidateEvaluation, Evaluation, Fold, Metric
+from pipelines.problems.base import Problem
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["evaluate", "read_evaluation"]
+
+Float64 = NDArray[np.float64]
+INTERVAL = 0.95
+INTERVAL_REPLICATIONS = 1_000
+
+
+def evaluate(
+    definition: Definition,
+    problem: Problem,
+    samples: Samples,
+    folds: Sequence[Fold],
+    predictions: Predictions,
+    *,
+    run_key: str,
+    as_of: pd.Timestamp | str,
+    folder: Path | str,
+    level: float | None = None,
+    seed: int | None = None,
+    recipes: Mapping[str, Recipe] | None = None,
+    champion: str | None = None,
+    failed: Mapping[str, str] | None = None,
+    replications: int = REPLICATIONS,
+) -> Evaluation:
+    """Evaluate every candidate on the same test samples, and keep the result in `folder`.
+
+    The same predictions again return what lies there. `folder` holds evaluation.json; losses.parquet (time, entity, fold, candidate, every
+    loss); samples.parquet (position, time, entity, fold, origin, target_1 ...); predictions/<candidate>.parquet (the problem's prediction
+    rows with `fold`, and for quantiles `actual`: what came, on the scale of the quantiles).
+
+    Args:
+        samples: all samples of the run; positions point into them.
+        predictions: candidate -> fold name -> seed -> (positions, prediction).
+        level: the level that `superior` is about (see `pipelines.decisions.level_to_spend`); the gate's own by default.
+        seed: of the bootstraps; the definition's by default.
+        recipes: by name, what was fitted; the definition's by default.
+        champion: the name among `predictions` of the champion's recipe.
+        failed: candidates without predictions, with the reason; they are listed, and cannot be promoted.
+
+    Raises:
+        FitError: predictions are missing, or are for different samples; or the reference's are not finite.
+        NotEnoughHistoryError: there is no test sample.
+        DefinitionError: the gate's loss is not one of the problem's.
+    """
+    recipes = dict(definition.recipes if recipes is None else recipes)
+    failed = dict(failed or {})
+    level = definition.gate.level if level is None else level
+    seed = definition.seed if seed is None else seed
+    unknown = sorted((set(predictions) | set(failed)) - set(recipes))
+    if unknown:
+        raise FitError(f"predictions of {', '.join(unknown)}, which the definition {definition.name} does not name.")
+    panel = make_panel(samples, folds, predictions)
+    instant = as_of if isinstance(as_of, str) else as_of.isoformat()
+    settings = [run_key, instant, level, seed, champion, replications, failed, {name: recipe.digest for name, recipe in recipes.items()}]
+    inputs = digest_json([settings, definition.model_dump(mode="json", exclude={"source", "schedule"}), _digest(panel)])
+    stored = stored_evaluation(Path(folder), inputs)
+    if stored is not None:
+        return stored
+
+    losses = _losses(definition, problem, panel)
+    deciding = {name: found[definition.gate.loss] for name, found in losses.items()}
+    dates = np.unique(panel.index.time)
+    daily = {name: daily_means(values, panel.index.time)[1] for name, values in deciding.items()}
+    invalid = {**_invalid(panel, losses), **failed}
+    if definition.reference in invalid:
+        why = invalid[definition.reference]
+        raise FitError(f"the reference {definition.reference} cannot be evaluated, and nothing can be decided without it: {why}.")
+    horizon = overlap(panel.index)
+    entries = {name: name in definition.baselines for name in recipes if name in panel.forecasts}
+    compared = compare_all(daily, entries, champion, definition.reference, horizon=horizon, seed=seed, replications=replications)
+    scale = _scales(definition, problem, samples, panel)
+    block = _block(len(dates), horizon)
+
+    found: list[CandidateEvaluation] = []
+    for name in recipes:
+        if name not in panel.forecasts and name not in failed:
+            continue
+        wrong = invalid.get(name)
+        beside = compared.get(name, Compared((), (), None))
+        found.append(
+            CandidateEvaluation(
+                candidate=name,
+                family=_model(recipes[name]).family,
+                model=recipes[name].model,
+                baseline=name in definition.baselines,
+                recipe=recipes[name].model_dump(mode="json"),
+                recipe_digest=recipes[name].digest,
+                seeds=0 if name in failed else len(panel.forecasts[name].seeds),
+                metrics=() if wrong else _metrics(problem, panel, name, scale, block, seed),
+                fold_losses={} if wrong else _fold_losses(panel, deciding[name]),
+                seed_losses={} if wrong else _seed_losses(definition, problem, panel, name),
+                invalid=wrong,
+                **vars(beside),
+            )
+        )
+    mean = {name: float(values.mean()) for name, values in daily.items()}
+    found.sort(key=lambda one: (one.invalid is not None, mean.get(one.candidate, np.inf)))
+    evaluation = Evaluation(
+        run_key=run_key,
+        definition=definition.name,
+        as_of=instant,
+        loss=definition.gate.loss,
+        dates=len(dates),
+        first_date=day(dates[0]),
+        last_date=day(dates[-1]),
+        folds=panel.folds,
+        candidates=tuple(found),
+        superior=superior(compared, entries, level),
+        folder=str(folder),
+        protocol=protocol(definition, panel, horizon, replications, INTERVAL_REPLICATIONS),
+        reference=definition.reference,
+        horizon=horizon,
+        champion=champion,
+    )
+    store_evaluation(evaluation, inputs, lambda target: write_tables(target, problem, panel, losses))
+    return evaluation
+
+
+def date_losses(problem: Problem, loss: str, prediction: Prediction, samples: Samples) -> pd.Series[float]:
+    """One loss a date of a prediction for labelled samples: float64, indexed by date; what `training_decision` takes as `frozen`."""
+    import pandas as pd
+
+    dates, values = daily_means(problem.losses(prediction, samples.index)[loss], samples.index.time)
+    return pd.Series(values, index=pd.DatetimeIndex(dates), name=loss)
+
+
+def _digest(panel: Panel) -> str:
+    arrays: dict[str, NDArray[Any]] = {
+        "positions": panel.positions,
+        "fold": panel.fold,
+        "target": panel.index.target,
+        "time": panel.index.time,
+    }
+    for name, forecast in panel.forecasts.items():
+        arrays.update({f"{name}/{seed}": prediction.values for seed, prediction in forecast.seeds.items()})
+    return digest_arrays(arrays)
+
+
+def _losses(definition: Definition, problem: Problem, panel: Panel) -> dict[str, dict[str, Float64]]:
+    """By candidate and loss: float64, [n]. NaN throughout where a prediction is not finite."""
+    found: dict[str, dict[str, Float64]] = {}
+    for name, forecast in panel.forecasts.items():
+        with np.errstate(all="ignore"):
+            values = {key: np.asarray(value, dtype=np.float64) for key, value in problem.losses(forecast.ensemble, panel.index).items()}
+        if definition.gate.loss not in values:
+            raise DefinitionError(
+                f"gate.loss {definition.gate.loss!r} is not a loss of this kind of problem: there are {', '.join(values)}."
+            )
+        found[name] = {key: np.full(len(value), np.nan) if forecast.invalid else value for key, value in values.items()}
+    return found
+
+
+def _invalid(panel: Panel, losses: Mapping[str, Mapping[str, Float64]]) -> dict[str, str]:
+    """Why candidates cannot be compared."""
+    found: dict[str, str] = {}
+    for name, forecast in panel.forecasts.items():
+        infinite = [loss for loss, values in losses[name].items() if not np.isfinite(values).all()]
+        if forecast.invalid:
+            found[name] = forecast.invalid
+        elif infinite:
+            found[name] = f"its loss {infinite[0]} is not finite on every test sample"
+    return found
+
+
+def _scales(definition: Definition, problem: Problem, samples: Samples, panel: Panel) -> Float64:
+    """Each test sample's scale for scaled errors, from the training part of its own fold: float64, [n]."""
+    from pipelines.folds import select
+
+    scale = np.ones(len(panel.index))
+    for number, fold in enumerate(panel.folds):
+        train = select(fold, samples.index, definition.folds.embargo).train
+        scales = problem.scale_of(samples.index.take(train))
+        here = panel.fold == number
+        for code in np.unique(panel.index.entity[here]):
+            try:
+                scale[here & (panel.index.entity == code)] = scales[int(code)]
+            except KeyError:
+                continue  # no meaning for this entity: 1
+    return scale
+
+
+def _block(dates: int, horizon: int) -> int:
+    from pipelines.statistics import default_block
+
+    return default_block(dates, horizon)
+
+
+def _metrics(problem: Problem, panel: Panel, name: str, scale: Float64, block: int, seed: int) -> tuple[Metric, ...]:
+    from pipelines.statistics import metric_interval
+
+    found = []
+    with np.errstate(all="ignore"):
+        for parts in problem.metrics(panel.forecasts[name].ensemble, panel.index, scale):
+            value, low, high = metric_interval(
+                parts, panel.index.time, level=INTERVAL, block=block, replications=INTERVAL_REPLICATIONS, seed=seed
+            )
+            found.append(Metric(parts.name, value, low, high, parts.better, parts.target))
+    return tuple(found)
+
+
+def _fold_losses(panel: Panel, losses: Float64) -> dict[str, float]:
+    """The deciding loss of each fold, a date counting once."""
+    found = {}
+    for number, fold in enumerate(panel.folds):
+        here = panel.fold == number
+        if here.any():
+            found[fold.name] = float(daily_means(losses[here], panel.index.time[here])[1].mean())
+    return found
+
+
+def _seed_losses(definition: Definition, problem: Problem, panel: Panel, name: str) -> dict[str, float]:
+    """The deciding loss of each seed alone: the spread that averaging hides."""
+    found = {}
+    for seed, prediction in panel.forecasts[name].seeds.items():
+        values = np.asarray(problem.losses(prediction, panel.index)[definition.gate.loss], dtype=np.float64)
+        found[str(seed)] = float(daily_means(values, panel.index.time)[1].mean())
+    return found
+
+
+def _model(recipe: Recipe) -> Any:
+    from models.zoo import model_class
+
+    return model_class(recipe.model)

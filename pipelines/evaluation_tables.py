@@ -1,0 +1,82 @@
+"""What an evaluation leaves for people: its Parquet files, and the sentence that says what its numbers rest on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.base import Prediction
+from pipelines.definition import Definition
+from pipelines.evaluation_inputs import Panel
+from pipelines.problems.base import Problem
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Float64 = NDArray[np.float64]
+
+
+def protocol(definition: Definition, panel: Panel, horizon: int, replications: int, interval_replications: int) -> str:
+    """One sentence that says what the numbers rest on."""
+    from pipelines.statistics import default_block, default_lag
+
+    dates = len(np.unique(panel.index.time))
+    seeds = max(len(forecast.seeds) for forecast in panel.forecasts.values())
+    simulated = " of SIMULATED data" if definition.simulated else ""
+    return (
+        f"{len(panel.folds)} walk-forward test periods{simulated}, {day(panel.index.time.min())} to {day(panel.index.time.max())}: "
+        f"{len(panel.index):,} samples of {len(np.unique(panel.index.entity))} entities on {dates:,} dates, purged, embargo "
+        f"{definition.folds.embargo}; up to {seeds} seeds a network, averaged; tests on one {definition.gate.loss} a date: "
+        f"Diebold-Mariano, one-sided, HAC lag {default_lag(dates, horizon)}, corrected step-down over challengers ({replications:,} "
+        f"bootstrap draws, mean block {default_block(dates, horizon)}); intervals 95 %, {interval_replications:,} block-bootstrap draws."
+    )
+
+
+def write_tables(folder: Path, problem: Problem, panel: Panel, losses: Mapping[str, Mapping[str, Float64]]) -> None:
+    """losses.parquet, samples.parquet and predictions/<candidate>.parquet (see `evaluation.evaluate`)."""
+    import pandas as pd
+
+    names = np.array([fold.name for fold in panel.folds], dtype=object)[panel.fold]
+    base = {
+        "time": panel.index.time.astype("datetime64[us]"),
+        "entity": np.array(panel.entities, dtype=object)[panel.index.entity],
+        "fold": names,
+    }
+    parts = [pd.DataFrame({**base, "candidate": name, **found}) for name, found in losses.items()]
+    _parquet(pd.concat(parts, ignore_index=True), folder / "losses.parquet")
+    targets = {f"target_{number + 1}": panel.index.target[:, number] for number in range(panel.index.target.shape[1])}
+    _parquet(pd.DataFrame({"position": panel.positions, **base, "origin": panel.index.origin, **targets}), folder / "samples.parquet")
+    (folder / "predictions").mkdir()
+    fold_of = dict(zip(panel.index.time.astype("datetime64[us]"), names, strict=True))
+    for name, forecast in panel.forecasts.items():
+        with np.errstate(all="ignore"):
+            rows = problem.rows(forecast.ensemble, panel.index, panel.entities)
+            rows["fold"] = rows["time"].map(fold_of)
+            if forecast.ensemble.kind == "quantiles":
+                rows["actual"] = _actual(problem, panel, forecast.ensemble.levels, rows)
+        _parquet(rows, folder / "predictions" / f"{name}.parquet")
+
+
+def _actual(problem: Problem, panel: Panel, levels: tuple[float, ...], rows: pd.DataFrame) -> Float64:
+    """What came, on the scale of the rows: the rows of a forecast that knew it."""
+    target = panel.index.target
+    known = np.repeat(target[:, :, None], len(levels), axis=2).astype(np.float32)
+    answered = problem.rows(Prediction("quantiles", known, levels), panel.index, panel.entities)
+    value = next(column for column in answered.columns if column not in ("entity", "time", "target_time", "horizon"))
+    return answered[value].to_numpy(dtype=np.float64)
+
+
+def _parquet(frame: pd.DataFrame, path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
+    parquet.write_table(pa.Table.from_pandas(frame, preserve_index=False, nthreads=1), path)
+
+
+def day(time: Any) -> str:
+    """YYYY-MM-DD."""
+    return str(np.datetime_as_string(np.datetime64(time), unit="D"))

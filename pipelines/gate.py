@@ -1,0 +1,232 @@
+"""The gate: one pure function from an evaluation and the state of a definition to a decision with a written reason.
+
+It reads nothing and writes nothing. Who must beat whom, and why correcting over challengers alone is right, is in `pipelines.comparisons`.
+
+Over time. A definition has one level for its whole life. The k-th decided challenge spends level * 6 / (pi^2 k^2), which adds up to the
+level over any number of challenges (alpha spending; Foster and Stine, 2008, for the idea), and a new challenge is decided only after
+`new_dates` new test dates: training again with another seed on the same dates is no new try. What is not a challenge spends nothing: putting the reference
+back, refreshing the champion's own recipe, and demoting. Demoting errs to the safe side, so it is tested at the full level in every run.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from pipelines import gate_words as words
+from pipelines.definition import Gate
+from pipelines.errors import FitError
+from pipelines.manifests import CandidateEvaluation, Comparison, Decision, Evaluation
+
+
+@dataclass(frozen=True)
+class ChampionState:
+    """The champion as the gate sees it.
+
+    Attributes:
+        entry: the name under which its recipe stands in the evaluation, or None if it does not.
+        effective_as_of: ISO instant; what its version knew.
+    """
+
+    candidate: str
+    version: int
+    effective_as_of: str
+    entry: str | None
+
+
+@dataclass(frozen=True)
+class History:
+    """What was tried before.
+
+    Attributes:
+        challenges: number of challenges decided so far.
+        new_dates: test dates of this evaluation after the last test date of the last decided challenge (all of them, if there was none).
+        since_champion: test dates of this evaluation after the champion's version was made.
+    """
+
+    challenges: int
+    new_dates: int
+    since_champion: int = 0
+
+
+@dataclass(frozen=True)
+class Refresh:
+    """The champion's recipe, refitted, against its frozen version on `dates` dates after the frozen one's training ended.
+
+    `effect` is the relative reduction of the loss by refitting (negative: worse), None where it cannot be said.
+    """
+
+    dates: int
+    effect: float | None
+
+
+@dataclass(frozen=True)
+class _Verdict:
+    """Whether a challenger takes the champion's place, and why (not)."""
+
+    name: str
+    passes: bool
+    why: str
+
+
+def level_to_spend(level: float, challenges: int) -> float:
+    """The level of the next challenge after `challenges` decided ones; over all of them it adds up to `level`."""
+    return level * 6.0 / (math.pi * (challenges + 1)) ** 2
+
+
+def decide(
+    evaluation: Evaluation,
+    gate: Gate,
+    champion: ChampionState | None,
+    history: History,
+    *,
+    refresh: Refresh | None = None,
+    failed_check: str | None = None,
+) -> Decision:
+    """Decide who is champion after this evaluation.
+
+    Args:
+        refresh: how the refitted recipe did against the champion's frozen weights, where that was measured.
+        failed_check: why the champion may not stay (its golden batch does not come out, say), in words.
+
+    Returns:
+        The decision. `evidence["entry"]` is the evaluation's entry whose recipe is to be fitted and registered if `promoted`.
+
+    Raises:
+        FitError: the reference was not evaluated.
+    """
+    entries = {one.candidate: one for one in evaluation.candidates}
+    reference = entries.get(evaluation.reference)
+    if reference is None or reference.invalid:
+        raise FitError(f"the reference {evaluation.reference!r} was not evaluated: nothing can be decided.")
+    if champion is not None and pd.Timestamp(evaluation.as_of) < pd.Timestamp(champion.effective_as_of):
+        return _decision(
+            "historical", champion, words.historical(evaluation, champion.candidate, champion.version, champion.effective_as_of)
+        )
+    if champion is not None and (champion.entry not in entries or champion.entry != evaluation.champion):
+        return _decision("kept", champion, words.not_compared(champion.candidate))
+
+    closed = _closed(evaluation, gate, history)
+    level = 0.0 if closed else level_to_spend(gate.level, history.challenges)
+    challenge = 0 if closed else history.challenges + 1
+    verdicts = [] if closed else [_judge(one, gate, level) for one in evaluation.candidates if one.must_beat or one.invalid]
+    winners = [entries[verdict.name] for verdict in verdicts if verdict.passes]
+    evidence: dict[str, Any] = {
+        "level": level,
+        "challenge": challenge,
+        "new_dates": history.new_dates,
+        "not_decided": closed,
+        "challengers": {verdict.name: verdict.why for verdict in verdicts},
+        "comparisons": {one.candidate: [comparison.to_dict() for comparison in one.comparisons] for one in evaluation.candidates},
+        "adjusted_p": {one.candidate: one.adjusted_p for one in evaluation.candidates},
+    }
+    tried = words.tried(evaluation, gate, level, challenge) if challenge else closed or ""
+
+    def made(verdict: str, name: str, entry: str, reason: str) -> Decision:
+        moves = verdict != "kept"
+        return Decision(verdict, moves, name, reason, level, challenge, {**evidence, "entry": entry})
+
+    incumbent = entries[champion.entry] if champion is not None and champion.entry else reference
+    # the evaluation's order: the lowest loss first. A candidate that passes beats every baseline, so it goes before a baseline that passes.
+    winners.sort(key=lambda one: one.baseline)
+    if winners:
+        best = winners[0]
+        reason = words.promoted(best, incumbent, tried, [one.candidate for one in winners])
+        return made("promoted", best.candidate, best.candidate, reason)
+    if champion is None:
+        return made("reference", reference.candidate, reference.candidate, words.reference(evaluation, verdicts, tried))
+    demoted = _demotion(evaluation, gate, incumbent, failed_check)
+    if demoted is not None:
+        successor, why = demoted
+        return made(
+            "demoted", successor, successor, f"{champion.candidate} is demoted: {why} {words.stands(successor, evaluation)} {tried}"
+        )
+    standing = words.kept(evaluation, champion.candidate, incumbent, verdicts, tried)
+    fresh, why = _refreshed(gate, history, incumbent, refresh)
+    evidence["refresh"] = why
+    entry = champion.entry or champion.candidate
+    return made("refreshed" if fresh else "kept", champion.candidate, entry, f"{why} {standing}")
+
+
+def _decision(verdict: str, champion: ChampionState, reason: str) -> Decision:
+    return Decision(verdict, False, champion.candidate, reason, 0.0, 0, {})
+
+
+def _closed(evaluation: Evaluation, gate: Gate, history: History) -> str | None:
+    """Why no challenge is decided in this run, or None if one is."""
+    if evaluation.dates < gate.minimum_dates:
+        return f"No challenge was decided: there are {evaluation.dates} test dates, and the gate decides from {gate.minimum_dates} on."
+    if history.challenges and history.new_dates < gate.new_dates:
+        return (
+            f"No challenge was decided: {history.new_dates} test dates are new since challenge {history.challenges}, and the next is "
+            f"decided after {gate.new_dates}."
+        )
+    return None
+
+
+def _judge(entry: CandidateEvaluation, gate: Gate, level: float) -> _Verdict:
+    """Significance after correction, and the minimum effect, against everything that the entry must beat."""
+    if entry.invalid:
+        return _Verdict(entry.candidate, False, f"cannot be compared: {entry.invalid}")
+    rivals = [one for one in entry.comparisons if one.against in entry.must_beat]
+    weakest = min(rivals, key=lambda one: -math.inf if one.statistic is None else -one.statistic)
+    if any(one.statistic is None or one.p_value is None or one.effect is None for one in rivals):
+        return _Verdict(entry.candidate, False, f"cannot be told from {weakest.against}")
+    p_value = 1.0 if entry.adjusted_p is None else entry.adjusted_p
+    if p_value > level or any((one.p_value or 0.0) > level for one in rivals):
+        return _Verdict(entry.candidate, False, f"not better than {weakest.against} ({words.against(weakest, p_value)})")
+    small = min(rivals, key=lambda one: one.effect or 0.0)
+    if (small.effect or 0.0) < gate.minimum_effect:
+        return _Verdict(entry.candidate, False, f"better than {small.against} by too little ({words.against(small, p_value)})")
+    beaten = ", ".join(one.against for one in rivals)
+    return _Verdict(entry.candidate, True, f"beats {beaten} ({words.against(weakest, p_value)} against {weakest.against}, the closest)")
+
+
+def _demotion(evaluation: Evaluation, gate: Gate, incumbent: CandidateEvaluation, failed_check: str | None) -> tuple[str, str] | None:
+    """Who follows a champion that may not stay, and why it may not; None if it may.
+
+    A champion that is no baseline goes when a baseline beats it: one-sided, at the definition's level shared over the baselines
+    (Bonferroni). The best of those that beat it follows if it beats the reference too; else the reference.
+    """
+    baselines = [one for one in evaluation.candidates if one.baseline and not one.invalid and one.candidate != incumbent.candidate]
+    if failed_check:
+        return evaluation.reference, f"a check failed: {failed_check.rstrip('.')}."
+    if incumbent.baseline or incumbent.invalid:
+        return None
+    level = gate.level / max(1, len(baselines))
+    better = [(one, found) for one in baselines if _significant(found := _against(one, incumbent.candidate), level)]
+    if not better:
+        return None
+    why = "; ".join(f"{one.candidate} beats it ({words.against(found)})" for one, found in better) + "."
+    for one, _ in better:
+        if one.candidate == evaluation.reference:
+            return one.candidate, why
+        ahead = _against(one, evaluation.reference)
+        if _significant(ahead, level) and (ahead.effect or 0.0) >= gate.minimum_effect:
+            return one.candidate, why
+    return evaluation.reference, why
+
+
+def _against(entry: CandidateEvaluation, other: str) -> Comparison:
+    return next(one for one in entry.comparisons if one.against == other)
+
+
+def _significant(one: Comparison, level: float) -> bool:
+    return one.statistic is not None and one.p_value is not None and one.p_value <= level
+
+
+def _refreshed(gate: Gate, history: History, incumbent: CandidateEvaluation, refresh: Refresh | None) -> tuple[bool, str]:
+    """Whether the champion's recipe, fitted on newer data, takes its place; and why (not)."""
+    if incumbent.invalid:
+        return False, f"Its recipe could not be evaluated ({incumbent.invalid}), so its version is not refreshed."
+    dates = history.since_champion if refresh is None else refresh.dates
+    if dates < gate.refresh_dates:
+        return False, f"No refresh: {dates} test dates since its version was made, and {gate.refresh_dates} are needed."
+    if refresh is None:
+        return True, f"Its recipe is fitted again on {dates} more dates."
+    if refresh.effect is None or refresh.effect < -gate.minimum_effect:
+        return False, words.refresh_refused(refresh.dates, refresh.effect, gate.minimum_effect)
+    return True, words.refresh_accepted(refresh.dates, refresh.effect, gate.minimum_effect)
