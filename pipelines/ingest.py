@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from pipelines.home import Home
 
 ATTEMPTS = 8
-BARS = ("open", "high", "low", "close", "volume")
 
 
 def ingest(definition: Definition, home: Home, *, now: pd.Timestamp | None = None) -> RawManifest:
@@ -65,8 +64,8 @@ def _manifest(table: str, version: int, stored: pd.DataFrame, fresh: pd.DataFram
 
 def _checked(frame: pd.DataFrame, definition: Definition) -> pd.DataFrame:
     """The source's rows in the types of the raw table, sorted by entity, time and values."""
-    kind = definition.source.kind
     _check_columns(frame, definition)
+    where = getattr(definition.source, "path", None) or f"{definition.name}: the {definition.source.kind} source"
     for name in KEY:
         gone = int(frame[name].isna().sum())
         if gone:
@@ -75,7 +74,7 @@ def _checked(frame: pd.DataFrame, definition: Definition) -> pd.DataFrame:
                 f"{definition.name}: column {name!r} is empty in {gone} rows of the {kind} source, first in row {row}; every row needs it."
             )
     if frame.empty:
-        raise SourceError(f"{definition.name}: the {kind} source holds no rows; check its path and its dates.")
+        raise SourceError(f"{where} holds no rows; check its path and its dates.")
     for entity in frame["entity"].unique():
         try:
             check_name(str(entity), "entity")
@@ -92,12 +91,9 @@ def _checked(frame: pd.DataFrame, definition: Definition) -> pd.DataFrame:
 
 def _check_columns(frame: pd.DataFrame, definition: Definition) -> None:
     """Before anything is written: a column that the definition reads and the source does not give."""
-    from pipelines.problems import problem_of
+    from pipelines.contract_rules import columns_read
 
-    bars = BARS if definition.contract.kind == "bars" else ()
-    features = (feature.column for feature in definition.features if feature.column)
-    wanted = dict.fromkeys([*KEY, *bars, *problem_of(definition).required, *features])
-    missing = [name for name in wanted if name not in frame]
+    missing = [name for name in (*KEY, *columns_read(definition)) if name not in frame]
     if missing:
         where = getattr(definition.source, "path", None) or f"the {definition.source.kind} source"
         raise SourceError(

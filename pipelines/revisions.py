@@ -77,7 +77,7 @@ def _without_vintages(batch: pd.DataFrame, stored: pd.DataFrame, values: list[st
     rows = batch[KEY].merge(groups, on=KEY, how="left", validate="many_to_one")
     known = batch["known_at"].reset_index(drop=True)
     # Never before its publication, and always after the revision that it replaces: a bar that changes before the close still changes.
-    known = known.mask(rows["late"], known.clip(lower=now))
+    known = known.mask(rows["late"] & (known < now), now)
     known = known.mask(rows["since"].notna() & (known <= rows["since"]), rows["since"] + TICK)
     return known.mask(rows["same"]).set_axis(batch.index)
 
@@ -102,7 +102,8 @@ def _with_vintages(batch: pd.DataFrame, stored: pd.DataFrame, values: list[str],
         )
     newest = there.groupby(KEY, sort=False)["known_at"].max().rename("since").reset_index()
     groups = groups.merge(newest, on=KEY, how="left")
-    corrected = (groups["since"] + TICK).clip(lower=now)
+    corrected = groups["since"] + TICK
+    corrected = corrected.mask(corrected < now, now)
     groups["becomes"] = groups["known_at"].mask(rewritten, corrected).mask(groups["same"])
     rows = batch[VINTAGE].merge(groups[[*VINTAGE, "becomes"]], on=VINTAGE, how="left", validate="many_to_one")
     return rows["becomes"].set_axis(batch.index)

@@ -81,7 +81,7 @@ def _no_number(settings: CsvSource, name: str, cells: pa.Array, plain: pa.Array,
     if settings.decimal == "." and re.fullmatch(r"[+-]?\d+,\d+", text):
         hint = "If the comma is the decimal mark, say `decimal: ','`; if it stands between thousands, `thousands: ','`."
     elif settings.decimal == "," and re.fullmatch(r"[+-]?\d+\.\d+", text):
-        hint = "The decimal mark is said to be a comma; if it is this dot, say `decimal: '.'`; if it stands between thousands, `thousands: '.'`."
+        hint = "The definition says `decimal: ','`; if this dot stands between thousands, say `thousands: '.'`."
     elif re.fullmatch(r"[+-]?[\d.,' \u00a0]+\d", text):
         hint = "Say which character stands between thousands (`thousands`) and which before the decimals (`decimal`)."
     return SourceError(f"{label}, data row {first + 1}, column {name!r}: {text[:60]!r} is no number. {hint}")
@@ -141,9 +141,7 @@ def _typed_times(settings: FileSource, name: str, column: pa.ChunkedArray, label
     outside = (utc < low) | (utc >= high)
     if outside.any():
         row = int(np.flatnonzero(outside)[0]) + 1
-        raise SourceError(
-            f"{label}, data row {first + 1}, column {name!r}: {utc[row - 1]} lies outside the years 1700 to 2199; mend the date."
-        )
+        raise SourceError(f"{label}, data row {row}, column {name!r}: {utc[row - 1]} lies outside the years 1700 to 2199; mend the date.")
     if name == "known_at":
         return times.dt.tz_convert("UTC") if zone else localise(times, settings.timezone or "UTC", label, name).dt.as_unit("us")
     if zone is not None and settings.timezone is None and zone not in ("UTC", "Etc/UTC", "+00:00", "Z"):
