@@ -1,0 +1,148 @@
+"""`check-leakage`: four attempts to make the future change the past, and a test that the attempts would be noticed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from models.samples import Samples
+from pipelines.errors import NotEnoughHistoryError
+from pipelines.features import first_rows
+from pipelines.leakage_data import World, changed_columns, cut_dates, knowing_columns, with_column, worlds_without_future
+from pipelines.leakage_models import peeking_candidates, skill_on_shuffled
+from pipelines.manifests import Manifest
+from pipelines.windows import build_samples, task_of
+
+if TYPE_CHECKING:
+    from pipelines.definition import Definition
+    from pipelines.home import Home
+
+PLANTED = "planted_future"
+
+
+@dataclass(frozen=True)
+class LeakageCheck(Manifest):
+    """One attempt: whether it failed to find a leak, what was done in plain words, and the columns or candidates at fault."""
+
+    name: str
+    passed: bool
+    detail: str
+    columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LeakageReport(Manifest):
+    """All attempts; `passed` when none found a leak."""
+
+    passed: bool
+    checks: tuple[LeakageCheck, ...]
+
+
+def check_leakage(definition: Definition, home: Home, as_of: str | pd.Timestamp | None = None) -> LeakageReport:
+    """Ingest and validate as a training would, and look for leaks in the clean rows known at the as-of.
+
+    Args:
+        as_of: a date, an instant, or None for the last complete session.
+
+    Raises:
+        FinflowError: the data cannot be read, break the contract, or are too few.
+    """
+    from pipelines.contract import validate
+    from pipelines.ingest import ingest
+    from pipelines.knowledge import read_as_of, resolve_as_of
+    from pipelines.lake import Lake
+
+    raw = ingest(definition, home)
+    instant = as_of if isinstance(as_of, pd.Timestamp) else resolve_as_of(definition, home, as_of)
+    clean = validate(definition, home, raw, instant)
+    return check_rows(definition, read_as_of(Lake(home.lake), clean.table, instant, clean.version), instant)
+
+
+def check_rows(definition: Definition, clean: pd.DataFrame, as_of: pd.Timestamp) -> LeakageReport:
+    """Look for leaks in these clean rows.
+
+    Raises:
+        NotEnoughHistoryError: too few rows to cut, or to fold.
+    """
+    from pipelines.folds import make_folds
+
+    samples = build_samples(definition, clean, as_of)
+    cuts = cut_dates(clean)
+    if not cuts or not len(samples):
+        raise NotEnoughHistoryError(f"{definition.name}: {len(clean)} clean rows give {len(samples)} samples; too few to look for leaks.")
+    fold = make_folds(definition, samples.index, as_of)[-1]
+    worlds = {cut: worlds_without_future(definition, clean, cut, definition.seed) for cut in cuts}
+    past = _past(samples, [world for pair in worlds.values() for world in pair])
+    checks = [past, _knows_target(definition, samples), _self_test(definition, clean, samples, cuts[-1])]
+    if past.passed:
+        # a peeking column makes every model's predictions change: the column has been named, the models are not at fault
+        checks.append(_peeks(definition, samples, worlds[cuts[-2] if len(cuts) > 1 else cuts[-1]]))
+    task = task_of(definition, samples.columns)
+    skilled = skill_on_shuffled(definition, samples, fold, task)
+    checks.append(
+        LeakageCheck(
+            "shuffled labels give no skill",
+            not skilled,
+            "; ".join(skilled.values())
+            or f"a ridge and a small network fitted on shuffled labels do not beat their mean on fold {fold.name}",
+            tuple(skilled),
+        )
+    )
+    return LeakageReport(all(check.passed for check in checks), tuple(checks))
+
+
+def _past(samples: Samples, worlds: list[World]) -> LeakageCheck:
+    faults: dict[str, World] = {}
+    for world in worlds:
+        for name in changed_columns(samples, world):
+            faults.setdefault(name, world)
+    dates = ", ".join(sorted({str(world.cut) for world in worlds}))
+    told = "; ".join(f"{name} changes up to {world.cut} when everything after it is {world.what}" for name, world in faults.items())
+    detail = (
+        told or f"columns, samples and targets up to {dates} are the same to the bit when everything after is noise, and when it is gone"
+    )
+    return LeakageCheck("the future does not change the past", not faults, detail, tuple(faults))
+
+
+def _knows_target(definition: Definition, samples: Samples) -> LeakageCheck:
+    names = tuple(feature.label for feature in definition.features)
+    found = knowing_columns(samples, names)
+    told = "; ".join(f"{name} ranks samples as the target does ({value:.2f}): it may hold the future" for name, value in found.items())
+    return LeakageCheck(
+        "no column knows the target",
+        not found,
+        told or f"none of {len(names)} columns ranks samples nearly as the target does",
+        tuple(found),
+    )
+
+
+def _self_test(definition: Definition, clean: pd.DataFrame, samples: Samples, cut: np.datetime64) -> LeakageCheck:
+    """Plant a column that holds tomorrow's value, and one that holds the target: both must be caught."""
+    missed = []
+    name = "a planted future column is caught"
+    told = "the target as a column"
+    if np.diff(first_rows(clean.sort_values(["entity", "time"]))).max() > 1:
+        first = definition.features[0]
+        shifted = first.model_copy(update={"name": PLANTED, "shift": -1})
+        planted = definition.model_copy(update={"features": (*definition.features, shifted)})
+        original = build_samples(planted, clean)
+        if not any(PLANTED in changed_columns(original, world) for world in worlds_without_future(planted, clean, cut, definition.seed)):
+            missed.append(f"{first.label} of the next row went unnoticed")
+        told = f"the next row's {first.label}, and {told}"
+    if samples.index.labelled.sum() >= 50 and PLANTED not in knowing_columns(
+        with_column(samples, PLANTED, samples.index.target[:, 0].astype(np.float64)), (PLANTED,)
+    ):
+        missed.append("the target as a column went unnoticed")
+    return LeakageCheck(name, not missed, "; ".join(missed) or f"planted in a copy and caught: {told}", (PLANTED,) if missed else ())
+
+
+def _peeks(definition: Definition, samples: Samples, worlds: list[World]) -> LeakageCheck:
+    faults = peeking_candidates(definition, samples, worlds, task_of(definition, samples.columns))
+    count = len(definition.recipes)
+    detail = "; ".join(faults.values()) or (
+        f"{count} models, fitted briefly up to {worlds[0].cut}, predict the same to the bit when all after it is noise, and when it is gone"
+    )
+    return LeakageCheck("no model peeks", not faults, detail, tuple(faults))

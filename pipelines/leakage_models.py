@@ -1,0 +1,136 @@
+"""Whether a model reads what it may not: the future in the tensor, the targets that it is asked for, or skill out of shuffled labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.base import Hardware, Model, Prediction, Task
+from models.errors import FitFailure
+from models.samples import Samples
+from models.zoo import model_class
+from pipelines.folds import Positions, select
+from pipelines.leakage_data import World
+from pipelines.manifests import Fold
+from pipelines.problems import problem_of
+from pipelines.statistics.diebold_mariano import default_lag, diebold_mariano
+
+if TYPE_CHECKING:
+    from pipelines.definition import Definition, Recipe
+
+_TRAIN, _VALIDATION, _ASKED = 1000, 250, 250
+_SKILL_LEVEL = 0.001
+_SKILL_EFFECT = 0.01
+
+#: what is fitted on shuffled labels: one linear model and one small network, against the mean of the labels
+SHUFFLED: Mapping[str, dict[str, Any]] = {
+    "ridge": {},
+    "dense": {"hidden": [16], "epochs": 3, "batch": 512},
+}
+NO_INFORMATION = "historical_mean"
+
+
+def quick_positions(samples: Samples, cut: np.datetime64, embargo: int) -> Positions:
+    """A small fold that ends with the cut: the last training and validation samples known by then, and the samples up to it to be asked.
+
+    Labels that end after the cut are in no part; samples to be asked may be unlabelled.
+    """
+    days = samples.index.time.astype("datetime64[D]")
+    known = samples.index.labelled & (samples.index.label_end.astype("datetime64[D]") <= cut)
+    dates = np.unique(days[known])
+    if not len(dates):
+        empty = np.zeros(0, dtype=np.int64)
+        return Positions(empty, empty, empty)
+    validation_start = dates[max(int(0.8 * len(dates)), 0)]
+    fold = Fold("leakage", str(validation_start), str(cut + 1), str(cut + 1))
+    chosen = select(fold, samples.index, embargo)
+    asked = np.flatnonzero(days <= cut)[-_ASKED:]
+    return Positions(chosen.train[-_TRAIN:], chosen.validation[-_VALIDATION:], asked)
+
+
+def peeking_candidates(definition: Definition, samples: Samples, worlds: Sequence[World], task: Task) -> dict[str, str]:
+    """Candidates and baselines whose predictions up to the cut depend on what came after it, with what did; fitted briefly.
+
+    Each is fitted on the original data and in every other world (all of one cut), with the whole tensor before its eyes, and asked for the
+    same samples; in the other worlds their targets are blanked.
+    """
+    faults = {}
+    embargo = definition.folds.embargo
+    for name, recipe in definition.recipes.items():
+        try:
+            cut = worlds[0].cut
+            expected = _answer(recipe, task, samples, quick_positions(samples, cut, embargo), definition.seed, blank=False)
+            for world in worlds:
+                there = quick_positions(world.samples, world.cut, embargo)
+                if not _same_bits(expected, _answer(recipe, task, world.samples, there, definition.seed, blank=True)):
+                    faults[name] = f"{name}: predictions up to {cut} change when everything after it is {world.what}"
+                    break
+        except FitFailure as failure:
+            faults[name] = f"{name} could not be fitted up to {worlds[0].cut}: {failure}"
+    return faults
+
+
+def skill_on_shuffled(definition: Definition, samples: Samples, fold: Fold, task: Task) -> dict[str, str]:
+    """Models that still beat the labels' mean on the fold's test part after all labels were shuffled, with the evidence."""
+    problem = problem_of(definition)
+    shuffled = shuffle_labels(samples, definition.seed)
+    parts = select(fold, samples.index, definition.folds.embargo)
+    index = shuffled.index.take(parts.test)
+    losses = {}
+    for name, settings in {NO_INFORMATION: {}, **SHUFFLED}.items():
+        try:
+            model = _fitted(name, settings, task, shuffled, parts, definition.seed)
+        except FitFailure as failure:
+            return {name: f"{name} could not be fitted on fold {fold.name}: {failure}"}
+        prediction = model.predict(shuffled.take(parts.test))
+        losses[name] = _by_date(problem.losses(prediction, index)[definition.gate.loss], index.time)
+    faults = {}
+    lag = default_lag(len(losses[NO_INFORMATION]), task.outputs)
+    for name in SHUFFLED:
+        result = diebold_mariano(losses[name], losses[NO_INFORMATION], lag=lag, alternative="less")
+        if result.effect is not None and result.effect > _SKILL_EFFECT and result.p_value < _SKILL_LEVEL:
+            faults[name] = (
+                f"{name} beats the mean of shuffled labels by {result.effect:.1%} (p = {result.p_value:.4f}, {result.dates} dates)"
+            )
+    return faults
+
+
+def shuffle_labels(samples: Samples, seed: int) -> Samples:
+    """The same samples with targets permuted among all labelled ones."""
+    labelled = np.flatnonzero(samples.index.labelled)
+    target = samples.index.target.copy()
+    target[labelled] = target[np.random.default_rng(seed).permutation(labelled)]
+    return replace(samples, index=replace(samples.index, target=target))
+
+
+def _answer(recipe: Recipe, task: Task, samples: Samples, parts: Positions, seed: int, *, blank: bool) -> Prediction:
+    settings = dict(recipe.settings)
+    if "epochs" in model_class(recipe.model).Settings.model_fields:
+        settings["epochs"] = 1
+    asked = samples.take(parts.test)
+    return _fitted(recipe.model, settings, task, samples, parts, seed).predict(_blank(asked) if blank else asked)
+
+
+def _fitted(model: str, settings: dict[str, Any], task: Task, samples: Samples, parts: Positions, seed: int) -> Model:
+    found = model_class(model)
+    fresh = found(found.Settings.model_validate(settings), task)
+    fresh.fit(samples.take(parts.train), samples.take(parts.validation), seed=seed, hardware=Hardware())
+    return fresh
+
+
+def _blank(samples: Samples) -> Samples:
+    """Without targets: whoever is asked must not see the answer."""
+    return replace(samples, index=replace(samples.index, target=np.full_like(samples.index.target, np.nan)))
+
+
+def _same_bits(left: Prediction, right: Prediction) -> bool:
+    return left.values.shape == right.values.shape and left.values.tobytes() == right.values.tobytes()
+
+
+def _by_date(losses: NDArray[np.float64], times: NDArray[np.datetime64]) -> NDArray[np.float64]:
+    _, group = np.unique(times.astype("datetime64[D]"), return_inverse=True)
+    return np.bincount(group, losses) / np.bincount(group)
