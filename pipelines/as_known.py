@@ -60,7 +60,7 @@ def find_stretches(definition: Definition, lake: Lake, clean: CleanManifest, dat
     """Split ascending ISO `dates` where a row was learnt late, and try whether the dates of each part may share a pass."""
     if not dates:
         return ()
-    days = pd.DatetimeIndex(dates)
+    days = pd.DatetimeIndex(list(dates))
     instants = published(definition, days)
     rows = lake.read(clean.table, version=clean.version, columns=["time", "known_at"])
     cuts = late_cuts(rows["time"], rows["known_at"], days, instants)

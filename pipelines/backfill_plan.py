@@ -156,11 +156,11 @@ def backfill_as_of(definition: Definition, home: Home, end: str | pd.Timestamp) 
     from pipelines.lake import Lake
 
     last = pd.Timestamp(end)
-    times = Lake(home.lake).read(f"raw/{definition.name}", columns=["time"])
-    times = times.loc[times["time"] < last + pd.Timedelta(days=1), "time"] if len(times) else []
+    times = pd.DatetimeIndex(Lake(home.lake).read(f"raw/{definition.name}", columns=["time"])["time"])
+    times = times[times < last + pd.Timedelta(days=1)]
     if not len(times):
         raise FinflowError(f"{definition.name} has no data up to {last:%Y-%m-%d}: give a later --end.")
-    return pd.Timestamp(resolve_as_of(definition, home, f"{pd.Timestamp(times.max()):%Y-%m-%d}"))
+    return resolve_as_of(definition, home, f"{times.max():%Y-%m-%d}")
 
 
 def parse_range(start: str, end: str) -> tuple[pd.Timestamp, pd.Timestamp]:
@@ -242,11 +242,11 @@ def _effective(definition: Definition, promotions: Promotions, dates: Sequence[s
     """By date, the version effective at its as-of; asked once between any two decisions, since only a decision changes it."""
     from pipelines.as_known import published
 
-    instants = published(definition, pd.DatetimeIndex(dates))
+    instants = published(definition, pd.DatetimeIndex(list(dates)))
     decided = pd.DatetimeIndex(sorted(pd.Timestamp(row.effective_as_of) for row in promotions.rows()), tz="UTC")
     found: dict[int, int | None] = {}
     versions = {}
-    for date, instant, place in zip(dates, instants, decided.searchsorted(instants, side="right"), strict=True):
+    for date, instant, place in zip(dates, instants, decided.searchsorted(instants, side="right").tolist(), strict=True):
         if place not in found:
             found[place] = promotions.effective(instant)
         versions[date] = found[place]

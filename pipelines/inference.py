@@ -94,9 +94,10 @@ def _rows(
     for name in ("time", "target_time"):
         rows[name] = rows[name].astype("datetime64[us]")
     rows["horizon"] = rows["horizon"].astype(np.int64)
-    broken = ~np.isfinite(prediction.values.reshape(len(samples), -1)).all(axis=1)
+    broken = np.asarray(~np.isfinite(prediction.values).reshape(len(samples), -1).all(axis=1))
     if broken.any():  # a price of exp(-inf) would look finite
-        rows.loc[broken[owner], [name for name in rows.columns if name not in COLUMNS]] = np.nan
+        values = [str(name) for name in rows.columns if name not in COLUMNS]
+        rows[values] = rows[values].mask(broken[owner])
     return pd.concat([rows, spread], axis=1)
 
 
