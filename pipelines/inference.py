@@ -96,8 +96,8 @@ def _rows(
     rows["horizon"] = rows["horizon"].astype(np.int64)
     broken = np.asarray(~np.isfinite(prediction.values).reshape(len(samples), -1).all(axis=1))
     if broken.any():  # a price of exp(-inf) would look finite
-        values = [str(name) for name in rows.columns if name not in COLUMNS]
-        rows[values] = rows[values].mask(broken[owner])
+        for name in [name for name in rows.columns if name not in COLUMNS]:
+            rows[name] = rows[name].mask(broken[owner])
     return pd.concat([rows, spread], axis=1)
 
 
