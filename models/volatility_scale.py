@@ -137,11 +137,10 @@ def fit_spread(samples: Samples, residuals: Float64, task: Task, settings: Sprea
 
 def known_rows(samples: Samples) -> list[NDArray[np.int64]]:
     """Rows that these samples may read, an array an entity: from the entity's first to its last sample's."""
-    rows = []
-    for entity in np.unique(samples.index.entity):
-        last = samples.index.row[samples.index.entity == entity].max()
-        rows.append(np.arange(samples.observations.first[entity], last + 1))
-    return rows
+    first = samples.observations.first
+    last = np.full(len(first) - 1, -1, dtype=np.int64)
+    np.maximum.at(last, samples.index.entity, samples.index.row)
+    return [np.arange(first[entity], last[entity] + 1) for entity in np.flatnonzero(last >= 0)]
 
 
 def _moments(samples: Samples, column: str) -> tuple[float, float]:
