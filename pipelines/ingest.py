@@ -70,9 +70,7 @@ def _checked(frame: pd.DataFrame, definition: Definition) -> pd.DataFrame:
         gone = int(frame[name].isna().sum())
         if gone:
             row = int(np.flatnonzero(frame[name].isna())[0]) + 1
-            raise SourceError(
-                f"{definition.name}: column {name!r} is empty in {gone} rows of the {kind} source, first in row {row}; every row needs it."
-            )
+            raise SourceError(f"{where}: column {name!r} is empty in {gone} rows, first in data row {row}; every row needs it.")
     if frame.empty:
         raise SourceError(f"{where} holds no rows; check its path and its dates.")
     for entity in frame["entity"].unique():

@@ -1,0 +1,202 @@
+"""`finflow init FILE`: a definition drafted from a person's file, which loads and trains as it stands."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines.errors import FinflowError, NotEnoughHistoryError, SourceError
+from pipelines.names import check_identifier
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CALENDARS = ("XNYS", "XSHG", "XHKG", "XLON", "XTKS", "24/7")
+FOLDS = 5
+MINIMUM_ROWS = 300
+HEADER = """\
+# Drafted by `finflow init` from {path}: {rows:,} rows of {entities} ({first} to {last}).
+# Read it through before you trust it: the calendar and the test periods are guesses. `finflow schema` lists every key.
+"""
+
+
+def draft_definition(path: Path, name: str | None) -> str:
+    """YAML text of a definition for a CSV or Parquet file.
+
+    Args:
+        path: the file.
+        name: the definition's name; by default made from the file's.
+
+    Raises:
+        SourceError: the file cannot be read, or its columns, dates or numbers cannot be told.
+        NotEnoughHistoryError: too few rows to train and test on.
+        FinflowError: `name` is none.
+    """
+    import yaml
+
+    from pipelines.definition import parse_definition
+    from pipelines.sources import SOURCES
+
+    if not path.is_file():
+        raise SourceError(f"{path}: there is no such file; give a CSV or Parquet file.")
+    path = path.resolve()
+    source = _parquet(path) if path.suffix.lower() in (".parquet", ".pq") else _csv(path)
+    frame = SOURCES[source["kind"]].model_validate(source).read()
+    repeated = float(frame.duplicated(["entity", "time"]).mean())
+    if repeated > 0.05:
+        raise SourceError(
+            f"{path}: {repeated:.0%} of the rows share entity and date with another; say which column tells them apart, by `columns`."
+        )
+    values = _definition(path, name or _slug(path), source, frame)
+    parse_definition(values, str(path))
+    top = HEADER.format(
+        path=path.name,
+        rows=len(frame),
+        entities=f"{frame['entity'].nunique():,} entities" if frame["entity"].nunique() > 1 else frame["entity"].iloc[0],
+        first=f"{frame['time'].min():%Y-%m-%d}",
+        last=f"{frame['time'].max():%Y-%m-%d}",
+    )
+    return top + yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=140, default_flow_style=None)
+
+
+def _csv(path: Path) -> dict[str, Any]:
+    from pipelines.sniff import sniff_csv
+
+    return {"kind": "csv", "path": str(path), **sniff_csv(path)}
+
+
+def _parquet(path: Path) -> dict[str, Any]:
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
+    from pipelines.sniff import ignored, name_columns
+
+    try:
+        headers = list(parquet.ParquetFile(path).schema_arrow.names)
+    except (pa.ArrowException, OSError) as error:
+        raise SourceError(f"{path}: not a whole Parquet file ({str(error).splitlines()[0][:200]}).") from None
+    columns = name_columns(headers, path)
+    return {"kind": "parquet", "path": str(path), "columns": columns, **ignored(headers, columns)}
+
+
+def _slug(path: Path) -> str:
+    text = unicodedata.normalize("NFKC", path.name.split(".")[0]).lower()
+    slug = re.sub(r"[^\w]+", "-", text).strip("-_")
+    try:
+        return check_identifier(slug[:60], "definition name")
+    except FinflowError:
+        raise FinflowError(f"{path.name}: no name for a definition can be made from this; give one with --name.") from None
+
+
+def _definition(path: Path, name: str, source: dict[str, Any], frame: pd.DataFrame) -> dict[str, Any]:
+    times = frame["time"].drop_duplicates().sort_values(ignore_index=True)
+    rows = int(frame.groupby("entity").size().max())
+    if rows < MINIMUM_ROWS:
+        raise NotEnoughHistoryError(f"{path}: {rows} rows of one entity; a draft needs at least {MINIMUM_ROWS} to train and to test on.")
+    calendar = _calendar(times)
+    spacing = _spacing(times, calendar)
+    dense = rows >= 1000
+    positive = bool((frame["close"].dropna() > 0).all())
+    return {
+        "name": check_identifier(name, "definition name"),
+        "title": f"{path.stem}, the next {5 if dense else 1} observations",
+        "source": source,
+        **({"calendar": calendar} if calendar else {}),
+        "contract": _contract(rows, spacing, positive, calendar),
+        "features": _features(frame, positive, spacing),
+        "window": {"length": 60 if dense else 20, "horizon": 5 if dense else 1, "maximum_gap": max(5, 2 * spacing)},
+        "problem": {
+            "kind": "forecast",
+            "column": "close",
+            "transform": "log" if positive else "none",
+            "levels": [0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95],
+        },
+        **_folds(times, 5 if dense else 1),
+        "candidates": {
+            "dense": {"model": "dense", "settings": {"hidden": [64, 32], "epochs": 10, "dropout": 0.1}},
+            "lstm": {"model": "recurrent", "settings": {"cell": "lstm", "hidden": [24], "epochs": 8, "dropout": 0.1}},
+        },
+        "baselines": {
+            "random-walk": {"model": "random_walk"},
+            "historical-mean": {"model": "historical_mean"},
+            "ridge": {"model": "ridge"},
+        },
+        "reference": "random-walk",
+        "seed": 1,
+        "seeds": 2,
+    }
+
+
+def _contract(rows: int, spacing: int, positive: bool, calendar: str | None) -> dict[str, Any]:
+    contract: dict[str, Any] = {"kind": "bars", "minimum_history": min(250, rows // 2)}
+    contract |= {"maximum_gap": 2 * spacing} if spacing > 1 else {}
+    contract |= {} if positive else {"allow_negative": True}
+    contract |= {"price_limit": 0.1} if calendar == "XSHG" else {}
+    return contract
+
+
+def _features(frame: pd.DataFrame, positive: bool, spacing: int) -> list[dict[str, Any]]:
+    cycle = "weekday" if spacing == 1 else "month"
+    season: list[dict[str, Any]] = [{"kind": f"{cycle}_sin"}, {"kind": f"{cycle}_cos"}]
+    if not positive:
+        return [{"kind": "change", "column": "close", "name": "change"}, *season]
+    features: list[dict[str, Any]] = [{"kind": "log_return", "column": "close", "name": "log_return"}]
+    if {"high", "low"} <= set(frame.columns):
+        features += [{"kind": "log_range", "name": "log_range"}, {"kind": "close_location", "name": "close_location"}]
+    if "open" in frame:
+        features += [{"kind": "overnight_return", "name": "overnight_return"}]
+    if "volume" in frame and frame["volume"].gt(0).any():
+        features += [{"kind": "log_change", "column": "volume", "name": "volume_change"}]
+    return [
+        *features,
+        {"kind": "rolling_volatility", "window": 20, "name": "volatility_20"},
+        {"kind": "weekday_sin"},
+        {"kind": "weekday_cos"},
+    ]
+
+
+def _spacing(times: pd.Series, calendar: str | None) -> int:
+    """Weekdays from one observation to the next, as a rule: 1 for daily data, 5 for weekly, about 21 for monthly."""
+    import numpy as np
+
+    days = times.to_numpy().astype("datetime64[D]")
+    return max(1, round(float(np.median(np.busday_count(days[:-1], days[1:]))))) if calendar is None else 1
+
+
+def _calendar(times: pd.Series) -> str | None:
+    """The exchange whose sessions the dates are, if one fits: nearly all of its sessions, and nearly nothing else."""
+    from pipelines.calendars import sessions
+
+    best: tuple[float, str | None] = (0.0, None)
+    for code in CALENDARS:
+        expected = sessions(code, times.iloc[0], times.iloc[-1])
+        inside = float(times.isin(expected).mean())
+        there = float(expected.isin(times).mean())
+        if inside >= 0.995 and there >= 0.97 and inside + there > best[0]:
+            best = (inside + there, code)
+    return best[1]
+
+
+def _folds(times: pd.Series, horizon: int) -> dict[str, Any]:
+    """Five test periods, over the last half of the history at most, and of a year at most."""
+    import pandas as pd
+
+    last = times.iloc[-1]
+    span = (last - times.iloc[0]).days / 30.44
+    a_month = len(times) / span
+    months = max(1, min(12, math.floor(span / 2 / FOLDS)), math.ceil(15 / a_month))
+    first_test = (last - pd.DateOffset(months=FOLDS * months - 1)).replace(day=1)
+    dates = a_month * months
+    return {
+        "folds": {
+            "first_test": first_test.date(),
+            "months": months,
+            "validation_months": months,
+            "embargo": horizon,
+            "minimum_test": max(5, min(20, int(dates / 2))),
+        },
+        "gate": {"loss": "mae", "minimum_dates": max(20, min(250, int(0.8 * FOLDS * dates)))},
+    }
