@@ -79,7 +79,7 @@ def check_rows(definition: Definition, clean: pd.DataFrame, as_of: pd.Timestamp)
     checks = [past, _knows_target(definition, samples), _self_test(definition, clean, samples, cuts[-1])]
     if past.passed:
         # a peeking column makes every model's predictions change: the column has been named, the models are not at fault
-        checks.append(_peeks(definition, samples, worlds[cuts[-2] if len(cuts) > 1 else cuts[-1]]))
+        checks.append(_peeks(definition, samples, worlds[cuts[-2] if len(cuts) > 1 else cuts[-1]][0]))
     task = task_of(definition, samples.columns)
     skilled = skill_on_shuffled(definition, samples, fold, task)
     checks.append(
@@ -139,10 +139,10 @@ def _self_test(definition: Definition, clean: pd.DataFrame, samples: Samples, cu
     return LeakageCheck(name, not missed, "; ".join(missed) or f"planted in a copy and caught: {told}", (PLANTED,) if missed else ())
 
 
-def _peeks(definition: Definition, samples: Samples, worlds: list[World]) -> LeakageCheck:
-    faults = peeking_candidates(definition, samples, worlds, task_of(definition, samples.columns))
+def _peeks(definition: Definition, samples: Samples, world: World) -> LeakageCheck:
+    faults = peeking_candidates(definition, samples, world, task_of(definition, samples.columns))
     count = len(definition.recipes)
     detail = "; ".join(faults.values()) or (
-        f"{count} models, fitted briefly up to {worlds[0].cut}, predict the same to the bit when all after it is noise, and when it is gone"
+        f"{count} models, fitted briefly up to {world.cut}, predict the same to the bit when everything after it is noise"
     )
     return LeakageCheck("no model peeks", not faults, detail, tuple(faults))

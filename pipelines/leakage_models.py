@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -52,25 +52,22 @@ def quick_positions(samples: Samples, cut: np.datetime64, embargo: int) -> Posit
     return Positions(chosen.train[-_TRAIN:], chosen.validation[-_VALIDATION:], asked)
 
 
-def peeking_candidates(definition: Definition, samples: Samples, worlds: Sequence[World], task: Task) -> dict[str, str]:
+def peeking_candidates(definition: Definition, samples: Samples, world: World, task: Task) -> dict[str, str]:
     """Candidates and baselines whose predictions up to the cut depend on what came after it, with what did; fitted briefly.
 
-    Each is fitted on the original data and in every other world (all of one cut), with the whole tensor before its eyes, and asked for the
-    same samples; in the other worlds their targets are blanked.
+    Each is fitted on the original data and in the other world (which has the same rows), in both with the whole tensor before its eyes, and
+    asked for the same samples; in the other world their targets are blanked.
     """
     faults = {}
-    embargo = definition.folds.embargo
+    parts = quick_positions(samples, world.cut, definition.folds.embargo)
+    there = quick_positions(world.samples, world.cut, definition.folds.embargo)
     for name, recipe in definition.recipes.items():
         try:
-            cut = worlds[0].cut
-            expected = _answer(recipe, task, samples, quick_positions(samples, cut, embargo), definition.seed, blank=False)
-            for world in worlds:
-                there = quick_positions(world.samples, world.cut, embargo)
-                if not _same_bits(expected, _answer(recipe, task, world.samples, there, definition.seed, blank=True)):
-                    faults[name] = f"{name}: predictions up to {cut} change when everything after it is {world.what}"
-                    break
+            expected = _answer(recipe, task, samples, parts, definition.seed, blank=False)
+            if not _same_bits(expected, _answer(recipe, task, world.samples, there, definition.seed, blank=True)):
+                faults[name] = f"{name}: predictions up to {world.cut} change when everything after it is {world.what}"
         except FitFailure as failure:
-            faults[name] = f"{name} could not be fitted up to {worlds[0].cut}: {failure}"
+            faults[name] = f"{name} could not be fitted up to {world.cut}: {failure}"
     return faults
 
 
