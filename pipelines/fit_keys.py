@@ -84,12 +84,19 @@ def code_digest(model: str) -> str:
 
 
 def _source(module: str) -> Path | None:
-    """The file of a module, or None (a package without code, a module that is gone)."""
-    try:
-        found = importlib.util.find_spec(module)
-    except ModuleNotFoundError:
+    """The file of a module, or None (a name within a module, a package without code). Nothing but the top package is imported."""
+    top, *rest = module.split(".")
+    found = importlib.util.find_spec(top)
+    if found is None:
         return None
-    return Path(found.origin) if found and found.origin and found.origin.endswith(".py") else None
+    if not rest:
+        return Path(found.origin) if found.origin and found.origin.endswith(".py") else None
+    for folder in found.submodule_search_locations or ():
+        path = Path(folder, *rest)
+        for file in (path.with_name(f"{path.name}.py"), path / "__init__.py"):
+            if file.is_file():
+                return file
+    return None
 
 
 def _imported(path: Path) -> set[str]:
