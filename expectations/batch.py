@@ -41,7 +41,7 @@ def _categorical(entity: pd.Series) -> pd.Categorical:
     places, names = pd.factorize(entity)
     ranks = np.argsort(np.argsort(np.asarray(names, dtype=object)))
     chosen: NDArray[np.int64] = np.append(ranks, -1)[places]
-    return pd.Categorical.from_codes(chosen, categories=pd.Index(sorted(str(name) for name in names)))
+    return pd.Categorical.from_codes(chosen, categories=pd.Index(sorted(str(name) for name in names), dtype=object))
 
 
 def _order(batch: pd.DataFrame) -> NDArray[np.int64] | None:

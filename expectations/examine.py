@@ -71,6 +71,8 @@ def examine(batch: pd.DataFrame, rules: Sequence[Graded], name: str) -> Examinat
 
     suite = ExpectationSuite(name=name, expectations=[expectation(graded) for graded in rules])
     result = batch_of(context, batch, name).validate(suite, result_format="BASIC")
+    # Great Expectations remembers its last context, and with it the whole batch, unless its source is dropped.
+    context.data_sources.delete(name)
     outcomes = []
     for graded, answer in zip(rules, _in_order(result, rules), strict=True):
         if answer.exception_info.get("raised_exception"):
@@ -90,9 +92,12 @@ def _context() -> Any:
     """A context that lives in memory, draws no progress bars and reports to nobody."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     import great_expectations
+    from great_expectations.data_context.types.base import DataContextConfig, InMemoryStoreBackendDefaults
 
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
-    context = great_expectations.get_context(mode="ephemeral")
+    # By default an ephemeral context makes a temporary folder for a docs site that nobody reads.
+    stores = InMemoryStoreBackendDefaults(init_temp_docs_sites=False)
+    context = great_expectations.get_context(mode="ephemeral", project_config=DataContextConfig(store_backend_defaults=stores))
     bars: Any = {"globally": False, "metric_calculations": False}
     context.variables.progress_bars = bars
     return context

@@ -123,9 +123,9 @@ def _fingerprint(frame: pd.DataFrame, names: Sequence[str], texts: set[str]) -> 
             codes, unique = pd.factorize(column)
             hashed = pd.util.hash_array(np.asarray([str(text) for text in unique] + ["\0"], dtype=object))[codes]
         else:
-            values = frame[name].to_numpy() if name in frame else np.full(len(frame), np.nan)
-            if values.dtype == object:  # aware instants
-                values = pd.DatetimeIndex(frame[name]).tz_convert("UTC").tz_localize(None).to_numpy()
+            column = frame[name] if name in frame else pd.Series(np.full(len(frame), np.nan))
+            aware = isinstance(column.dtype, pd.DatetimeTZDtype)
+            values = (column.dt.tz_convert("UTC").dt.tz_localize(None) if aware else column).to_numpy()
             if values.dtype.kind == "M":
                 values = values.astype("datetime64[us]")
             elif values.dtype.kind in "biuf":
@@ -149,4 +149,4 @@ def _among(values: NDArray[np.uint64], others: NDArray[np.uint64]) -> NDArray[np
     """Whether each value occurs among the others."""
     if len(values) == len(others) and np.array_equal(values, others):
         return np.ones(len(values), dtype=bool)
-    return np.isin(values, others)
+    return pd.Index(values).isin(others)

@@ -55,7 +55,7 @@ class BarOrder(RowRule):
         for upper, lower in (("high", "open"), ("high", "close"), ("high", "low"), ("open", "low"), ("close", "low")):
             if upper in prices and lower in prices:
                 above, below = prices[upper], prices[lower]
-                rows |= below - above > ROUNDING * np.abs(below)
+                rows |= below - above > ROUNDING * np.abs(above)
         return rows
 
     def example(self, row: pd.Series) -> str:

@@ -1,0 +1,137 @@
+"""Suites carried out by Great Expectations, their pages, and what they must not do."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from expectations.examine import examine
+from expectations.page import render_page
+from expectations.rule import RowRule, Rule, grade
+from expectations.suites import suites
+from tests.expectations.bars import bars, batch, tuning
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def test_a_faultless_batch_passes_every_rule_of_its_suite() -> None:
+    for name, build in suites().items():
+        rules = grade(build(tuning()), {})
+        examination = examine(batch(bars()), rules, name)
+        assert [outcome.graded for outcome in examination.outcomes] == rules
+        assert all(outcome.passed for outcome in examination.outcomes)
+        assert examination.result["success"] is True
+
+
+def test_a_broken_rule_is_found_by_great_expectations_and_its_rows_are_known() -> None:
+    frame = bars()
+    frame.loc[[5, 9], "close"] = [np.nan, np.inf]
+    prepared = batch(frame)
+    examination = examine(prepared, grade(suites()["bars"](tuning()), {}), "prices")
+    assert [outcome.graded.rule.name for outcome in examination.failed("row")] == ["not_missing", "finite", "bar_order"]
+    rows, by_rule = examination.quarantine(len(prepared))
+    assert np.flatnonzero(rows).tolist() == [5, 9]
+    assert [(name, np.flatnonzero(mask).tolist()) for name, mask in by_rule] == [
+        ("not_missing", [5]),
+        ("finite", [9]),
+        ("bar_order", [9]),
+    ]
+    said = {result["expectation_config"]["kwargs"]["rule"]: result for result in examination.result["results"]}
+    assert said["not_missing"]["success"] is False
+    assert "AAA 2018-01-08" in said["not_missing"]["result"]["observed_value"]
+
+
+def test_suite_and_result_are_json_and_hold_severity_and_settings() -> None:
+    examination = examine(batch(bars()), grade(suites()["bars"](tuning()), {"no_jumps": "critical"}), "prices")
+    suite = json.loads(json.dumps(examination.suite))
+    jump = next(one for one in suite["expectations"] if one["kwargs"]["rule"] == "no_jumps")
+    assert jump["meta"]["severity"] == jump["severity"] == "critical"
+    assert jump["kwargs"]["settings"] == {"size": 0.6, "maximum_gap": 5, "price_limit": None}
+    json.dumps(examination.result)
+
+
+def test_severities_are_overridden_and_rules_switched_off() -> None:
+    graded = grade(suites()["bars"](tuning()), {"positive_prices": "warning", "not_stale": "off"})
+    severities = {one.rule.name: one.severity for one in graded}
+    assert severities["positive_prices"] == "warning"
+    assert "not_stale" not in severities
+
+
+@pytest.mark.parametrize(("override", "said"), [({"stale": "off"}, "not_stale"), ({"enough_history": "row"}, "the batch as a whole")])
+def test_severities_that_mean_nothing_are_refused(override: dict[str, str], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        grade(suites()["bars"](tuning()), override)
+
+
+def test_a_rule_that_cannot_run_is_no_pass() -> None:
+    class Defective(RowRule):
+        name = "defective"
+        severity = "row"
+        remedy = ""
+        statement = "it runs"
+        settings: dict[str, object] = {}  # noqa: RUF012
+
+        def broken(self, batch: object) -> np.ndarray:
+            raise ZeroDivisionError("on purpose")
+
+    try:
+        with pytest.raises(Exception, match="on purpose"):
+            examine(batch(bars()), grade([Defective()], {}), "prices")
+    finally:
+        del Rule.known["defective"]
+
+
+def test_negative_prices_may_be_allowed() -> None:
+    names = [rule.name for rule in suites()["bars"](tuning(allow_negative=True))]
+    assert "positive_prices" not in names
+
+
+def test_the_page_stands_alone_and_shows_every_rule_and_finding() -> None:
+    frame = bars(("贵州茅台",))
+    frame.loc[5, "close"] = np.nan
+    rules = grade(suites()["bars"](tuning()), {})
+    examination = examine(batch(frame), rules, "prices")
+    page = render_page([examination.pages], "价格 <prices>")
+    assert "http" not in page
+    assert "<script" not in page
+    assert "价格 &lt;prices&gt;" in page
+    assert "贵州茅台 2018-01-08" in page
+    for graded in rules:
+        assert graded.rule.name in page
+
+
+def test_names_from_the_data_are_text_on_the_page() -> None:
+    frame = bars(("<script>alert(1)</script>",))
+    frame.loc[5, "close"] = np.nan
+    page = render_page([examine(batch(frame), grade(suites()["bars"](tuning()), {}), "prices").pages], "prices")
+    assert "<script" not in page
+
+
+def test_nothing_calls_home_or_draws_progress() -> None:
+    """In a process of its own, where any connection is refused and reported."""
+    program = """
+import socket, sys
+def refuse(self, address, *rest):
+    print("CONNECTED", address, file=sys.stderr)
+    raise OSError("no network in this test")
+socket.socket.connect = socket.socket.connect_ex = refuse
+def lookup(*arguments, **named):
+    print("LOOKED UP", arguments, file=sys.stderr)
+    raise OSError("no network in this test")
+socket.getaddrinfo = lookup
+from expectations.examine import examine
+from expectations.page import render_page
+from expectations.rule import grade
+from expectations.suites import suites
+from tests.expectations.bars import bars, batch, tuning
+found = examine(batch(bars()), grade(suites()["bars"](tuning()), {}), "prices")
+print(len(render_page([found.pages], "prices")) > 1000)
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True"
+    assert done.stderr == ""
