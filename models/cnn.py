@@ -19,7 +19,7 @@ class CnnSettings(NetworkSettings):
 
     channels: Width = 16
     kernel: Whole = Field(default=3, ge=2, le=64)
-    layers: Whole = Field(default=4, ge=1, le=16, description="residual blocks of two convolutions each")
+    layers: Whole = Field(default=4, ge=1, le=10, description="residual blocks of two convolutions each")
     dense: tuple[Width, ...] = Field(default=(), max_length=16, description="units of each dense layer after them")
 
 

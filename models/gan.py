@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 class GanSettings(TrainingSettings):
     """A generator conditioned on the window, and the critic that it is trained against."""
 
-    cell: Literal["lstm", "gru", "rnn"] = "gru"
-    hidden: Width = Field(default=24, description="units of the recurrent layer and of the dense one, in the generator and in the critic")
+    batch: Whole = Field(default=256, ge=1, le=1_048_576, description="samples a gradient step")
+    cell: Literal["lstm", "gru", "rnn"] = "lstm"
+    hidden: Width = Field(default=16, description="units of the recurrent layer and of the dense one, in the generator and in the critic")
     noise: Width = Field(default=8, description="random inputs of the generator")
     paths: Whole = Field(default=200, ge=20, le=100_000, description="paths drawn a sample; their empirical quantiles are the answer")
     learning_rate: Real = Field(default=0.002, gt=0, le=1)

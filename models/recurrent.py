@@ -8,7 +8,7 @@ from pydantic import Field
 
 from models.base import ModelSettings
 from models.network import Network
-from models.network_settings import NetworkSettings, Width
+from models.network_settings import NetworkSettings, Whole, Width
 
 if TYPE_CHECKING:
     from models.modules.forecaster import Forecaster
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 class RecurrentSettings(NetworkSettings):
     """Stacked recurrent layers, then dense layers on the last state."""
 
+    batch: Whole = Field(
+        default=256, ge=1, le=1_048_576, description="samples a gradient step; the states of more do not fit a core's cache"
+    )
     cell: Literal["lstm", "gru", "rnn"] = "lstm"
     hidden: tuple[Width, ...] = Field(default=(32,), min_length=1, max_length=16, description="units of each recurrent layer")
     dense: tuple[Width, ...] = Field(default=(), max_length=16, description="units of each dense layer after them")

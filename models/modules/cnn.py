@@ -8,30 +8,54 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.modules.dense import dense_layers
+from models.modules.dense import SharedDropout, dense_layers
+
+
+class Convolution(nn.Module):
+    """A causal convolution without padding over [batch, steps, inputs], every `stride` steps.
+
+    Written as one matrix product over the taken steps side by side: for the few channels that suit prices this is three times as fast on a
+    CPU as the convolution kernels, which are made for images.
+    """
+
+    def __init__(self, inputs: int, channels: int, kernel: int, stride: int) -> None:
+        super().__init__()
+        self.kernel, self.stride = kernel, stride
+        self.linear = nn.Linear(inputs * kernel, channels)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """[batch, (steps - kernel) // stride + 1, channels]."""
+        last = values.shape[1] - self.kernel + 1
+        taken = torch.cat([values[:, step : last + step : self.stride] for step in range(self.kernel)], dim=2)
+        found: Tensor = self.linear(taken)
+        return found
 
 
 class Block(nn.Module):
-    """Two causal convolutions of one dilation with a residual path (Bai, Kolter and Koltun, 2018)."""
+    """Two causal convolutions and a residual path (Bai, Kolter and Koltun, 2018), computed at every second step.
 
-    def __init__(self, inputs: int, channels: int, kernel: int, dilation: int, dropout: float) -> None:
+    Only the last step of the network is read. For that, a stack of blocks whose dilation doubles needs every second output of its first
+    block, every fourth of its second, and so on; so the steps are halved block by block, and the dilation comes of itself.
+    """
+
+    def __init__(self, inputs: int, channels: int, kernel: int, dropout: float) -> None:
         super().__init__()
-        self.reach = (kernel - 1) * dilation
-        self.first = nn.Conv1d(inputs, channels, kernel, dilation=dilation)
-        self.second = nn.Conv1d(channels, channels, kernel, dilation=dilation)
-        self.skip: nn.Module = nn.Conv1d(inputs, channels, 1) if inputs != channels else nn.Identity()
-        self.dropout = nn.Dropout(dropout)
+        self.reach = 2 * (kernel - 1)
+        self.first = Convolution(inputs, channels, kernel, 1)
+        self.second = Convolution(channels, channels, kernel, 2)
+        self.skip: nn.Module = nn.Linear(inputs, channels) if inputs != channels else nn.Identity()
+        self.dropout = SharedDropout(dropout)
 
     def forward(self, values: Tensor) -> Tensor:
-        """[batch, inputs, steps] to [batch, channels, steps - 2 * reach]: no padding, so nothing is computed that is not used."""
+        """[batch, steps, inputs] to [batch, (steps - reach - 1) // 2 + 1, channels]; steps is odd."""
         found = self.dropout(torch.relu(self.first(values)))
         found = self.dropout(torch.relu(self.second(found)))
-        output: Tensor = torch.relu(found + self.skip(values[:, :, 2 * self.reach :]))
+        output: Tensor = torch.relu(found + self.skip(values[:, self.reach :: 2]))
         return output
 
 
 class CnnBody(nn.Module):
-    """[batch, length, features] to [batch, width]: block b has dilation 2**b; only the last step is computed.
+    """[batch, length, features] to [batch, width]: block b has dilation 2**b, and the last step is read.
 
     Steps before the window, where the blocks reach further back than it, are nought.
     """
@@ -39,15 +63,14 @@ class CnnBody(nn.Module):
     def __init__(self, inputs: int, channels: int, kernel: int, layers: int, dense: Sequence[int], dropout: float) -> None:
         super().__init__()
         sizes = (inputs, *[channels] * layers)
-        self.blocks = nn.ModuleList(Block(before, channels, kernel, 2**number, dropout) for number, before in enumerate(sizes[:-1]))
-        self.reach = 1 + sum(2 * (kernel - 1) * 2**number for number in range(layers))
+        self.blocks = nn.ModuleList(Block(before, channels, kernel, dropout) for before in sizes[:-1])
+        self.reach = 1 + 2 * (kernel - 1) * (2**layers - 1)
         self.dense = dense_layers(channels, dense, dropout)
         self.width = dense[-1] if dense else channels
 
     def forward(self, windows: Tensor) -> Tensor:
-        values = windows[:, -self.reach :].transpose(1, 2)
-        values = functional.pad(values, (self.reach - values.shape[2], 0)).contiguous()
+        values = functional.pad(windows, (0, 0, max(0, self.reach - windows.shape[1]), 0))[:, -self.reach :]
         for block in self.blocks:
             values = block(values)
-        output: Tensor = self.dense(values[:, :, -1])
+        output: Tensor = self.dense(values[:, -1])
         return output

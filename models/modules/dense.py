@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 
@@ -16,6 +17,19 @@ def dense_layers(inputs: int, widths: Sequence[int], dropout: float) -> nn.Seque
             layers.append(nn.Dropout(dropout))
         inputs = width
     return nn.Sequential(*layers)
+
+
+class SharedDropout(nn.Module):
+    """Dropout over [batch, steps, channels] that drops a channel at all steps or at none (Gal and Ghahramani, 2016); cheaper, too."""
+
+    def __init__(self, dropout: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, values: Tensor) -> Tensor:
+        if not self.training or self.dropout.p == 0:
+            return values
+        return values * self.dropout(torch.ones_like(values[:, :1]))
 
 
 class DenseBody(nn.Module):

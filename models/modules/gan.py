@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from models.base import Task
 from models.gan import GanSettings
 from models.modules.forecaster import Forecaster
-from models.modules.heads import pinball
+from models.modules.heads import ONE, pinball, quiet_linear
 from models.modules.recurrent import RecurrentBody
 
 
@@ -33,6 +33,7 @@ class Generator(Forecaster):
         self.mix = nn.Sequential(nn.Linear(settings.hidden + settings.noise, settings.hidden), nn.SiLU())
         self.draw = nn.Linear(settings.hidden, task.outputs)
         self.direct = nn.Linear(settings.noise, task.outputs, bias=False)
+        self.spread = quiet_linear(settings.hidden, task.outputs)
         with torch.no_grad():
             self.draw.weight.mul_(0.1)
             self.draw.bias.zero_()
@@ -58,7 +59,8 @@ class Generator(Forecaster):
         layer: nn.Linear = self.mix[0]  # type: ignore[assignment]
         weight_state, weight_noise = layer.weight.split((state.shape[1], self.noise), dim=1)
         mixed = (state @ weight_state.T + layer.bias)[:, None] + noise @ weight_noise.T
-        drawn: Tensor = self.draw(self.mix[1](mixed)) + self.direct(noise)
+        spread = nn.functional.softplus(self.spread(state) + ONE)[:, None]
+        drawn: Tensor = self.draw(self.mix[1](mixed)) + spread * self.direct(noise)
         return drawn
 
     def forward(self, windows: Tensor) -> Tensor:
@@ -92,7 +94,7 @@ class Critic(nn.Module):
         super().__init__()
         self.window = RecurrentBody(len(task.features), settings.cell, (settings.hidden,), (), 0.0)
         self.judge = nn.Sequential(
-            nn.Linear(settings.hidden + task.outputs, settings.hidden * 2),
+            nn.Linear(settings.hidden + 2 * task.outputs, settings.hidden * 2),
             nn.LeakyReLU(0.2),
             nn.Linear(settings.hidden * 2, settings.hidden),
             nn.LeakyReLU(0.2),
@@ -106,7 +108,7 @@ class Critic(nn.Module):
 
     def forward(self, state: Tensor, steps: Tensor) -> Tensor:
         """Logits [batch] for steps [batch, outputs]."""
-        found: Tensor = self.judge(torch.cat((state, steps), dim=1))
+        found: Tensor = self.judge(torch.cat((state, steps, steps.abs()), dim=1))
         return found.squeeze(1)
 
 

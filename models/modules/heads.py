@@ -48,7 +48,7 @@ class QuantileHead(Head):
     def __init__(self, inputs: int, outputs: int, levels: tuple[float, ...]) -> None:
         super().__init__()
         self.outputs, self.count, self.middle = outputs, len(levels), levels.index(0.5)
-        self.linear = _quiet_linear(inputs, outputs * len(levels))
+        self.linear = quiet_linear(inputs, outputs * len(levels))
         self.register_buffer("levels", torch.tensor(levels), persistent=False)
         self.register_buffer("base", torch.zeros(outputs, len(levels)))
 
@@ -84,7 +84,7 @@ class StudentHead(Head):
     def __init__(self, inputs: int, outputs: int, levels: tuple[float, ...]) -> None:
         super().__init__()
         self.outputs, self.level_values = outputs, levels
-        self.linear = _quiet_linear(inputs, outputs * 2)
+        self.linear = quiet_linear(inputs, outputs * 2)
         self.freedom = nn.Parameter(torch.full((outputs,), 4.0))
         self.register_buffer("base", torch.zeros(2, outputs))
         self.register_buffer("multipliers", torch.zeros(outputs, len(levels)))
@@ -175,7 +175,7 @@ def pinball(quantiles: Tensor, targets: Tensor, levels: Tensor) -> Tensor:
     return torch.maximum(levels * missed, (levels - 1) * missed).mean()
 
 
-def _quiet_linear(inputs: int, outputs: int) -> nn.Linear:
+def quiet_linear(inputs: int, outputs: int) -> nn.Linear:
     """A linear layer that starts near nought, so that the head starts at its base."""
     layer = nn.Linear(inputs, outputs)
     with torch.no_grad():

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
-from models.modules.dense import dense_layers
+from models.modules.dense import SharedDropout, dense_layers
 
 CELLS: dict[str, Callable[..., nn.Module]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 
@@ -18,7 +18,7 @@ class RecurrentBody(nn.Module):
         super().__init__()
         sizes = (inputs, *hidden)
         self.layers = nn.ModuleList(CELLS[cell](before, after, batch_first=True) for before, after in zip(sizes, hidden, strict=False))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = SharedDropout(dropout)
         self.dense = dense_layers(hidden[-1], dense, dropout)
         self.width = dense[-1] if dense else hidden[-1]
 
