@@ -231,7 +231,8 @@ def _answer(
             for date in dates:
                 _answer(definition, lake, plan, served, trained, [date], answers)
             return
-        together = _Answers(settled={dates[0]: _failed(plan, dates[0], served.version, f"{type(error).__name__}: {error}")})
+        reason = str(error) if isinstance(error, FinflowError) else f"{type(error).__name__}: {error}"
+        together = _Answers(settled={dates[0]: _failed(plan, dates[0], served.version, reason)})
     answers.frames += together.frames
     answers.in_sample |= together.in_sample
     answers.settled |= together.settled

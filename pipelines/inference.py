@@ -56,12 +56,13 @@ def prediction_rows(
 
     Raises:
         RegistryError: the version was trained for another task.
+        FinflowError: the model cannot answer these samples.
     """
     check_task(definition, served, samples.columns)
     parts = []
     for start in range(0, len(samples), SLICE):
         part = samples.take(np.arange(start, min(start + SLICE, len(samples))))
-        parts.append(_rows(definition, served, part, served.model.predict(part), trained_as_of))
+        parts.append(_rows(definition, served, part, _answer(definition, served, part), trained_as_of))
     rows = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
     rows["version"] = np.int64(served.version)
     rows["scored_at"] = scored_at.as_unit("us")
@@ -70,6 +71,13 @@ def prediction_rows(
     values = [column for column in rows.columns if column not in COLUMNS]
     head = ["entity", "time", "target_time", "horizon"]
     return rows[[*head, *values, *[name for name in COLUMNS if name not in head]]]
+
+
+def _answer(definition: Definition, served: ServedModel, samples: Samples) -> Prediction:
+    try:
+        return served.model.predict(samples)
+    except ValueError as error:
+        raise FinflowError(f"version {served.version} of {definition.name} gives no usable answer: {error}") from error
 
 
 def _rows(

@@ -1,0 +1,134 @@
+"""Scoring 500,000 windows, from samples to rows in the lake, against the bare forward pass over the same windows in the same batches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from models.base import Hardware, Model
+from models.network import PREDICTION_ROWS, Network
+from models.samples import Samples
+from models.zoo import model_class
+from pipelines.as_known import without_future
+from pipelines.calendars import sessions
+from pipelines.definition import Definition, load_definition
+from pipelines.inference import SLICE, prediction_rows
+from pipelines.lake import Lake
+from pipelines.predictions import Predictions
+from pipelines.windows import build_samples, task_of
+from tests.benchmarks.figures import record
+from tests.pipelines.serving_support import Served
+
+WINDOWS = 500_000
+ENTITIES = 250
+
+
+def market() -> pd.DataFrame:
+    """Made-up bars of many entities."""
+    days = sessions("XNYS", "2008-01-02", "2018-12-31")[: WINDOWS // ENTITIES + 90]
+    random = np.random.default_rng(0)
+    close = 100 * np.exp(np.cumsum(random.normal(0, 0.01, (ENTITIES, len(days))), axis=1)).ravel()
+    opened = close * np.exp(random.normal(0, 0.002, len(close)))
+    return pd.DataFrame(
+        {
+            "entity": pd.array(np.repeat([f"E{number:03d}" for number in range(ENTITIES)], len(days)), dtype="str"),
+            "time": np.tile(days.as_unit("us"), ENTITIES),
+            "open": opened,
+            "high": np.maximum(opened, close) * 1.003,
+            "low": np.minimum(opened, close) * 0.997,
+            "close": close,
+            "volume": random.uniform(1e5, 2e5, len(close)),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def prepared() -> tuple[Definition, Samples]:
+    definition = load_definition("index-price")
+    frame = market()
+    samples = without_future(definition, build_samples(definition, frame), frame)
+    by_date = np.argsort(samples.index.time, kind="stable")[:WINDOWS]
+    return definition, samples.take(by_date)
+
+
+def fitted(definition: Definition, samples: Samples, name: str) -> Network:
+    recipe = definition.candidates[name]
+    kind = model_class(recipe.model)
+    task = task_of(definition, samples.columns)
+    model: Model = kind(kind.Settings.model_validate({**recipe.settings, "epochs": 1}), task)
+    labelled = samples.take(np.arange(2_000))
+    labelled.index.target[:] = np.random.default_rng(1).normal(0, 0.01, labelled.index.target.shape)
+    model.fit(labelled.take(np.arange(1_500)), labelled.take(np.arange(1_500, 2_000)), seed=1, hardware=Hardware())
+    assert isinstance(model, Network)
+    return model
+
+
+def bare(model: Network, values: Any, samples: Samples) -> np.ndarray:
+    """Gather by index, forward, quantiles: float32, [n, outputs, levels], scaled. Nothing else."""
+    import torch
+
+    assert model.forecaster is not None
+    steps = torch.arange(1 - samples.length, 1)
+    rows = torch.from_numpy(samples.index.row)
+    found = []
+    with torch.inference_mode():
+        for start in range(0, len(rows), PREDICTION_ROWS):
+            windows = values[rows[start : start + PREDICTION_ROWS, None] + steps]
+            found.append(model.forecaster.quantiles(model.forecaster(windows)))
+    return np.asarray(torch.cat(found).numpy())
+
+
+def slices(samples: Samples) -> Iterator[Samples]:
+    for start in range(0, len(samples), SLICE):
+        yield samples.take(np.arange(start, min(start + SLICE, len(samples))))
+
+
+@pytest.mark.benchmark
+@pytest.mark.parametrize("name", ["lstm", "cnn", "dense"])
+def test_scoring_half_a_million_windows(name: str, prepared: tuple[Definition, Samples], tmp_path: Path) -> None:
+    import torch
+
+    definition, samples = prepared
+    model = fitted(definition, samples, name)
+    served: Any = Served(1, model.task, model)
+    predictions = Predictions(Lake(str(tmp_path / "lake")), definition.name)
+    assert model.scaling is not None
+    scaled = model.scaling.features(np.ascontiguousarray(samples.observations.values[:, model.task.feature_positions]))
+    values = torch.from_numpy(scaled)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    seconds = {"bare": 0.0, "scoring": 0.0}
+    written = 0
+    try:
+        for part in slices(samples):
+            began = time.perf_counter()
+            answers = bare(model, values, part)
+            seconds["bare"] += time.perf_counter() - began
+
+            began = time.perf_counter()
+            rows = prediction_rows(
+                definition, served, part, trained_as_of=pd.Timestamp("2016-01-01", tz="UTC"), scored_at=pd.Timestamp.now("UTC")
+            )
+            written += predictions.append_new(rows).rows
+            seconds["scoring"] += time.perf_counter() - began
+            median = model.scaling.answers(answers)[:, :, model.task.levels.index(0.5)].astype(np.float32)
+            expected = part.index.origin[:, None] * np.exp(median.astype(np.float64))
+            np.testing.assert_allclose(rows["q50"].to_numpy(), expected.ravel(), rtol=1e-4)
+    finally:
+        torch.set_num_threads(threads)
+    assert len(samples) == WINDOWS
+    assert written == WINDOWS * definition.window.horizon
+    record(
+        f"scoring {WINDOWS:,} windows, {name}",
+        ratio=seconds["bare"] / seconds["scoring"],
+        wanted=0.8,
+        windows_per_second=WINDOWS / seconds["scoring"],
+        bare_windows_per_second=WINDOWS / seconds["bare"],
+        rows=written,
+    )
