@@ -1,0 +1,85 @@
+"""MLflow's store: made once, under a lock, and reached without telemetry."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.home import Home
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_SQLITE = "sqlite:///"
+
+
+def prepare_store(home: Home) -> None:
+    """Make the SQLite store if the tracking URI names one that is not there yet; others are their servers' matter.
+
+    It is built beside its place and put there by one rename: a killed run leaves nothing half made.
+    """
+    path = _database(home)
+    if path is None or path.exists():
+        return
+    from filelock import FileLock
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f"{path.name}.lock")):
+        if path.exists():
+            return
+        _quiet()
+        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+        part = path.with_name(f"{path.name}.part")
+        part.unlink(missing_ok=True)
+        store = SqlAlchemyStore(f"{_SQLITE}{part}", _artifacts(home))
+        store.engine.dispose()
+        part.replace(path)
+
+
+def store_client(home: Home) -> MlflowClient:
+    """A client of the home's tracking store and registry, which exists after this."""
+    prepare_store(home)
+    _quiet()
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=home.tracking_uri, registry_uri=home.tracking_uri)
+
+
+def experiment_of(home: Home, client: MlflowClient, name: str) -> str:
+    """The id of a definition's experiment, which exists after this."""
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        try:
+            location = f"{_artifacts(home)}/{name}" if _database(home) else None
+            return str(client.create_experiment(name, artifact_location=location))
+        except MlflowException:
+            found = client.get_experiment_by_name(name)  # another run was quicker
+            if found is None:
+                raise
+    if found.lifecycle_stage == "deleted":
+        client.restore_experiment(found.experiment_id)
+    return str(found.experiment_id)
+
+
+def _database(home: Home) -> Path | None:
+    """The file of an SQLite tracking URI."""
+    if not home.tracking_uri.startswith(_SQLITE):
+        return None
+    name = home.tracking_uri.removeprefix(_SQLITE).partition("?")[0]
+    return Path(name) if name and name != ":memory:" else None
+
+
+def _artifacts(home: Home) -> str:
+    return (home.mlflow / "artifacts").as_uri()
+
+
+def _quiet() -> None:
+    """No telemetry, no chatter on the console. MLflow reads the environment as it is imported."""
+    os.environ.update(MLFLOW_DISABLE_TELEMETRY="true", DO_NOT_TRACK="true", MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT="true")
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,0 +1,290 @@
+"""Versions in MLflow's registry: registered once a run, loaded only after every check; the champion alias follows the promotions table."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from models.base import Model, Task
+from pipelines.definition import Definition
+from pipelines.errors import RegistryError
+from pipelines.home import Home
+from pipelines.manifests import CandidateEvaluation, Evaluation, FitResult, Manifest, SampleManifest
+from pipelines.mlflow_store import experiment_of, store_client
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+    from pipelines.promotions import PromotionRow, Promotions
+
+CHAMPION = "champion"
+PREVIOUS = "previous"
+_RUN_KEY, _CANDIDATE, _DIGEST = "finflow.run_key", "finflow.candidate", "finflow.manifest_digest"
+
+
+@dataclass(frozen=True)
+class RegisteredVersion(Manifest):
+    """A version in the registry and the digest of its manifest, which the promotions table keeps."""
+
+    version: int
+    manifest_digest: str
+
+
+@dataclass(frozen=True, eq=False)
+class ServedModel:
+    """A version that passed every check, ready to predict.
+
+    Attributes:
+        manifest: what the version says of itself: candidate, recipe, as_of, data, libraries, files.
+    """
+
+    model: Model
+    task: Task
+    name: str
+    version: int
+    manifest_digest: str
+    manifest: dict[str, Any]
+
+
+def register(
+    definition: Definition,
+    home: Home,
+    evaluation: Evaluation,
+    candidate: str,
+    members: Sequence[FitResult],
+    samples: SampleManifest,
+    run_id: str,
+) -> RegisteredVersion:
+    """Register the production fits of a candidate as one version; the same run and candidate again give the same version.
+
+    Args:
+        members: fits of the production fold, one a seed; several are averaged.
+        run_id: the MLflow run that the version belongs to.
+
+    Raises:
+        RegistryError: the model does not answer alike from windows alone, or not finitely.
+    """
+    from filelock import FileLock
+
+    client = store_client(home)
+    home.mlflow.mkdir(parents=True, exist_ok=True)
+    with FileLock(home.mlflow / "registry.lock"):
+        found = _version_of(client, definition.name, evaluation.run_key, candidate)
+        if found is not None:
+            return RegisteredVersion(int(found.version), found.tags[_DIGEST])
+        return _register(client, definition, home, evaluation, candidate, members, samples, run_id)
+
+
+def load_version(home: Home, name: str, version: int, promotions: Promotions) -> ServedModel:
+    """Fetch a version, check it against the promotions table, and only then load it and replay its golden batch.
+
+    Raises:
+        RegistryError: no such version, none that was ever champion, or a check fails; the message says which.
+    """
+    from pipelines.served_files import check_files, manifest_digest
+    from pipelines.served_model import read_served
+
+    expected = _promoted_digest(name, version, promotions)
+    with tempfile.TemporaryDirectory(prefix="finflow-") as scratch:
+        folder = _fetch(home, name, version, Path(scratch))
+        try:
+            check_files(folder)
+            digest = manifest_digest(folder)
+            if digest != expected:
+                raise RegistryError(
+                    f"its manifest has digest {digest}, the promotions table recorded {expected}: these are not the files that were promoted. "
+                    f"Restore them, or train again."
+                )
+            served = read_served(folder)
+        except RegistryError as error:
+            raise RegistryError(f"version {version} of {name} is refused: {str(error).replace(str(folder), 'the version')}") from error
+    return ServedModel(served.model, served.model.task, name, version, digest, served.manifest)
+
+
+def set_champion_alias(home: Home, promotions: Promotions) -> None:
+    """Put the aliases `champion` and `previous` where the promotions table says, and its decision into the version's description."""
+    row = promotions.champion_row()
+    if row is None or row.version is None:
+        return
+    _move_aliases(store_client(home), promotions.name, row)
+
+
+def repair_aliases(home: Home, promotions: Promotions) -> None:
+    """Let the alias catch up with the promotions table where a crash left it behind.
+
+    Raises:
+        RegistryError: the alias names a version that never was champion: somebody moved it by hand.
+    """
+    row = promotions.champion_row()
+    if row is None or row.version is None:
+        return
+    client = store_client(home)
+    aliases = _aliases(client, promotions.name)
+    current = aliases.get(CHAMPION)
+    known = {other.version for other in promotions.rows()}
+    if current is not None and current not in known:
+        raise RegistryError(
+            f"the alias {promotions.name}@{CHAMPION} names version {current}, which was never promoted; the promotions table says version "
+            f"{row.version}. Delete the alias in MLflow and run the command again; to change the champion, train or use finflow rollback."
+        )
+    _move_aliases(client, promotions.name, row, aliases)
+
+
+def _register(
+    client: MlflowClient,
+    definition: Definition,
+    home: Home,
+    evaluation: Evaluation,
+    candidate: str,
+    members: Sequence[FitResult],
+    samples: SampleManifest,
+    run_id: str,
+) -> RegisteredVersion:
+    from mlflow.entities import LoggedModelStatus
+
+    _ensure_registered_model(client, definition)
+    tags = {_RUN_KEY: evaluation.run_key, _CANDIDATE: candidate, "finflow.as_of": evaluation.as_of}
+    experiment = experiment_of(home, client, definition.name)
+    logged = _logged_model(client, experiment, evaluation.run_key, candidate)
+    if logged is None:
+        logged = client.create_logged_model(
+            experiment, name=candidate, source_run_id=run_id, tags=tags, model_type=_entry(evaluation, candidate).family
+        )
+    if logged.status != LoggedModelStatus.READY:
+        digest = _upload(client, logged.model_id, definition, evaluation, candidate, members, samples, run_id)
+        client.set_logged_model_tags(logged.model_id, {_DIGEST: digest})
+        client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
+        logged = client.get_logged_model(logged.model_id)
+    digest = logged.tags[_DIGEST]
+    version = client.create_model_version(
+        definition.name,
+        source=logged.artifact_location,
+        run_id=run_id,
+        tags={**tags, _DIGEST: digest},
+        description=f"{candidate}, trained on all that was known at {evaluation.as_of}. {evaluation.protocol}",
+        model_id=logged.model_id,
+    )
+    link = [{"name": definition.name, "version": int(version.version)}]
+    client.set_logged_model_tags(logged.model_id, {"mlflow.modelVersions": json.dumps(link)})
+    return RegisteredVersion(int(version.version), digest)
+
+
+def _upload(
+    client: MlflowClient,
+    model_id: str,
+    definition: Definition,
+    evaluation: Evaluation,
+    candidate: str,
+    members: Sequence[FitResult],
+    samples: SampleManifest,
+    run_id: str,
+) -> str:
+    """Build the version's folder and upload it; the digest of its manifest."""
+    from pipelines.fit_keys import library_versions
+    from pipelines.served_model import write_served
+    from pipelines.windows import open_samples
+
+    facts = {
+        "definition": definition.name,
+        "candidate": candidate,
+        "recipe": _entry(evaluation, candidate).recipe,
+        "as_of": evaluation.as_of,
+        "run_key": evaluation.run_key,
+        "run_id": run_id,
+        "fits": [member.key for member in members],
+        "seeds": [member.seed for member in members],
+        "data": {"table": samples.clean.table, "version": samples.clean.version, "digest": samples.clean.digest},
+        "libraries": library_versions(),
+    }
+    with tempfile.TemporaryDirectory(prefix="finflow-") as scratch:
+        folder = Path(scratch) / "version"
+        models = [Path(member.folder) / "model" for member in members]
+        digest = write_served(folder, models, open_samples(samples.folder), facts, run_id=run_id, model_id=model_id)
+        client.log_model_artifacts(model_id, str(folder))
+    return digest
+
+
+def _ensure_registered_model(client: MlflowClient, definition: Definition) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.get_registered_model(definition.name)
+    except MlflowException:
+        try:
+            client.create_registered_model(definition.name, description=definition.description or definition.title)
+        except MlflowException:
+            client.get_registered_model(definition.name)  # another run was quicker; else this says what is wrong
+
+
+def _version_of(client: MlflowClient, name: str, run_key: str, candidate: str) -> ModelVersion | None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        found = client.search_model_versions(f"name = '{name}' and tags.`{_RUN_KEY}` = '{run_key}'")
+    except MlflowException:
+        return None
+    mine = [version for version in found if version.tags.get(_CANDIDATE) == candidate and _DIGEST in version.tags]
+    return min(mine, key=lambda version: int(version.version)) if mine else None
+
+
+def _logged_model(client: MlflowClient, experiment: str, run_key: str, candidate: str) -> Any:
+    """A model that an interrupted run of the same key has begun to log."""
+    found = client.search_logged_models(
+        [experiment], filter_string=f"tags.`{_RUN_KEY}` = '{run_key}' and tags.`{_CANDIDATE}` = '{candidate}'"
+    )
+    return found[0] if found else None
+
+
+def _entry(evaluation: Evaluation, candidate: str) -> CandidateEvaluation:
+    for entry in evaluation.candidates:
+        if entry.candidate == candidate:
+            return entry
+    raise RegistryError(f"{candidate} is not in the evaluation of {evaluation.definition}: only what was compared is registered.")
+
+
+def _promoted_digest(name: str, version: int, promotions: Promotions) -> str:
+    for row in promotions.rows():
+        if row.version == version:
+            return row.manifest_digest
+    raise RegistryError(f"version {version} of {name} is not in the promotions table: finflow history {name} lists the versions there are.")
+
+
+def _fetch(home: Home, name: str, version: int, scratch: Path) -> Path:
+    """Copy a version's files, so that what is checked is what is loaded."""
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    client = store_client(home)
+    try:
+        source = client.get_model_version_download_uri(name, str(version))
+        return Path(mlflow.artifacts.download_artifacts(artifact_uri=source, dst_path=str(scratch), tracking_uri=home.tracking_uri))
+    except (MlflowException, OSError) as error:
+        raise RegistryError(f"version {version} of {name} cannot be fetched from the registry: {' '.join(str(error).split())}") from None
+
+
+def _aliases(client: MlflowClient, name: str) -> dict[str, int]:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return {alias: int(version) for alias, version in client.get_registered_model(name).aliases.items()}
+    except MlflowException as error:
+        raise RegistryError(
+            f"the registry has no model {name}, but the promotions table has: is the tracking URI the right one? ({error})"
+        ) from None
+
+
+def _move_aliases(client: MlflowClient, name: str, row: PromotionRow, aliases: dict[str, int] | None = None) -> None:
+    aliases = _aliases(client, name) if aliases is None else aliases
+    if aliases.get(CHAMPION) == row.version and aliases.get(PREVIOUS) == row.previous_version:
+        return
+    client.update_model_version(
+        name, str(row.version), description=f"{row.verdict} on {row.recorded_at[:10]}, as of {row.effective_as_of}: {row.reason}"
+    )
+    if row.previous_version is not None and aliases.get(PREVIOUS) != row.previous_version:
+        client.set_registered_model_alias(name, PREVIOUS, str(row.previous_version))
+    client.set_registered_model_alias(name, CHAMPION, str(row.version))
