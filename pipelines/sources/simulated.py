@@ -29,7 +29,8 @@ class SimulatedSource(SourceSettings):
     - random_walk: r_t = s e_t. Nothing can be predicted.
     - autoregressive: r_t = s (sqrt(R2) z_{t-1} + sqrt(1 - R2) e_t), with z = r / s. A linear model sees it.
     - product_of_lags: r_t = s (sqrt(R2) g_t + sqrt(1 - R2) e_t), where g_t is the product of the two returns before it, each clipped at two
-      standard deviations, scaled to variance one. Uncorrelated with every single lag: only a non-linear model sees it.
+      standard deviations, scaled to variance one. It needs a non-linear model: a linear one sees only the echo that the product leaves at
+      the third lag, about R2 squared of the variance.
     - garch: r_t = s_t e_t, with s_t^2 = s^2 (1 - a - b) + a r_{t-1}^2 + b s_{t-1}^2, a = 0.08, b = 0.90 (Bollerslev, 1986). The spread
       can be predicted, the direction cannot.
 
