@@ -77,13 +77,17 @@ class Problem(ABC):
     def observe(self, clean: pd.DataFrame) -> pd.DataFrame:
         """Columns beside the features that models of this problem need (increment, level); float64, the rows of `clean`. None by default.
 
-        `clean` holds whole entities, sorted by entity and time. Only the past may be read.
+        `clean` holds whole entities, sorted by entity and time, and a column `__segment` (int64) that changes with the entity and at every
+        gap that the definition forbids: no change is to be taken across it. Only the past may be read.
         """
         return clean[[]]
 
     @abstractmethod
     def targets(self, clean: pd.DataFrame, calendar: str | None) -> Targets:
-        """Targets of every row of `clean` (sorted by entity and time, index 0..n-1)."""
+        """Targets of every row of `clean` (sorted by entity and time, index 0..n-1, with `__segment` as in `observe`).
+
+        A label whose span crosses a forbidden gap, or that ends after the as-of, is taken out afterwards.
+        """
 
     @abstractmethod
     def task(self, columns: tuple[str, ...], features: tuple[str, ...]) -> Task:
@@ -103,7 +107,10 @@ class Problem(ABC):
 
     @abstractmethod
     def scale_of(self, train: SampleIndex) -> Mapping[int, float]:
-        """By entity code, the scale that a scaled error divides by, from training samples alone (1.0 where it has no meaning)."""
+        """By entity code, the scale that a scaled error divides by, from training samples alone (1.0 where it has no meaning).
+
+        Look it up with `[code]`: the mapping may have an answer for entities that the training part does not hold.
+        """
 
     @abstractmethod
     def rows(self, prediction: Prediction, index: SampleIndex, entities: tuple[str, ...]) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from pydantic import Field, field_validator
 
 from models.base import Prediction, Task
 from models.samples import SampleIndex
+from pipelines.features import first_rows
 from pipelines.problems.base import Float64, MetricParts, Problem, Targets
 from pipelines.problems.quantile_scores import (
     crps,
@@ -49,14 +50,17 @@ class ForecastSettings(Settings):
     @field_validator("levels")
     @classmethod
     def _levels(cls, levels: tuple[float, ...]) -> tuple[float, ...]:
-        ascending = all(left < right for left, right in zip(levels, levels[1:], strict=False))
+        ascending = list(levels) == sorted(set(levels))
         if not levels or not ascending or levels[0] <= 0 or levels[-1] >= 1 or 0.5 not in levels:
             raise ValueError(f"levels {list(levels)} must lie between 0 and 1, ascend, and have 0.5 among them")
         return levels
 
 
 class Forecast(Problem):
-    """Targets: change from the last observation to the h-th after it, h = 1 ... horizon, in steps of the entity's own observations."""
+    """Targets: change from the last observation to the h-th after it, h = 1 ... horizon, in steps of the entity's own observations.
+
+    No change is taken across a gap that the definition forbids (`__segment`).
+    """
 
     Settings = ForecastSettings
 
@@ -74,20 +78,21 @@ class Forecast(Problem):
         level = self._level(clean)
         increment = np.full(len(clean), np.nan)
         increment[1:] = level[1:] - level[:-1]
-        increment[_first_rows(clean)[:-1]] = np.nan
+        increment[first_rows(clean)[:-1]] = np.nan
         return pd.DataFrame({INCREMENT: increment, LEVEL: level}, index=clean.index)
 
     def targets(self, clean: pd.DataFrame, calendar: str | None) -> Targets:
         """Cumulative changes; `origin` is the untransformed last value, and dates not observed yet are the calendar's next sessions."""
         level, horizon, rows = self._level(clean), self.window.horizon, len(clean)
-        first = _first_rows(clean)
+        first = first_rows(clean)
         time = clean["time"].to_numpy().astype("datetime64[ns]")
         last = np.repeat(first[1:] - 1, np.diff(first))
         values = np.full((rows, horizon), np.nan, dtype=np.float32)
         target_time = np.full((rows, horizon), _NAT)
         for step in range(1, horizon + 1):
             known = np.flatnonzero(np.arange(rows) + step <= last)
-            values[known, step - 1] = level[known + step] - level[known]
+            with np.errstate(over="ignore", invalid="ignore"):  # beyond float32: infinite, and no label
+                values[known, step - 1] = level[known + step] - level[known]
             target_time[known, step - 1] = time[known + step]
         _fill_from_calendar(target_time, time, last, calendar)
         known_all = np.isfinite(values).all(axis=1)
@@ -125,8 +130,8 @@ class Forecast(Problem):
     def metrics(self, prediction: Prediction, index: SampleIndex, scale: Float64) -> list[MetricParts]:
         """Errors of the change; under `log` also of the price (`price_...`), which the change and the last price give.
 
-        MASE divides the absolute error by the training part's mean absolute one-step change (Hyndman and Koehler, 2006). IC and RankIC, of the
-        change over the whole horizon, are there where the panel has more than two entities.
+        MASE divides the absolute error by the training part's mean absolute one-step change (Hyndman and Koehler, 2006). IC and RankIC, of
+        the change over the whole horizon, are there where the panel has more than two entities.
         """
         quantiles, target = quantiles_of(prediction), index.target.astype(np.float64)
         levels = prediction.levels
@@ -186,27 +191,22 @@ class Forecast(Problem):
             return np.asarray(origin * np.exp(change))
 
 
-def _first_rows(clean: pd.DataFrame) -> NDArray[np.int64]:
-    """int64, [entities + 1]: where each entity's rows begin in a frame sorted by entity, and the end."""
-    entity = clean["entity"].to_numpy()
-    changes = np.flatnonzero(entity[1:] != entity[:-1]) + 1
-    return np.concatenate(([0], changes, [len(entity)])).astype(np.int64) if len(entity) else np.zeros(1, dtype=np.int64)
-
-
 def _fill_from_calendar(
     target_time: NDArray[np.datetime64], time: NDArray[np.datetime64], last: NDArray[np.int64], calendar: str | None
 ) -> None:
     """Write the dates after each entity's last observation, in place: the k-th missing one is the calendar's k-th session after it."""
-    from pipelines.calendars import next_sessions
+    from pipelines.calendars import next_sessions, sessions
 
-    rows, horizon = target_time.shape
+    horizon = target_time.shape[1]
     ends = np.unique(last)
-    ahead: dict[Any, NDArray[np.datetime64]] = {}
-    for end in ends:
-        moment = time[end]
-        if moment not in ahead:
-            ahead[moment] = np.asarray(next_sessions(calendar, moment, horizon)).astype("datetime64[ns]")
-        for row in range(max(end - horizon + 1, 0), end + 1):
-            if last[row] == end:
-                observed = end - row
-                target_time[row, observed:] = ahead[moment][: horizon - observed]
+    moments, place = np.unique(time[ends], return_inverse=True)
+    if not len(moments):
+        return
+    coming = np.asarray(sessions(calendar, moments[0], next_sessions(calendar, moments[-1], horizon)[-1])).astype("datetime64[ns]")
+    after = np.searchsorted(coming, moments.astype("datetime64[D]"), side="right")
+    ahead = coming[after[:, None] + np.arange(horizon)]
+    for observed in range(horizon):
+        rows = ends - observed
+        own = rows >= 0
+        own[own] = last[rows[own]] == ends[own]
+        target_time[rows[own], observed:] = ahead[place[own], : horizon - observed]

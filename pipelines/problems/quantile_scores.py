@@ -88,8 +88,8 @@ def information_coefficients(forecast: Float64, target: Float64, dates: NDArray[
         forecast, target: float64, [n]; dates: [n].
 
     Returns:
-        float64, [n] each: every sample carries its date's coefficient, so that a mean over dates is the mean IC. NaN on dates with fewer than
-        three entities; 0 where the forecast or the outcome does not vary, since it then orders nothing.
+        float64, [n] each: every sample carries its date's coefficient, so that a mean over dates is the mean IC. NaN on dates with fewer
+        than three entities; 0 where the forecast or the outcome does not vary, since it then orders nothing.
     """
     _, group = np.unique(dates, return_inverse=True)
     few = np.bincount(group)[group] < 3

@@ -1,0 +1,332 @@
+"""Features: functions from clean rows to one float64 column, by the name that a definition uses.
+
+To add one: a function of a panel and a feature below, and a line in FEATURES. Each reads an entity's own rows up to the row that it
+answers, never further, and computes a rolling value from the rows of its window alone, so that its bits depend on nothing outside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.errors import DefinitionError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pipelines.definition import Definition, Feature
+
+Float64 = NDArray[np.float64]
+
+#: int64 column of a clean frame: it changes with the entity and at every gap that the definition forbids
+SEGMENT = "__segment"
+
+
+class Panel:
+    """Clean rows sorted by entity and time, column by column. An entity begins anew after a gap that the definition forbids.
+
+    Attributes:
+        first: int64, [runs + 1]; where each run of rows begins (see `first_rows`), and the end.
+        age: int64, [rows]; observations of the run before this one.
+    """
+
+    def __init__(self, clean: pd.DataFrame) -> None:
+        self.clean = clean
+        self.first = first_rows(clean)
+        self.age = np.arange(len(clean)) - np.repeat(self.first[:-1], np.diff(self.first))
+
+    def __getitem__(self, column: str) -> Float64:
+        """float64, [rows]: a clean column.
+
+        Raises:
+            DefinitionError: there is none, or it holds no numbers.
+        """
+        if column not in self.clean.columns:
+            there = ", ".join(str(name) for name in self.clean.columns if name not in ("entity", "time", "known_at", "period", SEGMENT))
+            raise DefinitionError(
+                f"features: the data have no column {column!r}: there are {there}. Map it in the source's `columns`, or change the feature."
+            )
+        try:
+            return self.clean[column].to_numpy(dtype=np.float64)
+        except (TypeError, ValueError):
+            raise DefinitionError(f"features: column {column!r} holds text, a feature needs numbers.") from None
+
+    @property
+    def time(self) -> NDArray[np.datetime64]:
+        return self.clean["time"].to_numpy().astype("datetime64[ns]")
+
+    def previous(self, values: Float64, steps: int = 1) -> Float64:
+        """The entity's value `steps` observations earlier (later where negative), NaN where it has none."""
+        moved = np.full(len(values), np.nan)
+        if steps == 0:
+            return values.copy()
+        if abs(steps) >= len(values):
+            return moved
+        if steps > 0:
+            moved[steps:] = values[:-steps]
+            moved[self.age < steps] = np.nan
+        else:
+            moved[:steps] = values[-steps:]
+            left = np.repeat(self.first[1:] - 1, np.diff(self.first)) - np.arange(len(values))
+            moved[left < -steps] = np.nan
+        return moved
+
+    def rolling_mean(self, values: Float64, window: int) -> Float64:
+        """The mean of the last `window` values of the entity; NaN where there are fewer, or where one is NaN."""
+        # added term by term: running sums would carry rounding from rows long past into every later value
+        total = values.copy()
+        for step in range(1, window):
+            total += self.previous(values, step)
+        return total / window
+
+    def rolling_deviation(self, values: Float64, window: int) -> Float64:
+        """The standard deviation (ddof 1) of the last `window` values, as `rolling_mean`."""
+        mean = self.rolling_mean(values, window)
+        total = (values - mean) ** 2
+        for step in range(1, window):
+            total += (self.previous(values, step) - mean) ** 2
+        return np.sqrt(total / (window - 1))
+
+
+def first_rows(clean: pd.DataFrame) -> NDArray[np.int64]:
+    """int64, [runs + 1]: where each run of rows begins in a frame sorted by entity and time, and the end; [0] for an empty frame.
+
+    A run is an entity's rows; where the frame has a column `__segment`, its rows between two gaps that the definition forbids.
+    """
+    if not len(clean):
+        return np.zeros(1, dtype=np.int64)
+    entity = clean["entity"].to_numpy()
+    changes = entity[1:] != entity[:-1]
+    if SEGMENT in clean.columns:
+        segment = clean[SEGMENT].to_numpy()
+        changes = changes | (segment[1:] != segment[:-1])
+    return np.concatenate(([0], np.flatnonzero(changes) + 1, [len(entity)])).astype(np.int64)
+
+
+def _log(values: Float64) -> Float64:
+    """The logarithm; NaN where there is none (zero, negative, missing)."""
+    return np.log(np.where(values > 0, values, np.nan))
+
+
+def _returns(panel: Panel, feature: Feature) -> Float64:
+    level = _log(panel[feature.column or "close"])
+    return level - panel.previous(level)
+
+
+def log_return(panel: Panel, feature: Feature) -> Float64:
+    """log(x / previous x); NaN where either is not positive."""
+    return _returns(panel, feature)
+
+
+def simple_return(panel: Panel, feature: Feature) -> Float64:
+    """x / previous x - 1; NaN where the previous is not positive."""
+    values = panel[feature.column or "close"]
+    before = panel.previous(values)
+    return values / np.where(before > 0, before, np.nan) - 1.0
+
+
+def change(panel: Panel, feature: Feature) -> Float64:
+    """x - previous x."""
+    values = panel[feature.column or "close"]
+    return values - panel.previous(values)
+
+
+def value(panel: Panel, feature: Feature) -> Float64:
+    """x itself."""
+    return panel[feature.column or "close"].copy()
+
+
+def log_value(panel: Panel, feature: Feature) -> Float64:
+    """log(x); NaN where x is not positive."""
+    return _log(panel[feature.column or "close"])
+
+
+def log_change(panel: Panel, feature: Feature) -> Float64:
+    """log(x / previous x) of a quantity that may be zero (volume, turnover).
+
+    It is 0 where either is zero: a suspension says nothing of a change.
+    """
+    values = panel[feature.column or "volume"]
+    before = panel.previous(values)
+    ratio = _log(values) - _log(before)
+    return np.where(((values == 0) & (before >= 0)) | ((before == 0) & (values >= 0)), 0.0, ratio)
+
+
+def log_range(panel: Panel, feature: Feature) -> Float64:
+    """log(high / low) of the session: at least 0."""
+    return _log(panel["high"]) - _log(panel["low"])
+
+
+def overnight_return(panel: Panel, feature: Feature) -> Float64:
+    """log(open / previous close)."""
+    return _log(panel["open"]) - panel.previous(_log(panel["close"]))
+
+
+def intraday_return(panel: Panel, feature: Feature) -> Float64:
+    """log(close / open)."""
+    return _log(panel["close"]) - _log(panel["open"])
+
+
+def close_location(panel: Panel, feature: Feature) -> Float64:
+    """Where the close lies between low (0) and high (1); one half where they are equal."""
+    low, high = panel["low"], panel["high"]
+    spread = high - low
+    return np.where(spread == 0, 0.5, (panel["close"] - low) / np.where(spread == 0, 1.0, spread))
+
+
+def rolling_mean_return(panel: Panel, feature: Feature) -> Float64:
+    """The mean log return over `window` observations."""
+    return panel.rolling_mean(_returns(panel, feature), feature.window or 1)
+
+
+def rolling_volatility(panel: Panel, feature: Feature) -> Float64:
+    """The standard deviation (ddof 1) of log returns over `window` observations, one session's, not annualised."""
+    return panel.rolling_deviation(_returns(panel, feature), feature.window or 2)
+
+
+def moving_average_ratio(panel: Panel, feature: Feature) -> Float64:
+    """log(x / mean of the last `window` x)."""
+    values = panel[feature.column or "close"]
+    return _log(values) - _log(panel.rolling_mean(values, feature.window or 1))
+
+
+def relative_volume(panel: Panel, feature: Feature) -> Float64:
+    """log(x / mean of the last `window` x) of a quantity that may be zero: 0 where x is zero."""
+    values = panel[feature.column or "volume"]
+    mean = panel.rolling_mean(values, feature.window or 1)
+    return np.where((values == 0) & (mean >= 0), 0.0, _log(values) - _log(mean))
+
+
+def rsi(panel: Panel, feature: Feature) -> Float64:
+    """The relative strength index over `window` changes, 0 to 100, with plain means (Cutler's), 50 where nothing moved.
+
+    Wilder's own smoothing (1978) never forgets, so its bits would depend on where the history begins.
+    """
+    values = panel[feature.column or "close"]
+    moves = values - panel.previous(values)
+    window = feature.window or 14
+    gains = panel.rolling_mean(np.maximum(moves, 0.0), window)
+    losses = panel.rolling_mean(np.maximum(-moves, 0.0), window)
+    total = gains + losses
+    return np.where(total == 0, 50.0, 100.0 * gains / np.where(total == 0, 1.0, total))
+
+
+def _weekday(panel: Panel) -> Float64:
+    days = panel.time.astype("datetime64[D]").astype(np.int64)
+    return ((days + 3) % 7).astype(np.float64)  # 1970-01-01 was a Thursday; Monday is 0
+
+
+def _month(panel: Panel) -> Float64:
+    return (panel.time.astype("datetime64[M]").astype(np.int64) % 12).astype(np.float64)
+
+
+def weekday_sin(panel: Panel, feature: Feature) -> Float64:
+    """sin of the weekday's angle, the week a circle of seven days."""
+    return np.sin(2 * np.pi * _weekday(panel) / 7)
+
+
+def weekday_cos(panel: Panel, feature: Feature) -> Float64:
+    """cos of the weekday's angle."""
+    return np.cos(2 * np.pi * _weekday(panel) / 7)
+
+
+def month_sin(panel: Panel, feature: Feature) -> Float64:
+    """sin of the month's angle, January at zero."""
+    return np.sin(2 * np.pi * _month(panel) / 12)
+
+
+def month_cos(panel: Panel, feature: Feature) -> Float64:
+    """cos of the month's angle."""
+    return np.cos(2 * np.pi * _month(panel) / 12)
+
+
+@dataclass(frozen=True)
+class FeatureKind:
+    """A function and what it takes.
+
+    Attributes:
+        column: whether `column` may be given (`optional`: it has a default; `required`; `none`).
+        smallest_window: the least `window`, which must then be given; None: it takes none.
+        reach: observations beyond the window that it reads (one for a change).
+    """
+
+    function: Callable[[Panel, Feature], Float64]
+    column: str = "optional"
+    smallest_window: int | None = None
+    reach: int = 0
+
+
+FEATURES: dict[str, FeatureKind] = {
+    "log_return": FeatureKind(log_return, reach=1),
+    "simple_return": FeatureKind(simple_return, reach=1),
+    "change": FeatureKind(change, column="required", reach=1),
+    "value": FeatureKind(value, column="required"),
+    "log_value": FeatureKind(log_value, column="required"),
+    "log_change": FeatureKind(log_change, reach=1),
+    "log_range": FeatureKind(log_range, column="none"),
+    "overnight_return": FeatureKind(overnight_return, column="none", reach=1),
+    "intraday_return": FeatureKind(intraday_return, column="none"),
+    "close_location": FeatureKind(close_location, column="none"),
+    "rolling_mean_return": FeatureKind(rolling_mean_return, smallest_window=1, reach=1),
+    "rolling_volatility": FeatureKind(rolling_volatility, smallest_window=2, reach=1),
+    "moving_average_ratio": FeatureKind(moving_average_ratio, smallest_window=2),
+    "relative_volume": FeatureKind(relative_volume, smallest_window=2),
+    "rsi": FeatureKind(rsi, smallest_window=2, reach=1),
+    "weekday_sin": FeatureKind(weekday_sin, column="none"),
+    "weekday_cos": FeatureKind(weekday_cos, column="none"),
+    "month_sin": FeatureKind(month_sin, column="none"),
+    "month_cos": FeatureKind(month_cos, column="none"),
+}
+
+
+def check_features(definition: Definition) -> None:
+    """See that every feature is of a known kind and has what its kind needs.
+
+    Raises:
+        DefinitionError: naming the feature and the key.
+    """
+    for number, feature in enumerate(definition.features):
+        where = f"features.{number} ({feature.label})"
+        kind = FEATURES.get(feature.kind)
+        if kind is None:
+            raise DefinitionError(f"{where}: no feature of kind {feature.kind!r}: there are {', '.join(sorted(FEATURES))}.")
+        if feature.label.startswith("__"):
+            raise DefinitionError(f"{where}: names beginning with '__' are kept for the problem's own columns; give another `name`.")
+        if kind.column == "required" and not feature.column:
+            raise DefinitionError(f"{where}: `column` is missing: name the clean column that {feature.kind} is made of.")
+        if kind.column == "none" and feature.column:
+            raise DefinitionError(f"{where}: {feature.kind} takes no `column`; leave it out.")
+        if kind.smallest_window is None and feature.window is not None:
+            raise DefinitionError(f"{where}: {feature.kind} takes no `window`; leave it out.")
+        if kind.smallest_window is not None and (feature.window is None or feature.window < kind.smallest_window):
+            raise DefinitionError(f"{where}: {feature.kind} needs a `window` of at least {kind.smallest_window} sessions.")
+
+
+def feature_reach(definition: Definition) -> int:
+    """Observations before a row that its features read: the history that goes by before the first window can begin."""
+    reaches = [max((feature.window or 1) - 1 + FEATURES[feature.kind].reach + feature.shift, 0) for feature in definition.features]
+    return max(reaches)
+
+
+def feature_frame(definition: Definition, clean: pd.DataFrame) -> pd.DataFrame:
+    """The features of every clean row, float64, in the definition's order, on the index of `clean`.
+
+    Args:
+        clean: `entity`, `time` and the columns that the features need, sorted by entity and time.
+
+    Raises:
+        DefinitionError: an unknown kind, or a column that the data do not have.
+    """
+    import pandas as pd
+
+    check_features(definition)
+    panel = Panel(clean)
+    columns = {}
+    with np.errstate(all="ignore"):  # overflow and 0/0 end as NaN or infinity, and no window holds those
+        for feature in definition.features:
+            columns[feature.label] = panel.previous(FEATURES[feature.kind].function(panel, feature), feature.shift)
+    return pd.DataFrame(columns, index=clean.index)

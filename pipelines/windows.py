@@ -1,0 +1,307 @@
+"""Samples: clean rows become one tensor of observations and the index of its valid windows. No window is ever materialised."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from models.base import Task
+from models.samples import Observations, SampleIndex, Samples
+from pipelines.digest import digest_file, digest_json
+from pipelines.errors import ContractError, DefinitionError, NotEnoughHistoryError
+from pipelines.features import SEGMENT, feature_frame, feature_reach, first_rows
+from pipelines.manifests import CleanManifest, SampleManifest
+from pipelines.problems import problem_of
+from pipelines.problems.base import Targets
+from pipelines.sample_store import is_complete, open_samples, read_facts, write_samples
+
+if TYPE_CHECKING:
+    from pipelines.definition import Definition
+    from pipelines.home import Home
+
+__all__ = ["Dropped", "build_samples", "open_samples", "read_dropped", "samples_task", "store_samples", "task_of"]
+
+_NAT = np.datetime64("NaT", "ns")
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """Rows that end no sample, each counted under the first reason that holds.
+
+    Attributes:
+        too_young: fewer than `length` observations of the entity up to the row.
+        gap: the window would cross a gap longer than the definition allows.
+        missing: a value within the window is missing or not finite.
+        missing_by_column: rows whose own value of a column is missing or not finite, by column, where there are any.
+    """
+
+    too_young: int
+    gap: int
+    missing: int
+    missing_by_column: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def sentence(self) -> str:
+        """In plain words, for messages and logs."""
+        columns = ", ".join(f"{name} ({count:,} rows)" for name, count in self.missing_by_column.items())
+        parts = [
+            f"{self.too_young:,} rows have too few observations before them" if self.too_young else "",
+            f"{self.gap:,} windows would cross a gap" if self.gap else "",
+            f"{self.missing:,} windows hold a missing value: {columns}" if self.missing else "",
+        ]
+        return "; ".join(part for part in parts if part) or "nothing was dropped"
+
+
+def build_samples(definition: Definition, clean: pd.DataFrame, as_of: pd.Timestamp | None = None) -> Samples:
+    """Every sample that the clean rows hold, labelled or not, entity after entity in time order.
+
+    Args:
+        clean: `entity`, `time`, and the columns that features and problem read; any order.
+        as_of: an instant; a label that ends on a later date counts as not known yet. None: every label in the rows is known.
+
+    Returns:
+        float32 observations [rows, features + the problem's own columns]; the index may be empty.
+
+    Raises:
+        DefinitionError: a column is missing, or a feature has the name of one of the problem's own columns.
+        ContractError: an entity has two rows of one time.
+    """
+    return _build(definition, clean, as_of)[0]
+
+
+def store_samples(definition: Definition, home: Home, clean: CleanManifest) -> SampleManifest:
+    """The samples of a clean batch, in a folder named by the digest of all that they depend on; what is there already is used again.
+
+    Raises:
+        NotEnoughHistoryError: there is no sample at all; says how much history is needed.
+        DefinitionError: see `build_samples`.
+    """
+    digest = _digest(definition, clean)
+    folder = home.samples / digest
+    if not is_complete(folder):
+        from pipelines.knowledge import read_as_of
+        from pipelines.lake import Lake
+
+        as_of = pd.Timestamp(clean.as_of)
+        rows = read_as_of(Lake(home.lake), clean.table, as_of, clean.version)
+        samples, dropped = _build(definition, rows, as_of)
+        require_samples(definition, samples, dropped)
+        facts: dict[str, Any] = {
+            "observations": len(samples.observations.values),
+            "samples": len(samples),
+            "labelled": int(samples.index.labelled.sum()),
+            "dropped": asdict(dropped),
+        }
+        write_samples(samples, folder, facts)
+    found = read_facts(folder)
+    columns = tuple(open_samples(folder).columns)
+    return SampleManifest(
+        folder=str(folder),
+        digest=digest,
+        observations=found["observations"],
+        samples=found["samples"],
+        labelled=found["labelled"],
+        columns=columns,
+        task=task_of(definition, columns).to_dict(),
+        clean=clean,
+    )
+
+
+def read_dropped(manifest: SampleManifest) -> Dropped:
+    """How many rows of stored samples end no sample, and why."""
+    return Dropped(**read_facts(Path(manifest.folder))["dropped"])
+
+
+def count_dropped(definition: Definition, clean: pd.DataFrame) -> Dropped:
+    """How many rows end no sample, and why."""
+    return _build(definition, clean, None)[1]
+
+
+def _digest(definition: Definition, clean: CleanManifest) -> str:
+    """Of the clean rows, the parts of the definition that bear on samples, and the code that builds them."""
+    import pipelines.calendars
+    import pipelines.features
+
+    problem = type(problem_of(definition))
+    files = {
+        module.__name__: digest_file(Path(module.__file__))
+        for module in (pipelines.calendars, pipelines.features, sys.modules[__name__], sys.modules.get(problem.__module__))
+        if module is not None and module.__file__
+    }
+    settings = definition.model_dump(mode="json", include={"features", "window", "problem", "calendar"})
+    numpy_version = np.__version__
+    return digest_json({"clean": clean.digest, "as_of": clean.as_of, "settings": settings, "files": files, "numpy": numpy_version})
+
+
+def samples_task(manifest: SampleManifest) -> Task:
+    """What is asked of a model over these samples."""
+    return Task.from_dict(manifest.task)
+
+
+def task_of(definition: Definition, columns: tuple[str, ...]) -> Task:
+    """What the definition's problem asks of a model whose observations have these columns."""
+    return problem_of(definition).task(columns, tuple(feature.label for feature in definition.features))
+
+
+def needed_history(definition: Definition) -> int:
+    """Observations of one entity that the first labelled sample needs: features' reach, window and horizon."""
+    return feature_reach(definition) + definition.window.length + definition.window.horizon
+
+
+def require_samples(definition: Definition, samples: Samples, dropped: Dropped) -> None:
+    """See that there is a sample at all.
+
+    Raises:
+        NotEnoughHistoryError: there is none; says how much is needed and why rows were dropped.
+    """
+    if len(samples):
+        return
+    longest = int(np.diff(samples.observations.first).max()) if len(samples.observations.values) else 0
+    count, length = len(samples.observations.values), definition.window.length
+    raise NotEnoughHistoryError(
+        f"{definition.name}: no window of {length} observations can be cut from {count:,} clean rows (the longest entity has {longest:,}): "
+        f"{dropped.sentence}. The first labelled sample needs {needed_history(definition)} observations of one entity; give more history, "
+        "or lower window.length or a feature's window."
+    )
+
+
+def _build(definition: Definition, clean: pd.DataFrame, as_of: pd.Timestamp | None) -> tuple[Samples, Dropped]:
+    problem = problem_of(definition)
+    _require_columns(clean, ("entity", "time", *problem.required))
+    clean = _in_order(clean)
+    first = first_rows(clean)
+    time = clean["time"].to_numpy().astype("datetime64[ns]")
+    breaks = _breaks(time, first, definition.calendar, definition.window.maximum_gap)
+    begins = breaks.copy()
+    begins[first[:-1]] = True
+    clean[SEGMENT] = np.cumsum(begins)
+    features = feature_frame(definition, clean)
+    observed = problem.observe(clean)
+    twice = sorted(set(features.columns) & set(observed.columns))
+    if twice:
+        raise DefinitionError(f"features: {twice} are names of the problem's own columns; give the features another `name`.")
+    values = _tensor(features, observed)
+    columns = (*features.columns, *observed.columns)
+    observations = Observations(
+        values=values,
+        columns=tuple(str(name) for name in columns),
+        entities=tuple(str(name) for name in clean["entity"].to_numpy()[first[:-1]]),
+        first=first,
+        time=time,
+    )
+    rows, dropped = _valid_rows(observations, breaks, definition.window.length)
+    targets = _known(problem.targets(clean, definition.calendar), observations, breaks, as_of)
+    index = SampleIndex(
+        row=rows,
+        time=time[rows],
+        label_start=targets.label_start[rows],
+        label_end=targets.label_end[rows],
+        entity=observations.entity[rows],
+        target=targets.values[rows],
+        target_time=targets.target_time[rows],
+        origin=targets.origin[rows],
+    )
+    return Samples(observations=observations, index=index, length=definition.window.length), dropped
+
+
+def _require_columns(clean: pd.DataFrame, names: tuple[str, ...]) -> None:
+    missing = [name for name in names if name not in clean.columns]
+    if missing:
+        raise DefinitionError(f"the data have no column {', '.join(map(repr, missing))}: there are {', '.join(map(str, clean.columns))}.")
+
+
+def _in_order(clean: pd.DataFrame) -> pd.DataFrame:
+    """Sorted by entity and time, index 0..n-1.
+
+    Raises:
+        ContractError: an entity has two rows of one time.
+    """
+    clean = clean.sort_values(["entity", "time"], kind="stable", ignore_index=True)
+    twice = clean.duplicated(["entity", "time"])
+    if twice.any():
+        row = clean[twice].iloc[0]
+        raise ContractError(f"entity {row['entity']!r} has two rows of {row['time']}: a clean batch has one row for each entity and time.")
+    return clean
+
+
+def _tensor(features: pd.DataFrame, observed: pd.DataFrame) -> NDArray[np.float32]:
+    """float32, [rows, columns], C-contiguous."""
+    values = np.empty((len(features), features.shape[1] + observed.shape[1]), dtype=np.float32)
+    with np.errstate(over="ignore"):  # beyond float32: infinite, and no window holds it
+        for number, name in enumerate(features.columns):
+            values[:, number] = features[name].to_numpy()
+        for number, name in enumerate(observed.columns):
+            values[:, features.shape[1] + number] = observed[name].to_numpy()
+    return values
+
+
+def _breaks(time: NDArray[np.datetime64], first: NDArray[np.int64], calendar: str | None, maximum: int) -> NDArray[np.bool_]:
+    """bool, [rows]: between this row and the entity's one before, more than `maximum` sessions are missing.
+
+    Without a calendar the sessions are the dates that any entity of the data has.
+    """
+    from pipelines.calendars import sessions
+
+    if not len(time):
+        return np.zeros(0, dtype=bool)
+    dates = time.astype("datetime64[D]")
+    if calendar is None:
+        known = np.unique(dates)
+    else:
+        known = np.asarray(sessions(calendar, dates.min(), dates.max())).astype("datetime64[D]")
+    after = np.searchsorted(known, dates, side="right")
+    missing = np.searchsorted(known, dates[1:], side="left") - after[:-1]
+    breaks = np.zeros(len(time), dtype=bool)
+    breaks[1:] = missing > maximum
+    breaks[first[:-1]] = False
+    return breaks
+
+
+def _valid_rows(observations: Observations, breaks: NDArray[np.bool_], length: int) -> tuple[NDArray[np.int64], Dropped]:
+    """int64: the rows that end a full window with no gap and no missing value, and the count of the others."""
+    count = len(observations.values)
+    first = np.repeat(observations.first[:-1], np.diff(observations.first))
+    rows = np.arange(count)
+    begin = rows - length + 1
+    young = begin < first
+    begin = np.maximum(begin, first)
+    gaps = np.concatenate(([0], np.cumsum(breaks)))
+    crossing = gaps[rows + 1] - gaps[begin + 1] > 0  # a gap just before the window's first row is outside it
+    absent = ~np.isfinite(observations.values)
+    bad = np.concatenate(([0], np.cumsum(absent.any(axis=1))))
+    missing = bad[rows + 1] - bad[begin] > 0
+    by_column = {name: int(total) for name, total in zip(observations.columns, absent.sum(axis=0), strict=True) if total}
+    dropped = Dropped(int(young.sum()), int((~young & crossing).sum()), int((~young & ~crossing & missing).sum()), by_column)
+    return np.flatnonzero(~young & ~crossing & ~missing), dropped
+
+
+def _known(targets: Targets, observations: Observations, breaks: NDArray[np.bool_], as_of: pd.Timestamp | None) -> Targets:
+    """The targets, without those that are not known by the as-of, or whose label span crosses a forbidden gap."""
+    known = ~np.isnat(targets.label_end)
+    values = targets.values
+    if as_of is not None:
+        moment = np.datetime64(as_of.tz_convert("UTC").tz_localize(None) if as_of.tzinfo else as_of, "ns")
+        known &= ~(targets.label_end > moment)
+        values = np.where(targets.target_time > moment, np.float32(np.nan), values)
+    if breaks.any():
+        gaps = np.cumsum(breaks)
+        last = _last_row_until(observations, targets.label_end, known)
+        known &= gaps[np.maximum(last, np.arange(len(gaps)))] == gaps
+    values = np.where((~known & ~np.isnat(targets.label_end))[:, None], np.float32(np.nan), values).astype(np.float32)
+    start, end = (np.where(known, span, _NAT) for span in (targets.label_start, targets.label_end))
+    return Targets(values, start, end, targets.target_time, targets.origin)
+
+
+def _last_row_until(observations: Observations, until: NDArray[np.datetime64], known: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """int64, [rows]: the entity's last row at or before each time; the row itself where the time is not known."""
+    moments = np.unique(observations.time)
+    width = len(moments) + 1
+    keys = observations.entity * width + np.searchsorted(moments, observations.time)
+    wanted = observations.entity * width + np.searchsorted(moments, until, side="right") - 1
+    return np.where(known, np.searchsorted(keys, wanted, side="right") - 1, np.arange(len(keys)))
