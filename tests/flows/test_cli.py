@@ -1,0 +1,63 @@
+"""The command line: one JSON object or a page, errors in one line, nothing else on standard output."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from flows import commands, pages
+from flows.cli import app
+from flows.leaderboard import leaderboard_lines
+
+RUNNER = CliRunner()
+
+
+def test_every_command_has_its_work_and_its_page() -> None:
+    import re
+
+    text = Path(commands.__file__).with_name("cli.py").read_text(encoding="utf-8")
+    named = re.findall(r'_run\(json, "(\w+)"', text)
+    assert len(named) == len(app.registered_commands)
+    for name in named:
+        assert callable(getattr(commands, name))
+        assert callable(getattr(pages, name))
+
+
+def test_list_show_and_schema_as_json() -> None:
+    listed = json.loads(RUNNER.invoke(app, ["list", "--json"]).stdout)
+    assert {"index-price", "demo-signal", "textbook-price"} <= {row["name"] for row in listed["definitions"]}
+    shown = json.loads(RUNNER.invoke(app, ["show", "index-price", "--json"]).stdout)
+    assert shown["definition"]["window"] == {"length": 60, "horizon": 5, "maximum_gap": 5}
+    schema = json.loads(RUNNER.invoke(app, ["schema", "--json"]).stdout)["schema"]
+    assert {"source", "problem", "folds", "candidates"} <= set(schema["properties"])
+
+
+@pytest.mark.parametrize("arguments", [["show", "nobody"], ["train", "../x"], ["score", "nowhere.yaml"], ["history", "a\nb"]])
+def test_a_mistake_ends_in_one_line(arguments: list[str]) -> None:
+    done = RUNNER.invoke(app, arguments)
+    assert done.exit_code == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("finflow: ")
+    assert done.stderr.count("\n") == 1
+    as_json = RUNNER.invoke(app, [*arguments, "--json"])
+    assert as_json.exit_code == 1
+    assert json.loads(as_json.stdout)["ok"] is False
+
+
+def test_a_definition_that_was_never_trained(tmp_path: Path) -> None:
+    assert "finflow train index-price" in RUNNER.invoke(app, ["history", "index-price"]).stdout
+    done = RUNNER.invoke(app, ["report", "index-price"])
+    assert done.exit_code == 1
+    assert "finflow train index-price" in done.stderr
+
+
+def test_the_leaderboard_shows_what_is_not_finite() -> None:
+    row = {"candidate": "lstm", "family": "recurrent", "baseline": False, "metrics": {"mae": None}, "effect": {}, "p_value": {}}
+    base = {"candidate": "walk", "family": "walk", "baseline": True, "effect": {}, "p_value": {}}
+    base["metrics"] = {"mae": {"value": 0.01, "low": 0.009, "high": 0.011}}
+    lines = leaderboard_lines({"leaderboard": [row, base], "loss": "mae"})
+    assert any("lstm *" in line and "not finite" in line for line in lines)
+    assert any("0.01000 [0.00900, 0.01100]" in line for line in lines)
