@@ -150,12 +150,12 @@ def backfill_as_of(definition: Definition, home: Home, end: str | pd.Timestamp) 
     """The as-of at which a backfill up to `end` is validated: that of the last session in the raw table not after it.
 
     Raises:
-        FinflowError: there is none.
+        FinflowError: there is none, or `end` is no date.
     """
     from pipelines.knowledge import resolve_as_of
     from pipelines.lake import Lake
 
-    last = pd.Timestamp(end)
+    last = parse_date("--end", end)
     times = pd.DatetimeIndex(Lake(home.lake).read(f"raw/{definition.name}", columns=["time"])["time"])
     times = times[times < last + pd.Timedelta(days=1)]
     if not len(times):
@@ -169,18 +169,25 @@ def parse_range(start: str, end: str) -> tuple[pd.Timestamp, pd.Timestamp]:
     Raises:
         FinflowError: one is no date, or they are the wrong way round.
     """
-    parsed = []
-    for option, text in (("--start", start), ("--end", end)):
-        try:
-            stamp = pd.Timestamp(text)
-        except (ValueError, TypeError):
-            stamp = None
-        if stamp is None or pd.isna(stamp) or stamp.tzinfo is not None or stamp != stamp.normalize():
-            raise FinflowError(f"{option} {text!a}: expected a date such as 2018-12-31.")
-        parsed.append(stamp)
-    if parsed[0] > parsed[1]:
+    first, last = parse_date("--start", start), parse_date("--end", end)
+    if first > last:
         raise FinflowError(f"--start {start} lies after --end {end}.")
-    return parsed[0], parsed[1]
+    return first, last
+
+
+def parse_date(option: str, text: str | pd.Timestamp) -> pd.Timestamp:
+    """A date at midnight.
+
+    Raises:
+        FinflowError: it is none.
+    """
+    try:
+        stamp = pd.Timestamp(text)
+    except (ValueError, TypeError):
+        stamp = None
+    if stamp is None or pd.isna(stamp) or stamp.tzinfo is not None or stamp != stamp.normalize():
+        raise FinflowError(f"{option} {text!a}: expected a date such as 2018-12-31.")
+    return stamp
 
 
 def parse_selector(model: str) -> str:

@@ -78,7 +78,7 @@ def score_clean(definition: Definition, home: Home, clean: CleanManifest, versio
     version = champion_version(definition, home, promotions) if version is None else version
     served = load_version(home, definition.name, version, promotions)
     as_of = pd.Timestamp(clean.as_of)
-    date = session_of(lake, clean)
+    date = session_of(definition, lake, clean)
     view = view_as_known(lake, clean, as_of, date)
     samples = without_future(definition, on_dates(build_samples(definition, view), pd.DatetimeIndex([date])), view)
     if not len(samples):
@@ -129,14 +129,23 @@ def trained_as_of(promotions: Promotions, version: int) -> pd.Timestamp:
     raise RegistryError(f"version {version} is not in the promotions table: `finflow history` lists the versions there are.")
 
 
-def session_of(lake: Lake, clean: CleanManifest) -> pd.Timestamp:
-    """The last date that any raw row known at the batch's as-of has: the session that the as-of stands for.
+def session_of(definition: Definition, lake: Lake, clean: CleanManifest) -> pd.Timestamp:
+    """The last date that any raw row known at the batch's as-of has, and that was published by then: the session that the as-of stands for.
 
     Raw, not clean: a date whose rows were all quarantined must not be passed over for the one before.
+
+    Raises:
+        NotEnoughHistoryError: nothing was known by then.
     """
-    known = lake.read(clean.raw.table, version=clean.raw.version, columns=["time", "known_at"])
-    times = known.loc[known["known_at"] <= pd.Timestamp(clean.as_of), "time"]
-    return pd.Timestamp(times.max()).normalize()
+    from pipelines.as_known import published
+
+    as_of = pd.Timestamp(clean.as_of)
+    rows = lake.read(clean.raw.table, version=clean.raw.version, columns=["time", "known_at"])
+    dates = pd.DatetimeIndex(rows.loc[rows["known_at"] <= as_of, "time"].unique())
+    dates = dates[published(definition, dates) <= as_of]
+    if not len(dates):
+        raise NotEnoughHistoryError(f"{definition.name}: nothing was known by {as_of}: choose a later date.")
+    return dates.max().normalize()
 
 
 def absence(definition: Definition, lake: Lake, clean: CleanManifest, view: pd.DataFrame, date: pd.Timestamp) -> str:

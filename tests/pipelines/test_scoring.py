@@ -132,3 +132,14 @@ def test_an_entity_that_does_not_trade_that_day_is_left_out(home: Home, monkeypa
     registry.promote(1, "2017-05-31")
     assert score_clean(market.definition, home, market.clean(DATE)).rows == 4
     assert set(stored(market)["entity"]) == {"ALPHA", "中国银行"}
+
+
+def test_a_row_dated_in_the_future_is_not_the_session_of_today(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = bars()
+    odd = frame[(frame["entity"] == "BETA") & (frame["time"] == pd.Timestamp(DATE))].assign(time=pd.Timestamp("2099-01-05").as_unit("us"))
+    market = make_market(home, frame)
+    market.lake.append("raw/tiny", odd.assign(period="2099"))
+    registry = Registry(market.definition)
+    registry.install(monkeypatch)
+    registry.promote(1, "2017-05-31")
+    assert score_clean(market.definition, home, market.clean(DATE)).date == DATE
