@@ -59,10 +59,11 @@ class PlainRows(Problem):
 
 def plain_values(path: Path, **changes: Any) -> dict[str, Any]:
     """The values of a definition over the file of `write_plain_rows`; keyword arguments replace top-level keys."""
+    columns = {"entity": "loan", "time": "granted", "amount": "amount", "income": "income", "age": "age", "loss": "loss"}
     values: dict[str, Any] = {
         "name": "loans",
         "simulated": True,
-        "source": {"kind": "csv", "path": str(path), "columns": {"entity": "loan", "time": "granted"}},
+        "source": {"kind": "csv", "path": str(path), "columns": columns},
         "contract": {"kind": "table"},
         "features": [{"kind": "value", "column": column} for column in ("amount", "income", "age")],
         "window": {"length": 1, "horizon": 1, "maximum_gap": 0},

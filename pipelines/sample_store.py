@@ -1,0 +1,110 @@
+"""Samples on disk: a folder of plain .npy arrays that appears by one rename, and opens as a memory-mapped view."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import time
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.samples import Observations, SampleIndex, Samples
+from pipelines.errors import StateError
+
+SCHEMA = 1
+_FACTS = "samples.json"
+_STALE_SECONDS = 3600.0
+
+
+def write_samples(samples: Samples, folder: Path, facts: dict[str, Any]) -> None:
+    """Write samples and facts about them, so that `folder` is there whole or not at all. If another process is first, its folder stays."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(folder.parent)
+    partial = folder.parent / f".partial-{folder.name}-{secrets.token_hex(6)}"
+    partial.mkdir()
+    observations, index = samples.observations, samples.index
+    np.save(partial / "values.npy", np.ascontiguousarray(observations.values))
+    np.save(partial / "first.npy", observations.first)
+    np.save(partial / "time.npy", observations.time)
+    for name, block in observations.blocks.items():
+        np.save(partial / f"block-{name}.npy", block, allow_pickle=False)
+    for item in fields(SampleIndex):
+        np.save(partial / f"index-{item.name}.npy", getattr(index, item.name))
+    content = {
+        "schema": SCHEMA,
+        "columns": list(observations.columns),
+        "entities": list(observations.entities),
+        "length": samples.length,
+        "blocks": sorted(observations.blocks),
+        "facts": facts,
+    }
+    (partial / _FACTS).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+    try:
+        os.rename(partial, folder)
+    except OSError:
+        if not is_complete(folder):
+            raise
+        shutil.rmtree(partial)
+
+
+def is_complete(folder: Path) -> bool:
+    return (folder / _FACTS).is_file()
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """What was written beside the samples.
+
+    Raises:
+        StateError: no samples there, or of another schema version.
+    """
+    return dict(_content(folder)["facts"])
+
+
+def open_samples(folder: str | Path) -> Samples:
+    """The samples in a folder, their observations and blocks memory-mapped, read-only.
+
+    Raises:
+        StateError: no samples there, damaged, or of another schema version.
+    """
+    folder = Path(folder)
+    content = _content(folder)
+    try:
+        observations = Observations(
+            values=np.load(folder / "values.npy", mmap_mode="r", allow_pickle=False),
+            columns=tuple(content["columns"]),
+            entities=tuple(content["entities"]),
+            first=np.load(folder / "first.npy", allow_pickle=False),
+            time=np.load(folder / "time.npy", allow_pickle=False),
+            blocks={name: np.load(folder / f"block-{name}.npy", mmap_mode="r", allow_pickle=False) for name in content["blocks"]},
+        )
+        index = SampleIndex(**{item.name: np.load(folder / f"index-{item.name}.npy", allow_pickle=False) for item in fields(SampleIndex)})
+    except (OSError, ValueError, EOFError) as error:
+        raise StateError(f"{folder}: the samples are damaged ({error}): delete this folder and run the command again.") from None
+    return Samples(observations=observations, index=index, length=int(content["length"]))
+
+
+def _content(folder: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StateError(f"{folder}: holds no samples ({error}): run the command that made them again.") from None
+    if content.get("schema") != SCHEMA:
+        raise StateError(
+            f"{folder}: samples of schema {content.get('schema')}, expected {SCHEMA}: delete this folder and run the command again."
+        )
+    return content
+
+
+def _sweep(parent: Path) -> None:
+    """Remove what killed processes left, once it is old enough that nobody can still be writing it."""
+    for left in parent.glob(".partial-*"):
+        try:
+            if time.time() - left.stat().st_mtime > _STALE_SECONDS:
+                shutil.rmtree(left, ignore_errors=True)
+        except OSError:
+            continue
