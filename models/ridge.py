@@ -16,7 +16,7 @@ from models.samples import Samples
 from models.volatility_scale import Float64, SpreadSettings, chunks
 
 #: from hardly any shrinkage to nothing left but the mean
-PENALTIES = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0)
+PENALTIES = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1_000.0, 10_000.0)
 
 
 class RidgeSettings(SpreadSettings):
