@@ -74,6 +74,9 @@ class FileSource(SourceSettings):
         wrong = sorted(set(self.text) & set(STANDARD))
         if wrong:
             raise ValueError(f"text: {wrong} have a type of their own")
+        unmapped = sorted(set(self.text) - set(self.columns))
+        if unmapped:
+            raise ValueError(f"text: {unmapped} are not among `columns`; map each to its header there")
         return self
 
     def resolved(self, folder: Path) -> Self:

@@ -101,7 +101,10 @@ def find_files(path: str, suffixes: tuple[str, ...]) -> list[DataFile]:
         elif system.exists(root):
             found = [root]
         elif any(character in root for character in "*?["):
-            found = [entry for entry in system.glob(root) if system.isfile(entry)]
+            hidden = PurePosixPath(root).name.startswith(".")
+            found = [
+                entry for entry in system.glob(root) if system.isfile(entry) and (hidden or not PurePosixPath(entry).name.startswith("."))
+            ]
             if not found:
                 raise SourceError(f"{path}: no file matches this glob.")
         else:

@@ -49,7 +49,7 @@ def _read_all(settings: FileSource, suffixes: tuple[str, ...], read: Callable[[D
         if frames and set(frame.columns) != set(frames[0].columns):
             different = sorted(set(frame.columns) ^ set(frames[0].columns))
             raise SourceError(
-                f"{file.label}: column {listed(different)} is in one of this file and {files[0].label}, and not in the other; mend one."
+                f"{file.label}: column {listed(different)} is either here or in {files[0].label}, not in both; mend one file."
             )
         frames.append(frame)
     if not rows_left < settings.maximum_rows:
