@@ -24,8 +24,8 @@ class HistoricalMean(Classical):
     deviations from it (scaled by volatility where the task has increments), scores are the mean, and probabilities the base
     rates of the classes (a target being the class's position in `task.classes`).
 
-    The median of the quantiles is the mean plus the median deviation, not the mean: returns are skewed, and a network that had learnt no more
-    than their usual sign would otherwise beat this baseline on absolute errors.
+    The median of the quantiles is the mean plus the median deviation, not the mean: returns are skewed, and a network that had learnt no
+    more than their usual sign would otherwise beat this baseline on absolute errors.
     """
 
     Settings: ClassVar[type[ModelSettings]] = HistoricalMeanSettings
