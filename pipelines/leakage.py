@@ -11,10 +11,11 @@ import pandas as pd
 from models.samples import Samples
 from pipelines.errors import NotEnoughHistoryError
 from pipelines.features import first_rows
+from pipelines.folds import make_folds
 from pipelines.leakage_data import World, changed_columns, cut_dates, knowing_columns, with_column, worlds_without_future
 from pipelines.leakage_models import peeking_candidates, skill_on_shuffled
 from pipelines.manifests import Manifest
-from pipelines.windows import build_samples, task_of
+from pipelines.windows import build_samples, count_dropped, require_samples, task_of
 
 if TYPE_CHECKING:
     from pipelines.definition import Definition
@@ -67,30 +68,20 @@ def check_rows(definition: Definition, clean: pd.DataFrame, as_of: pd.Timestamp)
     Raises:
         NotEnoughHistoryError: too few rows to cut, or to fold.
     """
-    from pipelines.folds import make_folds
-
     samples = build_samples(definition, clean, as_of)
     cuts = cut_dates(clean)
-    if not cuts or not len(samples):
-        raise NotEnoughHistoryError(f"{definition.name}: {len(clean)} clean rows give {len(samples)} samples; too few to look for leaks.")
-    fold = make_folds(definition, samples.index, as_of)[-1]
+    if not cuts:
+        raise NotEnoughHistoryError(
+            f"{definition.name}: {len(clean)} clean rows of one date or none; there is no future to look for leaks from."
+        )
     worlds = {cut: worlds_without_future(definition, clean, cut, definition.seed) for cut in cuts}
     past = _past(samples, [world for pair in worlds.values() for world in pair])
     checks = [past, _knows_target(definition, samples), _self_test(definition, clean, samples, cuts[-1])]
     if past.passed:
-        # a peeking column makes every model's predictions change: the column has been named, the models are not at fault
+        # a column that peeks would make every model look as if it did: the column has been named, and nothing is learnt from the rest
+        require_samples(definition, samples, count_dropped(definition, clean))
         checks.append(_peeks(definition, samples, worlds[cuts[-2] if len(cuts) > 1 else cuts[-1]][0]))
-    task = task_of(definition, samples.columns)
-    skilled = skill_on_shuffled(definition, samples, fold, task)
-    checks.append(
-        LeakageCheck(
-            "shuffled labels give no skill",
-            not skilled,
-            "; ".join(skilled.values())
-            or f"a ridge and a small network fitted on shuffled labels do not beat their mean on fold {fold.name}",
-            tuple(skilled),
-        )
-    )
+        checks.append(_learns_noise(definition, samples, as_of))
     return LeakageReport(all(check.passed for check in checks), tuple(checks))
 
 
@@ -146,3 +137,12 @@ def _peeks(definition: Definition, samples: Samples, world: World) -> LeakageChe
         f"{count} models, fitted briefly up to {world.cut}, predict the same to the bit when everything after it is noise"
     )
     return LeakageCheck("no model peeks", not faults, detail, tuple(faults))
+
+
+def _learns_noise(definition: Definition, samples: Samples, as_of: pd.Timestamp) -> LeakageCheck:
+    fold = make_folds(definition, samples.index, as_of)[-1]
+    skilled = skill_on_shuffled(definition, samples, fold, task_of(definition, samples.columns))
+    detail = "; ".join(skilled.values()) or (
+        f"a ridge and a small network fitted on shuffled labels do not beat the mean of these labels on fold {fold.name}"
+    )
+    return LeakageCheck("shuffled labels give no skill", not skilled, detail, tuple(skilled))

@@ -14,10 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.samples import Samples
+from pipelines.contract import validate
 from pipelines.definition import Definition
 from pipelines.errors import ContractError, DefinitionError, NotEnoughHistoryError, StateError
+from pipelines.home import Home
+from pipelines.ingest import ingest
+from pipelines.knowledge import resolve_as_of
 from pipelines.sample_store import open_samples, write_samples
-from pipelines.windows import build_samples, count_dropped, require_samples, task_of
+from pipelines.windows import build_samples, count_dropped, read_dropped, require_samples, samples_task, store_samples, task_of
 from tests.pipelines.bars import bars, definition
 
 UTC = "UTC"
@@ -280,3 +284,30 @@ def test_damaged_or_foreign_samples_are_refused(tmp_path: Path) -> None:
         open_samples(folder)
     with pytest.raises(StateError, match="holds no samples"):
         open_samples(tmp_path)
+
+
+def test_a_clean_batch_is_windowed_once(home: Home) -> None:
+    source = {"kind": "simulated", "process": "random_walk", "entities": 2, "days": 200, "start": "2015-01-05", "seed": 0}
+    wanted = definition(source=source, calendar="XNYS", contract={"kind": "bars", "minimum_history": 50})
+    raw = ingest(wanted, home)
+    instants = [resolve_as_of(wanted, home, date) for date in ("2015-09-01", "2015-09-02")]
+    first = store_samples(wanted, home, validate(wanted, home, raw, instants[0]))
+    written = (Path(first.folder) / "values.npy").stat().st_mtime_ns
+    again = store_samples(wanted, home, validate(wanted, home, raw, instants[0]))
+    assert again.folder == first.folder
+    assert again.digest == first.digest
+    assert (Path(first.folder) / "values.npy").stat().st_mtime_ns == written
+    later = store_samples(wanted, home, validate(wanted, home, raw, instants[1]))
+    assert later.folder != first.folder
+    assert later.samples == first.samples + 2
+    other = store_samples(definition(**{**wanted.model_dump(mode="json"), "window": {"length": 6}}), home, first.clean)
+    assert other.folder != first.folder
+    opened = open_samples(first.folder)
+    assert (len(opened), int(opened.index.labelled.sum()), len(opened.observations.values)) == (
+        first.samples,
+        first.labelled,
+        first.observations,
+    )
+    assert samples_task(first) == task_of(wanted, opened.columns)
+    assert read_dropped(first).too_young == 8
+    assert json.loads(json.dumps(first.to_dict()))["digest"] == first.digest
