@@ -40,8 +40,8 @@ class Batches:
         self.prepared = prepared
         self._columns: NDArray[np.int64] | slice = _as_slice(positions)
         if prepared is not None:
-            values, self._columns = prepared, slice(0, len(positions))
-        self._whole = self._columns == slice(0, values.shape[1])
+            values = prepared
+        self._whole = np.array_equal(positions, np.arange(values.shape[1]))
         row, item = values.shape[1] * values.itemsize, values.itemsize
         count = max(len(values) - task.length + 1, 0)
         self._windows = as_strided(values, (count, task.length, values.shape[1]), (row, row, item), writeable=False)
