@@ -97,7 +97,7 @@ def load_version(home: Home, name: str, version: int, promotions: Promotions) ->
             digest = manifest_digest(folder)
             if digest != expected:
                 raise RegistryError(
-                    f"its manifest has digest {digest}, the promotions table recorded {expected}: these are not the files that were promoted. "
+                    f"its manifest has digest {digest}, the promotions table recorded {expected}: not the files that were promoted. "
                     f"Restore them, or train again."
                 )
             served = read_served(folder)

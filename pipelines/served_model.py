@@ -102,9 +102,11 @@ class PyfuncModel:
     def _as_frame(self, prediction: Prediction, names: list[Any]) -> pd.DataFrame:
         import pandas as pd
 
+        from pipelines.problems.quantile_scores import quantile_column
+
         task, values = self.model.task, prediction.values.astype(np.float64)
         if prediction.kind == "quantiles":
-            labels = [f"h{step + 1}_q{round(level * 100):02d}" for step in range(task.outputs) for level in prediction.levels]
+            labels = [f"h{step + 1}_{quantile_column(level)}" for step in range(task.outputs) for level in prediction.levels]
         elif prediction.kind == "probabilities":
             labels = list(task.classes)
         elif prediction.kind == "scores":

@@ -1,0 +1,192 @@
+"""The written report of a training: what was tried on which data, how it fared, what was decided and why. Markdown and HTML."""
+
+from __future__ import annotations
+
+import base64
+import html
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipelines.definition import Definition
+from pipelines.errors import FinflowError
+from pipelines.home import Home
+from pipelines.manifests import CandidateEvaluation, Decision, Evaluation, Metric, SampleManifest
+from pipelines.report_text import to_html
+
+#: leaderboard columns beside the deciding loss, where the problem has them
+SHOWN = ("price_mae", "crps", "mase", "directional_accuracy", "coverage_90", "rank_ic")
+_STYLE = (
+    "body{font:15px/1.5 system-ui,'Noto Sans CJK SC','Microsoft YaHei','PingFang SC',sans-serif;"
+    "max-width:62rem;margin:2rem auto;padding:0 1rem}"
+    "table{border-collapse:collapse;font-size:13px;display:block;overflow-x:auto}"
+    "td,th{border:1px solid #ccc;padding:.25rem .5rem;text-align:left}"
+    "th{background:#f2f2f2}img{max-width:100%}blockquote{border-left:4px solid #1f5fa8;margin:0;padding:.3rem 1rem;background:#f4f8fc}"
+)
+
+
+def write_report(
+    definition: Definition,
+    home: Home,
+    evaluation: Evaluation,
+    decision: Decision,
+    samples: SampleManifest,
+    *,
+    version: int | None = None,
+    failed: Mapping[str, str] | None = None,
+    plots: Mapping[str, Path] | None = None,
+) -> Path:
+    """Write the report under `home.reports/<definition>/`; the same run again writes the same file.
+
+    Args:
+        version: the champion's version after the decision.
+        failed: why a candidate could not be fitted, by its name.
+        plots: SVG files by their captions; the HTML holds them whole.
+
+    Returns:
+        The HTML file; the Markdown lies beside it, with the suffix .md.
+    """
+    folder = home.reports / definition.name
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"{evaluation.as_of[:10]}-{evaluation.run_key[:12]}"
+    text = report_text(definition, evaluation, decision, samples, version=version, failed=failed)
+    page = _page(definition.title or definition.name, text, plots or {})
+    _write(folder / f"{name}.md", text)
+    _write(folder / f"{name}.html", page)
+    return folder / f"{name}.html"
+
+
+def newest_report(definition: Definition, home: Home) -> dict[str, Any]:
+    """The text and the HTML file of the report that was written last.
+
+    Raises:
+        FinflowError: none was written yet.
+    """
+    pages = sorted((home.reports / definition.name).glob("*.md"), key=lambda path: path.stat().st_mtime_ns)
+    if not pages:
+        raise FinflowError(f"There is no report of {definition.name} yet: finflow train {definition.name}")
+    text = pages[-1].read_text(encoding="utf-8")
+    return {"definition": definition.name, "text": text, "markdown": str(pages[-1]), "html": str(pages[-1].with_suffix(".html"))}
+
+
+def report_text(
+    definition: Definition,
+    evaluation: Evaluation,
+    decision: Decision,
+    samples: SampleManifest,
+    *,
+    version: int | None = None,
+    failed: Mapping[str, str] | None = None,
+) -> str:
+    """The report as Markdown: also the note of the MLflow parent run."""
+    clean = samples.clean
+    lines = [f"# {definition.title or definition.name}, as of {evaluation.as_of[:10]}", ""]
+    if definition.simulated:
+        lines += ["**The data are SIMULATED.** Nothing here says anything about a market.", ""]
+    champion = f" Champion: **{decision.candidate}**" + (f", version {version}." if version is not None else ".")
+    lines += [f"> **{decision.verdict.upper()}.** {decision.reason}{champion}", ""]
+    lines += ["## Leaderboard", "", *leaderboard_table(evaluation), ""]
+    lines += [
+        f"Deciding loss: {evaluation.loss}, the mean over {evaluation.dates:,} test dates; lower is better; in brackets its 95 % interval. "
+        "Change: how much of the baseline's loss is saved (negative: more is lost); p: one-sided, that the candidate is no better.",
+        "",
+    ]
+    for name, reason in (failed or {}).items():
+        lines.append(f"- **{name} failed** and is not compared: {reason}")
+    invalid = [entry for entry in evaluation.candidates if entry.invalid and entry.candidate not in (failed or {})]
+    lines += [f"- **{entry.candidate} is not promotable**: {entry.invalid}" for entry in invalid]
+    lines += ["", "## Test period by test period", "", *fold_table(evaluation), ""]
+    lines += ["## Protocol", "", evaluation.protocol, ""]
+    lines += [f"- Test periods: {', '.join(f'{fold.test_start} to {fold.test_end}' for fold in evaluation.folds)}."]
+    lines += [
+        f"- Data: table `{clean.table}` version {clean.version} as of {clean.as_of}, {clean.rows:,} rows of {clean.entities} entities, "
+        f"{clean.quarantined:,} rows quarantined, digest `{clean.digest}`.",
+        f"- Samples: {samples.samples:,} windows of {definition.window.length} observations and {definition.window.horizon} steps ahead; "
+        f"{samples.labelled:,} with a known outcome. Scalers and every other fitted step saw the training part of a fold alone.",
+        f"- Seeds: a network is fitted {definition.seeds} times and its forecasts are averaged; the average is compared and registered.",
+        "- Losses and returns are per session, not annualised; no costs, no trading rule.",
+    ]
+    if decision.challenge:
+        lines.append(
+            f"- Challenge {decision.challenge} of this definition's life; level spent on it: {decision.level:.4g} "
+            f"(of {definition.gate.level:g} in all)."
+        )
+    warnings = [rule for rule in clean.rules if not rule.passed]
+    lines += ["", "## Contract", "", f"{len(clean.rules)} rules checked, {len(warnings)} not met."]
+    lines += [f"- {rule.severity}: {rule.rule}: {rule.unexpected:,} rows. {rule.detail}" for rule in warnings]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def leaderboard_table(evaluation: Evaluation) -> list[str]:
+    """Best first, as a Markdown table."""
+    there = {metric.name for entry in evaluation.candidates for metric in entry.metrics}
+    columns = [name for name in SHOWN if name in there and name != evaluation.loss]
+    against = [entry.candidate for entry in evaluation.candidates if entry.baseline]
+    header = ["candidate", "family", f"{evaluation.loss} [95 %]", *columns, *(f"against {name}" for name in against), "seeds"]
+    rows = [header, ["---"] * len(header)]
+    for entry in evaluation.candidates:
+        metrics = {metric.name: metric for metric in entry.metrics}
+        row = [f"{entry.candidate}{' (baseline)' if entry.baseline else ''}", entry.family, with_interval(metrics.get(evaluation.loss))]
+        row += [number(metrics[name].value) if name in metrics else "-" for name in columns]
+        row += [_against(entry, name) for name in against]
+        rows.append([*row, str(entry.seeds)])
+    return [f"| {' | '.join(_cell(cell) for cell in row)} |" for row in rows]
+
+
+def fold_table(evaluation: Evaluation) -> list[str]:
+    """The deciding loss in each test period, as a Markdown table; where a candidate has several seeds, their own losses."""
+    names = [fold.name for fold in evaluation.folds]
+    rows = [["candidate", *names, "each seed alone"], ["---"] * (len(names) + 2)]
+    for entry in evaluation.candidates:
+        seeds = ", ".join(number(value) for value in entry.seed_losses.values()) if len(entry.seed_losses) > 1 else "-"
+        rows.append([entry.candidate, *(number(entry.fold_losses.get(name)) for name in names), seeds])
+    return [f"| {' | '.join(_cell(cell) for cell in row)} |" for row in rows]
+
+
+def with_interval(metric: Metric | None) -> str:
+    """A metric and its interval, as text."""
+    if metric is None or metric.value is None:
+        return "not finite"
+    if metric.low is None or metric.high is None:
+        return number(metric.value)
+    return f"{number(metric.value)} [{number(metric.low)}, {number(metric.high)}]"
+
+
+def number(value: float | None) -> str:
+    """Four significant digits."""
+    return "-" if value is None else f"{value:.4g}"
+
+
+def _against(entry: CandidateEvaluation, baseline: str) -> str:
+    for comparison in entry.comparisons:
+        if comparison.against == baseline:
+            if comparison.effect is None or comparison.p_value is None:
+                return "not beaten"
+            return f"{100 * comparison.effect:+.2f} % (p {comparison.p_value:.3f})"
+    return "-"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _page(title: str, text: str, plots: Mapping[str, Path]) -> str:
+    images = "".join(
+        f"<h3>{html.escape(caption)}</h3><img alt='{html.escape(caption, quote=True)}' "
+        f"src='data:image/svg+xml;base64,{base64.b64encode(path.read_bytes()).decode()}'>"
+        for caption, path in plots.items()
+    )
+    return (
+        f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{html.escape(title)}</title><style>{_STYLE}</style></head>"
+        f"<body>{to_html(text)}{'<h2>Plots</h2>' if images else ''}{images}</body></html>\n"
+    )
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all; an unchanged file is left as it is."""
+    if path.is_file() and path.read_text(encoding="utf-8") == text:
+        return
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)

@@ -1,0 +1,203 @@
+"""A training in MLflow: one parent run, one child run a candidate, the same names in all families, written in batches.
+
+Everything is found again by its run key, so that the same run logged twice, or after a crash, is there once.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.code_version import code_version
+from pipelines.definition import Definition
+from pipelines.fits import read_report
+from pipelines.home import Home
+from pipelines.manifests import CandidateEvaluation, Decision, Evaluation, FitResult, Manifest, SampleManifest
+from pipelines.mlflow_store import experiment_of, prepare_store, store_client
+from pipelines.run_records import candidate_metrics, candidate_params, chunks, dataset_input, scalars
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+__all__ = ["LoggedTraining", "log_decision", "log_training", "prepare_store"]
+
+_LOGGED, _DECIDED = "finflow.logged", "finflow.decided"
+
+
+@dataclass(frozen=True)
+class LoggedTraining(Manifest):
+    """The runs of a training: the parent's id, the children's by candidate, and the plots by caption (files that last)."""
+
+    run_id: str
+    children: dict[str, str]
+    plots: dict[str, str]
+
+
+def log_training(
+    definition: Definition,
+    home: Home,
+    evaluation: Evaluation,
+    fits: Sequence[FitResult],
+    samples: SampleManifest,
+    *,
+    tags: Mapping[str, str] | None = None,
+) -> LoggedTraining:
+    """Log a training's evaluation: runs, parameters, metrics, inputs, plots, predictions, Data Docs. What is logged already stays as it is.
+
+    The parent run is left open for `log_decision`.
+
+    Args:
+        fits: the fits of every candidate on every fold.
+        tags: further tags of every run (a Prefect flow run's id, say).
+    """
+    client = store_client(home)
+    experiment = experiment_of(home, client, definition.name)
+    common = _common_tags(definition, evaluation, samples, tags or {})
+    parent = _run(client, experiment, evaluation, "parent", f"train as of {evaluation.as_of[:10]}", common)
+    plots = _draw(evaluation, fits)
+    children = {}
+    for entry in evaluation.candidates:
+        child = _child(client, experiment, evaluation, entry, parent.info.run_id, common)
+        children[entry.candidate] = child.info.run_id
+        if child.data.tags.get(_LOGGED) != "true":
+            mine = [fit for fit in fits if fit.candidate == entry.candidate]
+            _log_child(client, child, definition, evaluation, entry, mine, samples)
+    if parent.data.tags.get(_LOGGED) != "true":
+        _log_parent(client, parent, definition, evaluation, samples)
+    return LoggedTraining(parent.info.run_id, children, {caption: str(path) for caption, path in plots.items()})
+
+
+def log_decision(home: Home, logged: LoggedTraining, decision: Decision, report: Path, *, version: int | None = None) -> None:
+    """Close the parent run with its decision: tags, the report as its note and as files. Done once.
+
+    Args:
+        report: the HTML file of `write_report`; the Markdown beside it becomes the note.
+        version: the champion's version after the decision.
+    """
+    from mlflow.entities import Metric, RunTag
+
+    client = store_client(home)
+    run = client.get_run(logged.run_id)
+    if run.data.tags.get(_DECIDED) == "true":
+        return
+    text = report.with_suffix(".md").read_text(encoding="utf-8")
+    client.log_artifact(logged.run_id, str(report), "report")
+    client.log_artifact(logged.run_id, str(report.with_suffix(".md")), "report")
+    tags = {
+        "finflow.verdict": decision.verdict,
+        "finflow.champion": decision.candidate,
+        "finflow.champion_version": "" if version is None else str(version),
+        "finflow.reason": decision.reason[:5000],
+        "mlflow.note.content": text[:8000],
+    }
+    promoted = Metric("promoted", float(decision.promoted), run.info.start_time, 0)
+    client.log_batch(logged.run_id, metrics=[promoted], tags=[RunTag(key, value) for key, value in tags.items()])
+    client.set_terminated(logged.run_id, "FINISHED")
+    client.set_tag(logged.run_id, _DECIDED, "true")
+
+
+def _common_tags(definition: Definition, evaluation: Evaluation, samples: SampleManifest, further: Mapping[str, str]) -> dict[str, str]:
+    return {
+        "finflow.run_key": evaluation.run_key,
+        "finflow.definition": definition.name,
+        "finflow.as_of": evaluation.as_of,
+        "finflow.data_version": f"{samples.clean.table}@{samples.clean.version}",
+        "finflow.data_digest": samples.clean.digest,
+        "finflow.code_version": code_version(),
+        "finflow.folds": str(len(evaluation.folds)),
+        "finflow.simulated": str(definition.simulated).lower(),
+        "mlflow.source.name": "finflow",
+        "mlflow.user": "finflow",
+        **{key: str(value)[:5000] for key, value in further.items()},
+    }
+
+
+def _child(
+    client: MlflowClient, experiment: str, evaluation: Evaluation, entry: CandidateEvaluation, parent: str, common: Mapping[str, str]
+) -> Run:
+    tags = {
+        **common,
+        "mlflow.parentRunId": parent,
+        "finflow.candidate": entry.candidate,
+        "finflow.family": entry.family,
+        "finflow.baseline": str(entry.baseline).lower(),
+        "finflow.seeds": str(entry.seeds),
+    }
+    return _run(client, experiment, evaluation, entry.candidate, entry.candidate, tags)
+
+
+def _run(client: MlflowClient, experiment: str, evaluation: Evaluation, role: str, name: str, tags: Mapping[str, str]) -> Run:
+    """The run of that role in this training: found by its tags, else made."""
+    query = f"tags.`finflow.run_key` = '{evaluation.run_key}' and tags.`finflow.role` = '{role}'"
+    found = client.search_runs([experiment], filter_string=query, max_results=1, order_by=["attributes.start_time ASC"])
+    if found:
+        return found[0]
+    return client.create_run(experiment, tags={**tags, "finflow.role": role}, run_name=name)
+
+
+def _log_child(
+    client: MlflowClient,
+    run: Run,
+    definition: Definition,
+    evaluation: Evaluation,
+    entry: CandidateEvaluation,
+    fits: Sequence[FitResult],
+    samples: SampleManifest,
+) -> None:
+    from mlflow.entities import RunTag
+
+    run_id, moment = run.info.run_id, run.info.start_time
+    reports = [(fit, read_report(fit)) for fit in fits]
+    params = candidate_params(definition, entry, reports)
+    for number, metrics in enumerate(chunks(candidate_metrics(evaluation, entry, reports, moment), 900)):
+        client.log_batch(run_id, metrics=metrics, params=params if number == 0 else ())
+    client.log_inputs(run_id, [dataset_input(samples)])
+    with tempfile.TemporaryDirectory(prefix="finflow-") as scratch:
+        folder = Path(scratch)
+        predictions = Path(evaluation.folder) / "predictions" / f"{entry.candidate}.parquet"
+        if predictions.is_file():
+            shutil.copyfile(predictions, folder / "predictions.parquet")
+        drawn = Path(evaluation.folder) / "plots" / entry.candidate
+        if drawn.is_dir():
+            shutil.copytree(drawn, folder / "plots")
+        client.log_artifacts(run_id, str(folder))
+    client.log_batch(run_id, tags=[RunTag(_LOGGED, "true"), RunTag("mlflow.note.content", _note(evaluation, entry))])
+    client.set_terminated(run_id, "FAILED" if entry.invalid else "FINISHED")
+
+
+def _log_parent(client: MlflowClient, run: Run, definition: Definition, evaluation: Evaluation, samples: SampleManifest) -> None:
+    from mlflow.entities import RunTag
+
+    run_id = run.info.run_id
+    metrics, params = scalars(definition, evaluation, samples, run.info.start_time)
+    client.log_batch(run_id, metrics=metrics, params=params)
+    client.log_inputs(run_id, [dataset_input(samples)])
+    with tempfile.TemporaryDirectory(prefix="finflow-") as scratch:
+        folder = Path(scratch)
+        (folder / "evaluation.json").write_text(json.dumps(evaluation.to_dict(), indent=1), encoding="utf-8")
+        shutil.copyfile(Path(evaluation.folder) / "plots" / "leaderboard.svg", folder / "leaderboard.svg")
+        if Path(samples.clean.folder).is_dir():
+            shutil.copytree(samples.clean.folder, folder / "validation")
+        client.log_artifacts(run_id, str(folder))
+    client.log_batch(run_id, tags=[RunTag(_LOGGED, "true")])
+
+
+def _note(evaluation: Evaluation, entry: CandidateEvaluation) -> str:
+    from pipelines.report import with_interval
+
+    metric = next((metric for metric in entry.metrics if metric.name == evaluation.loss), None)
+    trouble = f"\n\nNot promotable: {entry.invalid}" if entry.invalid else ""
+    return f"{entry.candidate}: {evaluation.loss} {with_interval(metric)}. {evaluation.protocol}{trouble}"
+
+
+def _draw(evaluation: Evaluation, fits: Sequence[FitResult]) -> dict[str, Path]:
+    """The plots of a training beside its evaluation, by caption; those there are already are kept."""
+    from pipelines.training_plots import draw_training
+
+    return draw_training(evaluation, {fit: read_report(fit) for fit in fits}, Path(evaluation.folder) / "plots")

@@ -1,0 +1,68 @@
+"""Which plots a training has, and where they lie: a folder beside its evaluation that appears whole."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from models.base import FitReport
+from pipelines.manifests import Evaluation, FitResult
+from pipelines.plots import plot_coverage, plot_forecasts, plot_leaderboard, plot_losses, plot_skill, quantile_columns
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def draw_training(evaluation: Evaluation, reports: Mapping[FitResult, FitReport], folder: Path) -> dict[str, Path]:
+    """Draw all plots of a training into `folder` unless they are there; those for the report, by caption.
+
+    `leaderboard.svg`, and for each candidate a folder of its name with `skill.svg`, `losses.svg` (where there are epochs), and for
+    quantiles `forecasts.svg` and `coverage.svg`.
+    """
+    if not folder.is_dir():
+        part = folder.with_name(f".{folder.name}-{os.getpid()}")
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        _draw(evaluation, reports, part)
+        try:
+            part.rename(folder)
+        except OSError:
+            shutil.rmtree(part)
+    best = next((entry.candidate for entry in evaluation.candidates if not entry.baseline), evaluation.candidates[0].candidate)
+    wanted = {
+        "Leaderboard": folder / "leaderboard.svg",
+        f"{best}: loss saved against the reference": folder / best / "skill.svg",
+        f"{best}: forecast against actual": folder / best / "forecasts.svg",
+        f"{best}: coverage": folder / best / "coverage.svg",
+    }
+    return {caption: path for caption, path in wanted.items() if path.is_file()}
+
+
+def _draw(evaluation: Evaluation, reports: Mapping[FitResult, FitReport], folder: Path) -> None:
+    losses = _read(Path(evaluation.folder) / "losses.parquet", ["time", "candidate", evaluation.loss])
+    reference = evaluation.reference
+    plot_leaderboard(evaluation, folder / "leaderboard.svg")
+    for entry in evaluation.candidates:
+        name, place = entry.candidate, folder / entry.candidate
+        curves = {f"{fit.fold}, seed {fit.seed}": report for fit, report in reports.items() if fit.candidate == name and report.epochs}
+        if curves:
+            plot_losses(curves, name, place / "losses.svg")
+        if name != reference and name in set(losses["candidate"]):
+            plot_skill(losses, name, reference, evaluation.loss, place / "skill.svg")
+        predictions = Path(evaluation.folder) / "predictions" / f"{name}.parquet"
+        if entry.invalid or not predictions.is_file():
+            continue
+        rows = _read(predictions)
+        if "actual" in rows.columns and 0.5 in quantile_columns(rows):
+            plot_forecasts(rows, name, place / "forecasts.svg")
+            plot_coverage(rows, name, place / "coverage.svg")
+
+
+def _read(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
+    """A Parquet file as a frame, on one thread."""
+    import pyarrow.parquet as parquet
+
+    return parquet.ParquetFile(path).read(columns=columns, use_threads=False).to_pandas(use_threads=False)
