@@ -363,3 +363,21 @@ def test_the_shipped_index_series_meet_their_contract(home: Home) -> None:
     assert manifest.quarantined == 0
     assert [result.rule for result in manifest.rules if not result.passed] == []
     assert manifest.entities == 2
+
+
+def test_series_are_judged_on_the_latest_good_revisions(home: Home) -> None:
+    """A jump that was corrected is no jump; and what a rule about series quarantines is the row it means, whatever went before it."""
+    frame = bars()
+    corrected = frame.iloc[[50]].assign(known_at=pd.Timestamp("2019-06-01", tz="UTC").as_unit("us"))
+    prices = ["open", "high", "low", "close"]
+    frame.loc[50, prices] *= 3
+    frame.loc[20, "close"] = np.nan
+    frame.loc[100:299, prices] *= 3
+    raw = land(home, pd.concat([frame, corrected], ignore_index=True))
+    manifest = validate(definition(severity={"no_jumps": "row"}), home, raw, AS_OF, now=NOW)
+    assert (manifest.rows, manifest.quarantined) == (598, 2)
+    found = quarantine(home).set_index("rules")["time"]
+    assert found["not_missing"] == frame["time"][20]
+    assert found["no_jumps"] == frame["time"][100]
+    earlier = validate(definition(), home, raw, pd.Timestamp("2019-05-01", tz="UTC"), now=NOW)
+    assert next(result.unexpected for result in earlier.rules if result.rule == "no_jumps") == 3
