@@ -90,6 +90,8 @@ def _past(samples: Samples, worlds: list[World]) -> LeakageCheck:
     for world in worlds:
         for name in changed_columns(samples, world):
             faults.setdefault(name, world)
+    # samples and targets that change because a column does say nothing more
+    faults = {name: world for name, world in faults.items() if not name.startswith("(")} or faults
     dates = ", ".join(sorted({str(world.cut) for world in worlds}))
     told = "; ".join(f"{name} changes up to {world.cut} when everything after it is {world.what}" for name, world in faults.items())
     detail = (
