@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -62,15 +62,8 @@ def prediction_rows(
     parts = []
     for start in range(0, len(samples), SLICE):
         part = samples.take(np.arange(start, min(start + SLICE, len(samples))))
-        parts.append(_rows(definition, served, part, _answer(definition, served, part), trained_as_of))
-    rows = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
-    rows["version"] = np.int64(served.version)
-    rows["scored_at"] = scored_at.as_unit("us")
-    rows["backfill_id"] = pd.Series([backfill_id], dtype="str").reindex(np.zeros(len(rows), dtype=int)).to_numpy()
-    rows["backfill_id"] = rows["backfill_id"].astype("str")
-    values = [column for column in rows.columns if column not in COLUMNS]
-    head = ["entity", "time", "target_time", "horizon"]
-    return rows[[*head, *values, *[name for name in COLUMNS if name not in head]]]
+        parts.append(_rows(definition, served, part, _answer(definition, served, part), trained_as_of, scored_at, backfill_id))
+    return pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
 
 
 def _answer(definition: Definition, served: ServedModel, samples: Samples) -> Prediction:
@@ -81,32 +74,39 @@ def _answer(definition: Definition, served: ServedModel, samples: Samples) -> Pr
 
 
 def _rows(
-    definition: Definition, served: ServedModel, samples: Samples, prediction: Prediction, trained_as_of: pd.Timestamp
+    definition: Definition,
+    served: ServedModel,
+    samples: Samples,
+    prediction: Prediction,
+    trained_as_of: pd.Timestamp,
+    scored_at: pd.Timestamp,
+    backfill_id: str | None,
 ) -> pd.DataFrame:
     from pipelines.problems import problem_of
 
-    index, entities = samples.index, samples.observations.entities
-    rows = problem_of(definition).rows(prediction, index, entities)
+    rows = problem_of(definition).rows(prediction, samples.index, samples.observations.entities)
     owner = _owners(rows, samples)
-    digests = np.array(as_text(window_digests(samples, served.model.context)), dtype=object)
-    time = pd.DatetimeIndex(index.time).as_unit("us")
-    shared = pd.DataFrame(
-        {
-            "input_digest": pd.array(digests, dtype="str"),
-            "in_sample": in_sample(definition, samples, trained_as_of),
-            "period": pd.array(_months(time), dtype="str"),
-        }
-    )
-    spread = shared.take(owner).reset_index(drop=True)
-    rows = rows.reset_index(drop=True)
-    for name in ("time", "target_time"):
-        rows[name] = rows[name].astype("datetime64[us]")
-    rows["horizon"] = rows["horizon"].astype(np.int64)
+    count, values = len(rows), [str(name) for name in rows.columns if name not in COLUMNS]
     broken = np.asarray(~np.isfinite(prediction.values).reshape(len(samples), -1).all(axis=1))
-    if broken.any():  # a price of exp(-inf) would look finite
-        for name in [name for name in rows.columns if name not in COLUMNS]:
-            rows[name] = rows[name].mask(broken[owner])
-    return pd.concat([rows, spread], axis=1)
+    columns: dict[str, Any] = {
+        "entity": rows["entity"].array,
+        "time": rows["time"].to_numpy("datetime64[us]"),
+        "target_time": rows["target_time"].to_numpy("datetime64[us]"),
+        "horizon": rows["horizon"].to_numpy(np.int64),
+    }
+    for name in values:
+        column = rows[name].to_numpy(np.float64)
+        # what is not finite must stay so: a price of exp(-inf) would look like a number
+        columns[name] = np.where(broken[owner], np.nan, column) if broken.any() else column
+    columns |= {
+        "version": np.full(count, served.version, dtype=np.int64),
+        "input_digest": pd.array(as_text(window_digests(samples, served.model.context)), dtype="str").take(owner),
+        "in_sample": in_sample(definition, samples, trained_as_of)[owner],
+        "scored_at": pd.array([scored_at.as_unit("us")]).take(np.zeros(count, dtype=np.int64)),
+        "backfill_id": pd.array([backfill_id], dtype="str").take(np.zeros(count, dtype=np.int64)),
+        "period": _months(samples.index.time, owner),
+    }
+    return pd.DataFrame(columns, copy=False)
 
 
 def in_sample(definition: Definition, samples: Samples, trained_as_of: pd.Timestamp) -> np.ndarray:
@@ -133,14 +133,15 @@ def unusable_dates(rows: pd.DataFrame) -> dict[str, str]:
 def _owners(rows: pd.DataFrame, samples: Samples) -> np.ndarray:
     """int64, [rows]: the sample that each prediction row belongs to, whatever order the problem wrote them in."""
     count, index = len(samples), samples.index
-    names = np.asarray(samples.observations.entities, dtype=object)[index.entity]
+    known = pd.array(list(samples.observations.entities), dtype="str")
     time = index.time.astype("datetime64[us]")
+    row_time = rows["time"].to_numpy("datetime64[us]")
     each = len(rows) // count
-    row_names, row_time = rows["entity"].to_numpy(dtype=object), rows["time"].to_numpy("datetime64[us]")
     if each * count == len(rows):
         for owner in (np.repeat(np.arange(count), each), np.tile(np.arange(count), each)):
-            if np.array_equal(row_time, time[owner]) and np.array_equal(row_names, names[owner]):
+            if np.array_equal(row_time, time[owner]) and bool((rows["entity"].array == known.take(index.entity[owner])).all()):
                 return owner
+    names, row_names = known.take(index.entity), rows["entity"].array
     keys = pd.MultiIndex.from_arrays([names, time])
     owner = keys.get_indexer(pd.MultiIndex.from_arrays([row_names, row_time]))
     if (owner < 0).any():
@@ -149,6 +150,7 @@ def _owners(rows: pd.DataFrame, samples: Samples) -> np.ndarray:
     return owner
 
 
-def _months(time: pd.DatetimeIndex) -> np.ndarray:
-    months, inverse = np.unique(time.to_numpy().astype("datetime64[M]"), return_inverse=True)
-    return months.astype(str).astype(object)[inverse]
+def _months(time: np.ndarray, owner: np.ndarray) -> Any:
+    """YYYY-MM of each row's sample, as text."""
+    months, inverse = np.unique(time.astype("datetime64[M]"), return_inverse=True)
+    return pd.array(months.astype(str).tolist(), dtype="str").take(inverse[owner])

@@ -101,7 +101,10 @@ class Predictions:
         if there.empty:
             return rows
         known = pd.MultiIndex.from_frame(there[list(KEY)])
-        return rows[~pd.MultiIndex.from_frame(rows[list(KEY)]).isin(known)]
+        shared = rows["time"].isin(there["time"].unique()).to_numpy()  # the other dates have no row yet
+        absent = ~shared
+        absent[shared] = ~pd.MultiIndex.from_frame(rows.loc[shared, list(KEY)]).isin(known)
+        return rows[absent]
 
     def _read(self, start: str | pd.Timestamp, end: str | pd.Timestamp, columns: list[str] | None, version: int | None) -> pd.DataFrame:
         first, last = pd.Timestamp(start).normalize(), pd.Timestamp(end).normalize() + pd.Timedelta(days=1)

@@ -167,7 +167,7 @@ class Forecast(Problem):
         quantiles = self._price(quantiles_of(prediction), index)
         count, outputs, _ = quantiles.shape
         frame: dict[str, Any] = {
-            "entity": pd.Series(np.asarray(entities, dtype=object)[np.repeat(index.entity, outputs)], dtype="str"),
+            "entity": pd.array(list(entities), dtype="str").take(np.repeat(index.entity, outputs)),
             "time": np.repeat(index.time.astype("datetime64[us]"), outputs),
             "target_time": index.target_time.astype("datetime64[us]").ravel(),
             "horizon": np.tile(np.arange(1, outputs + 1, dtype=np.int64), count),
