@@ -22,7 +22,8 @@ Float64 = NDArray[np.float64]
 
 def protocol(definition: Definition, panel: Panel, horizon: int, replications: int, interval_replications: int) -> str:
     """One sentence that says what the numbers rest on."""
-    from pipelines.statistics import default_block, default_lag
+    from pipelines.comparisons import hac_lag
+    from pipelines.statistics import default_block
 
     dates = len(np.unique(panel.index.time))
     seeds = max(len(forecast.seeds) for forecast in panel.forecasts.values())
@@ -31,7 +32,7 @@ def protocol(definition: Definition, panel: Panel, horizon: int, replications: i
         f"{len(panel.folds)} walk-forward test periods{simulated}, {day(panel.index.time.min())} to {day(panel.index.time.max())}: "
         f"{len(panel.index):,} samples of {len(np.unique(panel.index.entity))} entities on {dates:,} dates, purged, embargo "
         f"{definition.folds.embargo}; up to {seeds} seeds a network, averaged; tests on one {definition.gate.loss} a date: "
-        f"Diebold-Mariano, one-sided, HAC lag {default_lag(dates, horizon)}, corrected step-down over challengers ({replications:,} "
+        f"Diebold-Mariano, one-sided, HAC lag {hac_lag(dates, horizon)}, corrected step-down over challengers ({replications:,} "
         f"bootstrap draws, mean block {default_block(dates, horizon)}); intervals 95 %, {interval_replications:,} block-bootstrap draws."
     )
 

@@ -4,8 +4,9 @@ It reads nothing and writes nothing. Who must beat whom, and why correcting over
 
 Over time. A definition has one level for its whole life. The k-th decided challenge spends level * 6 / (pi^2 k^2), which adds up to the
 level over any number of challenges (alpha spending; Foster and Stine, 2008, for the idea), and a new challenge is decided only after
-`new_dates` new test dates: training again with another seed on the same dates is no new try. What is not a challenge spends nothing: putting the reference
-back, refreshing the champion's own recipe, and demoting. Demoting errs to the safe side, so it is tested at the full level in every run.
+`new_dates` new test dates: training again with another seed on the same dates is no new try. What is not a challenge spends nothing:
+putting the reference back, refreshing the champion's own recipe, and demoting. Demoting errs to the safe side, so it is tested at the
+full level in every run.
 """
 
 from __future__ import annotations
