@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.errors import DefinitionError
+from pipelines.panel import Panel
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,90 +22,6 @@ if TYPE_CHECKING:
     from pipelines.definition import Definition, Feature
 
 Float64 = NDArray[np.float64]
-
-#: int64 column of a clean frame: it changes with the entity and at every gap that the definition forbids
-SEGMENT = "__segment"
-
-
-class Panel:
-    """Clean rows sorted by entity and time, column by column. An entity begins anew after a gap that the definition forbids.
-
-    Attributes:
-        first: int64, [runs + 1]; where each run of rows begins (see `first_rows`), and the end.
-        age: int64, [rows]; observations of the run before this one.
-    """
-
-    def __init__(self, clean: pd.DataFrame) -> None:
-        self.clean = clean
-        self.first = first_rows(clean)
-        self.age = np.arange(len(clean)) - np.repeat(self.first[:-1], np.diff(self.first))
-
-    def __getitem__(self, column: str) -> Float64:
-        """float64, [rows]: a clean column.
-
-        Raises:
-            DefinitionError: there is none, or it holds no numbers.
-        """
-        if column not in self.clean.columns:
-            there = ", ".join(str(name) for name in self.clean.columns if name not in ("entity", "time", "known_at", "period", SEGMENT))
-            raise DefinitionError(
-                f"features: the data have no column {column!r}: there are {there}. Map it in the source's `columns`, or change the feature."
-            )
-        try:
-            return self.clean[column].to_numpy(dtype=np.float64)
-        except (TypeError, ValueError):
-            raise DefinitionError(f"features: column {column!r} holds text, a feature needs numbers.") from None
-
-    @property
-    def time(self) -> NDArray[np.datetime64]:
-        return self.clean["time"].to_numpy().astype("datetime64[ns]")
-
-    def previous(self, values: Float64, steps: int = 1) -> Float64:
-        """The entity's value `steps` observations earlier (later where negative), NaN where it has none."""
-        moved = np.full(len(values), np.nan)
-        if steps == 0:
-            return values.copy()
-        if abs(steps) >= len(values):
-            return moved
-        if steps > 0:
-            moved[steps:] = values[:-steps]
-            moved[self.age < steps] = np.nan
-        else:
-            moved[:steps] = values[-steps:]
-            left = np.repeat(self.first[1:] - 1, np.diff(self.first)) - np.arange(len(values))
-            moved[left < -steps] = np.nan
-        return moved
-
-    def rolling_mean(self, values: Float64, window: int) -> Float64:
-        """The mean of the last `window` values of the entity; NaN where there are fewer, or where one is NaN."""
-        # added term by term: running sums would carry rounding from rows long past into every later value
-        total = values.copy()
-        for step in range(1, window):
-            total += self.previous(values, step)
-        return total / window
-
-    def rolling_deviation(self, values: Float64, window: int) -> Float64:
-        """The standard deviation (ddof 1) of the last `window` values, as `rolling_mean`."""
-        mean = self.rolling_mean(values, window)
-        total = (values - mean) ** 2
-        for step in range(1, window):
-            total += (self.previous(values, step) - mean) ** 2
-        return np.sqrt(total / (window - 1))
-
-
-def first_rows(clean: pd.DataFrame) -> NDArray[np.int64]:
-    """int64, [runs + 1]: where each run of rows begins in a frame sorted by entity and time, and the end; [0] for an empty frame.
-
-    A run is an entity's rows; where the frame has a column `__segment`, its rows between two gaps that the definition forbids.
-    """
-    if not len(clean):
-        return np.zeros(1, dtype=np.int64)
-    entity = clean["entity"].to_numpy()
-    changes = entity[1:] != entity[:-1]
-    if SEGMENT in clean.columns:
-        segment = clean[SEGMENT].to_numpy()
-        changes = changes | (segment[1:] != segment[:-1])
-    return np.concatenate(([0], np.flatnonzero(changes) + 1, [len(entity)])).astype(np.int64)
 
 
 def _log(values: Float64) -> Float64:

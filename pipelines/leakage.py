@@ -10,11 +10,11 @@ import pandas as pd
 
 from models.samples import Samples
 from pipelines.errors import NotEnoughHistoryError
-from pipelines.features import first_rows
 from pipelines.folds import make_folds
 from pipelines.leakage_data import World, changed_columns, cut_dates, knowing_columns, with_column, worlds_without_future
 from pipelines.leakage_models import peeking_candidates, skill_on_shuffled
 from pipelines.manifests import Manifest
+from pipelines.panel import first_rows
 from pipelines.windows import build_samples, count_dropped, require_samples, task_of
 
 if TYPE_CHECKING:

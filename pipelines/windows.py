@@ -15,8 +15,9 @@ from models.base import Task
 from models.samples import Observations, SampleIndex, Samples
 from pipelines.digest import digest_file, digest_json
 from pipelines.errors import ContractError, DefinitionError, NotEnoughHistoryError
-from pipelines.features import SEGMENT, feature_frame, feature_reach, first_rows
+from pipelines.features import feature_frame, feature_reach
 from pipelines.manifests import CleanManifest, SampleManifest
+from pipelines.panel import SEGMENT, first_rows
 from pipelines.problems import problem_of
 from pipelines.problems.base import Targets
 from pipelines.sample_store import is_complete, open_samples, read_facts, write_samples
@@ -127,11 +128,12 @@ def _digest(definition: Definition, clean: CleanManifest) -> str:
     """Of the clean rows, the parts of the definition that bear on samples, and the code that builds them."""
     import pipelines.calendars
     import pipelines.features
+    import pipelines.panel
 
     problem = type(problem_of(definition))
     files = {
         module.__name__: digest_file(Path(module.__file__))
-        for module in (pipelines.calendars, pipelines.features, sys.modules[__name__], sys.modules.get(problem.__module__))
+        for module in (pipelines.calendars, pipelines.features, pipelines.panel, sys.modules[__name__], sys.modules.get(problem.__module__))
         if module is not None and module.__file__
     }
     settings = definition.model_dump(mode="json", include={"features", "window", "problem", "calendar"})

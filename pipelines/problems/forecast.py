@@ -12,7 +12,7 @@ from pydantic import Field, field_validator
 
 from models.base import Prediction, Task
 from models.samples import SampleIndex
-from pipelines.features import first_rows
+from pipelines.panel import first_rows
 from pipelines.problems.base import Float64, MetricParts, Problem, Targets
 from pipelines.problems.quantile_scores import (
     crps,
