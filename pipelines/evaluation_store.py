@@ -28,7 +28,8 @@ def evaluation_from_dict(values: dict[str, Any]) -> Evaluation:
 
     def candidate(found: dict[str, Any]) -> CandidateEvaluation:
         metrics = tuple(Metric(**one) for one in found["metrics"])
-        return CandidateEvaluation(**{**found, "metrics": metrics, "comparisons": tuple(Comparison(**one) for one in found["comparisons"])})
+        comparisons = tuple(Comparison(**one) for one in found["comparisons"])
+        return CandidateEvaluation(**{**found, "metrics": metrics, "comparisons": comparisons, "must_beat": tuple(found["must_beat"])})
 
     return Evaluation(
         **{
