@@ -1,7 +1,7 @@
 """Scoring 500,000 windows against the bare forward pass over the same windows in the same batches.
 
-Scoring is windows to prediction rows: gather, forward, quantiles of the price, target dates, input digests, in-sample marks. Writing the rows to
-the lake once (five rows a window, each with a digest) is timed beside it.
+Scoring is windows to prediction rows: gather, forward, quantiles of the price, target dates, input digests, in-sample marks. Writing
+them to the lake once (five rows a window, each with a digest) is timed beside it.
 """
 
 from __future__ import annotations
