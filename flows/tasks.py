@@ -16,8 +16,9 @@ from pipelines.manifests import CleanManifest, Evaluation, FitResult, FitSpec, P
 
 if TYPE_CHECKING:
     from pipelines.backfill import BackfillPlan, ChunkResult
+    from pipelines.conclusion import Conclusion
     from pipelines.scoring import ScoreResult
-    from pipelines.training import Conclusion, TrainingPlan
+    from pipelines.training import TrainingPlan
 
 
 def _transient(task: Any, run: Any, state: Any) -> bool:
@@ -45,6 +46,7 @@ def ingest_task(definition: Definition, home: Home) -> RawManifest:
 def validate_task(definition: Definition, home: Home, raw: RawManifest, as_of: str) -> CleanManifest:
     """Raw table to clean table and quarantine, by the contract."""
     import pandas as pd
+
     from pipelines.contract import validate
 
     clean = validate(definition, home, raw, pd.Timestamp(as_of))
@@ -137,7 +139,7 @@ def evaluate_task(
     definition: Definition, home: Home, plan: TrainingPlan, results: list[PredictionResult | BaseException]
 ) -> tuple[Evaluation, dict[str, str]]:
     """Every candidate on the same dates; with it, why a candidate could not be compared."""
-    from pipelines.training import evaluate_training
+    from pipelines.conclusion import evaluate_training
 
     DISPLAY.say("evaluating")
     return evaluate_training(definition, home, plan, results)
@@ -148,8 +150,11 @@ def conclude_task(
     definition: Definition, home: Home, plan: TrainingPlan, evaluation: Evaluation, failed: dict[str, str], fits: list[FitResult]
 ) -> Conclusion:
     """Gate, production fits, registration, record, alias, report."""
-    from pipelines.training import conclude_training
+    from prefect.runtime import flow_run
 
-    conclusion = conclude_training(definition, home, plan, evaluation, failed, fits)
+    from pipelines.conclusion import conclude_training
+
+    tags = {"finflow.prefect_run": str(flow_run.id)}
+    conclusion = conclude_training(definition, home, plan, evaluation, failed, fits, tags=tags)
     DISPLAY.say(f"{conclusion.decision.verdict}: {conclusion.decision.reason}")
     return conclusion

@@ -17,10 +17,10 @@ from pipelines.home import Home
 from pipelines.manifests import PredictionResult
 
 # One fit a core: more only take turns, and each runs on one thread for the sake of its bits.
-CORES = len(os.sched_getaffinity(0))
+RUNNER: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=len(os.sched_getaffinity(0)))
 
 
-@flow(name="train", flow_run_name="train {name} as of {as_of}", task_runner=ThreadPoolTaskRunner(max_workers=CORES))
+@flow(name="train", flow_run_name="train {name} as of {as_of}", task_runner=RUNNER)
 def train_flow(
     name: str,
     as_of: str | None = None,
@@ -44,7 +44,7 @@ def train_flow(
     plan = plan_task(definition, home, samples, candidates, seed, hardware)
     DISPLAY.begin("fit", len(plan.specs))
     fits = [fit_and_predict_task.submit(spec, home) for spec in plan.specs]
-    results = [future.result(raise_on_failure=False) for future in fits]
+    results: list[PredictionResult | BaseException] = [future.result(raise_on_failure=False) for future in fits]
     evaluation, failed = evaluate_task(definition, home, plan, results)
     fitted = [result.fit for result in results if isinstance(result, PredictionResult)]
     conclusion = conclude_task(definition, home, plan, evaluation, failed, fitted)

@@ -54,7 +54,8 @@ class Task:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         names = ("levels", "classes", "columns", "features")
-        return cls(**{key: tuple(value) if key in names else value for key, value in values.items()})
+        found: dict[str, Any] = {key: tuple(value) if key in names else value for key, value in values.items()}
+        return cls(**found)
 
     @property
     def feature_positions(self) -> NDArray[np.int64]:

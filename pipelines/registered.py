@@ -33,7 +33,7 @@ class ByKind:
             if not isinstance(value, dict):
                 raise ValueError(f"a {self.what} is a mapping with a `kind`, got {type(value).__name__}")
             kind = value.get("kind")
-            if kind not in classes:
+            if not isinstance(kind, str) or kind not in classes:
                 raise ValueError(f"no {self.what} of kind {kind!r}: there are {', '.join(sorted(classes))}")
             return classes[kind].model_validate(value)
 

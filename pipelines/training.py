@@ -1,23 +1,19 @@
-"""A training, stage by stage, as plain functions: plan the fits, evaluate them, decide, register, record.
-
-A flow calls them with whatever runs the fits in between; `train_here` runs everything in one process tree without any orchestrator.
-"""
+"""What a training will do, before it does it: folds, recipes, fits, and the key under which its decision is recorded."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from models.base import Hardware
 from pipelines.definition import Definition, Recipe
 from pipelines.digest import digest_json
-from pipelines.errors import DefinitionError, FitError
+from pipelines.errors import DefinitionError
 from pipelines.home import Home
-from pipelines.manifests import Decision, Evaluation, FitSpec, Fold, Manifest, PredictionResult, SampleManifest
+from pipelines.manifests import FitSpec, Fold, Manifest, SampleManifest
 
 
 @dataclass(frozen=True)
@@ -62,7 +58,8 @@ def plan_training(
     from pipelines.windows import open_samples
 
     hardware = hardware or Hardware()
-    recipes = chosen_recipes(definition, candidates)
+    own = chosen_recipes(definition, candidates)
+    recipes = dict(own)
     champion_recipe = add_champion_recipe(definition, home, recipes)
     as_of = pd.Timestamp(samples.clean.as_of)
     folds = make_folds(definition, open_samples(samples.folder).index, as_of)
@@ -73,8 +70,9 @@ def plan_training(
         "definition": meaning(definition),
         "as_of": samples.clean.as_of,
         "data": samples.clean.digest,
-        "recipes": {name: recipe.digest for name, recipe in recipes.items()},
-        "fits": [spec.key for spec in specs],
+        "recipes": {name: recipe.digest for name, recipe in own.items()},
+        # Not the champion's: the same command again, after it made a champion, is the same run.
+        "fits": [spec.key for spec in specs if spec.candidate in own],
         "code": decision_code_digest(),
     }
     return TrainingPlan(
@@ -128,34 +126,6 @@ def decision_code_digest() -> str:
     from pipelines.digest import digest_file
 
     folder = Path(__file__).parent
-    files = [*folder.glob("evaluation*.py"), folder / "gate.py", *folder.glob("statistics/*.py"), *folder.glob("problems/*.py")]
-    return digest_json({path.name: digest_file(path) for path in sorted(files)})
-
-
-@dataclass(frozen=True)
-class Conclusion:
-    """How a training ended: the decision and the outcome that a command prints."""
-
-    decision: Decision
-    outcome: dict[str, Any]
-
-
-def completed(
-    plan: TrainingPlan, results: Sequence[PredictionResult | BaseException]
-) -> tuple[dict[str, list[PredictionResult]], dict[str, str]]:
-    """Results by candidate, and for each candidate that has no full set the reason.
-
-    Raises:
-        FitError: a baseline, or the champion's recipe, is not complete: without it nothing can be decided.
-    """
-    done: dict[str, list[PredictionResult]] = {}
-    failed: dict[str, str] = {}
-    for spec, result in zip(plan.specs, results, strict=True):
-        if isinstance(result, BaseException):
-            failed.setdefault(spec.candidate, str(result))
-        else:
-            done.setdefault(spec.candidate, []).append(result)
-    needed = [name for name in failed if name in plan.baselines or name == plan.champion_recipe]
-    if needed:
-        raise FitError(f"{needed[0]} could not be fitted, and nothing can be decided without it: {failed[needed[0]]}")
-    return {name: found for name, found in done.items() if name not in failed}, failed
+    names = ("evaluation*.py", "comparisons.py", "decisions.py", "gate.py", "folds.py", "statistics/*.py", "problems/*.py")
+    files = [path for name in names for path in folder.glob(name)]
+    return digest_json({path.relative_to(folder).as_posix(): digest_file(path) for path in sorted(files)})

@@ -1,0 +1,252 @@
+"""How a training ends: its evaluation, the gate's decision, the version registered for it, and its record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from models.base import Prediction
+from models.samples import Int64
+from pipelines.definition import Definition
+from pipelines.errors import ConflictError, FitError
+from pipelines.home import Home
+from pipelines.manifests import CandidateEvaluation, Decision, Evaluation, FitResult, FitSpec, PredictionResult
+from pipelines.training import TrainingPlan
+
+if TYPE_CHECKING:
+    from pipelines.decisions import Ruling
+    from pipelines.promotions import Promotions
+    from pipelines.registry import RegisteredVersion
+
+#: other trainings of the same definition that may decide in between, before this one gives up
+ATTEMPTS = 8
+Answer = PredictionResult | BaseException
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """How a training ended: the decision, and the outcome that a command prints."""
+
+    decision: Decision
+    outcome: dict[str, Any]
+
+
+def evaluate_training(
+    definition: Definition, home: Home, plan: TrainingPlan, answers: Sequence[Answer]
+) -> tuple[Evaluation, dict[str, str]]:
+    """Evaluate what was predicted; a run that was decided before gets the evaluation that it was decided on.
+
+    Returns:
+        The evaluation, and the candidates that could not be fitted, with the reason.
+
+    Raises:
+        FitError: a baseline or the champion's recipe could not be fitted.
+    """
+    from pipelines.decisions import next_level
+    from pipelines.evaluation import evaluate, read_evaluation
+    from pipelines.lake import Lake
+    from pipelines.problems import problem_of
+    from pipelines.promotions import Promotions
+    from pipelines.windows import open_samples
+
+    predictions, failed = completed(plan, answers)
+    folder = home.evaluations / plan.run_key
+    promotions = Promotions(Lake(home.lake), definition.name)
+    if promotions.find(plan.run_key) is not None and (folder / "evaluation.json").is_file():
+        return read_evaluation(folder), failed
+    samples = open_samples(plan.samples.folder)
+    evaluation = evaluate(
+        definition,
+        problem_of(definition),
+        samples,
+        plan.folds,
+        predictions,
+        run_key=plan.run_key,
+        as_of=plan.as_of,
+        folder=folder,
+        level=next_level(definition, promotions),
+        recipes=plan.recipes,
+        champion=plan.champion_recipe,
+        failed=failed,
+    )
+    return evaluation, failed
+
+
+def completed(
+    plan: TrainingPlan, answers: Sequence[Answer]
+) -> tuple[dict[str, dict[str, dict[int, tuple[Int64, Prediction]]]], dict[str, str]]:
+    """Predictions by candidate, fold and seed; and for each candidate without a full set the reason.
+
+    Raises:
+        FitError: a baseline, or the champion's recipe, is not complete: without it nothing can be decided.
+    """
+    from pipelines.fits import read_predictions
+
+    failed = {spec.candidate: str(answer) for spec, answer in zip(plan.specs, answers, strict=True) if isinstance(answer, BaseException)}
+    for spec, answer in zip(plan.specs, answers, strict=True):
+        if isinstance(answer, BaseException) and not isinstance(answer, FitError):
+            raise answer
+        if isinstance(answer, FitError) and (spec.candidate in plan.baselines or spec.candidate == plan.champion_recipe):
+            raise FitError(f"{answer} Without {spec.candidate} nothing can be decided.")
+    found: dict[str, dict[str, dict[int, tuple[Int64, Prediction]]]] = {}
+    for spec, answer in zip(plan.specs, answers, strict=True):
+        if isinstance(answer, PredictionResult) and spec.candidate not in failed:
+            found.setdefault(spec.candidate, {}).setdefault(spec.fold.name, {})[spec.seed] = read_predictions(answer)
+    return found, failed
+
+
+def conclude_training(
+    definition: Definition,
+    home: Home,
+    plan: TrainingPlan,
+    evaluation: Evaluation,
+    failed: dict[str, str],
+    fits: Sequence[FitResult],
+    *,
+    tags: dict[str, str] | None = None,
+    on_done: Callable[[FitSpec], None] | None = None,
+) -> Conclusion:
+    """Decide, register what is promoted, record the decision, let the alias follow, log and report.
+
+    A run that was decided before gets its recorded decision back; only what a crash left undone is done.
+
+    Args:
+        fits: every fit of every candidate, for the log.
+        tags: further tags of the MLflow runs.
+        on_done: told of every production fit.
+
+    Raises:
+        ConflictError: other trainings decided first, time and again.
+        FitError: the promoted recipe could not be fitted on all that is known.
+    """
+    from pipelines.code_version import code_version
+    from pipelines.decisions import promotion_row, training_decision
+    from pipelines.frozen import frozen_losses
+    from pipelines.lake import Lake
+    from pipelines.promotions import Promotions
+    from pipelines.registry import repair_aliases
+    from pipelines.report import write_report
+    from pipelines.tracking import log_decision, log_training
+
+    promotions = Promotions(Lake(home.lake), definition.name)
+    logged = log_training(definition, home, evaluation, fits, plan.samples, tags=tags)
+    for _ in range(ATTEMPTS):
+        recorded = promotions.find(plan.run_key) is not None
+        frozen, failed_check = (None, None) if recorded else frozen_losses(definition, home, plan, evaluation, promotions)
+        ruling = training_decision(definition, promotions, evaluation, frozen=frozen, failed_check=failed_check)
+        if ruling.recorded is not None:
+            break
+        made = _register(definition, home, plan, ruling, logged.children, on_done) if ruling.decision.promoted else None
+        row = promotion_row(
+            definition,
+            ruling,
+            plan.samples.clean,
+            version=made.version if made else None,
+            manifest_digest=made.manifest_digest if made else "",
+            code_version=code_version(),
+        )
+        try:
+            promotions.record(row, ruling.expected_version)
+            break
+        except ConflictError:
+            continue
+    else:
+        raise ConflictError(
+            f"{definition.name}: {ATTEMPTS} other decisions came first while this one was being made: run the command again."
+        )
+    repair_aliases(home, promotions)
+    version = _version_after(promotions, plan.run_key)
+    plots = {caption: Path(path) for caption, path in logged.plots.items()}
+    report = write_report(definition, home, evaluation, ruling.decision, plan.samples, version=version, failed=failed, plots=plots)
+    log_decision(home, logged, ruling.decision, report, version=version)
+    outcome = describe(definition, plan, evaluation, ruling.decision, fits, failed)
+    outcome["decision"]["champion"]["version"] = version
+    return Conclusion(ruling.decision, {**outcome, "run_id": logged.run_id, "report": str(report)})
+
+
+def _register(
+    definition: Definition,
+    home: Home,
+    plan: TrainingPlan,
+    ruling: Ruling,
+    runs: dict[str, str],
+    on_done: Callable[[FitSpec], None] | None,
+) -> RegisteredVersion:
+    """Fit the promoted recipe on all that is known at the as-of, and register it."""
+    from pipelines.fits import fit_all, plan_fits
+    from pipelines.folds import production_fold
+    from pipelines.registry import register
+    from pipelines.windows import open_samples
+
+    entry = str(ruling.decision.evidence["entry"])
+    fold = production_fold(definition, open_samples(plan.samples.folder).index, pd.Timestamp(plan.as_of))
+    specs = plan_fits(definition, home, plan.samples, [fold], {entry: plan.recipes[entry]}, plan.hardware, plan.seeds)
+    members = fit_all(specs, home, on_done=on_done)
+    for member in members:
+        if isinstance(member, FitError):
+            raise member
+    kept = [member for member in members if isinstance(member, FitResult)]
+    return register(definition, home, ruling.evaluation, entry, kept, plan.samples, runs[entry])
+
+
+def _version_after(promotions: Promotions, run_key: str) -> int | None:
+    row = promotions.find(run_key)
+    return None if row is None else row.version
+
+
+def describe(
+    definition: Definition,
+    plan: TrainingPlan,
+    evaluation: Evaluation,
+    decision: Decision,
+    fits: Sequence[FitResult],
+    failed: dict[str, str],
+) -> dict[str, Any]:
+    """A training as JSON-able values: what `finflow train --json` prints."""
+    clean = plan.samples.clean
+    return {
+        "definition": definition.name,
+        "title": definition.title or definition.name,
+        "simulated": definition.simulated,
+        "as_of": plan.as_of,
+        "data": {
+            "table": clean.table,
+            "version": clean.version,
+            "digest": clean.digest,
+            "rows": clean.rows,
+            "quarantined": clean.quarantined,
+        },
+        "samples": plan.samples.samples,
+        "folds": [fold.to_dict() for fold in evaluation.folds],
+        "loss": evaluation.loss,
+        "protocol": evaluation.protocol,
+        "leaderboard": [_leaderboard_row(entry) for entry in evaluation.candidates],
+        "decision": {
+            "verdict": decision.verdict,
+            "promoted": decision.promoted,
+            "champion": {"name": definition.name, "version": None, "candidate": decision.candidate},
+            "reason": decision.reason,
+        },
+        "fitted": sum(not fit.reused for fit in fits),
+        "reused": sum(fit.reused for fit in fits),
+        "failed": failed,
+    }
+
+
+def _leaderboard_row(entry: CandidateEvaluation) -> dict[str, Any]:
+    return {
+        "candidate": entry.candidate,
+        "family": entry.family,
+        "baseline": entry.baseline,
+        "seeds": entry.seeds,
+        "invalid": entry.invalid,
+        "metrics": {metric.name: {"value": metric.value, "low": metric.low, "high": metric.high} for metric in entry.metrics},
+        "p_value": {comparison.against: comparison.p_value for comparison in entry.comparisons},
+        "effect": {comparison.against: comparison.effect for comparison in entry.comparisons},
+        "adjusted_p": entry.adjusted_p,
+        "seed_losses": entry.seed_losses,
+    }
