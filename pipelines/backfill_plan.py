@@ -15,6 +15,7 @@ from pipelines.digest import digest_json
 from pipelines.errors import FinflowError
 from pipelines.home import Home
 from pipelines.manifests import CleanManifest, Manifest
+from pipelines.options import parse_date, parse_range, parse_selector
 
 if TYPE_CHECKING:
     from pipelines.as_known import Stretch
@@ -161,46 +162,6 @@ def backfill_as_of(definition: Definition, home: Home, end: str | pd.Timestamp) 
     if not len(times):
         raise FinflowError(f"{definition.name} has no data up to {last:%Y-%m-%d}: give a later --end.")
     return resolve_as_of(definition, home, f"{times.max():%Y-%m-%d}")
-
-
-def parse_range(start: str, end: str) -> tuple[pd.Timestamp, pd.Timestamp]:
-    """Both dates, at midnight.
-
-    Raises:
-        FinflowError: one is no date, or they are the wrong way round.
-    """
-    first, last = parse_date("--start", start), parse_date("--end", end)
-    if first > last:
-        raise FinflowError(f"--start {start} lies after --end {end}.")
-    return first, last
-
-
-def parse_date(option: str, text: str | pd.Timestamp) -> pd.Timestamp:
-    """A date at midnight.
-
-    Raises:
-        FinflowError: it is none.
-    """
-    try:
-        stamp = pd.Timestamp(text)
-    except (ValueError, TypeError):
-        stamp = None
-    if stamp is None or pd.isna(stamp) or stamp.tzinfo is not None or stamp != stamp.normalize():
-        raise FinflowError(f"{option} {text!a}: expected a date such as 2018-12-31.")
-    return stamp
-
-
-def parse_selector(model: str) -> str:
-    """champion, as-of, or a version's number as plain digits.
-
-    Raises:
-        FinflowError: something else.
-    """
-    if model in ("champion", "as-of"):
-        return model
-    if model.isascii() and model.isdigit() and int(model) > 0:
-        return str(int(model))
-    raise FinflowError(f"--model {model!a}: expected champion, as-of, or a version's number.")
 
 
 def trading_days(

@@ -30,8 +30,8 @@ def export(definition: Definition, home: Home, start: str, end: str, to: Path) -
     Raises:
         FinflowError: another ending, a folder that is not there, or no prediction in the range.
     """
-    from pipelines.backfill_plan import parse_range
     from pipelines.lake import Lake
+    from pipelines.options import parse_range
     from pipelines.predictions import Predictions
 
     first, last = parse_range(start, end)

@@ -25,7 +25,7 @@ _PATIENCE_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class Written:
-    """What an append did: `rows` new rows (0: all were there), the table's version after it, and which of the given rows were new."""
+    """What an append did: `rows` new rows (0: all were there), and the table's version after it."""
 
     rows: int
     table_version: int | None
