@@ -69,6 +69,7 @@ def prefect_server(home: Home) -> Iterator[str]:
     try:
         yield record.api
     finally:
+        _send_what_is_queued()
         del os.environ["PREFECT_API_URL"]
         _leave(home)
 
@@ -106,6 +107,17 @@ def _leave(home: Home) -> None:
         if record:
             _end(record)
             _record_path(home).unlink(missing_ok=True)
+
+
+def _send_what_is_queued() -> None:
+    """Logs and events go to the server in the background: let them arrive before it may end."""
+    if "prefect" not in sys.modules:
+        return
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    for worker in (APILogWorker, EventsWorker):
+        worker.drain_all(timeout=10)
 
 
 def _start(home: Home) -> ServerRecord:

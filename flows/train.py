@@ -17,7 +17,7 @@ from pipelines.home import Home
 from pipelines.manifests import PredictionResult
 
 # One fit a core: more only take turns, and each runs on one thread for the sake of its bits.
-RUNNER: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=len(os.sched_getaffinity(0)))
+RUNNER: Any = ThreadPoolTaskRunner(max_workers=len(os.sched_getaffinity(0)))
 
 
 @flow(name="train", flow_run_name="train {name} as of {as_of}", task_runner=RUNNER)

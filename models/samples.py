@@ -143,7 +143,8 @@ def from_windows(windows: Float32, columns: tuple[str, ...], length: int, output
     """
     windows = np.ascontiguousarray(windows, dtype=np.float32)
     if windows.ndim != 3 or windows.shape[2] != len(columns) or windows.shape[1] < length:
-        raise ValueError(f"windows have shape {windows.shape}; expected (any, at least {length}, {len(columns)}) for columns {list(columns)}")
+        expected = f"(any, at least {length}, {len(columns)}) for columns {list(columns)}"
+        raise ValueError(f"windows have shape {windows.shape}; expected {expected}")
     count, context, _ = windows.shape
     nat = np.full(count, np.datetime64("NaT", "ns"))
     observations = Observations(

@@ -242,7 +242,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise DefinitionError(f"{path}: there is no such file.") from None
     except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise DefinitionError(f"{ascii(str(path))}: cannot be read as UTF-8 text ({error}).") from None
+        raise DefinitionError(f"{str(path)!a}: cannot be read as UTF-8 text ({error}).") from None
     try:
         values = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader, made stricter
     except DefinitionError as error:

@@ -23,8 +23,8 @@ def frozen_losses(
     """The deciding loss a date of the champion's version, and why it may not stay.
 
     Returns:
-        The losses on the evaluation's dates after the version's training ended, or None where there are none (or the definition has asked for
-        another task since); and the reason why the version cannot be loaded or answers no more as it did, or None.
+        The losses on the evaluation's dates after the version's training ended, or None where there are none (or the definition has
+        asked for another task since); and the reason why the version cannot be loaded or answers no more as it did, or None.
     """
     from pipelines.evaluation import date_losses
     from pipelines.inference import check_task

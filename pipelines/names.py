@@ -30,7 +30,7 @@ def check_name(name: str, what: str = "name") -> str:
     elif ".." in name or name[0] in ".- " or name[-1] in ". ":
         problem = "holds '..', or begins or ends with a dot, a dash or a blank"
     if problem:
-        raise FinflowError(f"{what} {ascii(name)} {problem}: use letters, digits, '-', '_' and single dots.")
+        raise FinflowError(f"{what} {name!a} {problem}: use letters, digits, '-', '_' and single dots.")
     return name
 
 
@@ -42,5 +42,5 @@ def check_identifier(name: str, what: str = "name") -> str:
     """
     check_name(name, what)
     if not re.fullmatch(r"[^\W_][\w-]*", name) or name != name.lower():
-        raise FinflowError(f"{what} {ascii(name)}: use lower-case letters, digits, '-' and '_', beginning with a letter or digit.")
+        raise FinflowError(f"{what} {name!a}: use lower-case letters, digits, '-' and '_', beginning with a letter or digit.")
     return name

@@ -1,4 +1,4 @@
-"""Whole comparisons without servers, tables or processes: simulate, window, fit here, evaluate, decide. For tests of what the gate lets through."""
+"""Whole comparisons without servers, tables or processes: simulate, window, fit here, evaluate, decide."""
 
 from __future__ import annotations
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +41,12 @@ SLOW = [
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, prefect_api: str) -> Iterator[dict[str, Any]]:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, prefect_api: str) -> dict[str, Any]:
     """The state of a home where nothing was killed."""
     folder = tmp_path_factory.mktemp("undisturbed")
     home = _home(folder)
     run_all(Finflow(home, prefect_api), write_definition(folder / "tiny.yaml", tiny_values()))
-    yield comparable_state(home, "tiny")
+    return comparable_state(home, "tiny")
 
 
 def _home(folder: Path) -> Home:

@@ -1,0 +1,48 @@
+"""A third kind of problem, over plain rows and written in the tests, runs through train, gate, score and backfill unchanged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flows.environment import prepare_environment
+from pipelines.definition import load_definition
+from pipelines.home import Home
+from pipelines.lake import Lake
+from pipelines.problems import PROBLEMS
+from tests.plain_rows import PlainRows, plain_values, write_plain_rows
+from tests.support import write_definition
+
+
+def test_plain_rows_from_file_to_backfill(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefect_api: str) -> None:
+    monkeypatch.setitem(PROBLEMS, "plain-rows", PlainRows)
+    monkeypatch.setenv("FINFLOW_HOME", str(home.root))
+    monkeypatch.setenv("PREFECT_API_URL", prefect_api)
+    prepare_environment(home)
+    from flows.backfill import backfill_flow
+    from flows.score import score_flow
+    from flows.train import train_flow
+
+    table = tmp_path / "rows.csv"
+    write_plain_rows(table)
+    path = str(write_definition(tmp_path / "plain.yaml", plain_values(table)))
+    definition = load_definition(path)
+    dates = sorted({str(time.date()) for time in definition.source.read()["time"]})
+    as_of, later = dates[-40], dates[-20]
+    trained = train_flow(path, as_of)
+    assert trained["decision"]["champion"]["version"] == 1
+    assert {row["candidate"] for row in trained["leaderboard"]} == set(definition.recipes)
+    again = train_flow(path, as_of)
+    assert again["fitted"] == 0
+    assert again["decision"] == trained["decision"]
+    scored = score_flow(path, later)
+    assert scored["rows"] > 0
+    assert scored["written"] == scored["rows"]
+    assert scored["in_sample"] == 0
+    filled = backfill_flow(path, dates[-60], later)
+    assert filled["ok"]
+    assert {row["after"] for row in filled["dates"]} == {"done"}
+    assert {row["in_sample"] > 0 for row in filled["dates"] if row["date"] <= as_of} == {True}
+    assert backfill_flow(path, dates[-60], later)["written"] == 0
+    assert len(Lake(home.lake).read(f"predictions/{definition.name}")) >= scored["rows"]
