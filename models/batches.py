@@ -10,8 +10,8 @@ from models.base import Task
 from models.samples import Float32, Int64, Samples
 from models.scaling import Scaling
 
-#: Observations of up to this many bytes are scaled once, ahead of training; larger ones batch by batch.
-PREPARED_BYTES = 2 * 1024**3
+#: Observations of up to this many bytes are scaled once, ahead; larger ones batch by batch.
+PREPARED_BYTES = 1024**3
 
 
 class Batches:
@@ -61,9 +61,12 @@ class Batches:
 
 
 def prepare(samples: Samples, scaling: Scaling, task: Task) -> Float32 | None:
-    """float32, [rows, features]: every observation scaled, or None where that is more than `PREPARED_BYTES`."""
+    """float32, [rows, features]: every observation scaled once.
+
+    None where that is more than `PREPARED_BYTES`, or no less work than scaling window by window, because the samples are few.
+    """
     values = samples.observations.values
-    if len(values) * len(task.features) * 4 > PREPARED_BYTES:
+    if len(values) * len(task.features) * 4 > PREPARED_BYTES or len(values) >= len(samples) * task.length:
         return None
     return scaling.features(np.array(values[:, task.feature_positions], dtype=np.float32, order="C"))
 

@@ -95,7 +95,8 @@ class Network(Model):
 
         if self.scaling is None or self.forecaster is None:
             raise RuntimeError("this network was neither fitted nor loaded")
-        batches = Batches(samples, self.scaling, self.task)
+        check_samples(samples, self.task)
+        batches = Batches(samples, self.scaling, self.task, prepared=prepare(samples, self.scaling, self.task))
         count = len(samples)
         values = np.empty((count, self.task.outputs, len(self.task.levels)), dtype=np.float32)
         origin = self._levels(samples)
