@@ -136,12 +136,12 @@ class Training(lightning.LightningModule):
         self.descend(optimizer, loss, self.forecaster)
         return loss.detach()
 
-    def descend(self, optimizer: Any, loss: Tensor, module: nn.Module) -> None:
-        """One step of the optimizer down the loss, with clipped gradients, at the schedule's learning rate."""
+    def descend(self, optimizer: Any, loss: Tensor, module: nn.Module, pace: float = 1.0) -> None:
+        """One step of the optimizer down the loss, with clipped gradients, at `pace` times the schedule's learning rate."""
         optimizer.zero_grad()
         self.manual_backward(loss)
         nn.utils.clip_grad_norm_(module.parameters(), self.settings.clip)
-        rate = self.rate(self._taken)
+        rate = pace * self.rate(self._taken)
         for group in optimizer.param_groups:
             group["lr"] = rate
         optimizer.step()
