@@ -11,9 +11,13 @@ a false promotion likelier.
 What does need correction is the choice among challengers: the best of many tries looks good by chance. Each challenger stands with the
 one difference that its claim hangs on, to its binding benchmark (where its statistic is smallest; b*, when it counts), and the step-down
 maximum of Romano and Wolf (2005; adjusted p-values: 2016) runs over challengers: a stationary bootstrap of dates gives the joint
-distribution of the differences' means, so that twenty copies of one network count as one try. Baselines that challenge the reference, and
-candidates that challenge everything, are one family: the level is for any false move. (Correcting over all pairs would be valid too, but
-pays for pairs that no claim hangs on, and so finds less.)
+distribution of the differences' means, so that twenty copies of one network count as one try. (Correcting over all pairs would be valid
+too, but pays for pairs that no claim hangs on, and so finds less.)
+
+There are two families, each corrected for itself: the candidates, whose error is a model promoted without skill, and the baselines that
+challenge the reference, whose error is one classical model in another's place. The level is spent on each: it bounds the chance of the one
+error, and of the other, not of either. One family for both would make promoting a network harder the more baselines somebody names,
+though they are hurdles already.
 
 Scale. The statistic is Diebold and Mariano's (HAC variance, small-sample factor), read against Student's t with the degrees of freedom
 that its variance really has (`degrees_of_freedom`): at horizon 60 and 1,000 dates the usual n - 1 turn a 1 % test into one of over 2 %.
@@ -134,10 +138,13 @@ def compare_all(
         champion: the entry that is the champion's recipe, or None.
     """
     challengers = family(baselines, champion, reference)
-    adjusted = adjusted_p_values(losses, challengers, horizon=horizon, seed=seed, replications=replications)
+    adjusted: dict[str, float] = {}
+    for kind in (False, True):
+        part = {name: benchmarks for name, benchmarks in challengers.items() if baselines[name] is kind}
+        adjusted |= adjusted_p_values(losses, part, horizon=horizon, seed=seed, replications=replications)
     found = {}
     for name in baselines:
-        against = [other for other, kind in baselines.items() if other != name and (kind or other == champion)]
+        against = [other for other, is_baseline in baselines.items() if other != name and (is_baseline or other == champion)]
         comparisons = tuple(compare(losses, name, other, horizon) for other in against)
         found[name] = Compared(comparisons, challengers.get(name, ()), adjusted.get(name))
     return found
@@ -151,7 +158,7 @@ def superior(compared: Mapping[str, Compared], baselines: Mapping[str, bool], le
 def adjusted_p_values(
     losses: Mapping[str, Float64], challengers: Mapping[str, tuple[str, ...]], *, horizon: int, seed: int, replications: int = REPLICATIONS
 ) -> dict[str, float]:
-    """By challenger, the p-value of "some benchmark is at least as good", corrected over all challengers (see above).
+    """By challenger, the p-value of "some benchmark is at least as good", corrected over these challengers (see above).
 
     Rejecting where it is at most a level keeps the chance of any false rejection at that level. What cannot be compared has 1.0, and does
     not weigh on the others.

@@ -171,7 +171,7 @@ class CandidateEvaluation(Manifest):
     comparisons: tuple[Comparison, ...]
     invalid: str | None = None  # why it is not promotable (a NaN metric, say)
     must_beat: tuple[str, ...] = ()  # a challenger's benchmarks; empty for what does not compete (see pipelines.comparisons)
-    adjusted_p: float | None = None  # of "it fails to beat one of them", corrected over all challengers
+    adjusted_p: float | None = None  # of "it fails to beat one of them", corrected over challengers of its kind
 
 
 @dataclass(frozen=True)

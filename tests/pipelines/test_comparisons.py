@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import t as student
 
-from pipelines.comparisons import adjusted_p_values, compare, daily_means, degrees_of_freedom, family, hac_lag, overlap
+from pipelines.comparisons import adjusted_p_values, compare, compare_all, daily_means, degrees_of_freedom, family, hac_lag, overlap
 from pipelines.statistics import stepwise_superior
 from tests.pipelines.evaluation_support import losses_of
 
@@ -92,6 +92,15 @@ def test_more_baselines_do_not_make_a_challenger_better() -> None:
     both = adjusted_p_values(losses, {"dense": ("random-walk", "ridge")}, horizon=1, seed=3)["dense"]
     assert alone < 0.01
     assert both > 0.1
+
+
+def test_candidates_and_baselines_are_families_of_their_own() -> None:
+    losses = losses_of({"random-walk": 0.0, "ridge": 0.03, "historical-mean": 0.0, "lstm": 0.04}, 500, noise=0.35)
+    kinds = {"random-walk": True, "ridge": True, "historical-mean": True, "lstm": False}
+    found = compare_all(losses, kinds, None, "random-walk", horizon=1, seed=3)
+    alone = adjusted_p_values(losses, {"lstm": ("random-walk", "ridge", "historical-mean")}, horizon=1, seed=3)
+    classical = adjusted_p_values(losses, {"ridge": ("random-walk",), "historical-mean": ("random-walk",)}, horizon=1, seed=3)
+    assert {name: one.adjusted_p for name, one in found.items()} == {"random-walk": None, **alone, **classical}
 
 
 def test_later_steps_keep_the_order_of_the_statistics() -> None:
