@@ -1,0 +1,121 @@
+"""A small training as far as its evaluation, carried out once a test process: for tests of versions, tracking and reports."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from models.base import Hardware
+from models.zoo import ZOO
+from pipelines.definition import Definition, Recipe
+from pipelines.evaluation import evaluate
+from pipelines.fits import carry_out_all, fit_all, plan_fits, read_predictions
+from pipelines.folds import production_fold
+from pipelines.home import Home
+from pipelines.lake import Lake
+from pipelines.manifests import Evaluation, FitResult, PredictionResult, SampleManifest
+from pipelines.mlflow_store import prepare_store
+from pipelines.problems import problem_of
+from pipelines.promotions import PromotionRow, Promotions
+from pipelines.registry import RegisteredVersion
+from pipelines.windows import open_samples
+from tests.pipelines.fit_support import MODELS, definition, folds_of, market, recipes, stored
+
+RECIPES = recipes(noisy={"model": "noisy"}, ridge={"model": "ridge"}, **{"random-walk": {"model": "random_walk"}})
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A training: what went in, its evaluation, its fits, and the production fits of each recipe."""
+
+    definition: Definition
+    home: Home
+    samples: SampleManifest
+    evaluation: Evaluation
+    fits: tuple[FitResult, ...]
+    production: dict[str, tuple[FitResult, ...]]
+
+    def moved(self, home: Home) -> Trained:
+        """The same in another home, for a test to write to; with an MLflow store that holds nothing yet."""
+        shutil.copytree(self.home.root, home.root)
+        folder = home.evaluations / Path(self.evaluation.folder).name
+        return replace(self, home=home, evaluation=replace(self.evaluation, folder=str(folder)))
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """The training itself, carried out once; take `trained` in tests."""
+    root = tmp_path_factory.mktemp("trained")
+    home = Home(root, str(root / "lake"), f"sqlite:///{root / 'mlflow' / 'mlflow.db'}", None)
+    prepare_store(home)
+    return train(home)
+
+
+@pytest.fixture
+def trained(once: Trained, home: Home, monkeypatch: pytest.MonkeyPatch) -> Trained:
+    """The small training in the test's own home."""
+    for name, place in MODELS.items():
+        monkeypatch.setitem(ZOO, name, place)
+    return once.moved(home)
+
+
+def train(home: Home, chosen: dict[str, Recipe] = RECIPES, run_key: str = "run") -> Trained:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, place in MODELS.items():
+            patch.setitem(ZOO, name, place)
+        return _train(home, chosen, run_key)
+
+
+def _train(home: Home, chosen: dict[str, Recipe], run_key: str) -> Trained:
+    made = definition(
+        candidates={"noisy": {"model": "noisy"}},
+        baselines={"ridge": {"model": "ridge"}, "random-walk": {"model": "random_walk"}},
+    )
+    manifest = stored(made, home, market())
+    samples = open_samples(manifest.folder)
+    folds = folds_of(made, manifest)
+    specs = plan_fits(made, home, manifest, folds, chosen, Hardware(), (1, 2))
+    done = [result for result in carry_out_all(specs, home) if isinstance(result, PredictionResult)]
+    assert len(done) == len(specs)
+    predictions: dict[str, dict[str, dict[int, object]]] = {}
+    for spec, result in zip(specs, done, strict=True):
+        predictions.setdefault(spec.candidate, {}).setdefault(spec.fold.name, {})[spec.seed] = read_predictions(result)
+    evaluation = evaluate(
+        made,
+        problem_of(made),
+        samples,
+        folds,
+        predictions,  # type: ignore[arg-type]
+        run_key=run_key,
+        as_of=manifest.clean.as_of,
+        folder=home.evaluations / run_key,
+        recipes=chosen,
+        replications=199,
+    )
+    fold = production_fold(made, samples.index, pd.Timestamp(manifest.clean.as_of))
+    ends = fit_all(plan_fits(made, home, manifest, [fold], chosen, Hardware(), (1, 2)), home)
+    production = {name: tuple(fit for fit in ends if isinstance(fit, FitResult) and fit.candidate == name) for name in chosen}
+    return Trained(made, home, manifest, evaluation, tuple(result.fit for result in done), production)
+
+
+def promote(trained: Trained, made: RegisteredVersion, candidate: str, verdict: str = "promoted", run_key: str = "run") -> Promotions:
+    """Record that a version became champion."""
+    promotions = Promotions(Lake(trained.home.lake), trained.definition.name)
+    before = promotions.champion_row()
+    row = PromotionRow(
+        run_key=run_key,
+        verdict=verdict,
+        candidate=candidate,
+        family="test",
+        version=made.version,
+        previous_version=None if before is None else before.version,
+        effective_as_of=trained.evaluation.as_of,
+        reason="it was better",
+        manifest_digest=made.manifest_digest,
+    )
+    promotions.record(row, promotions.snapshot()[1])
+    return promotions
