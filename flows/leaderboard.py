@@ -12,12 +12,12 @@ def leaderboard_lines(outcome: dict[str, Any]) -> list[str]:
     """
     rows, loss = outcome["leaderboard"], outcome["loss"]
     against = [row["candidate"] for row in rows if row["baseline"]]
-    header = f"  {'':<16} {'family':<12} {loss.upper() + ' [95 % interval]':<28}" + "".join(f"{short(name):>20}" for name in against)
+    header = f"  {'':<16} {'family':<15} {loss.upper() + ' [95 % interval]':<28}" + "".join(f"{short(name):>20}" for name in against)
     lines = [header]
     for row in rows:
         cells = "".join(f"{_against(row, name):>20}" for name in against)
         name = row["candidate"] if row["baseline"] else row["candidate"] + " *"
-        lines.append(f"  {name:<16} {row['family']:<12} {_interval(row['metrics'].get(loss)):<28}{cells}")
+        lines.append(f"  {name:<16} {row['family']:<15} {_interval(row['metrics'].get(loss)):<28}{cells}")
     lines.append("  (* candidate; columns: change of the loss against that baseline, and p that it is no better)")
     return lines
 

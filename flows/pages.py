@@ -57,8 +57,11 @@ def train(outcome: Outcome) -> list[str]:
 
 def decision_line(outcome: Outcome) -> str:
     """The decision in plain words."""
+    import textwrap
+
     decision = outcome["decision"]
-    return f"  decision: {decision['verdict'].upper()}. {decision['reason']}"
+    text = f"decision: {decision['verdict'].upper()}. {decision['reason']}"
+    return textwrap.fill(text, 130, initial_indent="  ", subsequent_indent="    ")
 
 
 def score(outcome: Outcome) -> list[str]:

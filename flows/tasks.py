@@ -111,7 +111,15 @@ def backfill_plan_task(
     return plan
 
 
-@task(name="backfill", task_run_name="backfill {dates[0]} to {dates[-1]}", cache_policy=NO_CACHE, persist_result=False)
+def _chunk_name() -> str:
+    """What the Prefect UI calls the task of some dates."""
+    from prefect.runtime import task_run
+
+    dates = task_run.parameters["dates"]
+    return f"backfill {dates[0]} to {dates[-1]}"
+
+
+@task(name="backfill", task_run_name=_chunk_name, cache_policy=NO_CACHE, persist_result=False)
 def backfill_chunk_task(definition: Definition, home: Home, plan: BackfillPlan, dates: tuple[str, ...]) -> ChunkResult:
     """Some dates in one pass and one commit."""
     from pipelines.backfill import run_chunk
