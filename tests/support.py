@@ -81,7 +81,8 @@ def comparable_state(home: Home, name: str) -> dict[str, Any]:
     lake = Lake(home.lake)
     decided = lake.read(f"promotions/{name}")
     if len(decided):
-        decided = decided.sort_values("sequence").drop(columns=[c for c in decided if c.endswith("_at") or c in ("evidence", "run_id")])
+        # The manifest names the MLflow run, whose id differs.
+        decided = decided.sort_values("sequence").drop(columns=["recorded_at", "manifest_digest"])
     predicted = lake.read(f"predictions/{name}")
     if len(predicted):
         predicted = predicted.drop(columns=[c for c in predicted if c in ("scored_at", "backfill_id")])
@@ -98,6 +99,11 @@ def comparable_state(home: Home, name: str) -> dict[str, Any]:
         "quarantine": len(lake.read(f"quarantine/{name}")),
         "versions": sorted(int(version.version) for version in versions),
         "aliases": {alias: int(version) for model in models for alias, version in model.aliases.items()},
-        "runs": sorted((run.info.run_name or "", run.info.status, str(sorted(run.data.metrics.items()))) for run in runs),
+        "runs": sorted((run.info.run_name or "", run.info.status, _measured(run.data.metrics)) for run in runs),
         "fits": sorted(path.name for path in home.fits.iterdir() if not path.name.startswith(".")) if home.fits.is_dir() else [],
     }
+
+
+def _measured(metrics: dict[str, float]) -> str:
+    """Metrics as text, without how long a fit took."""
+    return str(sorted((name, value) for name, value in metrics.items() if "seconds" not in name))
