@@ -31,8 +31,10 @@ test: $(STAMP) ## the tests (about 15 minutes)
 test-slow: $(STAMP) ## faults, sizes and real servers (about 25 minutes)
 	$(BIN)/pytest -n 2 -m "slow and not benchmark"
 
-bench: $(STAMP) ## the benchmarks; writes tests/benchmarks/figures.md
-	$(BIN)/pytest -m benchmark -s
+bench: $(STAMP) ## the benchmarks; writes their figures into README.md and tests/benchmarks/figures.md
+	@rm -f build/figures.jsonl
+	FINFLOW_FIGURES=$(CURDIR)/build/figures.jsonl $(BIN)/pytest -m benchmark -s; code=$$?; \
+	  $(BIN)/python -m tests.benchmarks.render build/figures.jsonl && exit $$code
 
 ui: $(STAMP) ## open the MLflow UI and the Prefect UI over the local state
 	$(BIN)/finflow ui

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import platform
@@ -20,10 +21,13 @@ def record(name: str, **values: float | int | str) -> None:
 
     Args:
         name: what was measured, as `contract of a million rows`.
-        values: figures by name; write the unit into the name (seconds, megabytes, rows_per_second), ratios as plain numbers.
+        values: figures by name, the main one first; write the unit into the name (seconds, megabytes, rows_per_second), ratios as plain
+            numbers. `at_most` or `at_least` is what is wanted of the main one.
     """
     rounded = {key: float(f"{value:.4g}") if isinstance(value, float) else value for key, value in values.items()}
-    line = json.dumps({"name": name, **rounded, "cores": os.cpu_count(), "python": platform.python_version()}, ensure_ascii=False)
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    about = {"cores": len(os.sched_getaffinity(0)), "python": platform.python_version(), "measured": today}
+    line = json.dumps({"name": name, **rounded, **about}, ensure_ascii=False)
     path = figures_path()
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as stream:
