@@ -5,7 +5,9 @@ Every function writes one file and draws on a figure of its own (no global state
 
 from __future__ import annotations
 
+import io
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from models.base import FitReport
 
+#: what a reader's machine may draw the text with; matplotlib measures with the first
 _FONTS = (
     "DejaVu Sans",
     "Noto Sans CJK SC",
@@ -37,7 +40,8 @@ def plot_leaderboard(evaluation: Evaluation, path: Path) -> None:
     """The deciding loss of every candidate with its 95 % interval, best on top; baselines grey."""
     shown = [(entry, _metric(entry, evaluation.loss)) for entry in reversed(evaluation.candidates)]
     drawn = [(entry, metric) for entry, metric in shown if metric is not None and metric[0] is not None]
-    with _figure(path, 7.0, 1.2 + 0.32 * max(len(drawn), 1)) as figure:
+    left = 0.4 + 0.075 * max((len(entry.candidate) for entry, _ in drawn), default=0)
+    with _figure(path, 7.0, 1.2 + 0.32 * max(len(drawn), 1), left=left) as figure:
         axes = figure.add_subplot()
         for place, (entry, metric) in enumerate(drawn):
             value, low, high = metric
@@ -46,32 +50,38 @@ def plot_leaderboard(evaluation: Evaluation, path: Path) -> None:
                 axes.plot([low, high], [place, place], color=colour, linewidth=2, solid_capstyle="butt")
             axes.plot([value], [place], "o", color=colour)
         axes.set_yticks(range(len(drawn)), [entry.candidate for entry, _ in drawn])
+        axes.set_ylim(-0.6, len(drawn) - 0.4)
         axes.set_xlabel(f"{evaluation.loss}, {evaluation.first_date} to {evaluation.last_date} (lower is better; 95 % interval)")
         axes.grid(axis="x", alpha=0.3)
 
 
 def plot_forecasts(rows: pd.DataFrame, name: str, path: Path) -> None:
-    """Forecast against actual with bands, a panel a fold, for the first entity at the farthest horizon.
+    """Forecast against actual with bands at the farthest horizon: a row a fold, a column an entity (the first two).
 
     Args:
         rows: an evaluation's predictions/<candidate>.parquet of quantiles: entity, target_time, horizon, q.., actual, fold.
     """
+    from matplotlib.dates import AutoDateLocator
+
     levels = quantile_columns(rows)
-    entity, horizon = rows["entity"].iloc[0], rows["horizon"].max()
-    chosen = rows[(rows["entity"] == entity) & (rows["horizon"] == horizon)]
-    folds = list(dict.fromkeys(chosen["fold"]))
-    with _figure(path, 8.0, 0.6 + 1.9 * len(folds)) as figure:
-        for number, fold in enumerate(folds):
-            axes = figure.add_subplot(len(folds), 1, number + 1)
-            part = chosen[chosen["fold"] == fold].sort_values("target_time")
+    horizon = rows["horizon"].max()
+    chosen = rows[rows["horizon"] == horizon].sort_values("target_time")
+    folds, entities = list(dict.fromkeys(chosen["fold"])), list(dict.fromkeys(rows["entity"]))[:2]
+    parts = dict(iter(chosen.groupby(["fold", "entity"])))
+    with _figure(path, 5.5 * len(entities), 0.6 + 1.7 * len(folds)) as figure:
+        for place, (fold, entity) in enumerate((fold, entity) for fold in folds for entity in entities):
+            if (fold, entity) not in parts:
+                continue
+            axes, part = figure.add_subplot(len(folds), len(entities), place + 1), parts[fold, entity]
             time = part["target_time"].to_numpy()
             for low, high in _bands(levels):
                 axes.fill_between(time, part[low], part[high], color=_BLUE, alpha=0.16, linewidth=0)
             axes.plot(time, part[levels[0.5]], color=_BLUE, linewidth=0.9, label="forecast (median)")
             axes.plot(time, part["actual"], color=_RED, linewidth=0.9, label="actual")
             axes.set_title(f"{name}, {entity}, {horizon} steps ahead, test period {fold}", fontsize=8, loc="left")
-            axes.tick_params(labelsize=7)
-            if number == 0:
+            axes.tick_params(labelsize=6)
+            axes.xaxis.set_major_locator(AutoDateLocator(minticks=2, maxticks=6))  # so that labels do not touch
+            if place == 0:
                 axes.legend(fontsize=7, loc="upper left")
 
 
@@ -110,9 +120,12 @@ def plot_losses(reports: Mapping[str, FitReport], name: str, path: Path) -> None
         axes.legend(fontsize=6, ncols=2)
 
 
-def plot_skill(losses: pd.DataFrame, candidate: str, reference: str, loss: str, path: Path) -> None:
-    """The loss saved against the reference, one mean a date, added up: rising is better, flat is no skill."""
-    daily = losses.pivot_table(index="time", columns="candidate", values=loss, aggfunc="mean")
+def plot_skill(daily: pd.DataFrame, candidate: str, reference: str, loss: str, path: Path) -> None:
+    """The loss saved against the reference, added up over time: rising is better, flat is no skill.
+
+    Args:
+        daily: the mean loss a date (index: time), a column a candidate.
+    """
     saved = (daily[reference] - daily[candidate]).cumsum()
     with _figure(path, 7.0, 2.8) as figure:
         axes = figure.add_subplot()
@@ -142,26 +155,28 @@ def _metric(entry: CandidateEvaluation, name: str) -> tuple[float | None, float 
 
 
 @contextmanager
-def _figure(path: Path, width: float, height: float) -> Iterator[Any]:
-    """A figure that is written to `path` at the end. Its bytes depend on what is drawn alone."""
-    import logging
-
+def _figure(path: Path, width: float, height: float, left: float = 0.75) -> Iterator[Any]:
+    """A figure of so many inches that is written to `path` at the end. Its bytes depend on what is drawn alone."""
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # absent fonts are no news: the reader's machine draws the text
     settings: Any = {
         "svg.fonttype": "none",
         "svg.hashsalt": "finflow",
-        "font.family": list(_FONTS),
+        "font.family": [_FONTS[0]],
         "font.size": 8.0,
         "axes.unicode_minus": False,
         "text.parse_math": False,  # names may hold dollar signs
     }
-    with matplotlib.rc_context(settings):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        FigureCanvasSVG(figure)
+    with matplotlib.rc_context(settings), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # the reader's machine draws the text
+        figure = Figure(figsize=(width, height))
+        canvas = FigureCanvasSVG(figure)
+        figure.subplots_adjust(left=left / width, right=1 - 0.2 / width, bottom=0.5 / height, top=1 - 0.35 / height, hspace=0.35)
         yield figure
+        drawing = io.StringIO()
+        canvas.print_svg(drawing, metadata={"Date": None, "Creator": None})
+        families = ", ".join(f"'{name}'" for name in _FONTS)
         path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
+        path.write_text(drawing.getvalue().replace(f"'{_FONTS[0]}'", families), encoding="utf-8")

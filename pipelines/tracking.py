@@ -1,6 +1,7 @@
 """A training in MLflow: one parent run, one child run a candidate, the same names in all families, written in batches.
 
-Everything is found again by its run key, so that the same run logged twice, or after a crash, is there once.
+Everything is found again by its run key, so that the same run logged twice, or after a crash, is there once. A run is ended last: one
+that still runs is logged again, and MLflow takes what it has already (same name, step, instant and value) as one.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LoggedTraining", "log_decision", "log_training", "prepare_store"]
 
-_LOGGED, _DECIDED = "finflow.logged", "finflow.decided"
+_OPEN = ("RUNNING", "SCHEDULED")
 
 
 @dataclass(frozen=True)
@@ -65,10 +66,10 @@ def log_training(
     for entry in evaluation.candidates:
         child = _child(client, experiment, evaluation, entry, parent.info.run_id, common)
         children[entry.candidate] = child.info.run_id
-        if child.data.tags.get(_LOGGED) != "true":
+        if child.info.status in _OPEN:
             mine = [fit for fit in fits if fit.candidate == entry.candidate]
             _log_child(client, child, definition, evaluation, entry, mine, samples)
-    if parent.data.tags.get(_LOGGED) != "true":
+    if parent.info.status in _OPEN:
         _log_parent(client, parent, definition, evaluation, samples)
     return LoggedTraining(parent.info.run_id, children, {caption: str(path) for caption, path in plots.items()})
 
@@ -84,7 +85,7 @@ def log_decision(home: Home, logged: LoggedTraining, decision: Decision, report:
 
     client = store_client(home)
     run = client.get_run(logged.run_id)
-    if run.data.tags.get(_DECIDED) == "true":
+    if run.info.status not in _OPEN:
         return
     text = report.with_suffix(".md").read_text(encoding="utf-8")
     client.log_artifact(logged.run_id, str(report), "report")
@@ -99,7 +100,6 @@ def log_decision(home: Home, logged: LoggedTraining, decision: Decision, report:
     promoted = Metric("promoted", float(decision.promoted), run.info.start_time, 0)
     client.log_batch(logged.run_id, metrics=[promoted], tags=[RunTag(key, value) for key, value in tags.items()])
     client.set_terminated(logged.run_id, "FINISHED")
-    client.set_tag(logged.run_id, _DECIDED, "true")
 
 
 def _common_tags(definition: Definition, evaluation: Evaluation, samples: SampleManifest, further: Mapping[str, str]) -> dict[str, str]:
@@ -155,8 +155,9 @@ def _log_child(
     run_id, moment = run.info.run_id, run.info.start_time
     reports = [(fit, read_report(fit)) for fit in fits]
     params = candidate_params(definition, entry, reports)
+    tags = [RunTag("mlflow.note.content", _note(evaluation, entry))]
     for number, metrics in enumerate(chunks(candidate_metrics(evaluation, entry, reports, moment), 900)):
-        client.log_batch(run_id, metrics=metrics, params=params if number == 0 else ())
+        client.log_batch(run_id, metrics=metrics, params=params if number == 0 else (), tags=tags if number == 0 else ())
     client.log_inputs(run_id, [dataset_input(samples)])
     with tempfile.TemporaryDirectory(prefix="finflow-") as scratch:
         folder = Path(scratch)
@@ -167,13 +168,10 @@ def _log_child(
         if drawn.is_dir():
             shutil.copytree(drawn, folder / "plots")
         client.log_artifacts(run_id, str(folder))
-    client.log_batch(run_id, tags=[RunTag(_LOGGED, "true"), RunTag("mlflow.note.content", _note(evaluation, entry))])
     client.set_terminated(run_id, "FAILED" if entry.invalid else "FINISHED")
 
 
 def _log_parent(client: MlflowClient, run: Run, definition: Definition, evaluation: Evaluation, samples: SampleManifest) -> None:
-    from mlflow.entities import RunTag
-
     run_id = run.info.run_id
     metrics, params = scalars(definition, evaluation, samples, run.info.start_time)
     client.log_batch(run_id, metrics=metrics, params=params)
@@ -185,7 +183,6 @@ def _log_parent(client: MlflowClient, run: Run, definition: Definition, evaluati
         if Path(samples.clean.folder).is_dir():
             shutil.copytree(samples.clean.folder, folder / "validation")
         client.log_artifacts(run_id, str(folder))
-    client.log_batch(run_id, tags=[RunTag(_LOGGED, "true")])
 
 
 def _note(evaluation: Evaluation, entry: CandidateEvaluation) -> str:

@@ -43,6 +43,7 @@ def draw_training(evaluation: Evaluation, reports: Mapping[FitResult, FitReport]
 
 def _draw(evaluation: Evaluation, reports: Mapping[FitResult, FitReport], folder: Path) -> None:
     losses = _read(Path(evaluation.folder) / "losses.parquet", ["time", "candidate", evaluation.loss])
+    daily = losses.pivot_table(index="time", columns="candidate", values=evaluation.loss, aggfunc="mean")
     reference = evaluation.reference
     plot_leaderboard(evaluation, folder / "leaderboard.svg")
     for entry in evaluation.candidates:
@@ -50,8 +51,8 @@ def _draw(evaluation: Evaluation, reports: Mapping[FitResult, FitReport], folder
         curves = {f"{fit.fold}, seed {fit.seed}": report for fit, report in reports.items() if fit.candidate == name and report.epochs}
         if curves:
             plot_losses(curves, name, place / "losses.svg")
-        if name != reference and name in set(losses["candidate"]):
-            plot_skill(losses, name, reference, evaluation.loss, place / "skill.svg")
+        if name != reference and name in daily.columns:
+            plot_skill(daily, name, reference, evaluation.loss, place / "skill.svg")
         predictions = Path(evaluation.folder) / "predictions" / f"{name}.parquet"
         if entry.invalid or not predictions.is_file():
             continue

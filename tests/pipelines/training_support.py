@@ -13,7 +13,7 @@ from models.base import Hardware
 from models.zoo import ZOO
 from pipelines.definition import Definition, Recipe
 from pipelines.evaluation import evaluate
-from pipelines.fits import carry_out_all, fit_all, plan_fits, read_predictions
+from pipelines.fits import carry_out_all, fit_all, plan_fits, read_predictions, read_report
 from pipelines.folds import production_fold
 from pipelines.home import Home
 from pipelines.lake import Lake
@@ -22,6 +22,7 @@ from pipelines.mlflow_store import prepare_store
 from pipelines.problems import problem_of
 from pipelines.promotions import PromotionRow, Promotions
 from pipelines.registry import RegisteredVersion
+from pipelines.training_plots import draw_training
 from pipelines.windows import open_samples
 from tests.pipelines.fit_support import MODELS, definition, folds_of, market, recipes, stored
 
@@ -52,7 +53,9 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     root = tmp_path_factory.mktemp("trained")
     home = Home(root, str(root / "lake"), f"sqlite:///{root / 'mlflow' / 'mlflow.db'}", None)
     prepare_store(home)
-    return train(home)
+    made = train(home)
+    draw_training(made.evaluation, {fit: read_report(fit) for fit in made.fits}, Path(made.evaluation.folder) / "plots")
+    return made
 
 
 @pytest.fixture
