@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from flows.environment import prepare_environment
@@ -40,9 +41,13 @@ def test_plain_rows_from_file_to_backfill(home: Home, tmp_path: Path, monkeypatc
     assert scored["rows"] > 0
     assert scored["written"] == scored["rows"]
     assert scored["in_sample"] == 0
-    filled = backfill_flow(path, dates[-60], later)
+    first = dates[-90]
+    filled = backfill_flow(path, first, later)
     assert filled["ok"]
     assert {row["after"] for row in filled["dates"]} == {"done"}
-    assert {row["in_sample"] > 0 for row in filled["dates"] if row["date"] <= as_of} == {True}
-    assert backfill_flow(path, dates[-60], later)["written"] == 0
+    # A loan's loss is known after 30 days: the model learnt from loans whose loss was known at its as-of, and from no later ones.
+    learnt = str((pd.Timestamp(as_of) - pd.Timedelta(days=31)).date())
+    assert {row["in_sample"] > 0 for row in filled["dates"] if row["date"] <= learnt} == {True}
+    assert {row["in_sample"] for row in filled["dates"] if row["date"] > as_of} == {0}
+    assert backfill_flow(path, first, later)["written"] == 0
     assert len(Lake(home.lake).read(f"predictions/{definition.name}")) >= scored["rows"]
