@@ -47,6 +47,15 @@ _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _STARTING = threading.Lock()
 
 
+def warm(threads: int = 1) -> None:
+    """Begin to load the libraries in the process that fits are forked from, and return at once: the first fit then waits for less."""
+    import multiprocessing.forkserver
+
+    with _STARTING, _one_thread(threads):
+        multiprocessing.get_context("forkserver").set_forkserver_preload(list(PRELOAD))
+        multiprocessing.forkserver.ensure_running()
+
+
 def sweep(home: Home) -> None:
     """Remove the job folders that killed runs of this machine left. Finished fits are never touched."""
     import psutil
@@ -112,9 +121,9 @@ def _forked(folder: Path, hardware: Hardware) -> int:
 
     from pipelines.fit_worker import run_forked
 
+    warm(hardware.threads)
     context = multiprocessing.get_context("forkserver")
-    with _STARTING, _one_thread(hardware.threads):
-        context.set_forkserver_preload(list(PRELOAD))
+    with _STARTING:
         process = context.Process(target=run_forked, args=(str(folder),), daemon=True)
         process.start()
     process.join()

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,9 +58,21 @@ def log_training(
         fits: the fits of every candidate on every fold.
         tags: further tags of every run (a Prefect flow run's id, say).
     """
-    client = store_client(home)
+    with _one_at_a_time(home):
+        return _log(store_client(home), definition, home, evaluation, fits, samples, tags or {})
+
+
+def _log(
+    client: MlflowClient,
+    definition: Definition,
+    home: Home,
+    evaluation: Evaluation,
+    fits: Sequence[FitResult],
+    samples: SampleManifest,
+    tags: Mapping[str, str],
+) -> LoggedTraining:
     experiment = experiment_of(home, client, definition.name)
-    common = _common_tags(definition, evaluation, samples, tags or {})
+    common = _common_tags(definition, evaluation, samples, tags)
     parent = _run(client, experiment, evaluation, "parent", f"train as of {evaluation.as_of[:10]}", common)
     plots = _draw(evaluation, fits)
     children = {}
@@ -81,15 +94,20 @@ def log_decision(home: Home, logged: LoggedTraining, decision: Decision, report:
         report: the HTML file of `write_report`; the Markdown beside it becomes the note.
         version: the champion's version after the decision.
     """
+    with _one_at_a_time(home):
+        client = store_client(home)
+        run = client.get_run(logged.run_id)
+        if run.info.status in _OPEN:
+            _close(client, run, decision, report, version)
+
+
+def _close(client: MlflowClient, run: Run, decision: Decision, report: Path, version: int | None) -> None:
     from mlflow.entities import Metric, RunTag
 
-    client = store_client(home)
-    run = client.get_run(logged.run_id)
-    if run.info.status not in _OPEN:
-        return
+    run_id = run.info.run_id
     text = report.with_suffix(".md").read_text(encoding="utf-8")
-    client.log_artifact(logged.run_id, str(report), "report")
-    client.log_artifact(logged.run_id, str(report.with_suffix(".md")), "report")
+    client.log_artifact(run_id, str(report), "report")
+    client.log_artifact(run_id, str(report.with_suffix(".md")), "report")
     tags = {
         "finflow.verdict": decision.verdict,
         "finflow.champion": decision.candidate,
@@ -98,8 +116,18 @@ def log_decision(home: Home, logged: LoggedTraining, decision: Decision, report:
         "mlflow.note.content": text[:8000],
     }
     promoted = Metric("promoted", float(decision.promoted), run.info.start_time, 0)
-    client.log_batch(logged.run_id, metrics=[promoted], tags=[RunTag(key, value) for key, value in tags.items()])
-    client.set_terminated(logged.run_id, "FINISHED")
+    client.log_batch(run_id, metrics=[promoted], tags=[RunTag(key, value) for key, value in tags.items()])
+    client.set_terminated(run_id, "FINISHED")
+
+
+@contextmanager
+def _one_at_a_time(home: Home) -> Iterator[None]:
+    """Trainings of a home log one after the other: what is found by its tags is then there once."""
+    from filelock import FileLock
+
+    home.mlflow.mkdir(parents=True, exist_ok=True)
+    with FileLock(home.mlflow / "tracking.lock"):
+        yield
 
 
 def _common_tags(definition: Definition, evaluation: Evaluation, samples: SampleManifest, further: Mapping[str, str]) -> dict[str, str]:

@@ -8,6 +8,10 @@ import numpy as np
 import pytest
 
 from models.samples import SampleIndex
+from tests.pipelines.fit_support import own_models
+from tests.pipelines.training_support import once, trained
+
+__all__ = ["once", "own_models", "trained"]
 
 
 @pytest.fixture

@@ -24,10 +24,9 @@ from pipelines.folds import production_fold, select
 from pipelines.home import Home
 from pipelines.manifests import FitSpec, PredictionResult
 from pipelines.windows import open_samples
-from tests.pipelines.fit_support import definition, folds_of, listing, market, own_models, planned, recipes, record_of, stored
+from tests.pipelines.fit_support import definition, folds_of, listing, market, planned, recipes, record_of, stored
 from tests.support import REPOSITORY
 
-__all__ = ["own_models"]
 pytestmark = pytest.mark.usefixtures("own_models")
 
 

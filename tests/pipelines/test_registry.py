@@ -21,9 +21,7 @@ from pipelines.promotions import Promotions
 from pipelines.registry import RegisteredVersion, load_version, register, repair_aliases
 from pipelines.served_files import write_manifest
 from pipelines.windows import open_samples
-from tests.pipelines.training_support import Trained, once, promote, trained
-
-__all__ = ["once", "trained"]
+from tests.pipelines.training_support import Trained, promote
 
 
 @pytest.fixture

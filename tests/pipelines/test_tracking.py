@@ -16,9 +16,8 @@ from pipelines.mlflow_store import prepare_store, store_client
 from pipelines.report import write_report
 from pipelines.run_records import safe
 from pipelines.tracking import LoggedTraining, log_decision, log_training
-from tests.pipelines.training_support import Trained, once, trained
+from tests.pipelines.training_support import Trained
 
-__all__ = ["once", "trained"]
 DECISION = Decision("kept", False, "random-walk", "No candidate beat every baseline: no skill over random-walk.", 0.03, 1)
 
 
