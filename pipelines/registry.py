@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models.base import Model, Task
+from pipelines.code_version import code_version
 from pipelines.definition import Definition
 from pipelines.errors import RegistryError
 from pipelines.home import Home
@@ -78,6 +79,21 @@ def register(
         if found is not None:
             return RegisteredVersion(int(found.version), found.tags[_DIGEST])
         return _register(client, definition, home, evaluation, candidate, members, samples, run_id)
+
+
+def withdraw(home: Home, promotions: Promotions, run_key: str) -> list[int]:
+    """Delete the versions that a run registered and no decision names: another training decided first, and this one then otherwise.
+
+    Returns:
+        The numbers of the deleted versions; MLflow gives them to no other.
+    """
+    named = {row.version for row in promotions.rows()}
+    client = store_client(home)
+    found = client.search_model_versions(f"name = '{promotions.name}' and tags.`{_RUN_KEY}` = '{run_key}'")
+    left = sorted(int(version.version) for version in found if int(version.version) not in named)
+    for number in left:
+        client.delete_model_version(promotions.name, str(number))
+    return left
 
 
 def load_version(home: Home, name: str, version: int, promotions: Promotions) -> ServedModel:
@@ -200,6 +216,7 @@ def _upload(
         "seeds": [member.seed for member in members],
         "data": {"table": samples.clean.table, "version": samples.clean.version, "digest": samples.clean.digest},
         "libraries": library_versions(),
+        "code": code_version(),
     }
     with tempfile.TemporaryDirectory(prefix="finflow-") as scratch:
         folder = Path(scratch) / "version"

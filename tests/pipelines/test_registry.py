@@ -18,7 +18,7 @@ from models.zoo import ZOO
 from pipelines.errors import RegistryError
 from pipelines.mlflow_store import store_client
 from pipelines.promotions import Promotions
-from pipelines.registry import RegisteredVersion, load_version, register, repair_aliases
+from pipelines.registry import RegisteredVersion, load_version, register, repair_aliases, withdraw
 from pipelines.served_files import write_manifest
 from pipelines.windows import open_samples
 from tests.pipelines.training_support import Trained, promote
@@ -317,6 +317,14 @@ def test_the_alias_follows_the_promotions_table(trained: Trained, made: Register
     client.set_registered_model_alias("tiny", "champion", str(third.version))
     with pytest.raises(RegistryError, match="names version 3, which was never promoted; the promotions table says version 2"):
         repair_aliases(trained.home, promotions)
+
+
+def test_a_version_that_no_decision_names_is_withdrawn(trained: Trained, made: RegisteredVersion, promotions: Promotions) -> None:
+    other = registered(trained, "ridge", "another")
+    assert withdraw(trained.home, promotions, "run") == [], "the champion stays"
+    assert withdraw(trained.home, promotions, "another") == [other.version]
+    assert [int(version.version) for version in store_client(trained.home).search_model_versions("name = 'tiny'")] == [made.version]
+    assert registered(trained, "ridge", "another").version == other.version + 1, "its number is not given again"
 
 
 def _die(*_: Any, **__: Any) -> None:

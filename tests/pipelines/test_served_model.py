@@ -1,0 +1,99 @@
+"""Every model of the zoo can be served: from windows alone it answers as it does within a run, and as it did when it was made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from models.base import Hardware
+from models.samples import Samples
+from models.saving import save_model
+from models.zoo import ZOO
+from pipelines.errors import RegistryError
+from pipelines.fit_data import cut, unfitted
+from pipelines.served_files import check_files
+from pipelines.served_model import GOLDEN_SAMPLES, fitted_context, predict_windows, read_served, write_served
+from pipelines.windows import build_samples, task_of
+from tests.pipelines.fit_support import definition, market
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "recurrent": {"hidden": [4], "epochs": 1, "batch": 128},
+    "cnn": {"channels": 4, "layers": 2, "epochs": 1, "batch": 128},
+    "dense": {"hidden": [4], "epochs": 1, "batch": 128},
+    "gan": {"hidden": 4, "noise": 2, "epochs": 1, "batch": 128, "paths": 20},
+}
+
+
+@pytest.fixture(scope="module")
+def samples() -> Samples:
+    return build_samples(definition(), market())
+
+
+def fitted(name: str, samples: Samples, folder: Path, seed: int = 1) -> Path:
+    """A fitted model's folder."""
+    model = unfitted(name, SETTINGS.get(name, {}), task_of(definition(), samples.columns).to_dict())
+    train, validation = cut(samples, (np.arange(0, 300), np.arange(310, 400)), model.context, folder)
+    model.fit(train, validation, seed=seed, hardware=Hardware())
+    save_model(model, folder / f"{name}-{seed}")
+    return folder / f"{name}-{seed}"
+
+
+@pytest.mark.parametrize("name", sorted(ZOO))
+def test_every_model_is_served_as_it_was(name: str, samples: Samples, tmp_path: Path) -> None:
+    folder = tmp_path / "version"
+    write_served(folder, [fitted(name, samples, tmp_path)], samples, {})
+    served = read_served(folder)
+    assert served.manifest["context"] == served.model.context
+    chosen = np.arange(5, len(samples), 97)
+    within = served.model.predict(samples.take(chosen)).values
+    alone = predict_windows(served.model, samples.gather(chosen, length=served.model.context)).values
+    np.testing.assert_array_equal(alone, within)
+    suffixes = {Path(file).suffix for file in check_files(folder)["files"]}
+    assert suffixes <= {"", ".json", ".yaml", ".txt", ".safetensors", ".skops"}
+
+
+def test_members_are_averaged(samples: Samples, tmp_path: Path) -> None:
+    members = [fitted("dense", samples, tmp_path, seed) for seed in (1, 2)]
+    write_served(tmp_path / "version", members, samples, {"candidate": "dense"})
+    served = read_served(tmp_path / "version")
+    from models.saving import load_model
+
+    chosen = samples.take(np.arange(50))
+    mean = np.mean([load_model(member).predict(chosen).values for member in members], axis=0, dtype=np.float64)
+    np.testing.assert_allclose(served.model.predict(chosen).values, mean, rtol=1e-6, atol=1e-9)
+
+
+def test_the_golden_batch_is_drawn_over_all_the_history(samples: Samples, tmp_path: Path) -> None:
+    from safetensors.numpy import load_file
+
+    write_served(tmp_path / "version", [fitted("random_walk", samples, tmp_path)], samples, {})
+    golden = load_file(tmp_path / "version/data/served/golden.safetensors")
+    assert golden["inputs"].shape[0] == golden["outputs"].shape[0] == GOLDEN_SAMPLES
+    assert np.isnan(golden["inputs"][0]).any(), "the first sample has little before it, and its windows say so"
+    np.testing.assert_array_equal(golden["inputs"][-1, -1], samples.observations.values[samples.index.row[samples.index.labelled][-1]])
+
+
+def test_a_model_without_finite_answers_is_not_served(samples: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataclasses import replace
+
+    from models.ridge import Ridge
+
+    member = fitted("ridge", samples, tmp_path)
+    original = Ridge.predict
+    monkeypatch.setattr(
+        Ridge, "predict", lambda self, view: replace(original(self, view), values=np.full_like(original(self, view).values, np.nan))
+    )
+    with pytest.raises(RegistryError, match="not finite on its golden batch"):
+        write_served(tmp_path / "version", [member], samples, {})
+
+
+def test_windows_of_any_length_become_the_context() -> None:
+    windows = np.arange(12, dtype=np.float32).reshape(2, 3, 2)
+    np.testing.assert_array_equal(fitted_context(windows, 2), windows[:, 1:])
+    longer = fitted_context(windows, 5)
+    assert longer.shape == (2, 5, 2)
+    assert np.isnan(longer[:, :2]).all()
+    np.testing.assert_array_equal(longer[:, 2:], windows)
