@@ -32,8 +32,10 @@ def train_flow(
     precision: str = "32-true",
 ) -> dict[str, Any]:
     """Source to decision: every candidate and baseline on every fold, one gate, one recorded decision."""
+    from pipelines.fit_process import warm
     from pipelines.knowledge import resolve_as_of
 
+    warm()  # what fits are forked from loads its libraries while the data are read
     definition, home = load_definition(name), Home.from_environment()
     hardware = Hardware(accelerator, devices, strategy, precision)
     raw = ingest_task(definition, home)

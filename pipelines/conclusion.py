@@ -128,7 +128,7 @@ def conclude_training(
     from pipelines.frozen import frozen_losses
     from pipelines.lake import Lake
     from pipelines.promotions import Promotions
-    from pipelines.registry import repair_aliases
+    from pipelines.registry import repair_aliases, withdraw
     from pipelines.report import write_report
     from pipelines.tracking import log_decision, log_training
 
@@ -159,6 +159,8 @@ def conclude_training(
             f"{definition.name}: {ATTEMPTS} other decisions came first while this one was being made: run the command again."
         )
     repair_aliases(home, promotions)
+    # Registered for a decision that another training forestalled.
+    withdraw(home, promotions, plan.run_key)
     version = _version_after(promotions, plan.run_key)
     plots = {caption: Path(path) for caption, path in logged.plots.items()}
     report = write_report(definition, home, evaluation, ruling.decision, plan.samples, version=version, failed=failed, plots=plots)
@@ -224,6 +226,7 @@ def describe(
         "folds": [fold.to_dict() for fold in evaluation.folds],
         "loss": evaluation.loss,
         "protocol": evaluation.protocol,
+        "spa_p": evaluation.spa_p,
         "leaderboard": [_leaderboard_row(entry) for entry in evaluation.candidates],
         "decision": {
             "verdict": decision.verdict,
@@ -248,5 +251,6 @@ def _leaderboard_row(entry: CandidateEvaluation) -> dict[str, Any]:
         "p_value": {comparison.against: comparison.p_value for comparison in entry.comparisons},
         "effect": {comparison.against: comparison.effect for comparison in entry.comparisons},
         "adjusted_p": entry.adjusted_p,
+        "confidence_p": entry.confidence_p,
         "seed_losses": entry.seed_losses,
     }
