@@ -99,7 +99,8 @@ def _source(module: str) -> Path | None:
     return None
 
 
-def _imported(path: Path) -> set[str]:
+@functools.cache
+def _imported(path: Path) -> frozenset[str]:
     """Modules of models/ that a file imports, anywhere in it. The zoo is left out: it names every model, and runs none."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -107,4 +108,4 @@ def _imported(path: Path) -> set[str]:
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return {name for name in found if name.startswith("models.") and name != "models.zoo"}
+    return frozenset(name for name in found if name.startswith("models.") and name != "models.zoo")

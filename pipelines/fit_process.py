@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import types
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -123,7 +124,7 @@ def _forked(folder: Path, hardware: Hardware) -> int:
 
     warm(hardware.threads)
     context = multiprocessing.get_context("forkserver")
-    with _STARTING:
+    with _STARTING, _without_main():
         process = context.Process(target=run_forked, args=(str(folder),), daemon=True)
         process.start()
     process.join()
@@ -162,6 +163,17 @@ def _one_thread(threads: int) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """A process started meanwhile does not run the caller's script again: it needs nothing of it, and an unguarded one would train anew."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 @contextmanager

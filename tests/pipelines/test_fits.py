@@ -213,6 +213,28 @@ def test_a_killed_run_leaves_a_job_that_the_next_one_removes_and_its_fit_ends_wi
     assert not carry_out(spec, home).reused
 
 
+def test_the_script_that_fits_is_not_run_again_in_the_fits_process(home: Home, tmp_path: Path) -> None:
+    """Not even one that does not ask whether it is `__main__`."""
+    spec = only(home, "fixed")
+    script = tmp_path / "run.py"
+    script.write_text(
+        "import json, sys; from models.zoo import ZOO; from pathlib import Path; from pipelines.home import Home\n"
+        "from pipelines.fit_worker import spec_from; from pipelines.fits import carry_out\n"
+        "spec, root, place = json.loads(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])\n"
+        "with place.open('a') as stream: stream.write('run ')\n"
+        "ZOO['fixed'] = 'tests.pipelines.fit_support:Fixed'\n"
+        "carry_out(spec_from(spec), Home(root, str(root), '', None)); assert sys.modules['__main__'].spec is spec\n"
+    )
+    arguments = [json.dumps(asdict(spec)), str(home.root), str(tmp_path / "place")]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(
+        [sys.executable, str(script), *arguments], env=environment, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "place").read_text() == "run "
+    assert listing(home.fits)
+
+
 def test_a_program_of_its_own_gives_the_same_bits(
     specs: tuple[FitSpec, ...], home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
