@@ -57,11 +57,15 @@ def train(outcome: Outcome) -> list[str]:
 
 def decision_line(outcome: Outcome) -> str:
     """The decision in plain words."""
+    decision = outcome["decision"]
+    return _wrapped(f"decision: {decision['verdict'].upper()}. {decision['reason']}", "  ")
+
+
+def _wrapped(text: str, indent: str) -> str:
+    """Lines of at most 130 characters; names and dates stay whole."""
     import textwrap
 
-    decision = outcome["decision"]
-    text = f"decision: {decision['verdict'].upper()}. {decision['reason']}"
-    return textwrap.fill(text, 130, initial_indent="  ", subsequent_indent="    ")
+    return textwrap.fill(text, 130, initial_indent=indent, subsequent_indent="    ", break_on_hyphens=False)
 
 
 def score(outcome: Outcome) -> list[str]:
@@ -89,11 +93,14 @@ def status(outcome: Outcome) -> list[str]:
 
 
 def history(outcome: Outcome) -> list[str]:
-    lines = [
-        f"{row['recorded_at'][:19]}  {row['verdict']:<11} {row['candidate']:<18} version {row['version'] or '-':<4} "
-        f"as of {row['effective_as_of'][:10]}  {row['reason']}"
-        for row in outcome["decisions"]
-    ]
+    """A line a decision, and beneath it the reason."""
+    lines = []
+    for row in outcome["decisions"]:
+        lines.append(
+            f"{row['recorded_at'][:19]}  {row['verdict']:<11} {row['candidate']:<18} version {row['version'] or '-':<4} "
+            f"as of {row['effective_as_of'][:10]}"
+        )
+        lines.append(_wrapped(row["reason"], "    "))
     return lines or [f"No decision has been made for {outcome['definition']}: finflow train {outcome['definition']}"]
 
 

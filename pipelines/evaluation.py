@@ -33,6 +33,8 @@ __all__ = ["evaluate", "read_evaluation"]
 Float64 = NDArray[np.float64]
 INTERVAL = 0.95
 INTERVAL_REPLICATIONS = 1_000
+#: of the model confidence set and the test of superior predictive ability, which decide nothing
+CONFIDENCE_REPLICATIONS = 999
 
 
 def evaluate(
@@ -100,6 +102,8 @@ def evaluate(
     compared = compare_all(daily, entries, champion, definition.reference, horizon=horizon, seed=seed, replications=replications)
     scale = _scales(definition, problem, samples, panel)
     block = _block(len(dates), horizon)
+    valid = {name: values for name, values in daily.items() if name not in invalid}
+    confidence = _confidence(valid, block, seed)
 
     found: list[CandidateEvaluation] = []
     for name in recipes:
@@ -120,6 +124,7 @@ def evaluate(
                 fold_losses={} if wrong else _fold_losses(panel, deciding[name]),
                 seed_losses={} if wrong else _seed_losses(definition, problem, panel, name),
                 invalid=wrong,
+                confidence_p=confidence.get(name),
                 **vars(beside),
             )
         )
@@ -141,6 +146,7 @@ def evaluate(
         reference=definition.reference,
         horizon=horizon,
         champion=champion,
+        spa_p=_no_skill(valid, [name for name, baseline in entries.items() if not baseline], definition.reference, block, seed),
     )
     store_evaluation(evaluation, inputs, lambda target: write_tables(target, problem, panel, losses))
     return evaluation
@@ -213,6 +219,23 @@ def _block(dates: int, horizon: int) -> int:
     from pipelines.statistics import default_block
 
     return default_block(dates, horizon)
+
+
+def _confidence(daily: Mapping[str, Float64], block: int, seed: int) -> dict[str, float]:
+    """By valid entry, the p-value of the model confidence set over all of them."""
+    from pipelines.statistics import model_confidence_set
+
+    return model_confidence_set(daily, block=block, replications=CONFIDENCE_REPLICATIONS, seed=seed)
+
+
+def _no_skill(daily: Mapping[str, Float64], candidates: Sequence[str], reference: str, block: int, seed: int) -> float | None:
+    """The p-value of "no candidate is better than the reference"; None without a valid candidate."""
+    from pipelines.statistics import superior_predictive_ability
+
+    own = {name: daily[name] for name in candidates if name in daily}
+    if not own:
+        return None
+    return superior_predictive_ability(daily[reference], own, block=block, replications=CONFIDENCE_REPLICATIONS, seed=seed)
 
 
 def _metrics(problem: Problem, panel: Panel, name: str, scale: Float64, block: int, seed: int) -> tuple[Metric, ...]:

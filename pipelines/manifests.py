@@ -172,6 +172,9 @@ class CandidateEvaluation(Manifest):
     invalid: str | None = None  # why it is not promotable (a NaN metric, say)
     must_beat: tuple[str, ...] = ()  # a challenger's benchmarks; empty for what does not compete (see pipelines.comparisons)
     adjusted_p: float | None = None  # of "it fails to beat one of them", corrected over challengers of its kind
+    #: of the model confidence set (Hansen, Lunde and Nason 2011): above 0.05 it cannot be told from the best. None if invalid. For reading;
+    #: it decides nothing.
+    confidence_p: float | None = None
 
 
 @dataclass(frozen=True)
@@ -193,6 +196,8 @@ class Evaluation(Manifest):
     reference: str = ""
     horizon: int = 1  # dates that a label spans
     champion: str | None = None  # the entry among `candidates` that is the champion's recipe; the comparisons were made against it
+    #: of "no candidate is better than the reference" (Hansen 2005); None without a valid candidate. For reading; it decides nothing.
+    spa_p: float | None = None
 
 
 @dataclass(frozen=True)

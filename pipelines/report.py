@@ -89,7 +89,9 @@ def report_text(
     lines += ["## Leaderboard", "", *leaderboard_table(evaluation), ""]
     lines += [
         f"Deciding loss: {evaluation.loss}, the mean over {evaluation.dates:,} test dates; lower is better; in brackets its 95 % interval. "
-        "Change: how much of the baseline's loss is saved (negative: more is lost); p: one-sided, that the candidate is no better.",
+        "Against a baseline: the change of the loss (negative: a smaller loss, better), and p, one-sided, that the candidate is no better.",
+        "",
+        confidence_text(evaluation),
         "",
     ]
     for name, reason in (failed or {}).items():
@@ -123,15 +125,29 @@ def leaderboard_table(evaluation: Evaluation) -> list[str]:
     there = {metric.name for entry in evaluation.candidates for metric in entry.metrics}
     columns = [name for name in SHOWN if name in there and name != evaluation.loss]
     against = [entry.candidate for entry in evaluation.candidates if entry.baseline]
-    header = ["candidate", "family", f"{evaluation.loss} [95 %]", *columns, *(f"against {name}" for name in against), "seeds"]
+    header = ["candidate", "family", f"{evaluation.loss} [95 %]", *columns, *(f"against {name}" for name in against), "MCS p", "seeds"]
     rows = [header, ["---"] * len(header)]
     for entry in evaluation.candidates:
         metrics = {metric.name: metric for metric in entry.metrics}
         row = [f"{entry.candidate}{' (baseline)' if entry.baseline else ''}", entry.family, with_interval(metrics.get(evaluation.loss))]
         row += [number(metrics[name].value) if name in metrics else "-" for name in columns]
         row += [_against(entry, name) for name in against]
-        rows.append([*row, str(entry.seeds)])
+        rows.append([*row, p_value(entry.confidence_p), str(entry.seeds)])
     return [f"| {' | '.join(_cell(cell) for cell in row)} |" for row in rows]
+
+
+def confidence_text(evaluation: Evaluation) -> str:
+    """What the column `MCS p` means, and the test of all candidates together."""
+    text = (
+        "MCS p: the model confidence set's p-value (Hansen, Lunde and Nason 2011); what is above 0.05 cannot be told from the best."
+        " It decides nothing."
+    )
+    if evaluation.spa_p is None:
+        return text
+    return text.removesuffix(" It decides nothing.") + (
+        f" That no candidate is better than {evaluation.reference}: p {p_value(evaluation.spa_p)} over all candidates together (superior "
+        "predictive ability, Hansen 2005). Both are for reading and decide nothing: the gate has its own test and its own level."
+    )
 
 
 def fold_table(evaluation: Evaluation) -> list[str]:
@@ -158,12 +174,17 @@ def number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
 
 
+def p_value(value: float | None) -> str:
+    """Three decimals."""
+    return "-" if value is None else f"{value:.3f}"
+
+
 def _against(entry: CandidateEvaluation, baseline: str) -> str:
     for comparison in entry.comparisons:
         if comparison.against == baseline:
             if comparison.effect is None or comparison.p_value is None:
                 return "not beaten"
-            return f"{100 * comparison.effect:+.2f} % (p {comparison.p_value:.3f})"
+            return f"{-100 * comparison.effect:+.2f} % (p {comparison.p_value:.3f})"
     return "-"
 
 

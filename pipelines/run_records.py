@@ -56,6 +56,7 @@ def candidate_metrics(evaluation: Evaluation, entry: CandidateEvaluation, report
     for comparison in entry.comparisons:
         add(f"effect.{comparison.against}", comparison.effect)
         add(f"p_value.{comparison.against}", comparison.p_value)
+    add("confidence_p", entry.confidence_p)
     for number, fold in enumerate(evaluation.folds):
         add(f"fold_{evaluation.loss}", entry.fold_losses.get(fold.name), number)
     add("fit_seconds", sum(fit.seconds for fit, _ in reports))
@@ -73,6 +74,7 @@ def scalars(definition: Definition, evaluation: Evaluation, samples: SampleManif
     best = evaluation.candidates[0]
     metrics = {metric.name: metric.value for metric in best.metrics}
     values = {f"best.{name}": value for name, value in metrics.items()}
+    values["spa_p"] = evaluation.spa_p
     values.update({"test_dates": evaluation.dates, "samples": samples.samples, "quarantined": samples.clean.quarantined})
     params = {
         "best": best.candidate,

@@ -12,20 +12,17 @@ All of them take one loss a date (averaged over entities and seeds first; poolin
     metric_interval(parts, dates, *, level, block, replications, seed) -> (value, low, high)
         parts: MetricParts, one component value a sample; dates: datetime64, [samples]. `level` is the interval's (0.95). None where
         a number cannot be had.
-    stepwise_superior(benchmark_losses, candidate_losses, *, level, block, replications, seed) -> tuple[str, ...]
-        Names of the candidates that beat every benchmark, family-wise error at most `level`. benchmark_losses, candidate_losses:
-        mapping name -> float64, [dates]; one array for benchmark_losses stands for one benchmark.
     superior_predictive_ability(benchmark_losses, candidate_losses, *, block, replications, seed) -> float
-        p-value of "no candidate is better than the benchmark".
-    model_confidence_set(losses, *, level, block, replications, seed) -> dict[str, float]
-        MCS p-value of each model; those above `level` cannot be told from the best.
+        p-value of "no candidate is better than the benchmark". benchmark_losses: float64, [dates]; candidate_losses: mapping name -> such.
+    model_confidence_set(losses, *, block, replications, seed) -> dict[str, float]
+        MCS p-value of each model; those above a level cannot be told from the best at it.
 
 The same arguments give the same answer to the bit.
 """
 
 from pipelines.statistics.bootstrap import default_block, metric_interval, stationary_bootstrap_indices
 from pipelines.statistics.diebold_mariano import TestResult, default_lag, diebold_mariano
-from pipelines.statistics.multiple import model_confidence_set, stepwise_superior, superior_predictive_ability
+from pipelines.statistics.multiple import model_confidence_set, superior_predictive_ability
 
 __all__ = [
     "TestResult",
@@ -35,6 +32,5 @@ __all__ = [
     "metric_interval",
     "model_confidence_set",
     "stationary_bootstrap_indices",
-    "stepwise_superior",
     "superior_predictive_ability",
 ]

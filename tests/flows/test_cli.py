@@ -54,6 +54,16 @@ def test_a_definition_that_was_never_trained(tmp_path: Path) -> None:
     assert "finflow train index-price" in done.stderr
 
 
+def test_a_long_reason_in_the_history_is_wrapped() -> None:
+    reason = "lstm does not beat random-walk: its loss changes by -0.13 % with p 0.301, as of 2015-12-31. " * 4
+    row = {"recorded_at": "2015-12-31T22:00:00+00:00", "verdict": "reference", "candidate": "random-walk", "version": 1, "reason": reason}
+    text = "\n".join(pages.history({"decisions": [{**row, "effective_as_of": "2015-12-31T21:00:00+00:00"}] * 2}))
+    assert max(map(len, text.splitlines())) <= 130
+    assert len(text.splitlines()) == 2 * (1 + 4 - 1)
+    assert text.startswith("2015-12-31T22:00:00  reference   random-walk        version 1    as of 2015-12-31\n    lstm does not")
+    assert " ".join(text.split()).count(reason.strip()) == 2
+
+
 def test_the_leaderboard_shows_what_is_not_finite() -> None:
     row = {"candidate": "lstm", "family": "recurrent", "baseline": False, "metrics": {"mae": None}, "effect": {}, "p_value": {}}
     base = {"candidate": "walk", "family": "walk", "baseline": True, "effect": {}, "p_value": {}}

@@ -7,8 +7,8 @@ import pytest
 from scipy.stats import t as student
 
 from pipelines.comparisons import adjusted_p_values, compare, compare_all, daily_means, degrees_of_freedom, family, hac_lag, overlap
-from pipelines.statistics import stepwise_superior
 from tests.pipelines.evaluation_support import losses_of
+from tests.stepwise import stepwise_superior
 
 ENTRIES = {"lstm": False, "dense": False, "random-walk": True, "ridge": True}
 

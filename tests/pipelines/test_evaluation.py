@@ -106,6 +106,18 @@ def test_one_loss_a_date_with_seeds_averaged_first(case: Case, evaluation: Evalu
     assert min(entry(evaluation, "dense").seed_losses.values()) > losses["dense"].mean()
 
 
+def test_what_cannot_be_told_from_the_best(case: Case, evaluation: Evaluation) -> None:
+    from pipelines.statistics import default_block, model_confidence_set, superior_predictive_ability
+
+    _, losses = daily_losses(evaluation)
+    settings = {"block": default_block(evaluation.dates, evaluation.horizon), "replications": 999, "seed": case.definition.seed}
+    ordered = {name: losses[name] for name in case.definition.recipes}
+    assert {one.candidate: one.confidence_p for one in evaluation.candidates} == model_confidence_set(ordered, **settings)
+    assert entry(evaluation, "dense").confidence_p == 1.0
+    assert entry(evaluation, "random-walk").confidence_p < 0.05
+    assert evaluation.spa_p == superior_predictive_ability(losses["random-walk"], {"dense": losses["dense"]}, **settings) < 0.05
+
+
 def test_fold_losses_count_a_date_once(case: Case, evaluation: Evaluation) -> None:
     dates, losses = daily_losses(evaluation)
     for fold in evaluation.folds:
@@ -165,7 +177,7 @@ def test_other_predictions_replace_what_was_there(case: Case, tmp_path: Path) ->
 
 def test_a_new_home_and_a_new_process_give_the_same_bits(case: Case, evaluation: Evaluation, tmp_path: Path) -> None:
     other = case.evaluate(folder=tmp_path / "elsewhere")
-    assert other.candidates == evaluation.candidates
+    assert (other.candidates, other.spa_p) == (evaluation.candidates, evaluation.spa_p)
     for name in ("losses.parquet", "samples.parquet", "predictions/dense.parquet"):
         assert (tmp_path / "elsewhere" / name).read_bytes() == (Path(evaluation.folder) / name).read_bytes()
 
@@ -188,6 +200,9 @@ def test_a_prediction_that_is_not_finite_is_invalid_and_named(case: Case, tmp_pa
     assert dense.invalid.startswith("1 of ")
     assert "seed 2" in dense.invalid
     assert dense.adjusted_p == 1.0
+    assert dense.confidence_p is None
+    assert entry(found, "ridge").confidence_p == 1.0
+    assert found.spa_p is None, "no valid candidate is left"
     assert {one.p_value for one in dense.comparisons} == {1.0}
     assert found.superior == ()
     assert found.candidates[-1].candidate == "dense"

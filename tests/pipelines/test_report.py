@@ -62,6 +62,37 @@ def test_the_report_says_what_was_decided_on_what(evaluation: Evaluation, sample
     assert "The data are SIMULATED" in report_text(parse_definition(tiny_values()), evaluation, DECISION, samples)
 
 
+def test_a_smaller_loss_has_the_sign_that_the_command_line_gives_it(evaluation: Evaluation, samples: SampleManifest) -> None:
+    from flows.leaderboard import leaderboard_lines
+    from pipelines.conclusion import _leaderboard_row
+
+    text = report_text(DEFINITION, evaluation, DECISION, samples)
+    assert "the change of the loss (negative: a smaller loss, better)" in text
+    rows = [_leaderboard_row(entry) for entry in evaluation.candidates]
+    printed = leaderboard_lines({"leaderboard": rows, "loss": "mae"})
+    for name, change in (("lstm", 5.0), ("ridge", 1.0)):
+        report_row = next(line for line in text.splitlines() if line.startswith(f"| {name}"))
+        printed_row = next(line for line in printed if line.strip().startswith(name))
+        assert f"| +{change:.2f} % (p " in report_row
+        assert f" +{change:.2f} % p=" in printed_row
+    better = evaluation_of(losses_of({"random-walk": 0.0, "lstm": 0.05}, 300))
+    assert "-5.00 % (p 0.0" in report_text(DEFINITION, better, DECISION, samples)
+
+
+def test_the_confidence_set_is_shown_and_said_to_decide_nothing(evaluation: Evaluation, samples: SampleManifest) -> None:
+    entries = [replace(entry, confidence_p=1.0 - 0.317 * number) for number, entry in enumerate(evaluation.candidates[:-1])]
+    told = replace(evaluation, candidates=(*entries, evaluation.candidates[-1]), spa_p=0.4321)
+    text = report_text(DEFINITION, told, DECISION, samples)
+    header, _, *rows = [line.split(" | ") for line in text.splitlines() if line.startswith("|")]
+    assert header[-2] == "MCS p"
+    assert [row[-2] for row in rows[: len(evaluation.candidates)]] == ["1.000", "0.683", "0.366", "-"]
+    assert "That no candidate is better than random-walk: p 0.432 over all candidates together" in text
+    assert "Both are for reading and decide nothing" in text
+    alone = report_text(DEFINITION, evaluation, DECISION, samples)
+    assert "cannot be told from the best. It decides nothing." in alone
+    assert "over all candidates together" not in alone
+
+
 def test_every_row_of_a_table_has_as_many_cells_as_its_head(evaluation: Evaluation, samples: SampleManifest) -> None:
     tables = [line for line in report_text(DEFINITION, evaluation, DECISION, samples).splitlines() if line.startswith("|")]
     widths = {len(re.split(r"(?<!\\)\|", line)) for line in tables if "family" in tables[0]}

@@ -75,11 +75,13 @@ def test_one_parent_and_one_child_a_candidate_with_the_same_names(trained: Train
     for name, run in children.items():
         entry = next(entry for entry in trained.evaluation.candidates if entry.candidate == name)
         assert run.data.metrics["mae"] == next(metric.value for metric in entry.metrics if metric.name == "mae")
+        assert run.data.metrics["confidence_p"] == entry.confidence_p
         assert run.data.tags["mlflow.parentRunId"] == logged.run_id
         assert run.data.tags["finflow.baseline"] == str(name != "noisy").lower()
         assert run.info.status == "FINISHED"
         (data,) = run.inputs.dataset_inputs
         assert (data.dataset.name, data.dataset.digest) == ("clean/tiny", "samples")
+    assert client.get_run(logged.run_id).data.metrics["spa_p"] == trained.evaluation.spa_p
     wanted = {
         "finflow.as_of",
         "finflow.data_version",
