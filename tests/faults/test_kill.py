@@ -41,49 +41,56 @@ SLOW = [
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, prefect_api: str) -> dict[str, Any]:
-    """The state of a home where nothing was killed."""
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, prefect_api: str) -> dict[tuple[str, ...], dict[str, Any]]:
+    """By command, the state that it leaves in a home where nothing was killed."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    home = _home(folder)
-    run_all(Finflow(home, prefect_api), write_definition(folder / "tiny.yaml", tiny_values()))
-    return comparable_state(home, "tiny")
-
-
-def _home(folder: Path) -> Home:
     root = folder / "home"
-    return Home(root, str(root / "lake"), f"sqlite:///{root / 'mlflow' / 'mlflow.db'}", None)
+    home = Home(root, str(root / "lake"), f"sqlite:///{root / 'mlflow' / 'mlflow.db'}", None)
+    finflow, path = Finflow(home, prefect_api), write_definition(folder / "tiny.yaml", tiny_values())
+    states = {}
+    for command in EVERYTHING:
+        finflow.json(*with_path(command, path))
+        states[command] = comparable_state(home, "tiny")
+    return states
 
 
 def with_path(command: tuple[str, ...], path: Path) -> tuple[str, ...]:
     return tuple(str(path) if part == "tiny.yaml" else part for part in command)
 
 
-def run_all(finflow: Finflow, path: Path) -> None:
-    for command in EVERYTHING:
-        finflow.json(*with_path(command, path))
-
-
 def kill_and_finish(finflow: Finflow, path: Path, place: str, when: str, dies: tuple[str, ...]) -> None:
+    """The commands up to the one that dies, that one killed, and the same again."""
     for command in EVERYTHING[: EVERYTHING.index(dies)]:
         finflow.json(*with_path(command, path))
     killed = finflow.run(place, when, *with_path(dies, path), program=KILL)
     assert killed.returncode == -signal.SIGKILL, f"it was to die at {place}: {killed.stdout}{killed.stderr[-2000:]}"
-    for command in EVERYTHING[EVERYTHING.index(dies) :]:
-        finflow.json(*with_path(command, path))
+    finflow.json(*with_path(dies, path))
 
 
 @pytest.mark.parametrize(("place", "when", "dies"), QUICK)
 def test_killed_and_finished(
-    place: str, when: str, dies: tuple[str, ...], finflow: Finflow, home: Home, tiny_definition: Path, undisturbed: dict[str, Any]
+    place: str,
+    when: str,
+    dies: tuple[str, ...],
+    finflow: Finflow,
+    home: Home,
+    tiny_definition: Path,
+    undisturbed: dict[tuple[str, ...], dict[str, Any]],
 ) -> None:
     kill_and_finish(finflow, tiny_definition, place, when, dies)
-    assert comparable_state(home, "tiny") == undisturbed
+    assert comparable_state(home, "tiny") == undisturbed[dies]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("place", "when", "dies"), SLOW)
 def test_killed_and_finished_everywhere(
-    place: str, when: str, dies: tuple[str, ...], finflow: Finflow, home: Home, tiny_definition: Path, undisturbed: dict[str, Any]
+    place: str,
+    when: str,
+    dies: tuple[str, ...],
+    finflow: Finflow,
+    home: Home,
+    tiny_definition: Path,
+    undisturbed: dict[tuple[str, ...], dict[str, Any]],
 ) -> None:
     kill_and_finish(finflow, tiny_definition, place, when, dies)
-    assert comparable_state(home, "tiny") == undisturbed
+    assert comparable_state(home, "tiny") == undisturbed[dies]
