@@ -59,7 +59,7 @@ def test_a_long_reason_in_the_history_is_wrapped() -> None:
     row = {"recorded_at": "2015-12-31T22:00:00+00:00", "verdict": "reference", "candidate": "random-walk", "version": 1, "reason": reason}
     text = "\n".join(pages.history({"decisions": [{**row, "effective_as_of": "2015-12-31T21:00:00+00:00"}] * 2}))
     assert max(map(len, text.splitlines())) <= 130
-    assert len(text.splitlines()) == 2 * (1 + 4 - 1)
+    assert len(text.splitlines()) == 2 * 4, "a head and three lines of reason each"
     assert text.startswith("2015-12-31T22:00:00  reference   random-walk        version 1    as of 2015-12-31\n    lstm does not")
     assert " ".join(text.split()).count(reason.strip()) == 2
 
