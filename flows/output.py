@@ -38,6 +38,13 @@ def execute(as_json: bool, work: Callable[[Home], Outcome], render: Callable[[Ou
         _fail(as_json, str(error), 1)
     except KeyboardInterrupt:
         _fail(as_json, "Interrupted. The same command again goes on from here.", 130)
+    except Exception:
+        from flows.trouble import trouble_around
+
+        reason = trouble_around(home)
+        if reason is None:
+            raise
+        _fail(as_json, reason, 1)
     if as_json:
         typer.echo(json.dumps(outcome, ensure_ascii=False, allow_nan=False, default=str))
     else:

@@ -12,6 +12,7 @@ from pipelines.calendars import published_at, sessions
 from pipelines.digest import digest_arrays
 from pipelines.errors import FinflowError, StateError
 from pipelines.lake import PARTITION, Lake, literal
+from pipelines.options import check_year
 
 if TYPE_CHECKING:
     from pipelines.definition import Definition
@@ -43,6 +44,7 @@ def resolve_as_of(definition: Definition, home: Home, date: str | None) -> pd.Ti
         wanted = pd.Timestamp(datetime.datetime.fromisoformat(text)).as_unit("us")
     except ValueError:
         raise FinflowError(f"as-of {text[:40]!r} is no date: write it as 2018-12-31.") from None
+    check_year("as-of", wanted)
     day = wanted.tz_convert("UTC").tz_localize(None).normalize() if wanted.tzinfo else wanted.normalize()
     span = f"the data of {definition.name} reach from {known.first:%Y-%m-%d} to {known.last:%Y-%m-%d}"
     if day < known.first.normalize():

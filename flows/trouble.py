@@ -1,0 +1,52 @@
+"""After a failure that nobody foresaw: whether what a command needs around it is there at all, in words that a person can act on."""
+
+from __future__ import annotations
+
+import tempfile
+import urllib.error
+import urllib.request
+
+from pipelines.home import Home
+
+ANSWER_SECONDS = 5.0
+
+
+def trouble_around(home: Home) -> str | None:
+    """The first thing that is wrong with the home's folder or the servers that it names; None if it is none of these."""
+    return _folder(home) or _prefect(home) or _mlflow(home)
+
+
+def _folder(home: Home) -> str | None:
+    try:
+        home.root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=home.root) as file:
+            file.write(b"finflow")
+    except OSError as error:
+        return (
+            f"the folder of all state, {home.root}, cannot be written ({error.strerror or error}). "
+            "Mend that, or set FINFLOW_HOME to another folder."
+        )
+    return None
+
+
+def _prefect(home: Home) -> str | None:
+    if not home.prefect_api or _answers(f"{home.prefect_api.rstrip('/')}/health"):
+        return None
+    return f"no Prefect server answers at PREFECT_API_URL {home.prefect_api}. Start it, or unset it: finflow then starts one of its own."
+
+
+def _mlflow(home: Home) -> str | None:
+    if not home.tracking_uri.startswith(("http://", "https://")) or _answers(f"{home.tracking_uri.rstrip('/')}/health"):
+        return None
+    return f"no MLflow server answers at MLFLOW_TRACKING_URI {home.tracking_uri}. Start it, or unset it: runs then stay under FINFLOW_HOME."
+
+
+def _answers(url: str) -> bool:
+    """Something listens there and speaks HTTP, whatever it says."""
+    try:
+        with urllib.request.urlopen(url, timeout=ANSWER_SECONDS):
+            return True
+    except urllib.error.HTTPError:
+        return True
+    except (OSError, ValueError):
+        return False
