@@ -81,5 +81,6 @@ def _artifacts(home: Home) -> str:
 def _quiet() -> None:
     """No telemetry, no chatter on the console. MLflow reads the environment as it is imported."""
     os.environ.update(MLFLOW_DISABLE_TELEMETRY="true", DO_NOT_TRACK="true", MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT="true")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
