@@ -70,8 +70,11 @@ def validate(home: Home, name: str, as_of: str | None) -> Outcome:
 
 def train(home: Home, name: str, as_of: str | None, candidates: list[str] | None, seed: int | None, hardware: dict[str, Any]) -> Outcome:
     from flows.server import prefect_server
+    from pipelines.fit_process import warm
 
     _load(name)
+    if hardware["accelerator"] == "cpu":
+        warm()
     with prefect_server(home), DISPLAY.live():
         from flows.train import train_flow
 
