@@ -12,7 +12,7 @@ import pandas as pd
 from models.base import Prediction
 from models.samples import Int64
 from pipelines.definition import Definition
-from pipelines.errors import ConflictError, FitError
+from pipelines.errors import ConflictError, FitError, FitLostError
 from pipelines.home import Home
 from pipelines.manifests import CandidateEvaluation, Decision, Evaluation, FitResult, FitSpec, PredictionResult
 from pipelines.training import TrainingPlan
@@ -82,7 +82,8 @@ def completed(
     """Predictions by candidate, fold and seed; and for each candidate without a full set the reason.
 
     Raises:
-        FitError: a baseline, or the champion's recipe, is not complete: without it nothing can be decided.
+        FitError: a baseline, the champion's recipe or every candidate is not complete, or a process was lost (which another try may
+            mend): nothing can be decided, and no challenge is spent.
     """
     from pipelines.fits import read_predictions
 
@@ -92,6 +93,15 @@ def completed(
             raise answer
         if isinstance(answer, FitError) and (spec.candidate in plan.baselines or spec.candidate == plan.champion_recipe):
             raise FitError(f"{answer} Without {spec.candidate} nothing can be decided.")
+        if isinstance(answer, FitLostError):
+            raise FitLostError(
+                f"{answer} Nothing was decided, and the fits that ended are kept: run the command again, or leave {spec.candidate} out "
+                "with --candidates."
+            )
+    extra = {"champion"} & {plan.champion_recipe}  # the champion's recipe, where the definition no longer names it
+    candidates = [name for name in plan.recipes if name not in plan.baselines and name not in extra]
+    if candidates and all(name in failed for name in candidates):
+        raise FitError(f"No candidate could be fitted, so nothing was decided. {'; '.join(failed[name] for name in candidates)}")
     found: dict[str, dict[str, dict[int, tuple[Int64, Prediction]]]] = {}
     for spec, answer in zip(plan.specs, answers, strict=True):
         if isinstance(answer, PredictionResult) and spec.candidate not in failed:

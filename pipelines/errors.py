@@ -25,7 +25,11 @@ class NotEnoughHistoryError(FinflowError):
 
 
 class FitError(FinflowError):
-    """A fit that did not end in a usable model (a NaN loss, a lost process)."""
+    """A fit that did not end in a usable model (a NaN loss, say)."""
+
+
+class FitLostError(FitError):
+    """A fit whose process was lost (killed, out of memory): it says nothing of the model, and another try may end otherwise."""
 
 
 class RegistryError(FinflowError):

@@ -17,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from models.base import Hardware
-from pipelines.errors import FitError
+from pipelines.errors import FitError, FitLostError
 from pipelines.home import Home
 from pipelines.manifests import FitSpec
 
@@ -98,7 +98,7 @@ def _check_outcome(spec: FitSpec, home: Home, folder: Path, code: int) -> None:
         outcome = json.loads((folder / "outcome.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         cause = f"ended by signal {-code} (9: often for want of memory)" if code < 0 else f"ended with code {code}"
-        raise FitError(f"{named(spec)}: its process was lost, {cause}.{_kept_log(spec, home, folder)}") from None
+        raise FitLostError(f"{named(spec)}: its process was lost, {cause}.{_kept_log(spec, home, folder)}") from None
     if not outcome["ok"]:
         log = "" if outcome["expected"] else _kept_log(spec, home, folder)
         raise FitError(f"{named(spec)}: {outcome['reason']}{log}")

@@ -94,6 +94,12 @@ def chosen_recipes(definition: Definition, candidates: Sequence[str] | None) -> 
     unknown = sorted(set(candidates or ()) - set(definition.recipes))
     if unknown:
         raise DefinitionError(f"{definition.name} has no candidate {', '.join(unknown)}: there are {', '.join(definition.candidates)}.")
+    if candidates is not None and not set(candidates) & set(definition.candidates):
+        named = ", ".join(candidates)
+        raise DefinitionError(
+            f"--candidates names {f'only baselines ({named}), which run anyway' if named else 'nothing'}: name some of "
+            f"{', '.join(definition.candidates)}, or leave the option out for all of them."
+        )
     wanted = definition.candidates if candidates is None else {n: r for n, r in definition.candidates.items() if n in candidates}
     return {**wanted, **definition.baselines}
 

@@ -1,0 +1,57 @@
+"""What keeps a training from a decision: nothing is decided, and no challenge spent, on fits that say nothing of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from models.base import Hardware
+from pipelines.conclusion import completed
+from pipelines.definition import Recipe
+from pipelines.errors import DefinitionError, FitError, FitLostError
+from pipelines.fits import carry_out_all
+from pipelines.home import Home
+from pipelines.training import TrainingPlan, chosen_recipes
+from tests.pipelines.fit_support import definition, folds_of, market, own_models, planned, recipes, stored
+
+__all__ = ["own_models"]
+
+pytestmark = pytest.mark.usefixtures("own_models")
+
+BASELINE = {"ridge": {"model": "fixed"}}
+
+
+def plan_of(home: Home, chosen: Mapping[str, Recipe]) -> TrainingPlan:
+    made = definition()
+    samples = stored(made, home, market())
+    specs = planned(made, home, samples, dict(chosen))
+    folds = folds_of(made, samples)
+    return TrainingPlan("key", samples.clean.as_of, samples, folds, dict(chosen), ("ridge",), None, (1,), Hardware(), specs)
+
+
+def test_one_failed_candidate_of_two_is_reported_and_the_rest_is_decided(home: Home) -> None:
+    plan = plan_of(home, recipes(bad={"model": "failing"}, good={"model": "fixed", "settings": {"width": 0.02}}, **BASELINE))
+    found, failed = completed(plan, carry_out_all(plan.specs, home))
+    assert set(failed) == {"bad"}
+    assert set(found) == {"good", "ridge"}
+
+
+def test_where_every_candidate_fails_nothing_is_decided(home: Home) -> None:
+    plan = plan_of(home, recipes(bad={"model": "failing"}, **BASELINE))
+    with pytest.raises(FitError, match=r"No candidate could be fitted, so nothing was decided\. bad, fold .*: the loss is not finite"):
+        completed(plan, carry_out_all(plan.specs, home))
+
+
+def test_a_lost_process_is_no_verdict_on_a_candidate(home: Home) -> None:
+    plan = plan_of(home, recipes(killed={"model": "dying"}, good={"model": "fixed", "settings": {"width": 0.02}}, **BASELINE))
+    with pytest.raises(FitLostError, match=r"killed, fold .* was lost, ended by signal 9.* Nothing was decided.* run the command again"):
+        completed(plan, carry_out_all(plan.specs, home))
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"), [(["random-walk"], "only baselines"), ([], "names nothing"), (["nobody"], "no candidate nobody")]
+)
+def test_candidates_that_name_none(asked: list[str], message: str) -> None:
+    with pytest.raises(DefinitionError, match=message):
+        chosen_recipes(definition(), asked)
