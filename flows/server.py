@@ -157,7 +157,7 @@ def _start(home: Home) -> ServerRecord:
 def _import_meanwhile(record: ServerRecord) -> None:
     """Import what the flows will need while another process starts for 10 s: it takes 6 s, and a second core does it."""
     os.environ["PREFECT_API_URL"] = record.api  # read as prefect is imported
-    for name in ("prefect", "great_expectations", "mlflow", "exchange_calendars"):
+    for name in ("prefect", "great_expectations", "mlflow.store.tracking.sqlalchemy_store", "exchange_calendars"):
         importlib.import_module(name)
 
 
