@@ -1,0 +1,113 @@
+"""What `test_training_flow_benchmark` runs in a process of its own: the flow, then the same fits in bare processes.
+
+python -c "import sys; from tests.benchmarks.flow_and_bare import main; main(sys.argv[1:])" NAME AS_OF WARM_DEFINITION HOME [CANDIDATES]
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.samples import Samples
+from models.zoo import model_class
+from pipelines.fit_process import PRELOAD
+from pipelines.fit_worker import spec_from
+from pipelines.folds import select
+from pipelines.home import Home
+from pipelines.manifests import FitSpec
+from pipelines.sample_store import open_samples
+
+_SAMPLES: list[Samples] = []
+
+
+def main(arguments: list[str]) -> None:
+    """Run both and print one JSON object."""
+    name, as_of, warm, root, *candidates = arguments
+    flow, outcome = run_flow(name, as_of, warm, Path(root), candidates or None)
+    fits = Path(root) / "fits"
+    specs = finished(fits)
+    assert outcome["fitted"] == sum(spec.fold.name != "production" for spec in specs), "the home was not empty, or a fit is missing"
+    bare, predictions = run_bare(specs)
+    for spec, values in zip(specs, predictions, strict=True):
+        np.testing.assert_array_equal(values, stored_prediction(fits, spec))
+    print(json.dumps({"flow_seconds": flow, "bare_seconds": bare, "fits": len(specs), "processes": processes()}))
+
+
+def processes() -> int:
+    """As many as the flow runs at once."""
+    return len(os.sched_getaffinity(0))
+
+
+def run_flow(name: str, as_of: str, warm: str, root: Path, candidates: list[str] | None) -> tuple[float, dict[str, Any]]:
+    """Seconds of the flow in the empty home `root`, and what it answers."""
+    from flows.environment import prepare_environment
+    from flows.server import prefect_server
+
+    warm_home = root.with_name(f"{root.name}-warm")
+    os.environ["FINFLOW_HOME"] = str(warm_home)
+    prepare_environment(Home.from_environment())
+    with prefect_server(Home.from_environment()):
+        from flows.train import train_flow
+
+        train_flow(warm)
+        os.environ.update(FINFLOW_HOME=str(root), MLFLOW_TRACKING_URI=f"sqlite:///{root / 'mlflow' / 'mlflow.db'}")
+        begin = time.perf_counter()
+        outcome = train_flow(name, as_of, candidates)
+        return time.perf_counter() - begin, outcome
+
+
+def finished(fits: Path) -> list[FitSpec]:
+    """Every fit in the folder, in the order in which they ended."""
+    found = sorted(fits.glob("*/fit.json"), key=lambda path: path.stat().st_mtime_ns)
+    return [spec_from(json.loads(path.read_text(encoding="utf-8"))["spec"]) for path in found]
+
+
+def stored_prediction(fits: Path, spec: FitSpec) -> NDArray[np.float32] | None:
+    """What the flow's fit predicted for its test part; None where it has none."""
+    for path in fits.glob("*/prediction.json"):
+        if json.loads(path.read_text(encoding="utf-8"))["fit"] == spec.key:
+            return np.asarray(np.load(path.with_name("values.npy"), allow_pickle=False))
+    return None
+
+
+def run_bare(specs: list[FitSpec]) -> tuple[float, list[NDArray[np.float32] | None]]:
+    """Seconds of all fits and predictions in a pool of processes that stands ready, and the predictions."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(PRELOAD))
+    with ProcessPoolExecutor(processes(), mp_context=context, initializer=_ready, initargs=(specs[0].samples,)) as pool:
+        list(pool.map(_wait, [0.5] * processes()))
+        begin = time.perf_counter()
+        predictions = list(pool.map(_fit_and_predict, specs))
+        return time.perf_counter() - begin, predictions
+
+
+def _ready(folder: str) -> None:
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(1)
+    torch.set_num_threads(1)
+    _SAMPLES.append(open_samples(folder))
+
+
+def _wait(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+def _fit_and_predict(spec: FitSpec) -> NDArray[np.float32] | None:
+    from models.base import Task
+
+    samples = _SAMPLES[0]
+    kind = model_class(spec.model)
+    model = kind(kind.Settings.model_validate(spec.settings), Task.from_dict(spec.task))
+    chosen = select(spec.fold, samples.index, spec.embargo)
+    model.fit(samples.take(chosen.train), samples.take(chosen.validation), seed=spec.seed, hardware=spec.hardware)
+    return np.asarray(model.predict(samples.take(chosen.test)).values) if len(chosen.test) else None
