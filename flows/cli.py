@@ -69,7 +69,7 @@ def train(
     name: Name,
     as_of: AsOf = None,
     candidates: Annotated[str | None, typer.Option("--candidates", help="Only these, comma-separated; every baseline runs.")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="The first seed (default: the definition's).")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="The first seed (default: the definition's).", min=0, max=2**31 - 1)] = None,
     accelerator: Annotated[str, typer.Option("--accelerator", help="cpu, gpu or auto.")] = "cpu",
     devices: Annotated[int, typer.Option("--devices", help="Devices a fit uses.", min=1)] = 1,
     strategy: Annotated[str, typer.Option("--strategy", help="Lightning's strategy.")] = "auto",

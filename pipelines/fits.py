@@ -147,11 +147,13 @@ def resolved(hardware: Hardware) -> Hardware:
     """The hardware with `auto` and aliases replaced by what this machine has: it is part of the key.
 
     Raises:
-        FitError: an accelerator that is not known.
+        FitError: an accelerator that is not known, or a GPU that is not there: no fit is tried, and nothing is decided without networks.
     """
     names = {"cpu": "cpu", "gpu": "cuda", "cuda": "cuda", "mps": "mps", "auto": "cuda" if _has_cuda() else "cpu"}
     if hardware.accelerator not in names:
         raise FitError(f"accelerator {hardware.accelerator!r} is not known: use cpu, gpu or auto.")
+    if hardware.accelerator in ("gpu", "cuda") and not _has_cuda() and not _torch_sees_cuda():
+        raise FitError(f"accelerator {hardware.accelerator!r}: this machine shows no CUDA device: use cpu, or auto.")
     return replace(hardware, accelerator=names[hardware.accelerator])
 
 
@@ -159,6 +161,13 @@ def _has_cuda() -> bool:
     """Whether the driver shows a device, without loading torch here."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     return visible not in ("", "-1") and any(Path("/dev").glob("nvidia[0-9]*"))
+
+
+def _torch_sees_cuda() -> bool:
+    """The last word, where the driver's device files have other names; loading torch takes seconds."""
+    import torch
+
+    return bool(torch.cuda.is_available())
 
 
 def _all(

@@ -113,8 +113,13 @@ def in_sample(definition: Definition, samples: Samples, trained_as_of: pd.Timest
     """bool, [n]: some of the sample's targets were known when the version was trained, so that it may have learnt from them."""
     from pipelines.as_known import published
 
-    first = samples.index.target_time.min(axis=1)
-    dates, inverse = np.unique(first.astype("datetime64[D]"), return_inverse=True)
+    first = samples.index.target_time.min(axis=1).astype("datetime64[D]")
+    if definition.calendar is None:
+        # Without a calendar the first target's date is the next weekday by assumption; the rows themselves may have gone on the next day.
+        day = samples.index.time.astype("datetime64[D]")
+        assumed = np.busday_offset(day, 1, roll="backward")
+        first = np.where(first == assumed, np.minimum(first, day + np.timedelta64(1, "D")), first)
+    dates, inverse = np.unique(first, return_inverse=True)
     known = published(definition, pd.DatetimeIndex(dates.astype("datetime64[us]"))) <= trained_as_of
     return np.asarray(known)[inverse]
 

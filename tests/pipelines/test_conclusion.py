@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from models.base import Hardware
+from pipelines import fits
 from pipelines.conclusion import completed
 from pipelines.definition import Recipe
 from pipelines.errors import DefinitionError, FitError, FitLostError
@@ -55,3 +56,11 @@ def test_a_lost_process_is_no_verdict_on_a_candidate(home: Home) -> None:
 def test_candidates_that_name_none(asked: list[str], message: str) -> None:
     with pytest.raises(DefinitionError, match=message):
         chosen_recipes(definition(), asked)
+
+
+def test_a_gpu_that_is_not_there_is_refused_before_any_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fits, "_has_cuda", lambda: False)
+    monkeypatch.setattr(fits, "_torch_sees_cuda", lambda: False)
+    with pytest.raises(FitError, match="shows no CUDA device: use cpu"):
+        fits.resolved(Hardware("gpu"))
+    assert fits.resolved(Hardware("auto")).accelerator == "cpu"

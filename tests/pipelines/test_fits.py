@@ -267,6 +267,7 @@ def test_the_parent_loads_nothing_heavy(specs: tuple[FitSpec, ...], home: Home) 
 def test_accelerators_are_resolved_before_they_enter_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert resolved(Hardware("auto")).accelerator == "cpu"
+    monkeypatch.setattr("pipelines.fits._torch_sees_cuda", lambda: True)
     assert resolved(Hardware("gpu")) == resolved(Hardware("cuda"))
     with pytest.raises(FitError, match="accelerator 'tpu-9' is not known"):
         resolved(Hardware("tpu-9"))
