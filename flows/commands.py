@@ -42,9 +42,9 @@ def schema(home: Home) -> Outcome:
 def init(home: Home, file: Path, name: str | None, to: Path | None) -> Outcome:
     """Draft a definition; an existing file is never overwritten."""
     import yaml
-    from pipelines.draft import draft_definition
 
     from pipelines.definition import parse_definition
+    from pipelines.draft import draft_definition
     from pipelines.errors import FinflowError
 
     text = draft_definition(file, name)
@@ -55,6 +55,8 @@ def init(home: Home, file: Path, name: str | None, to: Path | None) -> Outcome:
             stream.write(text)
     except FileExistsError:
         raise FinflowError(f"{path} exists already: give another with --to, or another --name.") from None
+    except OSError as error:
+        raise FinflowError(f"{path} cannot be written ({error.strerror or error}): give another with --to.") from None
     return {"definition": drafted.name, "path": str(path)}
 
 

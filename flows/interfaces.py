@@ -21,9 +21,8 @@ def serve_interfaces(home: Home) -> dict[str, Any]:
     Raises:
         FinflowError: the MLflow UI ended by itself.
     """
-    from pipelines.tracking import prepare_store
-
     from flows.server import free_port
+    from pipelines.tracking import prepare_store
 
     prepare_store(home)
     port = free_port()

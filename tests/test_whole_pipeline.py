@@ -102,10 +102,9 @@ def test_a_mistake_is_one_message_and_changes_nothing(finflow: Finflow, home: Ho
     ],
 )
 def test_a_wrong_definition_names_its_fault(changes: dict, expected: str, tmp_path: Path) -> None:
-    from pipelines.features import check_features
-
     from pipelines.definition import load_definition
     from pipelines.errors import DefinitionError
+    from pipelines.features import check_features
 
     path = write_definition(tmp_path / "bad.yaml", tiny_values(**changes))
     with pytest.raises(DefinitionError, match=expected):
