@@ -42,14 +42,17 @@ _STOPS_ALL = (ConflictError, StateError)
 
 @dataclass(frozen=True)
 class DateResult(Manifest):
-    """One date after a run (or, in a dry run, as it stands)."""
+    """One date after a run (or, in a dry run, as it stands).
+
+    `in_sample` counts its rows that the version may have learnt from; None where the date did not run.
+    """
 
     date: str
     before: str
     after: str
     rows: int
     version: int | None
-    in_sample: int = 0
+    in_sample: int | None = None
     reason: str = ""
 
 
@@ -141,7 +144,7 @@ def backfill_result(plan: BackfillPlan, chunks: Iterable[ChunkResult], mode: str
     done = list(chunks)
     after = {one.date: one for chunk in done for one in chunk.dates}
     dates = tuple(
-        after.get(one.date) or DateResult(one.date, one.before, one.before, one.rows, one.version, 0, one.reason) for one in plan.dates
+        after.get(one.date) or DateResult(one.date, one.before, one.before, one.rows, one.version, None, one.reason) for one in plan.dates
     )
     counts: dict[str, int] = {}
     for one in dates:

@@ -28,7 +28,7 @@ def export(definition: Definition, home: Home, start: str, end: str, to: Path) -
         path, rows, entities, first and last date, and the version of the predictions table that was read.
 
     Raises:
-        FinflowError: another ending, a folder that is not there, or no prediction in the range.
+        FinflowError: another ending, a folder that is not there, a file that cannot be written, or no prediction in the range.
     """
     from pipelines.lake import Lake
     from pipelines.options import parse_range
@@ -47,7 +47,10 @@ def export(definition: Definition, home: Home, start: str, end: str, to: Path) -
             f"{definition.name} has no predictions from {first:%Y-%m-%d} to {last:%Y-%m-%d}: "
             f"finflow backfill {definition.name} --start {first:%Y-%m-%d} --end {last:%Y-%m-%d}"
         )
-    _write_whole(path, lambda temporary: write(rows, temporary))
+    try:
+        _write_whole(path, lambda temporary: write(rows, temporary))
+    except OSError as error:
+        raise FinflowError(f"--to {str(path)!a} cannot be written ({error.strerror or error}); give another file.") from None
     return {
         "definition": definition.name,
         "path": str(path),

@@ -207,7 +207,9 @@ def test_as_of_takes_the_version_effective_on_each_date(market: Market, registry
     assert used["2017-06-19"] == ("done", 3)
     assert used["2017-06-20"] == ("done", 4)
     assert not any(one.in_sample for one in result.dates)
-    assert run(market, model="as-of").written == 0
+    second = run(market, model="as-of")
+    assert second.written == 0
+    assert {one.in_sample for one in second.dates} == {None}, "0 would say of rows not looked at that none is in-sample"
 
 
 def test_without_a_champion_every_date_is_no_model(market: Market, registry: Registry) -> None:

@@ -69,7 +69,14 @@ def test_a_failed_write_keeps_the_file_that_was_there(filled: Home, tmp_path: Pa
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(pd.DataFrame, "to_csv", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(FinflowError, match="No space left"):
         export(small_definition(), filled, "2020-01-01", "2020-02-28", tmp_path / "out.csv")
     assert (tmp_path / "out.csv").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["out.csv"]
+
+
+def test_a_file_that_cannot_be_written_is_named_and_leaves_nothing(filled: Home, tmp_path: Path) -> None:
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(FinflowError, match=r"--to '.*folder\.csv' cannot be written \(Is a directory\)"):
+        export(small_definition(), filled, "2020-01-31", "2020-02-28", tmp_path / "folder.csv")
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == []
