@@ -110,7 +110,15 @@ def meaning(definition: Definition) -> dict[str, Any]:
 
 
 def add_champion_recipe(definition: Definition, home: Home, recipes: dict[str, Recipe]) -> str | None:
-    """Add the champion's recipe to `recipes` if it is not there; return the name it competes under, or None without a champion."""
+    """Add the champion's recipe to `recipes` if it is not there; return the name it competes under, or None without a champion.
+
+    Raises:
+        StateError: this finflow has no such model any more, or the model no such settings.
+    """
+    from pydantic import ValidationError
+
+    from models.zoo import model_class
+    from pipelines.errors import StateError
     from pipelines.lake import Lake
     from pipelines.promotions import Promotions
 
@@ -121,6 +129,13 @@ def add_champion_recipe(definition: Definition, home: Home, recipes: dict[str, R
     for name, recipe in recipes.items():
         if recipe.digest == champion.digest:
             return name
+    try:
+        model_class(champion.model).Settings.model_validate(champion.settings)
+    except (KeyError, ValidationError) as error:
+        raise StateError(
+            f"{definition.name}: the champion's recipe ({champion.model}) cannot be fitted by this finflow: "
+            f"{' '.join(str(error).split())}. Put the model back, or an earlier champion: finflow rollback {definition.name}."
+        ) from None
     recipes["champion"] = champion
     return "champion"
 

@@ -10,10 +10,11 @@ from models.base import Hardware
 from pipelines import fits
 from pipelines.conclusion import completed
 from pipelines.definition import Recipe
-from pipelines.errors import DefinitionError, FitError, FitLostError
+from pipelines.errors import DefinitionError, FitError, FitLostError, StateError
 from pipelines.fits import carry_out_all
 from pipelines.home import Home
-from pipelines.training import TrainingPlan, chosen_recipes
+from pipelines.promotions import Promotions
+from pipelines.training import TrainingPlan, add_champion_recipe, chosen_recipes
 from tests.pipelines.fit_support import definition, folds_of, market, own_models, planned, recipes, stored
 
 __all__ = ["own_models"]
@@ -64,3 +65,10 @@ def test_a_gpu_that_is_not_there_is_refused_before_any_fit(monkeypatch: pytest.M
     with pytest.raises(FitError, match="shows no CUDA device: use cpu"):
         fits.resolved(Hardware("gpu"))
     assert fits.resolved(Hardware("auto")).accelerator == "cpu"
+
+
+@pytest.mark.parametrize("recipe", [{"model": "gone"}, {"model": "ridge", "settings": {"no_such": 1}}])
+def test_a_champion_whose_model_is_gone_is_named(home: Home, monkeypatch: pytest.MonkeyPatch, recipe: dict[str, object]) -> None:
+    monkeypatch.setattr(Promotions, "champion_recipe", lambda self: recipe)
+    with pytest.raises(StateError, match=rf"the champion's recipe \({recipe['model']}\) cannot be fitted by this finflow"):
+        add_champion_recipe(definition(), home, {})
