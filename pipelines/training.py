@@ -147,6 +147,17 @@ def decision_code_digest() -> str:
     from pipelines.digest import digest_file
 
     folder = Path(__file__).parent
-    names = ("evaluation*.py", "comparisons.py", "decisions.py", "gate.py", "folds.py", "statistics/*.py", "problems/*.py")
+    names = (
+        "training.py",
+        "conclusion.py",
+        "frozen.py",
+        "evaluation*.py",
+        "comparisons.py",
+        "decisions.py",
+        "gate.py",
+        "folds.py",
+        "statistics/*.py",
+        "problems/*.py",
+    )
     files = [path for name in names for path in folder.glob(name)]
     return digest_json({path.relative_to(folder).as_posix(): digest_file(path) for path in sorted(files)})

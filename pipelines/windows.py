@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -137,8 +138,9 @@ def _digest(definition: Definition, clean: CleanManifest) -> str:
         if module is not None and module.__file__
     }
     settings = definition.model_dump(mode="json", include={"features", "window", "problem", "calendar"})
-    numpy_version = np.__version__
-    return digest_json({"clean": clean.digest, "as_of": clean.as_of, "settings": settings, "files": files, "numpy": numpy_version})
+    # A release of the calendars may change which sessions there were, and so gaps and target dates.
+    releases = {name: version(name) for name in ("numpy", "pandas", "exchange_calendars")}
+    return digest_json({"clean": clean.digest, "as_of": clean.as_of, "settings": settings, "files": files, "releases": releases})
 
 
 def samples_task(manifest: SampleManifest) -> Task:
