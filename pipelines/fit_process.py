@@ -18,6 +18,8 @@ from pathlib import Path
 
 from models.base import Hardware
 from pipelines.errors import FitError, FitLostError
+from pipelines.fit_keys import library_versions
+from pipelines.fit_worker import THREADS, run_forked
 from pipelines.home import Home
 from pipelines.manifests import FitSpec
 
@@ -28,6 +30,7 @@ PRELOAD = (
     "torch",
     "pytorch_lightning",
     "statsmodels.tsa.arima.model",
+    "statsmodels.base.covtype",
     "sklearn.linear_model",
     "safetensors.torch",
     "safetensors.numpy",
@@ -43,8 +46,14 @@ PRELOAD = (
     "models.gan",
     "models.arima",
     "models.ridge",
+    "models.random_walk",
+    "models.historical_mean",
+    "models.modules.trainer",
+    "models.modules.recurrent",
+    "models.modules.cnn",
+    "models.modules.dense",
+    "models.modules.gan_training",
 )
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _STARTING = threading.Lock()
 
 
@@ -85,6 +94,7 @@ def run_job(spec: FitSpec, home: Home, *, fit: bool, prediction: str | None) -> 
     folder.mkdir()
     try:
         job = {"spec": asdict(spec), "class": ZOO[spec.model], "fits": str(home.fits), "fit": fit, "prediction": prediction}
+        job["libraries"] = library_versions()
         (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
         hardware = spec.hardware
         code = _forked(folder, hardware) if hardware.accelerator == "cpu" and hardware.devices == 1 else _program(folder, hardware)
@@ -120,8 +130,6 @@ def _forked(folder: Path, hardware: Hardware) -> int:
     """Fork the job from a process that has the libraries loaded; its exit code."""
     import multiprocessing
 
-    from pipelines.fit_worker import run_forked
-
     warm(hardware.threads)
     context = multiprocessing.get_context("forkserver")
     with _STARTING, _without_main():
@@ -135,7 +143,7 @@ def _forked(folder: Path, hardware: Hardware) -> int:
 
 def _program(folder: Path, hardware: Hardware) -> int:
     """Run the job as a program of its own (CUDA survives no fork; Lightning starts its other processes by running it again)."""
-    environment = {**os.environ, **dict.fromkeys(_THREADS, str(hardware.threads))}
+    environment = {**os.environ, **dict.fromkeys(THREADS, str(hardware.threads))}
     root = str(Path(__file__).resolve().parent.parent)
     environment["PYTHONPATH"] = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH")) if part)
     with (folder / "log.txt").open("ab") as log:
@@ -153,8 +161,8 @@ def _program(folder: Path, hardware: Hardware) -> int:
 @contextmanager
 def _one_thread(threads: int) -> Iterator[None]:
     """The environment that a process to be started inherits: numerical libraries read it once, as they are loaded."""
-    before = {name: os.environ.get(name) for name in _THREADS}
-    os.environ.update(dict.fromkeys(_THREADS, str(threads)))
+    before = {name: os.environ.get(name) for name in THREADS}
+    os.environ.update(dict.fromkeys(THREADS, str(threads)))
     try:
         yield
     finally:

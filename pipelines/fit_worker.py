@@ -6,6 +6,7 @@ Runs in a forked process (`run_forked`), or as a program of its own, `python -m 
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -24,6 +25,9 @@ from models.errors import FitFailure
 from pipelines.errors import FinflowError, FitError
 from pipelines.manifests import FitSpec, Fold
 
+#: what numerical libraries read as they are loaded
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
 
 def run_forked(folder: str) -> None:
     """Carry out the job in `folder` in this process, which was forked for it, and which ends when its parent does."""
@@ -35,6 +39,7 @@ def run_forked(folder: str) -> None:
     log = os.open(Path(folder) / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
+    gc.freeze()  # collections need not walk what the libraries hold, nor copy its pages
     run(Path(folder))
 
 
@@ -67,7 +72,7 @@ def work(folder: Path, job: dict[str, Any]) -> None:
     samples = open_samples(spec.samples)
     fits = Path(job["fits"])
     if job["fit"]:
-        _fit(folder, fits, spec, samples)
+        _fit(folder, fits, spec, samples, job["libraries"])
     if job["prediction"] and _first_process():
         _predict(folder, fits, spec, samples, job["prediction"])
 
@@ -87,10 +92,9 @@ def place(part: Path, final: Path) -> None:
         shutil.rmtree(part)
 
 
-def _fit(folder: Path, fits: Path, spec: FitSpec, samples: Any) -> None:
+def _fit(folder: Path, fits: Path, spec: FitSpec, samples: Any, libraries: dict[str, str]) -> None:
     from models.saving import save_model
     from pipelines.fit_data import cut, digest_of, training_groups, unfitted
-    from pipelines.fit_keys import library_versions
 
     model = unfitted(spec.model, spec.settings, spec.task)
     groups = training_groups(spec, samples)
@@ -110,7 +114,7 @@ def _fit(folder: Path, fits: Path, spec: FitSpec, samples: Any) -> None:
         "seconds": seconds,
         "train": len(train),
         "validation": len(validation),
-        "libraries": library_versions(),
+        "libraries": libraries,
     }
     (part / "fit.json").write_text(json.dumps(record, indent=1, default=_plain), encoding="utf-8")
     place(part, fits / spec.key)
@@ -133,9 +137,10 @@ def _predict(folder: Path, fits: Path, spec: FitSpec, samples: Any, key: str) ->
 
 def _limit_threads(threads: int) -> None:
     """Bits of a sum depend on the number of threads; fits run side by side, one a core."""
-    from threadpoolctl import threadpool_limits
+    if any(os.environ.get(name) != str(threads) for name in THREADS):  # else the libraries were loaded with it
+        from threadpoolctl import threadpool_limits
 
-    threadpool_limits(threads)
+        threadpool_limits(threads)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)
 

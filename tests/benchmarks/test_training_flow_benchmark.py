@@ -47,6 +47,7 @@ def test_the_whole_training_flow(tmp_path: Path) -> None:
         at_most=1.25,
         flow_seconds=found["flow_seconds"],
         bare_seconds=found["bare_seconds"],
+        ratio_of_processor_seconds=found["flow_processor_seconds"] / found["bare_processor_seconds"],
         fits=found["fits"],
         processes=found["processes"],
     )
