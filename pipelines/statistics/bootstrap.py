@@ -134,8 +134,13 @@ def _daily_mean(component: Float64, code: Int64, dates: int) -> Float64:
 
 
 def _mean(counts: Float64, series: Float64) -> Float64:
-    """Mean over dates under each row of counts [replications, dates], unknown dates left out: float64, [replications]."""
+    """Mean over dates under each row of counts [replications, dates], unknown dates left out: float64, [replications].
+
+    Every row of counts adds up to the number of dates.
+    """
     known = ~np.isnan(series)
+    if known.all():
+        return np.asarray(counts @ series / len(series))
     weights = counts @ known.astype(np.float64)
     total = counts @ np.where(known, series, 0.0)
     return np.where(weights > 0, total / np.where(weights > 0, weights, 1.0), np.nan)
