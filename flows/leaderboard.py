@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+LEGEND = "  (* candidate; columns: change of the loss against that baseline, negative is better, and p that it is no better)"
+
 
 def leaderboard_lines(outcome: dict[str, Any]) -> list[str]:
     """Best first: the deciding loss with its interval, then the change and p-value against each baseline.
@@ -18,7 +20,6 @@ def leaderboard_lines(outcome: dict[str, Any]) -> list[str]:
         cells = "".join(f"{_against(row, name):>20}" for name in against)
         name = row["candidate"] if row["baseline"] else row["candidate"] + " *"
         lines.append(f"  {name:<16} {row['family']:<15} {_interval(row['metrics'].get(loss)):<28}{cells}")
-    lines.append("  (* candidate; columns: change of the loss against that baseline, and p that it is no better)")
     return lines
 
 
@@ -38,4 +39,5 @@ def _against(row: dict[str, Any], baseline: str) -> str:
     effect, p_value = row["effect"].get(baseline), row["p_value"].get(baseline)
     if effect is None:
         return "-"
-    return f"{-100 * effect:+.2f} % p={p_value:.3f}" if p_value is not None else f"{-100 * effect:+.2f} %"
+    chance = "" if p_value is None else " p<0.001" if p_value < 0.001 else f" p={p_value:.3f}"
+    return f"{-100 * effect:+.2f} %{chance}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flows.leaderboard import leaderboard_lines
+from flows.leaderboard import LEGEND, leaderboard_lines
 
 Outcome = dict[str, Any]
 
@@ -44,6 +44,11 @@ def validate(outcome: Outcome) -> list[str]:
 
 def train(outcome: Outcome) -> list[str]:
     """What was done, the leaderboard, the decision, where to read on."""
+    return [*training_lines(outcome), LEGEND]
+
+
+def training_lines(outcome: Outcome) -> list[str]:
+    """A training without the legend of its leaderboard."""
     data = outcome["data"]
     lines = [f"{outcome['title']}, as of {outcome['as_of'][:10]}" + (" (SIMULATED data)" if outcome["simulated"] else "")]
     lines.append(
@@ -52,7 +57,14 @@ def train(outcome: Outcome) -> list[str]:
     )
     lines += leaderboard_lines(outcome)
     lines += [f"  failed: {name}: {reason}" for name, reason in outcome["failed"].items()]
-    return [*lines, decision_line(outcome), f"  report: {outcome['report']}"]
+    return [*lines, decision_line(outcome), f"  report: {shown(outcome['report'])}"]
+
+
+def shown(path: str) -> str:
+    """A path as a person would type it here."""
+    from pathlib import Path
+
+    return str(Path(path).relative_to(Path.cwd())) if Path(path).is_relative_to(Path.cwd()) else path
 
 
 def decision_line(outcome: Outcome) -> str:
@@ -62,10 +74,10 @@ def decision_line(outcome: Outcome) -> str:
 
 
 def _wrapped(text: str, indent: str) -> str:
-    """Lines of at most 130 characters; names and dates stay whole."""
+    """Lines of at most 140 characters; names and dates stay whole."""
     import textwrap
 
-    return textwrap.fill(text, 130, initial_indent=indent, subsequent_indent="    ", break_on_hyphens=False)
+    return textwrap.fill(text, 140, initial_indent=indent, subsequent_indent="    ", break_on_hyphens=False)
 
 
 def score(outcome: Outcome) -> list[str]:
@@ -128,16 +140,15 @@ def ui(outcome: Outcome) -> list[str]:
 
 def demo(outcome: Outcome) -> list[str]:
     """Under 40 lines that a newcomer understands."""
-    market, signal = outcome["index_price"], outcome["demo_signal"]
-    backfilled, scored = outcome["backfill"], outcome["score"]
-    lines = ["", "1. Real prices", *train(market), "", "2. A planted signal", *train(signal), "", "3. Predictions"]
-    lines += score(scored)
-    lines += [f"{backfilled['summary']}"]
-    lines += ["", "Next"]
-    lines += [
-        "  compare the runs:     make ui   (MLflow and Prefect in the browser)",
-        "  prove there's no leak: finflow check-leakage index-price",
-        "  your own data:        finflow init YOUR.csv, then finflow train YOUR.yaml",
-        f"  took {outcome['seconds']:.0f} s: {outcome['fitted']} fits done, {outcome['reused']} reused, {outcome['written']} rows written",
+    market, signal = training_lines(outcome["index_price"]), training_lines(outcome["demo_signal"])
+    lines = [f"1. {market[0]}", *market[1:], f"2. {signal[0]}", *signal[1:], LEGEND, "3. Predictions of index-price"]
+    lines += [f"  {line}" for line in score(outcome["score"])]
+    counted = f"{outcome['fitted']} fits done, {outcome['reused']} reused, {outcome['written']} rows written"
+    return [
+        *lines,
+        f"  {outcome['backfill']['summary']}",
+        f"{counted}, in {outcome['seconds']:.0f} s. Next:",
+        "  compare the runs in the browser   make ui",
+        "  prove that nothing leaks          finflow check-leakage index-price",
+        "  bring your own data               finflow init YOUR.csv, then finflow train YOUR.yaml",
     ]
-    return lines

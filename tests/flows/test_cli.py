@@ -58,7 +58,7 @@ def test_a_long_reason_in_the_history_is_wrapped() -> None:
     reason = "lstm does not beat random-walk: its loss changes by -0.13 % with p 0.301, as of 2015-12-31. " * 4
     row = {"recorded_at": "2015-12-31T22:00:00+00:00", "verdict": "reference", "candidate": "random-walk", "version": 1, "reason": reason}
     text = "\n".join(pages.history({"decisions": [{**row, "effective_as_of": "2015-12-31T21:00:00+00:00"}] * 2}))
-    assert max(map(len, text.splitlines())) <= 130
+    assert max(map(len, text.splitlines())) <= 140
     assert len(text.splitlines()) == 2 * 4, "a head and three lines of reason each"
     assert text.startswith("2015-12-31T22:00:00  reference   random-walk        version 1    as of 2015-12-31\n    lstm does not")
     assert " ".join(text.split()).count(reason.strip()) == 2
@@ -71,3 +71,65 @@ def test_the_leaderboard_shows_what_is_not_finite() -> None:
     lines = leaderboard_lines({"leaderboard": [row, base], "loss": "mae"})
     assert any("lstm *" in line and "not finite" in line for line in lines)
     assert any("0.01000 [0.00900, 0.01100]" in line for line in lines)
+
+
+def training_outcome(candidates: int, baselines: int) -> dict[str, object]:
+    """A training as long as the shipped ones: every candidate against every baseline, and a reason of 420 characters."""
+    names = [f"baseline-{number}" for number in range(baselines)]
+    metric = {"value": 0.01, "low": 0.009, "high": 0.011}
+    rows = [
+        {
+            "candidate": name,
+            "family": "historical mean",
+            "baseline": name in names,
+            "metrics": {"mae": metric},
+            "effect": dict.fromkeys(names, -0.01),
+            "p_value": dict.fromkeys(names, 0.0001),
+        }
+        for name in [*names, *(f"candidate-{number}" for number in range(candidates))]
+    ]
+    return {
+        "title": "A title",
+        "simulated": True,
+        "as_of": "2017-12-29T22:00:00+00:00",
+        "data": {"rows": 9560, "quarantined": 0},
+        "samples": 9402,
+        "folds": [{}] * 5,
+        "loss": "mae",
+        "leaderboard": rows,
+        "decision": {"verdict": "promoted", "reason": "words of a reason " * 24},
+        "fitted": 60,
+        "reused": 0,
+        "failed": {},
+        "report": "reports/x.html",
+    }
+
+
+def test_the_demo_ends_in_under_forty_lines() -> None:
+    scored = {
+        "definition": "index-price",
+        "as_of": "2018-12-31",
+        "rows": 10,
+        "version": 1,
+        "written": 10,
+        "in_sample": 0,
+        "table_version": 0,
+    }
+    outcome = {"index_price": training_outcome(4, 4), "demo_signal": training_outcome(2, 4), "score": scored}
+    outcome |= {"backfill": {"summary": "251 trading days"}, "fitted": 100, "reused": 0, "written": 2510, "seconds": 170.0}
+    lines = "\n".join(pages.demo(outcome)).splitlines()
+    assert len(lines) < 40
+    text = "\n".join(lines)
+    for needed in (
+        "validated",
+        "windows",
+        "fits done",
+        "vs baseline-0",
+        "p<0.001",
+        "PROMOTED",
+        "report:",
+        "make ui",
+        "finflow init",
+        "SIMULATED",
+    ):
+        assert needed in text, needed
