@@ -11,17 +11,21 @@ import sys
 import threading
 import types
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from models.base import Hardware
 from pipelines.errors import FitError, FitLostError
 from pipelines.fit_keys import library_versions
-from pipelines.fit_worker import THREADS, run_forked
+from pipelines.fit_worker import THREADS, bound, run_forked
 from pipelines.home import Home
 from pipelines.manifests import FitSpec
+
+if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
 
 #: imported once, in the process that the fits are forked from
 PRELOAD = (
@@ -35,6 +39,9 @@ PRELOAD = (
     "safetensors.torch",
     "safetensors.numpy",
     "threadpoolctl",
+    "matplotlib.figure",
+    "matplotlib.backends.backend_svg",
+    "pyarrow.parquet",
     "pipelines.windows",
     "pipelines.folds",
     "pipelines.fit_worker",
@@ -55,6 +62,7 @@ PRELOAD = (
     "models.modules.gan_training",
 )
 _STARTING = threading.Lock()
+_WARM = threading.Event()
 
 
 def warm(threads: int = 1) -> None:
@@ -64,6 +72,23 @@ def warm(threads: int = 1) -> None:
     with _STARTING, _one_thread(threads):
         multiprocessing.get_context("forkserver").set_forkserver_preload(list(PRELOAD))
         multiprocessing.forkserver.ensure_running()
+    _WARM.set()
+
+
+def is_warm() -> bool:
+    """Whether there is a process to fork from: beginning one takes seconds."""
+    return _WARM.is_set()
+
+
+def fork(target: Callable[..., None], *arguments: Any, threads: int = 1) -> BaseProcess:
+    """Begin a process that has the libraries loaded, and that ends with this one."""
+    import multiprocessing
+
+    warm(threads)
+    with _STARTING, _without_main():
+        process = multiprocessing.get_context("forkserver").Process(target=bound, args=(target, *arguments), daemon=True)
+        process.start()
+    return process
 
 
 def sweep(home: Home) -> None:
@@ -128,13 +153,7 @@ def _kept_log(spec: FitSpec, home: Home, folder: Path) -> str:
 
 def _forked(folder: Path, hardware: Hardware) -> int:
     """Fork the job from a process that has the libraries loaded; its exit code."""
-    import multiprocessing
-
-    warm(hardware.threads)
-    context = multiprocessing.get_context("forkserver")
-    with _STARTING, _without_main():
-        process = context.Process(target=run_forked, args=(str(folder),), daemon=True)
-        process.start()
+    process = fork(run_forked, str(folder), threads=hardware.threads)
     process.join()
     code = process.exitcode
     process.close()

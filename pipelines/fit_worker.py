@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -29,17 +30,22 @@ from pipelines.manifests import FitSpec, Fold
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
-def run_forked(folder: str) -> None:
-    """Carry out the job in `folder` in this process, which was forked for it, and which ends when its parent does."""
+def bound(target: Callable[..., None], *arguments: Any) -> None:
+    """Call `target` in this process, which was forked for it, and which ends when its parent does."""
     from multiprocessing import parent_process
 
     parent = parent_process()
     if parent is not None:
         _end_with(parent.join)
+    gc.freeze()  # collections need not walk what the libraries hold, nor copy its pages
+    target(*arguments)
+
+
+def run_forked(folder: str) -> None:
+    """Carry out the job in `folder` in this process, with what it prints going to the job's log."""
     log = os.open(Path(folder) / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    gc.freeze()  # collections need not walk what the libraries hold, nor copy its pages
     run(Path(folder))
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.base import FitReport
-from pipelines.manifests import Evaluation, FitResult
+from pipelines.fit_process import fork, is_warm
+from pipelines.manifests import CandidateEvaluation, Evaluation, FitResult
 from pipelines.plots import plot_coverage, plot_forecasts, plot_leaderboard, plot_losses, plot_skill, quantile_columns
 
 if TYPE_CHECKING:
@@ -42,24 +43,45 @@ def draw_training(evaluation: Evaluation, reports: Mapping[FitResult, FitReport]
 
 
 def _draw(evaluation: Evaluation, reports: Mapping[FitResult, FitReport], folder: Path) -> None:
+    """Draw everything; where there is a process to fork from, as many processes as cores share the candidates."""
+    names = [entry.candidate for entry in evaluation.candidates]
+    shares = [names]
+    if is_warm():
+        cores = len(os.sched_getaffinity(0))
+        shares = [names[first::cores] for first in range(min(cores, len(names)))]
+    others = [(share, fork(_draw_candidates, evaluation, dict(reports), folder, share)) for share in shares[1:]]
+    plot_leaderboard(evaluation, folder / "leaderboard.svg")
+    _draw_candidates(evaluation, reports, folder, shares[0])
+    for share, process in others:
+        process.join()
+        if process.exitcode != 0:
+            _draw_candidates(evaluation, reports, folder, share)  # so that its error is raised here, if it was not the process's own
+
+
+def _draw_candidates(evaluation: Evaluation, reports: Mapping[FitResult, FitReport], folder: Path, names: Sequence[str]) -> None:
     losses = _read(Path(evaluation.folder) / "losses.parquet", ["time", "candidate", evaluation.loss])
     daily = losses.pivot_table(index="time", columns="candidate", values=evaluation.loss, aggfunc="mean")
-    reference = evaluation.reference
-    plot_leaderboard(evaluation, folder / "leaderboard.svg")
     for entry in evaluation.candidates:
-        name, place = entry.candidate, folder / entry.candidate
-        curves = {f"{fit.fold}, seed {fit.seed}": report for fit, report in reports.items() if fit.candidate == name and report.epochs}
-        if curves:
-            plot_losses(curves, name, place / "losses.svg")
-        if name != reference and name in daily.columns:
-            plot_skill(daily, name, reference, evaluation.loss, place / "skill.svg")
-        predictions = Path(evaluation.folder) / "predictions" / f"{name}.parquet"
-        if entry.invalid or not predictions.is_file():
-            continue
-        rows = _read(predictions)
-        if "actual" in rows.columns and 0.5 in quantile_columns(rows):
-            plot_forecasts(rows, name, place / "forecasts.svg")
-            plot_coverage(rows, name, place / "coverage.svg")
+        if entry.candidate in names:
+            _draw_candidate(evaluation, entry, reports, daily, folder / entry.candidate)
+
+
+def _draw_candidate(
+    evaluation: Evaluation, entry: CandidateEvaluation, reports: Mapping[FitResult, FitReport], daily: pd.DataFrame, place: Path
+) -> None:
+    name, reference = entry.candidate, evaluation.reference
+    curves = {f"{fit.fold}, seed {fit.seed}": report for fit, report in reports.items() if fit.candidate == name and report.epochs}
+    if curves:
+        plot_losses(curves, name, place / "losses.svg")
+    if name != reference and name in daily.columns:
+        plot_skill(daily, name, reference, evaluation.loss, place / "skill.svg")
+    predictions = Path(evaluation.folder) / "predictions" / f"{name}.parquet"
+    if entry.invalid or not predictions.is_file():
+        return
+    rows = _read(predictions)
+    if "actual" in rows.columns and 0.5 in quantile_columns(rows):
+        plot_forecasts(rows, name, place / "forecasts.svg")
+        plot_coverage(rows, name, place / "coverage.svg")
 
 
 def _read(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
