@@ -142,7 +142,7 @@ def _start(home: Home) -> ServerRecord:
     temporary = _record_path(home).with_suffix(".part")
     temporary.write_text(json.dumps(asdict(record)))
     temporary.replace(_record_path(home))
-    _import_meanwhile(record)
+    _prepare_meanwhile(home, record)
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
@@ -154,11 +154,14 @@ def _start(home: Home) -> ServerRecord:
     raise FinflowError(f"The Prefect server did not answer within {START_SECONDS:.0f} s: see {log}.")
 
 
-def _import_meanwhile(record: ServerRecord) -> None:
-    """Import what the flows will need while another process starts for 10 s: it takes 6 s, and a second core does it."""
+def _prepare_meanwhile(home: Home, record: ServerRecord) -> None:
+    """Import what the flows will need and make MLflow's store while another process starts for 10 s: a second core does it."""
+    from pipelines.mlflow_store import prepare_store
+
     os.environ["PREFECT_API_URL"] = record.api  # read as prefect is imported
     for name in ("prefect", "great_expectations", "mlflow.store.tracking.sqlalchemy_store", "exchange_calendars"):
         importlib.import_module(name)
+    prepare_store(home)
 
 
 def _end(record: ServerRecord) -> None:

@@ -87,7 +87,10 @@ def run_flow(name: str, as_of: str, warm: str, root: Path, candidates: list[str]
         from flows.train import train_flow
 
         train_flow(warm)
+        from pipelines.mlflow_store import prepare_store
+
         os.environ.update(FINFLOW_HOME=str(root), MLFLOW_TRACKING_URI=f"sqlite:///{root / 'mlflow' / 'mlflow.db'}")
+        prepare_store(Home.from_environment())
         with measured() as seconds:
             outcome = train_flow(name, as_of, candidates)
     return seconds, outcome

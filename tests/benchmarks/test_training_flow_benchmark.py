@@ -1,9 +1,9 @@
 """The whole training flow on index-price, against bare processes that do the same fits and predictions at the same parallelism.
 
 finflow's time: from the call of the flow to its answer, in an empty home. So it holds ingest, contract, windows, the keys of the fits,
-the fits and predictions with their processes and files, evaluation, gate, production fits, registration, MLflow (the making of its
-store too), plots, report, and all that Prefect does. Not in it: starting Python, its imports, the Prefect server, and the process that
-fits are forked from (a flow over a tiny definition ran before).
+the fits and predictions with their processes and files, evaluation, gate, production fits, registration, logging to MLflow, plots,
+report, and all that Prefect does. Not in it: starting Python, its imports, the Prefect server, MLflow's store (made while that server
+starts), and the process that fits are forked from (a flow over a tiny definition ran before).
 
 The bare time: from the first fit handed to a pool of processes (forked with the same libraries loaded, samples open, one thread each)
 to the last prediction. It holds the fits and predictions of all folds and the production fits, in the same order, and nothing else; the
