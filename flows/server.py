@@ -63,6 +63,7 @@ def prefect_server(home: Home) -> Iterator[str]:
         FinflowError: it does not come up; the message names its log.
     """
     if home.prefect_api:
+        home.prefect.mkdir(parents=True, exist_ok=True)  # Prefect keeps its own settings and results there, and warns where it is missing
         yield home.prefect_api
         return
     record = _enter(home)

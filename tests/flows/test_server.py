@@ -65,7 +65,7 @@ def test_a_server_of_somebody_else_is_used_as_it_is(home: Home) -> None:
     other = Home(home.root, home.lake, home.tracking_uri, "http://127.0.0.1:1/api")
     with prefect_server(other) as api:
         assert api == "http://127.0.0.1:1/api"
-    assert not home.prefect.exists()
+    assert running_server(home) is None
 
 
 def test_a_process_id_used_again_is_not_the_server(home: Home) -> None:
