@@ -122,14 +122,6 @@ def load_version(home: Home, name: str, version: int, promotions: Promotions) ->
     return ServedModel(served.model, served.model.task, name, version, digest, served.manifest)
 
 
-def set_champion_alias(home: Home, promotions: Promotions) -> None:
-    """Put the aliases `champion` and `previous` where the promotions table says, and its decision into the version's description."""
-    row = promotions.champion_row()
-    if row is None or row.version is None:
-        return
-    _move_aliases(store_client(home), promotions.name, row)
-
-
 def repair_aliases(home: Home, promotions: Promotions) -> None:
     """Let the alias catch up with the promotions table where a crash left it behind.
 
