@@ -12,7 +12,7 @@ from models.samples import Samples
 from pipelines.definition import Definition
 from pipelines.errors import FinflowError, RegistryError
 from pipelines.predictions import COLUMNS
-from pipelines.window_digests import as_text, window_digests
+from pipelines.window_digests import as_column, window_digests
 
 if TYPE_CHECKING:
     from pipelines.registry import ServedModel
@@ -100,7 +100,7 @@ def _rows(
         columns[name] = np.where(broken[owner], np.nan, column) if broken.any() else column
     columns |= {
         "version": np.full(count, served.version, dtype=np.int64),
-        "input_digest": pd.array(as_text(window_digests(samples, served.model.context)), dtype="str").take(owner),
+        "input_digest": as_column(window_digests(samples, served.model.context)).take(owner),
         "in_sample": in_sample(definition, samples, trained_as_of)[owner],
         "scored_at": pd.array([scored_at.as_unit("us")]).take(np.zeros(count, dtype=np.int64)),
         "backfill_id": pd.array([backfill_id], dtype="str").take(np.zeros(count, dtype=np.int64)),

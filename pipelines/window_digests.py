@@ -7,12 +7,15 @@ that a million windows cost about as much as their rows. It shows changes, it is
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.samples import Observations, Samples
+
+if TYPE_CHECKING:
+    from pandas.api.extensions import ExtensionArray
 
 UInt64 = NDArray[np.uint64]
 
@@ -54,6 +57,16 @@ def as_text(digests: UInt64) -> list[str]:
     text = digests.astype(">u8").tobytes().hex()
     width = 16 * _LANES
     return [text[start : start + width] for start in range(0, len(text), width)]
+
+
+def as_column(digests: UInt64) -> ExtensionArray:
+    """`as_text` as a pandas array of dtype str, without a Python object a digest."""
+    import pandas as pd
+    import pyarrow as pa
+
+    text = digests.astype(">u8").tobytes().hex().encode()
+    ends = np.arange(len(digests) + 1, dtype=np.int64) * (16 * _LANES)
+    return pd.array(pa.LargeStringArray.from_buffers(len(digests), pa.py_buffer(ends.tobytes()), pa.py_buffer(text)), dtype="str")
 
 
 def date_digests(samples: Samples, context: int) -> dict[np.datetime64, str]:

@@ -174,7 +174,7 @@ class Forecast(Problem):
         }
         for number, level in enumerate(prediction.levels):
             frame[quantile_column(level)] = quantiles[:, :, number].ravel()
-        return pd.DataFrame(frame)
+        return pd.DataFrame(frame, copy=False)
 
     def _level(self, clean: pd.DataFrame) -> Float64:
         values = clean[self.settings.column].to_numpy(dtype=np.float64)

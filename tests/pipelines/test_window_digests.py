@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.samples import Observations, SampleIndex, Samples
-from pipelines.window_digests import as_text, date_digests, window_digests
+from pipelines.window_digests import as_column, as_text, date_digests, window_digests
 
 
 def view(rows: dict[str, int] | None = None, length: int = 5, seed: int = 0, columns: int = 3) -> Samples:
@@ -106,6 +106,14 @@ def test_context_reaches_back_to_the_entitys_first_row_only() -> None:
     moved[5] += 1  # the last row of A is no part of B's context, however long
     other = keyed(replace(samples, observations=replace(samples.observations, values=moved)), 6)
     assert {key for key in long if long[key] != other[key]} == {("A", "2020-01-06T00:00:00.000000000")}
+
+
+def test_a_column_of_digests_is_their_texts() -> None:
+    digests = window_digests(view(), 5)
+    column = as_column(digests)
+    assert str(column.dtype) == "str"
+    assert list(column) == as_text(digests)
+    assert list(as_column(digests[:0])) == []
 
 
 def test_a_dates_digest_ignores_the_order_and_sees_every_window() -> None:
