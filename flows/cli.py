@@ -103,11 +103,19 @@ def backfill(
     model: Annotated[str, typer.Option("--model", help="champion, as-of, or a version.")] = "champion",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, and run nothing.")] = False,
     newest_first: Annotated[bool, typer.Option("--newest-first", help="Begin with the newest date.")] = False,
+    max_active: Annotated[int, typer.Option("--max-active", help="Groups of dates that run at the same time.", min=1, max=64)] = 1,
+    retrain: Annotated[
+        str | None, typer.Option("--retrain", help="monthly or quarterly: train as of each period's start, and score it with that.")
+    ] = None,
+    restated: Annotated[
+        bool, typer.Option("--restated", help="Read rows as corrected since, not as they were known on each date.")
+    ] = False,
     status: Annotated[bool, typer.Option("--status", help="Show the ledger of these dates, and run nothing.")] = False,
     json: Json = False,
 ) -> None:
     """Fill the predictions of a range of dates."""
-    _run(json, "backfill", name, start, end, entity, only, model, newest_first, dry_run, status)
+    options = {"newest_first": newest_first, "max_active": max_active, "retrain": retrain, "restated": restated}
+    _run(json, "backfill", name, start, end, entity, only, model, dry_run, status, options)
 
 
 @app.command()
@@ -158,11 +166,77 @@ def ui(json: Json = False) -> None:
     _run(json, "ui")
 
 
+Names = Annotated[list[str] | None, typer.Argument(help="Definitions beside the shipped ones: paths to YAML files.", metavar="[NAME]...")]
+Version = Annotated[int, typer.Argument(help="The version that waits.", metavar="VERSION", min=1)]
+By = Annotated[str, typer.Option("--by", help="Who decides.")]
+Why = Annotated[str, typer.Option("--why", help="The reason, for the record.")]
+
+
+@app.command()
+def up(
+    names: Names = None,
+    check: Annotated[bool, typer.Option("--check", help="Say what is healthy, and start nothing.")] = False,
+    json: Json = False,
+) -> None:
+    """Start a Prefect server, an MLflow server and a worker, and register the deployments."""
+    _operate(json, "up", names or [], check)
+
+
+@app.command()
+def down(json: Json = False) -> None:
+    """Stop what `up` started."""
+    _operate(json, "down")
+
+
+@app.command()
+def monitor(name: Name, as_of: AsOf = None, json: Json = False) -> None:
+    """Freshness, gaps, drift and realised performance of the champion."""
+    _operate(json, "monitor", name, as_of)
+
+
+@app.command()
+def approve(name: Name, version: Version, by: By, why: Why, json: Json = False) -> None:
+    """Promote a version that waits for a person."""
+    _operate(json, "approve", name, version, by, why)
+
+
+@app.command()
+def reject(name: Name, version: Version, by: By, why: Why, json: Json = False) -> None:
+    """Refuse a version that waits for a person."""
+    _operate(json, "reject", name, version, by, why)
+
+
+@app.command()
+def alerts(
+    last: Annotated[int, typer.Option("--last", help="How many, newest last.", min=1)] = 20,
+    json: Json = False,
+) -> None:
+    """Show what the servers have raised: failures, refusals, quarantine, drift, late data."""
+    _operate(json, "alerts", last)
+
+
+@app.command()
+def prune(
+    keep: Annotated[str, typer.Option("--keep", help="What stays: an age such as 90d, or a number of runs such as 20-runs.", metavar="RULE")],
+    yes: Annotated[bool, typer.Option("--yes", help="Delete; without it, only say what would be freed.")] = False,
+    json: Json = False,
+) -> None:
+    """Free what no recorded run needs: the only command that deletes."""
+    _operate(json, "prune", keep, yes)
+
+
 def _run(as_json: bool, command: str, *arguments: Any) -> NoReturn:
     from flows import commands, pages
     from flows.output import execute
 
     execute(as_json, lambda home: getattr(commands, command)(home, *arguments), getattr(pages, command))
+
+
+def _operate(as_json: bool, command: str, *arguments: Any) -> NoReturn:
+    from flows import operating, operating_pages
+    from flows.output import execute
+
+    execute(as_json, lambda home: getattr(operating, command)(home, *arguments), getattr(operating_pages, command))
 
 
 def main() -> None:

@@ -101,22 +101,22 @@ def backfill(
     entity: str | None,
     only: str,
     model: str,
-    newest_first: bool,
     dry_run: bool,
     status: bool,
+    options: dict[str, Any],
 ) -> Outcome:
-    """Plan and run, or only plan, or only show the ledger."""
+    """Plan and run, or only plan, or only show the ledger. `options`: newest_first, max_active, retrain, restated."""
     if dry_run or status:
         from pipelines.backfill import show_plan
 
-        return show_plan(_load(name), home, start, end, entity, only, model, newest_first, "status" if status else "dry-run")
+        return show_plan(_load(name), home, start, end, entity, only, model, options["newest_first"], "status" if status else "dry-run")
     from flows.server import prefect_server
 
     _load(name)
     with prefect_server(home), DISPLAY.live():
         from flows.backfill import backfill_flow
 
-        return backfill_flow(name, start, end, entity, only, model, newest_first)
+        return backfill_flow(name, start, end, entity, only, model, options["newest_first"])
 
 
 def status(home: Home, name: str) -> Outcome:

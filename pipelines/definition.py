@@ -12,8 +12,10 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pipelines.digest import digest_json
 from pipelines.errors import DefinitionError, FinflowError
 from pipelines.names import check_identifier, check_name
+from pipelines.operations import Monitoring, Schedule
 from pipelines.problems import problem_settings
 from pipelines.registered import ByKind, Settings
+from pipelines.sinks import sink_settings
 from pipelines.sources import source_settings
 
 DEFINITIONS = Path(__file__).parent / "definitions"
@@ -108,14 +110,10 @@ class Gate(Settings):
     refresh_dates: int = Field(
         default=20, ge=1, description="test dates that must be new before the champion's recipe is fitted again and replaces it"
     )
-
-
-class Schedule(Settings):
-    """When a server runs it (used by deployments)."""
-
-    train: str | None = None
-    score: str | None = None
-    timezone: str = "UTC"
+    approval: Literal["none", "required"] = Field(
+        default="none", description="required: an accepted version waits as `pending` until a person approves it"
+    )
+    four_eyes: bool = Field(default=False, description="two different people must approve")
 
 
 class Definition(Settings):
@@ -142,6 +140,8 @@ class Definition(Settings):
     seeds: int = Field(default=2, ge=1, le=100, description="fits of a seeded model; they are averaged into one forecast")
     gate: Gate = Gate()
     schedule: Schedule = Schedule()
+    monitoring: Monitoring = Monitoring()
+    sink: Annotated[Any, ByKind("sink", sink_settings)] | None = Field(default=None, description="where scores go beside the lake")
 
     @field_validator("name")
     @classmethod

@@ -84,7 +84,7 @@ def evaluate(
     panel = make_panel(samples, folds, predictions)
     instant = as_of if isinstance(as_of, str) else as_of.isoformat()
     settings = [run_key, instant, level, seed, champion, replications, failed, {name: recipe.digest for name, recipe in recipes.items()}]
-    inputs = digest_json([settings, definition.model_dump(mode="json", exclude={"source", "schedule"}), _digest(panel)])
+    inputs = digest_json([settings, definition.model_dump(mode="json", exclude={"source", "schedule", "monitoring", "sink"}), _digest(panel)])
     stored = stored_evaluation(Path(folder), inputs)
     if stored is not None:
         return stored

@@ -105,8 +105,8 @@ def chosen_recipes(definition: Definition, candidates: Sequence[str] | None) -> 
 
 
 def meaning(definition: Definition) -> dict[str, Any]:
-    """The parts of a definition that bear on a decision: not its texts, its source's address or its schedule."""
-    return definition.model_dump(mode="json", exclude={"title", "description", "schedule", "source"})
+    """The parts of a definition that bear on a decision: not its texts, its source's address, or how it is operated."""
+    return definition.model_dump(mode="json", exclude={"title", "description", "schedule", "monitoring", "sink", "source"})
 
 
 def add_champion_recipe(definition: Definition, home: Home, recipes: dict[str, Recipe]) -> str | None:

@@ -1,0 +1,62 @@
+"""What the commands that operate finflow do: servers, monitoring, approval, alerts, pruning. Imports are late, for a quick start."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipelines.home import Home
+
+Outcome = dict[str, Any]
+
+
+def up(home: Home, names: list[str], check: bool) -> Outcome:
+    """Start what does not run yet, or only look."""
+    from flows.stack import check_stack, start_stack
+
+    return check_stack(home) if check else start_stack(home, names)
+
+
+def down(home: Home) -> Outcome:
+    from flows.stack import stop_stack
+
+    return stop_stack(home)
+
+
+def monitor(home: Home, name: str, as_of: str | None) -> Outcome:
+    from flows.display import DISPLAY
+    from flows.server import prefect_server
+    from pipelines.definition import load_definition
+
+    load_definition(name)
+    with prefect_server(home), DISPLAY.live():
+        from flows.monitor import monitor_flow
+
+        return monitor_flow(name, as_of)
+
+
+def approve(home: Home, name: str, version: int, by: str, why: str) -> Outcome:
+    from pipelines.approval import approve as decide
+    from pipelines.definition import load_definition
+
+    definition = load_definition(name)
+    return {"definition": definition.name, "decision": decide(definition, home, version, by, why).to_dict()}
+
+
+def reject(home: Home, name: str, version: int, by: str, why: str) -> Outcome:
+    from pipelines.approval import reject as decide
+    from pipelines.definition import load_definition
+
+    definition = load_definition(name)
+    return {"definition": definition.name, "decision": decide(definition, home, version, by, why).to_dict()}
+
+
+def alerts(home: Home, last: int) -> Outcome:
+    from flows.alerts import read_alerts
+
+    return {"alerts": read_alerts(home, last)}
+
+
+def prune(home: Home, keep: str, yes: bool) -> Outcome:
+    from pipelines.prune import prune as free
+
+    return free(home, keep, delete=yes).to_dict()
