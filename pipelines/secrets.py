@@ -1,0 +1,36 @@
+"""Secrets by reference: a definition says `${NAME}`, and the value is read from the environment where it is used."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from pipelines.errors import FinflowError
+from pipelines.redaction import redacted, remember
+
+__all__ = ["expand", "redacted"]
+
+_PLACEHOLDER = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+def expand(text: str) -> str:
+    """The text with each `${NAME}` replaced by the environment variable NAME, as it stands there.
+
+    What was put in is hidden by `redacted` from then on. Keep the text with its placeholders, and expand it where it is used: what is
+    shown and stored then holds no secret in the first place. In a URL, percent-encode in the variable what a URL reserves (`@` is %40).
+
+    Raises:
+        FinflowError: a variable that is not set, is empty, or holds a line break; the message names it.
+    """
+
+    def value_of(match: re.Match[str]) -> str:
+        name = match[1]
+        value = os.environ.get(name, "")
+        if not value:
+            raise FinflowError(f"{redacted(text)!a} reads the environment variable {name}, which is not set: export {name}=...")
+        if any(ord(character) < 32 or ord(character) == 127 for character in value):
+            raise FinflowError(f"the environment variable {name} holds a line break or control character, which no address can: mend it.")
+        remember(name, value)
+        return value
+
+    return _PLACEHOLDER.sub(value_of, text)

@@ -1,0 +1,69 @@
+"""Secrets are read where they are used, and shown nowhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from pipelines import redaction
+from pipelines.errors import FinflowError
+from pipelines.secrets import expand, redacted
+
+
+@pytest.fixture(autouse=True)
+def _nothing_known() -> Iterator[None]:
+    before = dict(redaction._KNOWN)
+    redaction._KNOWN.clear()
+    yield
+    redaction._KNOWN.clear()
+    redaction._KNOWN.update(before)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("https://host/quotes.csv", "https://host/quotes.csv"),
+        ("https://ann:hunter2@host/quotes.csv", "https://***@host/quotes.csv"),
+        ("https://hunter2@host/quotes.csv", "https://***@host/quotes.csv"),
+        ("postgresql+psycopg://ann:hun@ter2/hunter2@host:5432/db", "postgresql+psycopg://***@host:5432/db"),
+        ("https://ann:hunter2?hunter2#hunter2@host/x", "https://***@host/x"),
+        ("simplecache::https://ann:hunter2@host/x", "simplecache::https://***@host/x"),
+        ("https://host/x?symbol=AAPL&api_key=hunter2&day=1", "https://host/x?symbol=AAPL&api_key=***&day=1"),
+        ("https://host/x?X-Amz-Signature=hunter2", "https://host/x?X-Amz-Signature=***"),
+        ("https://host/x?sv=1&SIG=hunter2#access_token=hunter2", "https://host/x?sv=1&SIG=***#access_token=***"),
+        ("cannot read 'https://a:hunter2@h/x' now, nor ftp://b:hunter2@i", "cannot read 'https://***@h/x' now, nor ftp://***@i"),
+        ("write to ann@example.org", "write to ann@example.org"),
+        ("a plain sentence; key=value", "a plain sentence; key=value"),
+    ],
+)
+def test_what_is_hidden_and_what_is_not(text: str, expected: str) -> None:
+    assert redacted(text) == expected
+    assert redacted(redacted(text)) == expected
+
+
+def test_placeholders_become_values_and_values_placeholders(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUOTES_KEY", "hunt/er 2")
+    address = expand("https://host/${QUOTES_KEY}/x?day=$1&a=$QUOTES_KEY")
+    assert address == "https://host/hunt/er 2/x?day=$1&a=$QUOTES_KEY"
+    assert redacted(f"404 for {address}") == "404 for https://host/${QUOTES_KEY}/x?day=$1&a=$QUOTES_KEY"
+    assert redacted("GET /hunt%2Fer%202/x and /hunt/er%202/x") == "GET /${QUOTES_KEY}/x and /${QUOTES_KEY}/x"
+
+
+def test_the_longer_of_two_secrets_is_hidden_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHORT", "hunter")
+    monkeypatch.setenv("LONG", "hunter2000")
+    expand("${SHORT}${LONG}")
+    assert redacted("hunter2000 hunter") == "${LONG} ${SHORT}"
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(None, "MY_KEY, which is not set"), ("", "MY_KEY, which is not set"), ("a\nb", "line break")]
+)
+def test_a_variable_that_cannot_be_used_is_named(value: str | None, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MY_KEY", raising=False)
+    if value is not None:
+        monkeypatch.setenv("MY_KEY", value)
+    with pytest.raises(FinflowError, match=expected) as raised:
+        expand("https://ann:hunter2@host/${MY_KEY}")
+    assert "hunter2" not in str(raised.value)
