@@ -69,7 +69,14 @@ class Rule(ABC):
 
 
 class RowRule(Rule):
-    """A rule that single rows keep or break, so that they can be quarantined."""
+    """A rule that single rows keep or break, so that they can be quarantined.
+
+    Attributes:
+        looks_ahead: whether a row may break it because of rows after it. Such a rule never quarantines: what is known of a date would
+            depend on what came later.
+    """
+
+    looks_ahead: ClassVar[bool] = False
 
     @abstractmethod
     def broken(self, batch: pd.DataFrame) -> Mask:
@@ -130,7 +137,7 @@ def grade(rules: list[Rule], overrides: dict[str, str]) -> list[Graded]:
     """Give each rule its severity; `off` drops it.
 
     Raises:
-        ValueError: an override names no rule of the suite, or would quarantine by a rule that is not about rows.
+        ValueError: an override names no rule of the suite, or would quarantine by a rule that is not about rows or looks at later ones.
     """
     names = [rule.name for rule in rules]
     for name, severity in overrides.items():
@@ -138,5 +145,10 @@ def grade(rules: list[Rule], overrides: dict[str, str]) -> list[Graded]:
             raise ValueError(f"severity names a rule {name!r}; this suite has {', '.join(sorted(names))}")
         if severity == "row" and not issubclass(Rule.known[name], RowRule):
             raise ValueError(f"severity of {name!r} cannot be `row`: the rule is about the batch as a whole; use critical, warning or off")
+        if severity == "row" and Rule.known[name].looks_ahead:  # type: ignore[attr-defined]
+            raise ValueError(
+                f"severity of {name!r} cannot be `row`: it judges a row by rows after it, so a date's data would depend on its future; use "
+                "critical, warning or off"
+            )
     graded = [(rule, overrides.get(rule.name, rule.severity)) for rule in rules]
     return [Graded(rule, severity) for rule, severity in graded if severity != "off"]  # type: ignore[arg-type]

@@ -217,7 +217,7 @@ def alerts(
 
 @app.command()
 def prune(
-    keep: Annotated[str, typer.Option("--keep", help="What stays: an age such as 90d, or a number of runs such as 20-runs.", metavar="RULE")],
+    keep: Annotated[str, typer.Option("--keep", help="What stays: an age (90d), or the last runs (20-runs).", metavar="RULE")],
     yes: Annotated[bool, typer.Option("--yes", help="Delete; without it, only say what would be freed.")] = False,
     json: Json = False,
 ) -> None:
@@ -240,5 +240,20 @@ def _operate(as_json: bool, command: str, *arguments: Any) -> NoReturn:
 
 
 def main() -> None:
-    """The entry point of the `finflow` command."""
-    app()
+    """The entry point of the `finflow` command; with --json a mistake in the command line itself is one JSON object too."""
+    import sys
+
+    from typer._click.exceptions import ClickException  # typer carries a click of its own, and re-exports only some of its errors
+    from typer.main import get_command
+
+    if "--json" not in sys.argv:
+        app()
+    try:
+        code = get_command(app).main(standalone_mode=False)
+    except ClickException as error:
+        from flows.output import print_error
+
+        print_error(error.format_message())
+        error.show()
+        sys.exit(error.exit_code)
+    sys.exit(code or 0)

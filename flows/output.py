@@ -67,8 +67,13 @@ def standard_output_on_error() -> Iterator[None]:
         os.close(kept)
 
 
+def print_error(message: str) -> None:
+    """A failure as the one JSON object on standard output."""
+    typer.echo(json.dumps({"ok": False, "error": message}, ensure_ascii=False))
+
+
 def _fail(as_json: bool, message: str, code: int) -> NoReturn:
     if as_json:
-        typer.echo(json.dumps({"ok": False, "error": message}, ensure_ascii=False))
+        print_error(message)
     typer.echo(f"finflow: {message}", err=True)
     raise typer.Exit(code)

@@ -84,7 +84,9 @@ def evaluate(
     panel = make_panel(samples, folds, predictions)
     instant = as_of if isinstance(as_of, str) else as_of.isoformat()
     settings = [run_key, instant, level, seed, champion, replications, failed, {name: recipe.digest for name, recipe in recipes.items()}]
-    inputs = digest_json([settings, definition.model_dump(mode="json", exclude={"source", "schedule", "monitoring", "sink"}), _digest(panel)])
+    inputs = digest_json(
+        [settings, definition.model_dump(mode="json", exclude={"source", "schedule", "monitoring", "sink"}), _digest(panel)]
+    )
     stored = stored_evaluation(Path(folder), inputs)
     if stored is not None:
         return stored
@@ -206,13 +208,18 @@ def _scales(definition: Definition, problem: Problem, samples: Samples, panel: P
     for number, fold in enumerate(panel.folds):
         train = select(fold, samples.index, definition.folds.embargo).train
         scales = problem.scale_of(samples.index.take(train))
-        here = panel.fold == number
-        for code in np.unique(panel.index.entity[here]):
-            try:
-                scale[here & (panel.index.entity == code)] = scales[int(code)]
-            except KeyError:
-                continue  # no meaning for this entity: 1
+        here = np.flatnonzero(panel.fold == number)
+        codes, place = np.unique(panel.index.entity[here], return_inverse=True)
+        scale[here] = np.array([_scale_of(scales, int(code)) for code in codes])[place]
     return scale
+
+
+def _scale_of(scales: Mapping[int, float], code: int) -> float:
+    """1 for an entity that the problem gives no scale."""
+    try:
+        return scales[code]  # a default dictionary answers for what it does not hold
+    except KeyError:
+        return 1.0
 
 
 def _block(dates: int, horizon: int) -> int:

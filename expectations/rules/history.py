@@ -49,6 +49,7 @@ class ShortHistory(RowRule):
     name = "no_short_history"
     severity = "warning"
     stage = "series"
+    looks_ahead = True
     remedy = "nothing, if they were listed lately; else load their history"
 
     @property

@@ -22,6 +22,7 @@ class NotStale(RowRule):
     name = "not_stale"
     severity = "warning"
     stage = "series"
+    looks_ahead = True
     remedy = "check the feed over these dates; raise `stale_days` where the price is pegged"
 
     @property

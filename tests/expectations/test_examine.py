@@ -62,7 +62,15 @@ def test_severities_are_overridden_and_rules_switched_off() -> None:
     assert "not_stale" not in severities
 
 
-@pytest.mark.parametrize(("override", "said"), [({"stale": "off"}, "not_stale"), ({"enough_history": "row"}, "the batch as a whole")])
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ({"stale": "off"}, "not_stale"),
+        ({"enough_history": "row"}, "the batch as a whole"),
+        ({"not_stale": "row"}, "rows after it"),
+        ({"no_short_history": "row"}, "rows after it"),
+    ],
+)
 def test_severities_that_mean_nothing_are_refused(override: dict[str, str], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         grade(suites()["bars"](tuning()), override)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from flows import commands, pages
-from flows.cli import app
+from flows import commands, operating, operating_pages, pages
+from flows.cli import app, main
 from flows.leaderboard import leaderboard_lines
 
 RUNNER = CliRunner()
@@ -19,11 +19,25 @@ def test_every_command_has_its_work_and_its_page() -> None:
     import re
 
     text = Path(commands.__file__).with_name("cli.py").read_text(encoding="utf-8")
-    named = re.findall(r'_run\(json, "(\w+)"', text)
+    named = re.findall(r'_(run|operate)\(json, "(\w+)"', text)
     assert len(named) == len(app.registered_commands)
-    for name in named:
-        assert callable(getattr(commands, name))
-        assert callable(getattr(pages, name))
+    for where, name in named:
+        work, page = (commands, pages) if where == "run" else (operating, operating_pages)
+        assert callable(getattr(work, name))
+        assert callable(getattr(page, name))
+
+
+@pytest.mark.parametrize("arguments", [["train"], ["score", "demo-signal", "--nope"], ["train", "demo-signal", "--devices", "0"]])
+def test_a_mistake_in_the_command_line_itself_is_an_object_too(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["finflow", *arguments, "--json"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    said = capsys.readouterr()
+    assert json.loads(said.out)["ok"] is False
+    assert json.loads(said.out)["error"] in said.err
 
 
 def test_list_show_and_schema_as_json() -> None:
