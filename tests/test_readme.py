@@ -15,8 +15,16 @@ ENGLISH, CHINESE = REPOSITORY / "README.md", REPOSITORY / "README.zh-CN.md"
 
 def blocks(path: Path, language: str) -> list[str]:
     """Fenced blocks of a language, without comments at the ends of lines."""
-    found = re.findall(rf"^```{language}\n(.*?)^```", path.read_text(encoding="utf-8"), flags=re.M | re.S)
-    return ["\n".join(line.split("  #")[0].rstrip() for line in block.splitlines()) for block in found]
+    found: list[list[str]] = []
+    inside: str | None = None
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("```"):
+            inside = line[3:] if inside is None else None
+            found += [[]] if inside == language else []
+        elif inside == language:
+            found[-1].append(line.split("  #")[0].rstrip())
+    assert inside is None, f"{path.name}: a fenced block does not end"
+    return ["\n".join(lines) for lines in found]
 
 
 def commands(path: Path) -> list[str]:
