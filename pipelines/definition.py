@@ -115,6 +115,12 @@ class Gate(Settings):
     )
     four_eyes: bool = Field(default=False, description="two different people must approve")
 
+    @model_validator(mode="after")
+    def _eyes(self) -> Gate:
+        if self.four_eyes and self.approval != "required":
+            raise ValueError("four_eyes asks for two approvals where none is required: set `approval: required` too")
+        return self
+
 
 class Definition(Settings):
     """One use case."""
