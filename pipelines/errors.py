@@ -1,11 +1,21 @@
 """The errors that a person can cause and mend; the command line prints them without a traceback."""
 
+import unicodedata
+
+from pipelines.redaction import redacted
+
+_HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
 
 class FinflowError(Exception):
     """A mistake or a refusal that a person can act on.
 
-    The message names the thing at fault (file, column, row, key), what was expected, and what to do.
+    The message names the thing at fault (file, column, row, key), what was expected, and what to do. Whatever it was made of, it holds no
+    secret, and nothing that could move a terminal's cursor or turn text around.
     """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(_visible(redacted(message)))
 
 
 class DefinitionError(FinflowError):
@@ -42,3 +52,18 @@ class ConflictError(FinflowError):
 
 class StateError(FinflowError):
     """State on disk of another schema version, or damaged."""
+
+
+class UnreachableError(FinflowError):
+    """A server that finflow needs does not answer; the same command goes on once it does."""
+
+
+class DiskFullError(FinflowError):
+    """No room for what was to be written; what was there before stays readable."""
+
+
+def _visible(text: str) -> str:
+    """The text with control, direction and surrogate characters written out; line breaks stay."""
+    return "".join(
+        ascii(character)[1:-1] if unicodedata.category(character) in _HIDDEN and character != "\n" else character for character in text
+    )
