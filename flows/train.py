@@ -8,7 +8,7 @@ from typing import Any
 from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.artifacts import publish_training, publish_validation
+from flows.artifacts import publish_decision, publish_leaderboard, publish_validation
 from flows.display import DISPLAY
 from flows.tasks import conclude_task, evaluate_task, fit_and_predict_task, ingest_task, plan_task, validate_task, window_task
 from models.base import Hardware
@@ -49,6 +49,7 @@ def train_flow(
     results: list[PredictionResult | BaseException] = [future.result(raise_on_failure=False) for future in fits]
     evaluation, failed = evaluate_task(definition, home, plan, results)
     fitted = [result.fit for result in results if isinstance(result, PredictionResult)]
+    publish_leaderboard(definition, evaluation)
     conclusion = conclude_task(definition, home, plan, evaluation, failed, fitted)
-    publish_training(definition, evaluation, conclusion.decision)
+    publish_decision(definition, home, evaluation, conclusion)
     return conclusion.outcome
