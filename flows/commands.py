@@ -129,7 +129,7 @@ def history(home: Home, name: str) -> Outcome:
     from pipelines.history import history as decisions
 
     definition = _load(name)
-    return {"definition": definition.name, "decisions": decisions(definition, home)}
+    return {"definition": definition.name, **decisions(definition, home)}
 
 
 def report(home: Home, name: str) -> Outcome:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipelines.home import Home
+
+if TYPE_CHECKING:
+    from pipelines.definition import Definition
+    from pipelines.manifests import Decision
 
 Outcome = dict[str, Any]
 
@@ -39,7 +43,7 @@ def approve(home: Home, name: str, version: int, by: str, why: str) -> Outcome:
     from pipelines.definition import load_definition
 
     definition = load_definition(name)
-    return {"definition": definition.name, "decision": decide(definition, home, version, by, why).to_dict()}
+    return _decided(home, definition, decide(definition, home, version, by, why))
 
 
 def reject(home: Home, name: str, version: int, by: str, why: str) -> Outcome:
@@ -47,7 +51,14 @@ def reject(home: Home, name: str, version: int, by: str, why: str) -> Outcome:
     from pipelines.definition import load_definition
 
     definition = load_definition(name)
-    return {"definition": definition.name, "decision": decide(definition, home, version, by, why).to_dict()}
+    return _decided(home, definition, decide(definition, home, version, by, why))
+
+
+def _decided(home: Home, definition: Definition, decision: Decision) -> Outcome:
+    """The decision, and what waits after it."""
+    from pipelines.history import history
+
+    return {"definition": definition.name, "decision": decision.to_dict(), "waiting": history(definition, home)["waiting"]}
 
 
 def alerts(home: Home, last: int) -> Outcome:

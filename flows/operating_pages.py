@@ -5,3 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 Outcome = dict[str, Any]
+
+
+def approve(outcome: Outcome) -> list[str]:
+    from flows.pages import decision_line, waiting_lines
+
+    return [decision_line(outcome), *waiting_lines(outcome["waiting"])]
+
+
+reject = approve

@@ -57,7 +57,7 @@ def training_lines(outcome: Outcome) -> list[str]:
     )
     lines += leaderboard_lines(outcome)
     lines += [f"  failed: {name}: {reason}" for name, reason in outcome["failed"].items()]
-    return [*lines, decision_line(outcome), f"  report: {shown(outcome['report'])}"]
+    return [*lines, decision_line(outcome), *waiting_lines(outcome["waiting"]), f"  report: {shown(outcome['report'])}"]
 
 
 def shown(path: str) -> str:
@@ -71,6 +71,17 @@ def decision_line(outcome: Outcome) -> str:
     """The decision in plain words."""
     decision = outcome["decision"]
     return _wrapped(f"decision: {decision['verdict'].upper()}. {decision['reason']}", "  ")
+
+
+def waiting_lines(waiting: dict[str, Any] | None) -> list[str]:
+    """What waits for a person, and the lines that decide."""
+    if waiting is None:
+        return []
+    version = f"  version {waiting['version']} ({waiting['candidate']}, as of {waiting['as_of'][:10]})"
+    said = f"{version} waits for a person since {waiting['since'][:19]}"
+    if waiting["people"] > 1:
+        said += f"; {waiting['people']} must approve, so far: {', '.join(waiting['approved_by']) or 'nobody'}"
+    return [said, f"    {waiting['approve']}", f"    {waiting['reject']}"]
 
 
 def _wrapped(text: str, indent: str) -> str:
@@ -109,10 +120,11 @@ def history(outcome: Outcome) -> list[str]:
     lines = []
     for row in outcome["decisions"]:
         lines.append(
-            f"{row['recorded_at'][:19]}  {row['verdict']:<11} {row['candidate']:<18} version {row['version'] or '-':<4} "
+            f"{row['recorded_at'][:19]}  {row['verdict']:<14} {row['candidate']:<18} version {row['version'] or '-':<4} "
             f"as of {row['effective_as_of'][:10]}"
         )
         lines.append(_wrapped(row["reason"], "    "))
+    lines += waiting_lines(outcome["waiting"])
     return lines or [f"No decision has been made for {outcome['definition']}: finflow train {outcome['definition']}"]
 
 

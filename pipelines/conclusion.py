@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +21,12 @@ from pipelines.training import TrainingPlan
 
 if TYPE_CHECKING:
     from pipelines.decisions import Ruling
-    from pipelines.promotions import Promotions
+    from pipelines.promotions import PromotionRow, Promotions
     from pipelines.registry import RegisteredVersion
 
-#: other trainings of the same definition that may decide in between, before this one gives up
-ATTEMPTS = 8
+#: other decisions of the same definition that may come in between, before this one gives up
+ATTEMPTS = 50
+LONGEST_WAIT = 0.5  # seconds, between two of them
 Answer = PredictionResult | BaseException
 
 
@@ -120,7 +123,7 @@ def conclude_training(
     tags: dict[str, str] | None = None,
     on_done: Callable[[FitSpec], None] | None = None,
 ) -> Conclusion:
-    """Decide, register what is promoted, record the decision, let the alias follow, log and report.
+    """Decide, register what is accepted, record the decision, let the alias follow, log and report.
 
     A run that was decided before gets its recorded decision back; only what a crash left undone is done.
 
@@ -131,7 +134,7 @@ def conclude_training(
 
     Raises:
         ConflictError: other trainings decided first, time and again.
-        FitError: the promoted recipe could not be fitted on all that is known.
+        FitError: the accepted recipe could not be fitted on all that is known.
     """
     from pipelines.code_version import code_version
     from pipelines.decisions import promotion_row, training_decision
@@ -141,16 +144,17 @@ def conclude_training(
     from pipelines.registry import repair_aliases, withdraw
     from pipelines.report import write_report
     from pipelines.tracking import log_decision, log_training
+    from pipelines.waiting import describe_waiting
 
     promotions = Promotions(Lake(home.lake), definition.name)
     logged = log_training(definition, home, evaluation, fits, plan.samples, tags=tags)
-    for _ in range(ATTEMPTS):
+    for attempt in range(ATTEMPTS):
         recorded = promotions.find(plan.run_key) is not None
         frozen, failed_check = (None, None) if recorded else frozen_losses(definition, home, plan, evaluation, promotions)
         ruling = training_decision(definition, promotions, evaluation, frozen=frozen, failed_check=failed_check)
         if ruling.recorded is not None:
             break
-        made = _register(definition, home, plan, ruling, logged.children, on_done) if ruling.decision.promoted else None
+        made = _register(definition, home, plan, ruling, logged.children, on_done) if ruling.registers else None
         row = promotion_row(
             definition,
             ruling,
@@ -163,7 +167,7 @@ def conclude_training(
             promotions.record(row, ruling.expected_version)
             break
         except ConflictError:
-            continue
+            time.sleep(random.uniform(0, min(LONGEST_WAIT, 0.02 * 2**attempt)))
     else:
         raise ConflictError(
             f"{definition.name}: {ATTEMPTS} other decisions came first while this one was being made: run the command again."
@@ -171,13 +175,18 @@ def conclude_training(
     repair_aliases(home, promotions)
     # Registered for a decision that another training forestalled.
     withdraw(home, promotions, plan.run_key)
-    version = _version_after(promotions, plan.run_key)
+    row, champion = _recorded(promotions, plan.run_key)
     plots = {caption: Path(path) for caption, path in logged.plots.items()}
-    report = write_report(definition, home, evaluation, ruling.decision, plan.samples, version=version, failed=failed, plots=plots)
-    log_decision(home, logged, ruling.decision, report, version=version)
-    outcome = describe(definition, plan, evaluation, ruling.decision, fits, failed)
-    outcome["decision"]["champion"]["version"] = version
-    return Conclusion(ruling.decision, {**outcome, "run_id": logged.run_id, "report": str(report)})
+    report = write_report(definition, home, evaluation, row, champion, plan.samples, failed=failed, plots=plots)
+    log_decision(home, logged, row, champion, report)
+    waiting = describe_waiting(definition.name, promotions.rows())
+    outcome = {
+        **describe(definition, plan, evaluation, row, champion, fits, failed),
+        "waiting": None if waiting is None else waiting.to_dict(),
+        "run_id": logged.run_id,
+        "report": str(report),
+    }
+    return Conclusion(row.decision, outcome)
 
 
 def _register(
@@ -188,7 +197,7 @@ def _register(
     runs: dict[str, str],
     on_done: Callable[[FitSpec], None] | None,
 ) -> RegisteredVersion:
-    """Fit the promoted recipe on all that is known at the as-of, and register it."""
+    """Fit the accepted recipe on all that is known at the as-of, and register it."""
     from pipelines.fits import fit_all, plan_fits
     from pipelines.folds import production_fold
     from pipelines.registry import register
@@ -205,20 +214,30 @@ def _register(
     return register(definition, home, ruling.evaluation, entry, kept, plan.samples, runs[entry])
 
 
-def _version_after(promotions: Promotions, run_key: str) -> int | None:
-    row = promotions.find(run_key)
-    return None if row is None else row.version
+def _recorded(promotions: Promotions, run_key: str) -> tuple[PromotionRow, PromotionRow | None]:
+    """The run's row, and that of who was champion once it was recorded."""
+    from pipelines.promotions import champion_row
+
+    rows = promotions.rows()
+    place = next(place for place, row in enumerate(rows) if row.run_key == run_key)
+    return rows[place], champion_row(rows[: place + 1])
 
 
 def describe(
     definition: Definition,
     plan: TrainingPlan,
     evaluation: Evaluation,
-    decision: Decision,
+    row: PromotionRow,
+    champion: PromotionRow | None,
     fits: Sequence[FitResult],
     failed: dict[str, str],
 ) -> dict[str, Any]:
-    """A training as JSON-able values: what `finflow train --json` prints."""
+    """A training as JSON-able values: what `finflow train --json` prints.
+
+    Args:
+        row: its recorded decision.
+        champion: the row of who was champion after it.
+    """
     clean = plan.samples.clean
     return {
         "definition": definition.name,
@@ -239,10 +258,15 @@ def describe(
         "spa_p": evaluation.spa_p,
         "leaderboard": [_leaderboard_row(entry) for entry in evaluation.candidates],
         "decision": {
-            "verdict": decision.verdict,
-            "promoted": decision.promoted,
-            "champion": {"name": definition.name, "version": None, "candidate": decision.candidate},
-            "reason": decision.reason,
+            "verdict": row.verdict,
+            "promoted": row.moves,
+            "version": row.version,
+            "champion": {
+                "name": definition.name,
+                "version": None if champion is None else champion.version,
+                "candidate": None if champion is None else champion.candidate,
+            },
+            "reason": row.reason,
         },
         "fitted": sum(not fit.reused for fit in fits),
         "reused": sum(fit.reused for fit in fits),

@@ -3,12 +3,12 @@
     while True:
         ruling = training_decision(definition, promotions, evaluation)
         if not ruling.recorded:
-            version, digest = fit_and_register(...) if ruling.decision.promoted else (None, "")   # idempotent by run key
+            version, digest = fit_and_register(...) if ruling.registers else (None, "")   # idempotent by run key
             row = promotion_row(definition, ruling, version=version, manifest_digest=digest, ...)
             try: promotions.record(row, ruling.expected_version)
-            except ConflictError: continue                                                         # read and decide again
+            except ConflictError: continue                                                 # read and decide again
         break
-    put the alias where `promotions.champion()` says
+    put the aliases where the table says
 
 Killed before `record`, the same command decides again on the same state, and registering gives the version that is there already. Killed
 after it, `training_decision` finds the run key, returns the recorded decision, and only the alias is left to do.
@@ -29,6 +29,7 @@ from pipelines.evaluation_store import daily_losses
 from pipelines.gate import ChampionState, History, Refresh, decide, level_to_spend
 from pipelines.manifests import CleanManifest, Decision, Evaluation
 from pipelines.promotions import PromotionRow, Promotions, champion_row
+from pipelines.waiting import PENDING, last_proposal, waiting_row
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,6 +54,11 @@ class Ruling:
     expected_version: int | None
     champion: PromotionRow | None
     evaluation: Evaluation
+
+    @property
+    def registers(self) -> bool:
+        """Whether the decision needs a version of its own: one that becomes champion, or waits for a person."""
+        return self.decision.promoted or self.decision.verdict == PENDING
 
 
 def next_level(definition: Definition, promotions: Promotions) -> float:
@@ -92,10 +98,14 @@ def training_decision(
             evaluation, losses, entry, definition.seed, level_to_spend(definition.gate.level, _last_challenge(rows)[0])
         )
     challenges, last = _last_challenge(rows)
+    waiting, proposed = waiting_row(rows), last_proposal(rows)
     history = History(
         challenges=challenges,
         new_dates=_after(dates, last),
         since_champion=0 if before is None else _after(dates, before.test_end),
+        since_proposal=None if proposed is None else _after(dates, proposed.test_end),
+        waiting=None if waiting is None else waiting.version,
+        waiting_as=None if waiting is None else str(waiting.evidence.get("proposed", "")),
     )
     refresh = None
     if frozen is not None and state is not None and entry is not None:
@@ -113,7 +123,7 @@ def promotion_row(
         version, manifest_digest: of the version registered for this decision; ignored where the champion stays.
     """
     decision, evaluation, before = ruling.decision, ruling.evaluation, ruling.champion
-    if decision.promoted:
+    if ruling.registers:
         entry = next(one for one in evaluation.candidates if one.candidate == decision.evidence["entry"])
         family_, recipe = entry.family, entry.recipe
     else:

@@ -7,6 +7,10 @@ level over any number of challenges (alpha spending; Foster and Stine, 2008, for
 `new_dates` new test dates: training again with another seed on the same dates is no new try. What is not a challenge spends nothing:
 putting the reference back, refreshing the champion's own recipe, and demoting. Demoting errs to the safe side, so it is tested at the
 full level in every run.
+
+Where the definition asks for a person's approval, what moves the champion and makes nothing safer is not made but proposed: promoting,
+putting the reference where nothing stands, and refreshing. Demoting waits for nobody. While a promotion waits the champion is not
+refreshed, and after any proposal only as many new dates later as a refresh needs.
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ from pipelines import gate_words as words
 from pipelines.definition import Gate
 from pipelines.errors import FitError
 from pipelines.manifests import CandidateEvaluation, Comparison, Decision, Evaluation
+from pipelines.waiting import NEEDS_A_PERSON, PENDING
 
 
 @dataclass(frozen=True)
@@ -46,11 +51,17 @@ class History:
         challenges: number of challenges decided so far.
         new_dates: test dates of this evaluation after the last test date of the last decided challenge (all of them, if there was none).
         since_champion: test dates of this evaluation after the champion's version was made.
+        since_proposal: and after the last version was made that a person was asked about since; None if none was.
+        waiting: the version that waits for a person, if one does.
+        waiting_as: what the gate said of it: promoted, reference or refreshed.
     """
 
     challenges: int
     new_dates: int
     since_champion: int = 0
+    since_proposal: int | None = None
+    waiting: int | None = None
+    waiting_as: str | None = None
 
 
 @dataclass(frozen=True)
@@ -94,7 +105,8 @@ def decide(
         failed_check: why the champion may not stay (its golden batch does not come out, say), in words.
 
     Returns:
-        The decision. `evidence["entry"]` is the evaluation's entry whose recipe is to be fitted and registered if `promoted`.
+        The decision. `evidence["entry"]` is the evaluation's entry whose recipe is to be fitted and registered if it is `promoted` or
+        pending.
 
     Raises:
         FitError: the reference was not evaluated.
@@ -127,6 +139,9 @@ def decide(
     tried = words.tried(evaluation, gate, level, challenge) if challenge else closed or ""
 
     def made(verdict: str, name: str, entry: str, reason: str) -> Decision:
+        if gate.approval == "required" and verdict in NEEDS_A_PERSON:
+            proposed = {**evidence, "entry": entry, "proposed": verdict, "four_eyes": gate.four_eyes, "supersedes": history.waiting}
+            return Decision(PENDING, False, name, words.waits(verdict, reason, gate, history.waiting), level, challenge, proposed)
         moves = verdict != "kept"
         return Decision(verdict, moves, name, reason, level, challenge, {**evidence, "entry": entry})
 
@@ -223,7 +238,14 @@ def _refreshed(gate: Gate, history: History, incumbent: CandidateEvaluation, ref
     """Whether the champion's recipe, fitted on newer data, takes its place; and why (not)."""
     if incumbent.invalid:
         return False, f"Its recipe could not be evaluated ({incumbent.invalid}), so its version is not refreshed."
+    if history.waiting_as == "promoted":
+        return False, f"No refresh: version {history.waiting} waits for a person."
     dates = history.since_champion if refresh is None else refresh.dates
+    if history.since_proposal is not None and history.since_proposal < gate.refresh_dates:
+        return False, (
+            f"No refresh: {history.since_proposal} test dates since the last version was made that a person was asked about, and "
+            f"{gate.refresh_dates} are needed."
+        )
     if dates < gate.refresh_dates:
         return False, f"No refresh: {dates} test dates since its version was made, and {gate.refresh_dates} are needed."
     if refresh is None:

@@ -69,6 +69,13 @@ def promoted(best: CandidateEvaluation, incumbent: CandidateEvaluation, how: str
     return f"{best.candidate} is promoted: it beats {beaten}; {corrected}.{also} {how}"
 
 
+def waits(verdict: str, reason: str, gate: Gate, replaces: int | None) -> str:
+    """That the gate accepts, and a person has the last word."""
+    people = "two different people approve" if gate.four_eyes else "a person approves"
+    older = "" if replaces is None else f" It takes the place of version {replaces}, which waited."
+    return f"Accepted by the gate ({verdict}); nothing moves until {people} it.{older} The gate's words: {reason}"
+
+
 def reference(evaluation: Evaluation, verdicts: Sequence[Judged], how: str) -> str:
     name = evaluation.reference
     if not verdicts:

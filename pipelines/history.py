@@ -1,4 +1,4 @@
-"""Every decision about a definition, oldest first, with its reason."""
+"""Every decision about a definition, oldest first, with its reason; and what waits for a person."""
 
 from __future__ import annotations
 
@@ -8,9 +8,17 @@ from pipelines.definition import Definition
 from pipelines.home import Home
 
 
-def history(definition: Definition, home: Home) -> list[dict[str, Any]]:
-    """The rows of the promotions table as JSON-able values; instants as ISO text, in UTC."""
+def history(definition: Definition, home: Home) -> dict[str, Any]:
+    """Plain JSON values.
+
+    Returns:
+        decisions: the rows of the promotions table, instants as ISO text in UTC.
+        waiting: the version that waits, and the commands that decide (see `waiting.Waiting`); None if none does.
+    """
     from pipelines.lake import Lake
     from pipelines.promotions import Promotions
+    from pipelines.waiting import describe_waiting
 
-    return Promotions(Lake(home.lake), definition.name).history()
+    rows = Promotions(Lake(home.lake), definition.name).rows()
+    waiting = describe_waiting(definition.name, rows)
+    return {"decisions": [row.to_dict() for row in rows], "waiting": None if waiting is None else waiting.to_dict()}

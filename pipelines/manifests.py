@@ -204,13 +204,14 @@ class Evaluation(Manifest):
 class Decision(Manifest):
     """What the gate decided, in words a person can read.
 
-    verdict: promoted | reference | refreshed | kept | demoted | historical | rolled-back.
+    verdict: promoted | reference | refreshed | kept | demoted | historical | rolled-back, and of a version that a person decides about:
+    pending | first-approval | approved | rejected.
     `promoted` is true when the live alias moves to a new version.
     """
 
     verdict: str
     promoted: bool
-    candidate: str  # who is champion after this decision
+    candidate: str  # who is champion after this decision; of a version that a person decides about: that version's
     reason: str
     level: float  # the level spent on this challenge
     challenge: int  # its number in the definition's life; 0: no challenge was decided

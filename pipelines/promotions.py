@@ -19,7 +19,7 @@ from pipelines.lake import Lake
 from pipelines.manifests import Champion, Decision, Manifest
 
 #: verdicts after which another version is champion
-MOVES = ("promoted", "reference", "refreshed", "demoted", "rolled-back")
+MOVES = ("promoted", "reference", "refreshed", "demoted", "rolled-back", "approved")
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,9 @@ class PromotionRow(Manifest):
     """One decision. Instants are ISO texts in UTC, dates are YYYY-MM-DD.
 
     `candidate`, `family`, `version`, `recipe` and `manifest_digest` are those of the champion *after* the decision (of the one that stays,
-    where nothing moved), `previous_version` is the champion's before it. `effective_as_of` is the run's as-of, `test_end` its last test
-    date. `sequence` (from 1) and `recorded_at` are set when it is recorded.
+    where nothing moved); where the decision is about a version that waits for a person (see `pipelines.waiting`), those of that version.
+    `previous_version` is the champion's before the decision. `effective_as_of` is the run's as-of, `test_end` its last test date.
+    `sequence` (from 1) and `recorded_at` are set when it is recorded.
     """
 
     run_key: str
@@ -82,10 +83,6 @@ class Promotions:
 
     def rows(self) -> list[PromotionRow]:
         return list(self.snapshot()[0])
-
-    def history(self) -> list[dict[str, Any]]:
-        """Every decision as plain values, oldest first: what `finflow history` shows."""
-        return [row.to_dict() for row in self.rows()]
 
     def find(self, run_key: str) -> PromotionRow | None:
         """The decision of that run, if it was recorded."""

@@ -1,4 +1,4 @@
-"""Versions in MLflow's registry: registered once a run, loaded only after every check; the champion alias follows the promotions table."""
+"""Versions in MLflow's registry: registered once a run, loaded only after every check."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models.base import Model, Task
+from pipelines.aliases import repair_aliases
 from pipelines.code_version import code_version
 from pipelines.definition import Definition
 from pipelines.errors import RegistryError
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-    from pipelines.promotions import PromotionRow, Promotions
+    from pipelines.promotions import Promotions
 
-CHAMPION = "champion"
-PREVIOUS = "previous"
+__all__ = ["RegisteredVersion", "ServedModel", "load_version", "register", "repair_aliases", "withdraw"]
+
 _RUN_KEY, _CANDIDATE, _DIGEST = "finflow.run_key", "finflow.candidate", "finflow.manifest_digest"
 
 
@@ -100,7 +101,7 @@ def load_version(home: Home, name: str, version: int, promotions: Promotions) ->
     """Fetch a version, check it against the promotions table, and only then load it and replay its golden batch.
 
     Raises:
-        RegistryError: no such version, none that was ever champion, or a check fails; the message says which.
+        RegistryError: no such version, none that any decision names, or a check fails; the message says which.
     """
     from pipelines.served_files import check_files, manifest_digest
     from pipelines.served_model import read_served
@@ -120,27 +121,6 @@ def load_version(home: Home, name: str, version: int, promotions: Promotions) ->
         except RegistryError as error:
             raise RegistryError(f"version {version} of {name} is refused: {str(error).replace(str(folder), 'the version')}") from error
     return ServedModel(served.model, served.model.task, name, version, digest, served.manifest)
-
-
-def repair_aliases(home: Home, promotions: Promotions) -> None:
-    """Let the alias catch up with the promotions table where a crash left it behind.
-
-    Raises:
-        RegistryError: the alias names a version that never was champion: somebody moved it by hand.
-    """
-    row = promotions.champion_row()
-    if row is None or row.version is None:
-        return
-    client = store_client(home)
-    aliases = _aliases(client, promotions.name)
-    current = aliases.get(CHAMPION)
-    known = {other.version for other in promotions.rows()}
-    if current is not None and current not in known:
-        raise RegistryError(
-            f"the alias {promotions.name}@{CHAMPION} names version {current}, which was never promoted; the promotions table says version "
-            f"{row.version}. Delete the alias in MLflow and run the command again; to change the champion, train or use finflow rollback."
-        )
-    _move_aliases(client, promotions.name, row, aliases)
 
 
 def _register(
@@ -274,26 +254,3 @@ def _fetch(home: Home, name: str, version: int, scratch: Path) -> Path:
         return Path(mlflow.artifacts.download_artifacts(artifact_uri=source, dst_path=str(scratch), tracking_uri=home.tracking_uri))
     except (MlflowException, OSError) as error:
         raise RegistryError(f"version {version} of {name} cannot be fetched from the registry: {' '.join(str(error).split())}") from None
-
-
-def _aliases(client: MlflowClient, name: str) -> dict[str, int]:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return {alias: int(version) for alias, version in client.get_registered_model(name).aliases.items()}
-    except MlflowException as error:
-        raise RegistryError(
-            f"the registry has no model {name}, but the promotions table has: is the tracking URI the right one? ({error})"
-        ) from None
-
-
-def _move_aliases(client: MlflowClient, name: str, row: PromotionRow, aliases: dict[str, int] | None = None) -> None:
-    aliases = _aliases(client, name) if aliases is None else aliases
-    if aliases.get(CHAMPION) == row.version and aliases.get(PREVIOUS) == row.previous_version:
-        return
-    client.update_model_version(
-        name, str(row.version), description=f"{row.verdict} on {row.recorded_at[:10]}, as of {row.effective_as_of}: {row.reason}"
-    )
-    if row.previous_version is not None and aliases.get(PREVIOUS) != row.previous_version:
-        client.set_registered_model_alias(name, PREVIOUS, str(row.previous_version))
-    client.set_registered_model_alias(name, CHAMPION, str(row.version))

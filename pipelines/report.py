@@ -7,13 +7,17 @@ import html
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipelines.definition import Definition
 from pipelines.errors import FinflowError
 from pipelines.home import Home
-from pipelines.manifests import CandidateEvaluation, Decision, Evaluation, Metric, SampleManifest
+from pipelines.manifests import CandidateEvaluation, Evaluation, Metric, SampleManifest
 from pipelines.report_text import to_html
+from pipelines.waiting import PENDING, command
+
+if TYPE_CHECKING:
+    from pipelines.promotions import PromotionRow
 
 #: leaderboard columns beside the deciding loss, where the problem has them
 SHOWN = ("price_mae", "crps", "mase", "directional_accuracy", "coverage_90", "rank_ic")
@@ -30,17 +34,18 @@ def write_report(
     definition: Definition,
     home: Home,
     evaluation: Evaluation,
-    decision: Decision,
+    row: PromotionRow,
+    champion: PromotionRow | None,
     samples: SampleManifest,
     *,
-    version: int | None = None,
     failed: Mapping[str, str] | None = None,
     plots: Mapping[str, Path] | None = None,
 ) -> Path:
     """Write the report under `home.reports/<definition>/`; the same run again writes the same file.
 
     Args:
-        version: the champion's version after the decision.
+        row: the recorded decision.
+        champion: the row of who was champion after it; None while there was none.
         failed: why a candidate could not be fitted, by its name.
         plots: SVG files by their captions; the HTML holds them whole.
 
@@ -50,7 +55,7 @@ def write_report(
     folder = home.reports / definition.name
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{evaluation.as_of[:10]}-{evaluation.run_key[:12]}"
-    text = report_text(definition, evaluation, decision, samples, version=version, failed=failed)
+    text = report_text(definition, evaluation, row, champion, samples, failed=failed)
     page = _page(definition.title or definition.name, text, plots or {})
     _write(folder / f"{name}.md", text)
     _write(folder / f"{name}.html", page)
@@ -73,10 +78,10 @@ def newest_report(definition: Definition, home: Home) -> dict[str, Any]:
 def report_text(
     definition: Definition,
     evaluation: Evaluation,
-    decision: Decision,
+    row: PromotionRow,
+    champion: PromotionRow | None,
     samples: SampleManifest,
     *,
-    version: int | None = None,
     failed: Mapping[str, str] | None = None,
 ) -> str:
     """The report as Markdown: also the note of the MLflow parent run."""
@@ -84,8 +89,13 @@ def report_text(
     lines = [f"# {definition.title or definition.name}, as of {evaluation.as_of[:10]}", ""]
     if definition.simulated:
         lines += ["**The data are SIMULATED.** Nothing here says anything about a market.", ""]
-    champion = f" Champion: **{decision.candidate}**" + (f", version {version}." if version is not None else ".")
-    lines += [f"> **{decision.verdict.upper()}.** {decision.reason}{champion}", ""]
+    stands = "none yet." if champion is None else f"**{champion.candidate}**, version {champion.version}."
+    lines += [f"> **{row.verdict.upper()}.** {row.reason} Champion: {stands}", ""]
+    if row.verdict == PENDING:
+        lines += [
+            f"Version {row.version} waits for a person: `{command('approve', definition.name, row.version)}`, or `finflow reject`.",
+            "",
+        ]
     lines += ["## Leaderboard", "", *leaderboard_table(evaluation), ""]
     lines += [
         f"Deciding loss: {evaluation.loss}, the mean over {evaluation.dates:,} test dates; lower is better; in brackets its 95 % interval. "
@@ -109,9 +119,9 @@ def report_text(
         f"- Seeds: a network is fitted {definition.seeds} times and its forecasts are averaged; the average is compared and registered.",
         "- Losses and returns are per session, not annualised; no costs, no trading rule.",
     ]
-    if decision.challenge:
+    if row.challenge:
         lines.append(
-            f"- Challenge {decision.challenge} of this definition's life; level spent on it: {decision.level:.4g} "
+            f"- Challenge {row.challenge} of this definition's life; level spent on it: {row.level:.4g} "
             f"(of {definition.gate.level:g} in all)."
         )
     warnings = [rule for rule in clean.rules if not rule.passed]

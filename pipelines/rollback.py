@@ -36,6 +36,7 @@ def rollback(definition: Definition, home: Home, why: str) -> Decision:
     from pipelines.lake import Lake
     from pipelines.promotions import Promotions
     from pipelines.registry import load_version, repair_aliases
+    from pipelines.waiting import no_champion
 
     if not why.strip():
         raise FinflowError("a rollback needs a reason for the record: --why TEXT.")
@@ -44,7 +45,7 @@ def rollback(definition: Definition, home: Home, why: str) -> Decision:
         rows, table_version = promotions.snapshot()
         standing = standing_champions(rows)
         if not standing:
-            raise RegistryError(f"{definition.name} has no champion yet: finflow train {definition.name}")
+            raise RegistryError(no_champion(definition.name, rows))
         if len(standing) == 1:
             raise RegistryError(f"version {standing[0].version} of {definition.name} is its first champion: there is none to go back to.")
         target, current = standing[-2], standing[-1]

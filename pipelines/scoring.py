@@ -109,10 +109,11 @@ def champion_version(definition: Definition, home: Home, promotions: Promotions)
         RegistryError: there is none.
     """
     from pipelines.registry import repair_aliases
+    from pipelines.waiting import no_champion
 
     champion = promotions.champion()
     if champion is None:
-        raise RegistryError(f"{definition.name} has no champion yet: finflow train {definition.name}")
+        raise RegistryError(no_champion(definition.name, promotions.rows()))
     repair_aliases(home, promotions)
     return int(champion.version)
 

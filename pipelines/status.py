@@ -22,6 +22,7 @@ def status(definition: Definition, home: Home, now: pd.Timestamp | None = None) 
 
     Returns:
         champion: version, candidate, verdict, since (when it was decided), as_of (its training's), reason; None while there is none.
+        waiting: the version that waits for a person, and the commands that decide (see `waiting.Waiting`); None if none does.
         runs: the last decisions, newest first.
         data: rows, entities, first and last session, and how many sessions of the calendar have been published since (`sessions_behind`);
             None before the first ingest.
@@ -42,6 +43,7 @@ def status(definition: Definition, home: Home, now: pd.Timestamp | None = None) 
         "definition": definition.name,
         "simulated": definition.simulated,
         "champion": _champion(promotions),
+        "waiting": _waiting(promotions),
         "runs": _runs(promotions),
         "data": data,
         "predictions": _predictions(definition, lake, data["last"] if data else None),
@@ -55,6 +57,13 @@ def _champion(promotions: Promotions) -> dict[str, Any] | None:
     values = row.to_dict()
     names = {"version": "version", "candidate": "candidate", "verdict": "verdict", "since": "recorded_at", "as_of": "effective_as_of"}
     return {key: values[name] for key, name in names.items()} | {"reason": row.reason}
+
+
+def _waiting(promotions: Promotions) -> dict[str, Any] | None:
+    from pipelines.waiting import describe_waiting
+
+    found = describe_waiting(promotions.name, promotions.rows())
+    return None if found is None else found.to_dict()
 
 
 def _runs(promotions: Promotions) -> list[dict[str, Any]]:

@@ -19,13 +19,16 @@ from pipelines.code_version import code_version
 from pipelines.definition import Definition
 from pipelines.fits import read_report
 from pipelines.home import Home
-from pipelines.manifests import CandidateEvaluation, Decision, Evaluation, FitResult, Manifest, SampleManifest
+from pipelines.leaderboard_view import share_leaderboard
+from pipelines.manifests import CandidateEvaluation, Evaluation, FitResult, Manifest, SampleManifest
 from pipelines.mlflow_store import experiment_of, prepare_store, store_client
 from pipelines.run_records import candidate_metrics, candidate_params, chunks, dataset_input, scalars
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
+
+    from pipelines.promotions import PromotionRow
 
 __all__ = ["LoggedTraining", "log_decision", "log_training", "prepare_store"]
 
@@ -87,21 +90,22 @@ def _log(
     return LoggedTraining(parent.info.run_id, children, {caption: str(path) for caption, path in plots.items()})
 
 
-def log_decision(home: Home, logged: LoggedTraining, decision: Decision, report: Path, *, version: int | None = None) -> None:
+def log_decision(home: Home, logged: LoggedTraining, row: PromotionRow, champion: PromotionRow | None, report: Path) -> None:
     """Close the parent run with its decision: tags, the report as its note and as files. Done once.
 
     Args:
+        row: the recorded decision.
+        champion: the row of who was champion after it.
         report: the HTML file of `write_report`; the Markdown beside it becomes the note.
-        version: the champion's version after the decision.
     """
     with _one_at_a_time(home):
         client = store_client(home)
         run = client.get_run(logged.run_id)
         if run.info.status in _OPEN:
-            _close(client, run, decision, report, version)
+            _close(client, run, row, champion, report)
 
 
-def _close(client: MlflowClient, run: Run, decision: Decision, report: Path, version: int | None) -> None:
+def _close(client: MlflowClient, run: Run, row: PromotionRow, champion: PromotionRow | None, report: Path) -> None:
     from mlflow.entities import Metric, RunTag
 
     run_id = run.info.run_id
@@ -109,13 +113,13 @@ def _close(client: MlflowClient, run: Run, decision: Decision, report: Path, ver
     client.log_artifact(run_id, str(report), "report")
     client.log_artifact(run_id, str(report.with_suffix(".md")), "report")
     tags = {
-        "finflow.verdict": decision.verdict,
-        "finflow.champion": decision.candidate,
-        "finflow.champion_version": "" if version is None else str(version),
-        "finflow.reason": decision.reason[:5000],
+        "finflow.verdict": row.verdict,
+        "finflow.champion": "" if champion is None else champion.candidate,
+        "finflow.champion_version": "" if champion is None else str(champion.version),
+        "finflow.reason": row.reason[:5000],
         "mlflow.note.content": text[:8000],
     }
-    promoted = Metric("promoted", float(decision.promoted), run.info.start_time, 0)
+    promoted = Metric("promoted", float(row.moves), run.info.start_time, 0)
     client.log_batch(run_id, metrics=[promoted], tags=[RunTag(key, value) for key, value in tags.items()])
     client.set_terminated(run_id, "FINISHED")
 
@@ -201,6 +205,7 @@ def _log_child(
 
 def _log_parent(client: MlflowClient, run: Run, definition: Definition, evaluation: Evaluation, samples: SampleManifest) -> None:
     run_id = run.info.run_id
+    share_leaderboard(client, run.info.experiment_id, evaluation)
     metrics, params = scalars(definition, evaluation, samples, run.info.start_time)
     client.log_batch(run_id, metrics=metrics, params=params)
     client.log_inputs(run_id, [dataset_input(samples)])

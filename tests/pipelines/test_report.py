@@ -15,14 +15,26 @@ from models.base import FitReport
 from pipelines.definition import parse_definition
 from pipelines.errors import FinflowError
 from pipelines.home import Home
-from pipelines.manifests import CleanManifest, Decision, Evaluation, Fold, Metric, RawManifest, RuleResult, SampleManifest
+from pipelines.manifests import CleanManifest, Evaluation, Fold, Metric, RawManifest, RuleResult, SampleManifest
 from pipelines.plots import plot_coverage, plot_forecasts, plot_leaderboard, plot_losses, plot_skill, quantile_columns
+from pipelines.promotions import PromotionRow
 from pipelines.report import newest_report, report_text, write_report
 from pipelines.report_text import to_html
 from tests.pipelines.evaluation_support import evaluation_of, losses_of
 from tests.support import tiny_values
 
-DECISION = Decision("reference", True, "random-walk", "lstm does not beat random-walk: no skill over random-walk.", 0.0304, 1)
+ROW = PromotionRow(
+    "run",
+    "reference",
+    "random-walk",
+    "random walk",
+    3,
+    None,
+    "2015-12-31T21:00:00+00:00",
+    "lstm does not beat random-walk: no skill over random-walk.",
+    0.0304,
+    1,
+)
 DEFINITION = parse_definition(tiny_values(simulated=False, title="平安银行 & <b>bold</b>"))
 
 
@@ -43,7 +55,7 @@ def samples() -> SampleManifest:
 
 
 def test_the_report_says_what_was_decided_on_what(evaluation: Evaluation, samples: SampleManifest) -> None:
-    text = report_text(DEFINITION, evaluation, DECISION, samples, version=3, failed={"gan": "the loss is not finite"})
+    text = report_text(DEFINITION, evaluation, ROW, ROW, samples, failed={"gan": "the loss is not finite"})
     for part in (
         "**REFERENCE.** lstm does not beat random-walk: no skill over random-walk. Champion: **random-walk**, version 3.",
         "| lstm |",
@@ -59,14 +71,14 @@ def test_the_report_says_what_was_decided_on_what(evaluation: Evaluation, sample
     ):
         assert part in text, part
     assert "SIMULATED" not in text
-    assert "The data are SIMULATED" in report_text(parse_definition(tiny_values()), evaluation, DECISION, samples)
+    assert "The data are SIMULATED" in report_text(parse_definition(tiny_values()), evaluation, ROW, ROW, samples)
 
 
 def test_a_smaller_loss_has_the_sign_that_the_command_line_gives_it(evaluation: Evaluation, samples: SampleManifest) -> None:
     from flows.leaderboard import leaderboard_lines
     from pipelines.conclusion import _leaderboard_row
 
-    text = report_text(DEFINITION, evaluation, DECISION, samples)
+    text = report_text(DEFINITION, evaluation, ROW, ROW, samples)
     assert "the change of the loss (negative: a smaller loss, better)" in text
     rows = [_leaderboard_row(entry) for entry in evaluation.candidates]
     printed = leaderboard_lines({"leaderboard": rows, "loss": "mae"})
@@ -76,25 +88,25 @@ def test_a_smaller_loss_has_the_sign_that_the_command_line_gives_it(evaluation: 
         assert f"| +{change:.2f} % (p " in report_row
         assert f" +{change:.2f} % p=" in printed_row
     better = evaluation_of(losses_of({"random-walk": 0.0, "lstm": 0.05}, 300))
-    assert "-5.00 % (p 0.0" in report_text(DEFINITION, better, DECISION, samples)
+    assert "-5.00 % (p 0.0" in report_text(DEFINITION, better, ROW, ROW, samples)
 
 
 def test_the_confidence_set_is_shown_and_said_to_decide_nothing(evaluation: Evaluation, samples: SampleManifest) -> None:
     entries = [replace(entry, confidence_p=1.0 - 0.317 * number) for number, entry in enumerate(evaluation.candidates[:-1])]
     told = replace(evaluation, candidates=(*entries, evaluation.candidates[-1]), spa_p=0.4321)
-    text = report_text(DEFINITION, told, DECISION, samples)
+    text = report_text(DEFINITION, told, ROW, ROW, samples)
     header, _, *rows = [line.split(" | ") for line in text.splitlines() if line.startswith("|")]
     assert header[-2] == "MCS p"
     assert [row[-2] for row in rows[: len(evaluation.candidates)]] == ["1.000", "0.683", "0.366", "-"]
     assert "That no candidate is better than random-walk: p 0.432 over all candidates together" in text
     assert "Both are for reading and decide nothing" in text
-    alone = report_text(DEFINITION, evaluation, DECISION, samples)
+    alone = report_text(DEFINITION, evaluation, ROW, ROW, samples)
     assert "cannot be told from the best. It decides nothing." in alone
     assert "over all candidates together" not in alone
 
 
 def test_every_row_of_a_table_has_as_many_cells_as_its_head(evaluation: Evaluation, samples: SampleManifest) -> None:
-    tables = [line for line in report_text(DEFINITION, evaluation, DECISION, samples).splitlines() if line.startswith("|")]
+    tables = [line for line in report_text(DEFINITION, evaluation, ROW, ROW, samples).splitlines() if line.startswith("|")]
     widths = {len(re.split(r"(?<!\\)\|", line)) for line in tables if "family" in tables[0]}
     assert len(tables) == 2 * (len(evaluation.candidates) + 2)
     assert len(widths) == 2, "the leaderboard's and the folds'"
@@ -104,9 +116,9 @@ def test_a_report_is_written_once_and_found_again(evaluation: Evaluation, sample
     with pytest.raises(FinflowError, match="no report of tiny yet: finflow train tiny"):
         newest_report(DEFINITION, home)
     plot_leaderboard(evaluation, tmp_path / "plot.svg")
-    page = write_report(DEFINITION, home, evaluation, DECISION, samples, version=3, plots={"Leaderboard": tmp_path / "plot.svg"})
+    page = write_report(DEFINITION, home, evaluation, ROW, ROW, samples, plots={"Leaderboard": tmp_path / "plot.svg"})
     written = page.stat().st_mtime_ns
-    assert write_report(DEFINITION, home, evaluation, DECISION, samples, version=3, plots={"Leaderboard": tmp_path / "plot.svg"}) == page
+    assert write_report(DEFINITION, home, evaluation, ROW, ROW, samples, plots={"Leaderboard": tmp_path / "plot.svg"}) == page
     assert page.stat().st_mtime_ns == written
     assert sorted(path.suffix for path in page.parent.iterdir()) == [".html", ".md"]
     found = newest_report(DEFINITION, home)
@@ -115,7 +127,7 @@ def test_a_report_is_written_once_and_found_again(evaluation: Evaluation, sample
 
 
 def test_the_page_is_whole_and_brings_no_markup_of_others(evaluation: Evaluation, samples: SampleManifest, home: Home) -> None:
-    page = write_report(DEFINITION, home, evaluation, DECISION, samples).read_text(encoding="utf-8")
+    page = write_report(DEFINITION, home, evaluation, ROW, ROW, samples).read_text(encoding="utf-8")
     assert "平安银行 &amp; &lt;b&gt;bold&lt;/b&gt;" in page
     assert "<b>" not in page
     assert "http" not in page, "nothing is fetched"

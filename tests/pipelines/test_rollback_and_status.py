@@ -103,7 +103,7 @@ def test_what_cannot_be_rolled_back_is_refused_and_recorded_nowhere(
     monkeypatch.setattr(sys.modules["pipelines.registry"], "load_version", refuse)
     with pytest.raises(RegistryError, match="changed on disk"):
         rollback(definition, home, "why")
-    assert [row["verdict"] for row in history(definition, home)] == ["promoted", "promoted"]
+    assert [row["verdict"] for row in history(definition, home)["decisions"]] == ["promoted", "promoted"]
 
 
 def test_a_decision_in_between_is_read_before_the_next_try(market: Market, calls: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,7 +129,7 @@ def test_status_of_nothing(home: Home) -> None:
 
     found = status(small_definition(), home)
     assert (found["champion"], found["runs"], found["data"], found["predictions"]) == (None, [], None, None)
-    assert history(small_definition(), home) == []
+    assert history(small_definition(), home) == {"decisions": [], "waiting": None}
 
 
 def test_status_names_champion_freshness_and_gaps(market: Market) -> None:

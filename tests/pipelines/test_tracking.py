@@ -11,14 +11,25 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from pipelines.manifests import Decision
 from pipelines.mlflow_store import prepare_store, store_client
+from pipelines.promotions import PromotionRow
 from pipelines.report import write_report
 from pipelines.run_records import safe
 from pipelines.tracking import LoggedTraining, log_decision, log_training
 from tests.pipelines.training_support import Trained
 
-DECISION = Decision("kept", False, "random-walk", "No candidate beat every baseline: no skill over random-walk.", 0.03, 1)
+ROW = PromotionRow(
+    "run",
+    "kept",
+    "random-walk",
+    "random walk",
+    1,
+    1,
+    "2017-06-30T21:00:00+00:00",
+    "No candidate beat every baseline: no skill over random-walk.",
+    0.03,
+    1,
+)
 
 
 def log(trained: Trained) -> LoggedTraining:
@@ -29,8 +40,8 @@ def log(trained: Trained) -> LoggedTraining:
 
 def decide(trained: Trained, logged: LoggedTraining) -> Path:
     plots = {caption: Path(path) for caption, path in logged.plots.items()}
-    report = write_report(trained.definition, trained.home, trained.evaluation, DECISION, trained.samples, version=1, plots=plots)
-    log_decision(trained.home, logged, DECISION, report, version=1)
+    report = write_report(trained.definition, trained.home, trained.evaluation, ROW, ROW, trained.samples, plots=plots)
+    log_decision(trained.home, logged, ROW, ROW, report)
     return report
 
 
