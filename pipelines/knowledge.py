@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 KEY = ["entity", "time"]
 
 
-def resolve_as_of(definition: Definition, home: Home, date: str | None) -> pd.Timestamp:
+def resolve_as_of(definition: Definition, home: Home, date: str | None, *, version: int | None = None) -> pd.Timestamp:
     """The instant whose knowledge a run may use.
 
     Args:
+        version: of the raw table, as the run ingested it (another run may write meanwhile); the newest by default.
         date: ISO text of a date: the instant at which that date's session is published (a day without a session counts from its end).
             Text with a clock time is that instant itself, in UTC unless it names a zone.
             None: the instant at which the last complete session in the raw table was published, or that of the latest revision of what
@@ -36,7 +37,7 @@ def resolve_as_of(definition: Definition, home: Home, date: str | None) -> pd.Ti
     Raises:
         FinflowError: no rows yet, text that is no date, or a date before the first or after the last session in the raw table.
     """
-    known = _known(home.lake, f"raw/{definition.name}", definition, datetime.datetime.now(datetime.UTC))
+    known = _known(home.lake, f"raw/{definition.name}", version, definition, datetime.datetime.now(datetime.UTC))
     if date is None:
         return known.latest
     text = date.strip()
@@ -66,8 +67,8 @@ class _Known:
         self.latest = latest
 
 
-def _known(location: str, table: str, definition: Definition, now: datetime.datetime) -> _Known:
-    frame = Lake(location).read(table, columns=["time", "known_at"], where=f"known_at <= {literal(pd.Timestamp(now))}")
+def _known(location: str, table: str, version: int | None, definition: Definition, now: datetime.datetime) -> _Known:
+    frame = Lake(location).read(table, version=version, columns=["time", "known_at"], where=f"known_at <= {literal(pd.Timestamp(now))}")
     if frame.empty:
         raise FinflowError(
             f"{definition.name}: no data known yet in table {table}: run `finflow validate {definition.name}` or `finflow train` first."

@@ -57,7 +57,7 @@ def check_leakage(definition: Definition, home: Home, as_of: str | pd.Timestamp 
     from pipelines.lake import Lake
 
     raw = ingest(definition, home)
-    instant = as_of if isinstance(as_of, pd.Timestamp) else resolve_as_of(definition, home, as_of)
+    instant = as_of if isinstance(as_of, pd.Timestamp) else resolve_as_of(definition, home, as_of, version=raw.version)
     clean = validate(definition, home, raw, instant)
     return check_rows(definition, read_as_of(Lake(home.lake), clean.table, instant, clean.version), instant)
 

@@ -70,6 +70,14 @@ def test_by_default_a_later_correction_is_known_too(tmp_path: Path, home: Home) 
     assert read_as_of(Lake(home.lake), "raw/tiny", before)["close"].sum() == 20
 
 
+def test_a_run_keeps_to_the_version_that_it_ingested(tmp_path: Path, home: Home) -> None:
+    made = write(tmp_path, "2018-12-27")
+    raw = ingest(made, home, now=pd.Timestamp("2019-01-05", tz="UTC"))
+    ingest(write(tmp_path, "2018-12-28"), home, now=pd.Timestamp("2019-01-05", tz="UTC"))
+    assert resolve_as_of(made, home, None, version=raw.version) == pd.Timestamp("2018-12-27 21:30", tz="UTC")
+    assert resolve_as_of(made, home, None) == pd.Timestamp("2018-12-28 21:30", tz="UTC")
+
+
 def test_a_session_that_lies_ahead_is_not_complete(tmp_path: Path, home: Home) -> None:
     made = write(tmp_path, "2018-12-28")
     with (tmp_path / "a.csv").open("a") as stream:
