@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from pipelines.errors import FinflowError
 from pipelines.registered import Settings
+from pipelines.schedules import Timing, parse_timing
 
 
 class Schedule(Settings):
@@ -22,6 +24,32 @@ class Schedule(Settings):
     timezone: str = "UTC"
     late_minutes: int = Field(default=240, ge=0, description="how long a run waits for its session's rows before it says `late`")
     poll_seconds: float = Field(default=60, gt=0, description="between two looks for them")
+
+    @field_validator("train", "score", "monitor")
+    @classmethod
+    def _timing(cls, value: str | None) -> str | None:
+        try:
+            if value is not None:
+                parse_timing(value)
+        except FinflowError as error:
+            raise ValueError(str(error)) from None
+        return value
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        from zoneinfo import ZoneInfo
+
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError):
+            raise ValueError(f"there is no time zone {value[:40]!r}: write it as America/New_York, Asia/Shanghai or UTC") from None
+        return value
+
+    def timing(self, deployment: str) -> Timing | None:
+        """When `train`, `score` or `monitor` runs; None: only when somebody asks for it (as every other deployment does)."""
+        text = getattr(self, deployment) if deployment in ("train", "score", "monitor") else None
+        return None if text is None else parse_timing(text)
 
 
 class Monitoring(Settings):
