@@ -15,7 +15,7 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/pip check
 	@touch $(STAMP)
 
-.PHONY: help install demo test test-slow bench ui lint types clean
+.PHONY: help install demo test test-slow bench ui up down lint types clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -38,6 +38,12 @@ bench: $(STAMP) ## the benchmarks; writes their figures into README.md and tests
 
 ui: $(STAMP) ## open the MLflow UI and the Prefect UI over the local state
 	$(BIN)/finflow ui
+
+up: $(STAMP) ## start a Prefect server, an MLflow server and a worker, and register the deployments
+	$(BIN)/finflow up
+
+down: $(STAMP) ## stop what `make up` started
+	$(BIN)/finflow down
 
 lint: $(STAMP) ## ruff
 	$(BIN)/ruff check .

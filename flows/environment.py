@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from pipelines.home import Home
+from pipelines.stack_record import read_stack
 
 # One thread a process: bits of a sum depend on the number of threads, and fits run side by side, one a core.
 _THREADS = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
@@ -44,3 +45,20 @@ def prepare_environment(home: Home) -> None:
     os.environ.setdefault("PREFECT_HOME", str(home.prefect))
     os.environ.setdefault("PREFECT_LOCAL_STORAGE_PATH", str(home.prefect / "results"))
     os.environ["MLFLOW_TRACKING_URI"] = home.tracking_uri
+    if home.prefect_api:
+        os.environ["PREFECT_API_URL"] = home.prefect_api
+    _take_credentials(home)
+
+
+def _take_credentials(home: Home) -> None:
+    """For the secured servers of this home, and for no others; what a person has set stays."""
+    stack = read_stack(home.servers)
+    if stack is None or not stack.secure or not stack.in_use:
+        return
+    from flows.stack_secrets import USER, read_secrets
+
+    secrets = read_secrets(home)
+    if home.prefect_api == stack.prefect_api:
+        os.environ.setdefault("PREFECT_API_AUTH_STRING", secrets.prefect)
+    if home.tracking_uri == stack.address("mlflow") and "MLFLOW_TRACKING_USERNAME" not in os.environ:
+        os.environ.update(MLFLOW_TRACKING_USERNAME=USER, MLFLOW_TRACKING_PASSWORD=secrets.mlflow_password)

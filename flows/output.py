@@ -29,8 +29,11 @@ def execute(as_json: bool, work: Callable[[Home], Outcome], render: Callable[[Ou
     Raises:
         typer.Exit: always, with code 0 only if the command did what it says.
     """
-    home = Home.from_environment()
-    prepare_environment(home)
+    try:
+        home = Home.from_environment()
+        prepare_environment(home)
+    except FinflowError as error:
+        _fail(as_json, str(error), 1)
     try:
         with standard_output_on_error():
             outcome = work(home)

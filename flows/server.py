@@ -21,6 +21,9 @@ from pathlib import Path
 
 from pipelines.errors import FinflowError
 from pipelines.home import Home
+from pipelines.mlflow_store import require_servers
+from pipelines.processes import is_alive, started_at
+from pipelines.stack_record import require_running
 
 START_SECONDS = 120.0
 
@@ -39,7 +42,7 @@ class ServerRecord:
 
     @property
     def alive(self) -> bool:
-        return _alive(self.pid, self.created)
+        return is_alive(self.pid, self.created)
 
     @property
     def healthy(self) -> bool:
@@ -57,15 +60,18 @@ class ServerRecord:
 def prefect_server(home: Home) -> Iterator[str]:
     """The URL of a Prefect API for the time of the block; PREFECT_API_URL is set to it.
 
-    A server that PREFECT_API_URL names is used as it is. Otherwise the home's embedded one is started or reused.
+    A server that PREFECT_API_URL names, or that `finflow up` started, is used as it is. Otherwise the home's embedded one is started or
+    reused.
 
     Raises:
-        FinflowError: it does not come up; the message names its log.
+        FinflowError: it does not come up, and the message names its log; or the one that `finflow up` started has ended.
     """
     if home.prefect_api:
+        require_running(home.servers, "prefect", home.prefect_api)
         home.prefect.mkdir(parents=True, exist_ok=True)  # Prefect keeps its own settings and results there, and warns where it is missing
         yield home.prefect_api
         return
+    require_servers(home)
     record = _enter(home)
     os.environ["PREFECT_API_URL"] = record.api
     try:
@@ -87,7 +93,7 @@ def _enter(home: Home) -> ServerRecord:
 
     _users(home).mkdir(parents=True, exist_ok=True)
     with FileLock(home.prefect / "server.lock"):
-        (_users(home) / str(os.getpid())).write_text(str(_created(os.getpid())))
+        (_users(home) / str(os.getpid())).write_text(str(started_at(os.getpid())))
         record = _read(home)
         if record and record.healthy:
             return record
@@ -102,7 +108,7 @@ def _leave(home: Home) -> None:
     with FileLock(home.prefect / "server.lock"):
         (_users(home) / str(os.getpid())).unlink(missing_ok=True)
         for user in _users(home).iterdir():
-            if _alive(int(user.name), float(user.read_text() or 0)):
+            if is_alive(int(user.name), float(user.read_text() or 0)):
                 return
             user.unlink(missing_ok=True)
         record = _read(home)
@@ -139,7 +145,7 @@ def _start(home: Home) -> ServerRecord:
     command += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error", "--lifespan", "on"]
     with log.open("ab") as stream:
         process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True)
-    record = ServerRecord(process.pid, _created(process.pid), port)
+    record = ServerRecord(process.pid, started_at(process.pid), port)
     temporary = _record_path(home).with_suffix(".part")
     temporary.write_text(json.dumps(asdict(record)))
     temporary.replace(_record_path(home))
@@ -192,23 +198,6 @@ def _record_path(home: Home) -> Path:
 
 def _users(home: Home) -> Path:
     return home.prefect / "users"
-
-
-def _created(pid: int) -> float:
-    import psutil
-
-    return float(psutil.Process(pid).create_time())
-
-
-def _alive(pid: int, created: float) -> bool:
-    """A process of this id runs, and it is the one that started then."""
-    import psutil
-
-    try:
-        process = psutil.Process(pid)
-        return abs(process.create_time() - created) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def free_port() -> int:

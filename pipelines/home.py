@@ -6,6 +6,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.stack_record import read_stack
+
+_SERVERS = "servers"
+
 
 @dataclass(frozen=True)
 class Home:
@@ -15,7 +19,7 @@ class Home:
         root: the folder of all local state.
         lake: a local path or an object-store URL.
         tracking_uri: MLflow's.
-        prefect_api: the URL of a Prefect server that somebody else runs, or None for the embedded one.
+        prefect_api: the URL of a Prefect server that runs already, or None for the embedded one.
     """
 
     root: Path
@@ -25,13 +29,22 @@ class Home:
 
     @classmethod
     def from_environment(cls) -> Home:
-        """FINFLOW_HOME (default `.finflow` in the working folder), FINFLOW_LAKE, MLFLOW_TRACKING_URI, PREFECT_API_URL."""
+        """FINFLOW_HOME (default `.finflow` in the working folder), FINFLOW_LAKE, MLFLOW_TRACKING_URI, PREFECT_API_URL.
+
+        Where the last two are not set, the servers that `finflow up` started for this home are used, if there are any.
+
+        Raises:
+            StateError: the record of those servers is damaged.
+        """
         root = Path(os.environ.get("FINFLOW_HOME") or ".finflow").expanduser().resolve()
+        stack = read_stack(root / _SERVERS)
+        running = stack if stack and stack.in_use else None
+        tracking = running.address("mlflow") if running else f"sqlite:///{root / 'mlflow' / 'mlflow.db'}"
         return cls(
             root=root,
             lake=os.environ.get("FINFLOW_LAKE") or str(root / "lake"),
-            tracking_uri=os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow' / 'mlflow.db'}",
-            prefect_api=os.environ.get("PREFECT_API_URL") or None,
+            tracking_uri=os.environ.get("MLFLOW_TRACKING_URI") or tracking,
+            prefect_api=os.environ.get("PREFECT_API_URL") or (running.prefect_api if running else None),
         )
 
     @property
@@ -64,3 +77,8 @@ class Home:
     @property
     def prefect(self) -> Path:
         return self.root / "prefect"
+
+    @property
+    def servers(self) -> Path:
+        """The record, logs and secrets of what `finflow up` started."""
+        return self.root / _SERVERS

@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlparse
 
+from pipelines.errors import StateError
 from pipelines.home import Home
+from pipelines.stack_record import require_running
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -40,12 +43,48 @@ def prepare_store(home: Home) -> None:
 
 
 def store_client(home: Home) -> MlflowClient:
-    """A client of the home's tracking store and registry, which exists after this."""
+    """A client of the home's tracking store and registry, which exists after this.
+
+    Raises:
+        StateError: they are the matter of servers (of `finflow up`) that do not run.
+    """
+    require_servers(home)
     prepare_store(home)
     _quiet()
     from mlflow import MlflowClient
 
     return MlflowClient(tracking_uri=home.tracking_uri, registry_uri=home.tracking_uri)
+
+
+def require_servers(home: Home) -> None:
+    """Refuse at once what would end in a store that is not the home's, or in many retries.
+
+    Raises:
+        StateError: the home's MLflow server does not run, or PostgreSQL is asked for and no server of the home was ever started.
+    """
+    require_running(home.servers, "mlflow", home.tracking_uri)
+    if os.environ.get("FINFLOW_DATABASE_URL") and _database(home) == home.mlflow / "mlflow.db":
+        raise StateError("FINFLOW_DATABASE_URL is set, and PostgreSQL is reached through this home's servers: `finflow up` starts them.")
+
+
+def artifact_repository(artifact_uri: str, tracking_uri: str | None = None, registry_uri: str | None = None) -> Any:
+    """What MLflow opens an `mlflow-artifacts:` address with (an entry point of this package).
+
+    The home's server keeps artifacts under such addresses. When it is down, and the tracking store is the same SQLite file, they are read
+    and written where that server put them: in the folder `artifacts` beside the file.
+    """
+    from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
+    from mlflow.store.artifact.mlflow_artifacts_repo import MlflowArtifactsRepository
+    from mlflow.tracking import get_tracking_uri
+
+    store = tracking_uri or get_tracking_uri()
+    if not store.startswith(_SQLITE):
+        return MlflowArtifactsRepository(artifact_uri, tracking_uri, registry_uri)
+    artifacts = Path(store.removeprefix(_SQLITE).partition("?")[0]).parent / "artifacts"
+    path = (artifacts / unquote(urlparse(artifact_uri).path).lstrip("/")).resolve()
+    if not path.is_relative_to(artifacts.resolve()):
+        raise StateError(f"{artifact_uri!a} points outside {artifacts}.")
+    return LocalArtifactRepository(path.as_uri(), tracking_uri, registry_uri)
 
 
 def experiment_of(home: Home, client: MlflowClient, name: str) -> str:
