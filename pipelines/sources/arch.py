@@ -37,6 +37,10 @@ class ArchSource(SourceSettings):
                 raise ValueError(str(error)) from None
         return value
 
+    @property
+    def grows(self) -> bool:
+        return False
+
     def read(self) -> pd.DataFrame:
         """Columns entity, time, open, high, low, close, volume (float64)."""
         import pandas as pd

@@ -28,6 +28,11 @@ class SourceSettings(Settings):
             SourceError: naming file, column, row or key, what was expected, and what to do.
         """
 
+    @property
+    def grows(self) -> bool:
+        """Whether a later read may find newer rows. A stored history never does, and a schedule over it begins paused."""
+        return True
+
     def resolved(self, folder: Path) -> Self:
         """The same settings with relative paths made absolute against the folder of the definition file."""
         return self

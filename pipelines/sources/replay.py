@@ -56,6 +56,10 @@ class ReplaySource(SourceSettings):
             raise ValueError(f"until {self.until} lies before start {self.start}")
         return self
 
+    @property
+    def grows(self) -> bool:
+        return self.until is None
+
     def resolved(self, folder: Path) -> Self:
         clock = self.clock and str(folder / Path(self.clock).expanduser())
         return self.model_copy(update={"source": self.source.resolved(folder), "clock": clock})

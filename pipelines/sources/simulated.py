@@ -47,6 +47,10 @@ class SimulatedSource(SourceSettings):
     seed: int = Field(default=0, ge=0, lt=2**31)
     calendar: str | None = Field(default="XNYS", description="whose sessions the days are; null: Monday to Friday")
 
+    @property
+    def grows(self) -> bool:
+        return False
+
     def read(self) -> pd.DataFrame:
         """Columns entity (S1, S2 ...), time, open, high, low, close, volume (float64)."""
         import numpy as np

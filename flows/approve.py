@@ -1,0 +1,28 @@
+"""The flow behind the form with which a person decides about a version that waits."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from prefect import flow
+
+from pipelines.definition import load_definition
+from pipelines.home import Home
+
+
+@flow(name="approve", flow_run_name="{verdict} {name} version {version}", validate_parameters=True)
+def approve_flow(name: str, version: int, by: str, why: str, verdict: Literal["approve", "reject"] = "approve") -> dict[str, Any]:
+    """Promote the version that waits, or refuse it; who and why are kept with the decision.
+
+    Args:
+        name: the definition.
+        version: the version that waits.
+        by: who decides.
+        why: the reason, for the record.
+        verdict: what is decided.
+    """
+    from pipelines.approval import approve, reject
+
+    definition, home = load_definition(name), Home.from_environment()
+    decide = {"approve": approve, "reject": reject}[verdict]
+    return {"definition": definition.name, "decision": decide(definition, home, version, by, why).to_dict()}
