@@ -149,7 +149,7 @@ def _approved(
         return _row(definition, rows, pending, verdict, person, why, reason, pending.effective_as_of)
     effective = max(pd.Timestamp(pending.effective_as_of), resolve_as_of(definition, home, None)).isoformat()
     before = "".join(f"{row.evidence['by']} ({row.evidence['why']}) and " for row in approvals_of(rows, pending))
-    reason = f"approved by {before}{person}: {why}. {pending.candidate} becomes champion. {pending.reason}"
+    reason = f"approved by {before}{person}: {why}. {pending.candidate} becomes champion. {pending.evidence.get('accepted', '')}".rstrip()
     return _row(definition, rows, pending, verdict, person, why, reason, effective)
 
 

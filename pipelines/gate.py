@@ -140,8 +140,9 @@ def decide(
 
     def made(verdict: str, name: str, entry: str, reason: str) -> Decision:
         if gate.approval == "required" and verdict in NEEDS_A_PERSON:
-            proposed = {**evidence, "entry": entry, "proposed": verdict, "four_eyes": gate.four_eyes, "supersedes": history.waiting}
-            return Decision(PENDING, False, name, words.waits(verdict, reason, gate, history.waiting), level, challenge, proposed)
+            asked = {"proposed": verdict, "accepted": reason, "four_eyes": gate.four_eyes, "supersedes": history.waiting}
+            waits = words.waits(verdict, reason, gate, history.waiting)
+            return Decision(PENDING, False, name, waits, level, challenge, {**evidence, "entry": entry, **asked})
         moves = verdict != "kept"
         return Decision(verdict, moves, name, reason, level, challenge, {**evidence, "entry": entry})
 

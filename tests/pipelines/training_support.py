@@ -11,6 +11,7 @@ import pytest
 
 from models.base import Hardware
 from models.zoo import ZOO
+from pipelines.conclusion import Conclusion, conclude_training
 from pipelines.definition import Definition, Recipe
 from pipelines.evaluation import evaluate
 from pipelines.fits import carry_out_all, fit_all, plan_fits, read_predictions, read_report
@@ -22,6 +23,7 @@ from pipelines.mlflow_store import prepare_store
 from pipelines.problems import problem_of
 from pipelines.promotions import PromotionRow, Promotions
 from pipelines.registry import RegisteredVersion
+from pipelines.training import TrainingPlan
 from pipelines.training_plots import draw_training
 from pipelines.windows import open_samples
 from tests.pipelines.fit_support import MODELS, definition, folds_of, market, recipes, stored
@@ -39,6 +41,20 @@ class Trained:
     evaluation: Evaluation
     fits: tuple[FitResult, ...]
     production: dict[str, tuple[FitResult, ...]]
+
+    def plan(self, run_key: str) -> TrainingPlan:
+        """As `plan_training` would have made it, but for the specs: what remains to do is the conclusion."""
+        folds = self.evaluation.folds
+        recipes = {one.candidate: Recipe.model_validate(one.recipe) for one in self.evaluation.candidates}
+        baselines = tuple(self.definition.baselines)
+        return TrainingPlan(
+            run_key, self.evaluation.as_of, self.samples, folds, recipes, baselines, self.evaluation.champion, (1, 2), Hardware(), ()
+        )
+
+    def conclude(self, run_key: str = "run", definition: Definition | None = None) -> Conclusion:
+        """Decide, register, record and log, as the end of a training does."""
+        evaluation = replace(self.evaluation, run_key=run_key)
+        return conclude_training(definition or self.definition, self.home, self.plan(run_key), evaluation, {}, self.fits)
 
     def moved(self, home: Home) -> Trained:
         """The same in another home, for a test to write to; with an MLflow store that holds nothing yet."""
