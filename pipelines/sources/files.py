@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_serializer, field_validator, model_validator
 
 from pipelines.errors import FinflowError
 from pipelines.names import check_name
+from pipelines.redaction import redacted
 from pipelines.sources.base import SourceSettings
 
 if TYPE_CHECKING:
@@ -29,7 +31,9 @@ class FileSource(SourceSettings):
     `ignore` lists the rest.
     """
 
-    path: str = Field(min_length=1, description="a file, a folder, a glob (quotes/*.csv) or a URL that fsspec knows (s3://bucket/quotes)")
+    path: str = Field(
+        min_length=1, description="a file, a folder, a glob (quotes/*.csv) or a URL (s3://bucket/quotes); ${NAME} reads a variable"
+    )
     columns: dict[str, str] = Field(default_factory=dict, description="finflow's name -> the file's header, as {close: 收盘}")
     ignore: tuple[str, ...] = Field(default=(), description='headers that are left out; "*" leaves out whatever is not named')
     text: tuple[str, ...] = Field(default=(), description="finflow's names of the value columns that stay text; the others are numbers")
@@ -38,6 +42,11 @@ class FileSource(SourceSettings):
     timezone: str | None = Field(default=None, description="IANA zone of times without one; times at its midnight are session dates")
     maximum_rows: int = Field(default=50_000_000, ge=1, description="more rows than this are refused before they are read")
     maximum_columns: int = Field(default=2_000, ge=1, description="a wider file is refused before it is read")
+    maximum_cells: int = Field(
+        default=200_000_000, ge=1, description="rows times columns read, 8 bytes of text counting as one cell; more is refused"
+    )
+    maximum_cells_per_byte: int = Field(default=100, ge=1, description="cells that a byte of a packed file may hold")
+    _folder: Path | None = PrivateAttr(default=None)
 
     @field_validator("path")
     @classmethod
@@ -79,10 +88,25 @@ class FileSource(SourceSettings):
             raise ValueError(f"text: {unmapped} are not among `columns`; map each to its header there")
         return self
 
+    @field_serializer("path")
+    def _shown(self, value: str) -> str:
+        return redacted(value)
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """What is printed of the settings: no secret."""
+        return [(name, redacted(value) if name == "path" else value) for name, value in super().__repr_args__()]
+
+    @property
+    def folder(self) -> Path | None:
+        """The definition's folder, where there is a definition."""
+        return self._folder
+
     def resolved(self, folder: Path) -> Self:
-        if "://" in self.path or "::" in self.path:
-            return self
-        return self.model_copy(update={"path": str(folder / Path(self.path).expanduser())})
+        is_address = "://" in self.path or "::" in self.path or self.path.startswith("${")
+        path = self.path if is_address else str(folder / Path(self.path).expanduser())
+        resolved = self.model_copy(update={"path": path})
+        resolved._folder = folder
+        return resolved
 
 
 class CsvSource(FileSource):

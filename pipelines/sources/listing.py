@@ -6,17 +6,24 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import zipfile
 import zlib
 from dataclasses import dataclass
-from pathlib import PurePosixPath
-from typing import IO, Any
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, Literal
+from urllib.parse import unquote
 
 from pipelines.errors import SourceError
+from pipelines.secrets import expand
+from pipelines.sources.allowed import FOLDERS, PROTOCOLS, Allowed
+from pipelines.sources.web import Web, parsed
 
 COMPRESSED = (".gz", ".bz2", ".xz", ".zip")
 DAMAGED = (gzip.BadGzipFile, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError)
 MAXIMUM_BYTES = 4 * 2**30  # of one file once unpacked: a small archive can hold any amount
+ALWAYS_BYTES = 64 * 2**20  # unpacked, however small the archive
+EXPANSION = 200  # times its packed size that a larger one may unpack to: text packs to a fifth or a tenth, a bomb to a thousandth
 
 
 @dataclass(frozen=True)
@@ -49,20 +56,24 @@ class DataFile:
         """Its bytes, unpacked if its suffix says that it is packed.
 
         Raises:
-            SourceError: as `open`; or a damaged archive, or more than 4 GiB.
+            SourceError: as `open`; or a damaged archive, one that unpacks to more than 200 times its size, or more than 4 GiB.
         """
         with self.open() as packed:
             suffix = PurePosixPath(self.path).suffix.lower()
+            size = packed.seek(0, io.SEEK_END)
+            packed.seek(0)
+            limit = min(MAXIMUM_BYTES, max(ALWAYS_BYTES, EXPANSION * size)) if suffix in COMPRESSED else MAXIMUM_BYTES
             try:
-                content = _plain(packed, suffix).read(MAXIMUM_BYTES + 1)
+                content = _plain(packed, suffix).read(limit + 1)
             except DAMAGED as error:
                 raise SourceError(f"{self.label}: not a whole {suffix} file ({error}); fetch it again.") from None
             except OSError as error:
                 if suffix in COMPRESSED:
                     raise SourceError(f"{self.label}: not a whole {suffix} file ({error}); fetch it again.") from None
                 raise
-        if len(content) > MAXIMUM_BYTES:
-            raise SourceError(f"{self.label}: more than {MAXIMUM_BYTES:,} bytes unpacked; split it, or give Parquet files.")
+        if len(content) > limit:
+            bomb = f", though it is {size:,} bytes packed: unpack it yourself if it is meant" if limit < MAXIMUM_BYTES else ""
+            raise SourceError(f"{self.label}: more than {limit:,} bytes unpacked{bomb}; or split it, or give Parquet files.")
         return content
 
 
@@ -82,43 +93,92 @@ def _plain(packed: IO[bytes], suffix: str) -> IO[bytes]:
     return packed
 
 
-def find_files(path: str, suffixes: tuple[str, ...]) -> list[DataFile]:
+def find_files(path: str, suffixes: tuple[str, ...], folder: Path | None = None) -> list[DataFile]:
     """The files that a path means, sorted by name.
 
     Args:
-        path: a file (any suffix), a folder (its own files with one of `suffixes`, not those of folders in it), or a glob.
+        path: a file (any suffix), a folder (its own files with one of `suffixes`, not those of folders in it), a glob, or a URL: of an
+            object store, of one file by http or https, or `file://` in an allowed folder. `${NAME}` stands for an environment variable.
+        folder: the definition's; where files may lie, and where a relative path begins that a variable gave.
 
     Raises:
-        SourceError: nothing there, or a protocol that is not installed.
+        SourceError: nothing there, or an address that may not be read.
+        FinflowError: a variable or a setting in the environment that is missing or wrong.
     """
-    system, root = _file_system(path)
-    prefix = path[: path.index("://") + 3] if "://" in path else ""
+    address = expand(path)
+    allowed = Allowed.from_environment(folder)
+    kind = _kind(address, allowed)
+    if kind == "web":
+        parts = parsed(address)
+        return [DataFile(address, _stem(unquote(parts.path)), Web(address, allowed, MAXIMUM_BYTES), parts.path)]
+    if kind == "local":
+        address = str((folder or Path.cwd()) / Path(address).expanduser())
+    system, root = _file_system(address)
+    prefix = address[: address.index("://") + 3] if kind == "store" else ""
     try:
-        if system.isdir(root):
-            found = [entry for entry in system.ls(root, detail=False) if _wanted(entry, suffixes) and system.isfile(entry)]
-            if not found:
-                raise SourceError(f"{path}: no file in this folder ends in {', '.join(suffixes)}.")
-        elif system.exists(root):
-            found = [root]
-        elif any(character in root for character in "*?["):
-            hidden = PurePosixPath(root).name.startswith(".")
-            found = [
-                entry for entry in system.glob(root) if system.isfile(entry) and (hidden or not PurePosixPath(entry).name.startswith("."))
-            ]
-            if not found:
-                raise SourceError(f"{path}: no file matches this glob.")
-        else:
-            raise SourceError(f"{path}: there is no such file or folder. A relative path counts from the folder of the definition.")
+        found = sorted(map(str, _found(address, system, root, suffixes)))
     except PermissionError:
-        raise SourceError(f"{path}: may not be read; check its permissions.") from None
+        raise SourceError(f"{address}: may not be read; check its permissions.") from None
     except (OSError, ValueError) as error:
         if prefix:
             raise
-        raise SourceError(f"{path!r}: cannot be looked up ({error}).") from None
-    return [
-        DataFile(prefix + entry if prefix and "://" not in entry else entry, _stem(entry), system, entry)
-        for entry in sorted(map(str, found))
-    ]
+        raise SourceError(f"{address!r}: cannot be looked up ({error}).") from None
+    if not prefix:
+        _check_local(found, allowed, fenced=allowed.fenced or kind == "file")
+    return [DataFile(prefix + entry if prefix and "://" not in entry else entry, _stem(entry), system, entry) for entry in found]
+
+
+def _found(path: str, system: Any, root: str, suffixes: tuple[str, ...]) -> list[str]:
+    if system.isdir(root):
+        found = [entry for entry in system.ls(root, detail=False) if _wanted(entry, suffixes) and system.isfile(entry)]
+        if not found:
+            raise SourceError(f"{path}: no file in this folder ends in {', '.join(suffixes)}.")
+    elif system.exists(root):
+        found = [root]
+    elif any(character in root for character in "*?["):
+        hidden = PurePosixPath(root).name.startswith(".")
+        found = [entry for entry in system.glob(root) if system.isfile(entry) and (hidden or not PurePosixPath(entry).name.startswith("."))]
+        if not found:
+            raise SourceError(f"{path}: no file matches this glob.")
+    else:
+        raise SourceError(f"{path}: there is no such file or folder. A relative path counts from the folder of the definition.")
+    return found
+
+
+def _kind(address: str, allowed: Allowed) -> Literal["local", "file", "web", "store"]:
+    """What is to read an address.
+
+    Raises:
+        SourceError: a protocol that is not allowed, in any link of a chain (`zip://a.csv::s3://bucket/a.zip`).
+    """
+    if "://" not in address and "::" not in address:
+        return "local"
+    if address.startswith(("http://", "https://")):
+        return "web"  # before chains are looked for: an IPv6 host is full of colons
+    links = [link.partition("://") for link in address.split("::")]
+    if len(links) == 1 and links[0][0] == "file":
+        return "file"
+    for protocol, _, rest in links:
+        if protocol not in allowed.protocols:
+            chain = f" as a link of {address}" if len(links) > 1 else f" ({address})"
+            raise SourceError(
+                f"{protocol!a} is no kind of address that is read{chain}; there are plain paths, file, http, https, "
+                f"{', '.join(sorted(allowed.protocols))}. If it is meant, allow it in the environment: {PROTOCOLS}={protocol}"
+            )
+        if protocol in ("file", "local"):
+            _check_local([rest], allowed, fenced=True)
+    return "store"
+
+
+def _check_local(found: list[str], allowed: Allowed, *, fenced: bool) -> None:
+    for entry in found:
+        if fenced and not allowed.holds(entry):
+            raise SourceError(
+                f"{entry}: lies outside the folders that sources may read (the definition's, the working folder, and those of {FOLDERS}). "
+                f"If it is meant, add its folder: {FOLDERS}={PurePosixPath(entry).parent}"
+            )
+        if not os.path.isfile(entry):
+            raise SourceError(f"{entry}: is no ordinary file (a device, pipe or socket); give a file.")
 
 
 def _file_system(path: str) -> tuple[Any, str]:

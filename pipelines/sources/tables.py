@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import FinflowError, SourceError
 from pipelines.names import check_name
+from pipelines.sources.budget import check_cells, check_rows, check_width
 from pipelines.sources.headers import listed, match_columns
 from pipelines.sources.listing import DataFile, find_files
-from pipelines.sources.values import from_text, from_typed
+from pipelines.sources.parquet import read_parquet_file
+from pipelines.sources.values import from_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,13 +32,13 @@ def read_csv(settings: CsvSource) -> pd.DataFrame:
 
 def read_parquet(settings: ParquetSource) -> pd.DataFrame:
     """As `read_csv`."""
-    return _read_all(settings, PARQUET_SUFFIXES, lambda file, rows_left: _parquet_file(settings, file, rows_left))
+    return _read_all(settings, PARQUET_SUFFIXES, lambda file, rows_left: read_parquet_file(settings, file, rows_left))
 
 
 def _read_all(settings: FileSource, suffixes: tuple[str, ...], read: Callable[[DataFile, int], pd.DataFrame]) -> pd.DataFrame:
     import pandas as pd
 
-    files = find_files(settings.path, suffixes)
+    files = find_files(settings.path, suffixes, settings.folder)
     frames: list[pd.DataFrame] = []
     rows_left = settings.maximum_rows
     named: dict[str, str] = {}
@@ -73,9 +75,10 @@ def _csv_file(settings: CsvSource, file: DataFile, rows_left: int) -> pd.DataFra
 
     text = _decode(file.unpacked(), settings, file.label)
     headers, body = _header(text, settings, file.label)
+    # Before the cells are made: a line of nothing but commas takes four times its size.
+    check_cells(settings, file.label, body.count(settings.delimiter) + max(body.count("\n"), body.count("\r")), 1)
     headers, table = _rows(headers, body, settings, file.label)
-    if table.num_rows > rows_left:
-        raise _too_many(settings, file.label, table.num_rows)
+    check_rows(settings, file.label, table.num_rows, rows_left)
     chosen = match_columns(settings, headers, file.label)
     return pd.DataFrame(
         {name: from_text(settings, name, table.column(place).combine_chunks(), file.label) for name, place in chosen.items()}
@@ -132,8 +135,7 @@ def _header(text: str, settings: CsvSource, label: str) -> tuple[list[str], str]
                 f"{label}: is one column with the delimiter {settings.delimiter!r}; its header {headers[0][:60]!r} asks for "
                 f"`delimiter: {other!r}`."
             )
-    if len(headers) > settings.maximum_columns:
-        raise _too_wide(settings, label, len(headers))
+    check_width(settings, label, len(headers))
     return headers, text[consumed:]
 
 
@@ -173,41 +175,3 @@ def _rows(headers: list[str], body: str, settings: CsvSource, label: str) -> tup
     while headers and not headers[-1].strip() and not any(cell for cell in table.column(len(headers) - 1).unique().to_pylist()):
         headers = headers[:-1]
     return headers, table
-
-
-def _parquet_file(settings: ParquetSource, file: DataFile, rows_left: int) -> pd.DataFrame:
-    import pandas as pd
-    import pyarrow as pa
-    import pyarrow.parquet as parquet
-
-    with file.open() as stream:
-        if not stream.seek(0, io.SEEK_END):
-            raise SourceError(f"{file.label}: is empty; expected a Parquet file.")
-        stream.seek(0)
-        try:
-            # Not read_table: it scans a dataset, which aborts short processes at exit.
-            reader = parquet.ParquetFile(stream)
-            headers = list(reader.schema_arrow.names)
-            if len(headers) > settings.maximum_columns:
-                raise _too_wide(settings, file.label, len(headers))
-            if reader.metadata.num_rows > rows_left:
-                raise _too_many(settings, file.label, reader.metadata.num_rows)
-            chosen = match_columns(settings, headers, file.label)
-            table = reader.read(columns=[headers[place] for place in sorted(set(chosen.values()))], use_threads=False)
-        except (pa.ArrowException, OSError) as error:
-            raise SourceError(
-                f"{file.label}: not a whole Parquet file ({str(error).splitlines()[0][:200]}); fetch or write it again."
-            ) from None
-    return pd.DataFrame({name: from_typed(settings, name, table.column(headers[place]), file.label) for name, place in chosen.items()})
-
-
-def _too_many(settings: FileSource, label: str, rows: int) -> SourceError:
-    return SourceError(
-        f"{label}: {rows:,} rows, more than the {settings.maximum_rows:,} that may be read; raise `maximum_rows`, or choose fewer files."
-    )
-
-
-def _too_wide(settings: FileSource, label: str, columns: int) -> SourceError:
-    return SourceError(
-        f"{label}: {columns:,} columns, more than the {settings.maximum_columns:,} that are read; raise `maximum_columns` if that is right."
-    )

@@ -96,34 +96,53 @@ def from_typed(settings: FileSource, name: str, column: pa.ChunkedArray, label: 
     import pandas as pd
     import pyarrow as pa
 
+    check_type(settings, name, column.type, label)
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     kind = column.type
-    textual = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-    is_text = name == TEXT or name in settings.text
-    if is_text and (textual or pa.types.is_integer(kind)):
+    if name == TEXT or name in settings.text:
         return pd.Series(column.cast(pa.string()).to_pandas(use_threads=False), dtype="str")
     if name in TIMES:
-        if textual or pa.types.is_integer(kind):
+        if is_textual(kind) or pa.types.is_integer(kind):
             texts = pd.Series(column.cast(pa.string()).to_pandas(use_threads=False), dtype="str")
             return parse_times(
                 texts, label, name, settings.date_format if name == "time" else None, settings.timezone, instants=name == "known_at"
             )
-        if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-            return _typed_times(settings, name, column, label)
-    elif not is_text and (
-        pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind) or pa.types.is_decimal(kind)
-    ):
-        numbers = column.cast(pa.uint8()) if pa.types.is_boolean(kind) else column
-        return pd.Series(numbers.cast(pa.float64(), safe=False).to_pandas(use_threads=False), dtype="float64")
-    expected = (
-        "text"
-        if is_text
-        else "a timestamp, a date or text"
-        if name in TIMES
-        else "numbers; list it under `text` if it is meant to stay text"
-    )
-    raise SourceError(f"{label}, column {name!r}: holds {kind}, expected {expected}.")
+        return _typed_times(settings, name, column, label)
+    numbers = column.cast(pa.uint8()) if pa.types.is_boolean(kind) else column
+    return pd.Series(numbers.cast(pa.float64(), safe=False).to_pandas(use_threads=False), dtype="float64")
+
+
+def check_type(settings: FileSource, name: str, kind: pa.DataType, label: str) -> None:
+    """Refuse a type that finflow's column `name` is not made of; no list or structure, of any size, is among those that it is.
+
+    Raises:
+        SourceError: naming the column and the type that it should have.
+    """
+    import pyarrow as pa
+
+    given = kind
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if name == TEXT or name in settings.text:
+        fits, expected = is_textual(kind) or pa.types.is_integer(kind), "text"
+    elif name in TIMES:
+        fits = is_textual(kind) or pa.types.is_integer(kind) or pa.types.is_timestamp(kind) or pa.types.is_date(kind)
+        expected = "a timestamp, a date or text"
+    else:
+        fits = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind) or pa.types.is_decimal(kind)
+        expected = "numbers; list it under `text` if it is meant to stay text"
+    if not fits:
+        raise SourceError(f"{label}, column {name!r}: holds {given}, expected {expected}.")
+
+
+def is_textual(kind: pa.DataType) -> bool:
+    """Text in any of Arrow's forms, also as codes into a dictionary."""
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def _typed_times(settings: FileSource, name: str, column: pa.ChunkedArray, label: str) -> pd.Series:

@@ -1,0 +1,53 @@
+"""How much a file may hold once it is in memory. What it says of its own size in bytes is not believed: cells are counted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipelines.errors import SourceError
+
+if TYPE_CHECKING:
+    from pipelines.sources.files import FileSource
+
+CELL = 8  # bytes of a number; so many bytes of text count as a cell
+SMALL = 5_000_000  # cells that any file may hold, however well it is packed
+
+
+def check_width(settings: FileSource, label: str, columns: int) -> None:
+    """Refuse a file of too many columns, wanted or not."""
+    if columns > settings.maximum_columns:
+        raise SourceError(
+            f"{label}: {columns:,} columns, more than the {settings.maximum_columns:,} that are read; if that is right, raise "
+            "`maximum_columns`."
+        )
+
+
+def check_rows(settings: FileSource, label: str, rows: int, rows_left: int) -> None:
+    """Refuse a file of more rows than the files before it have left."""
+    if rows > rows_left:
+        raise SourceError(
+            f"{label}: {rows:,} rows, more than the {settings.maximum_rows:,} that may be read; raise `maximum_rows`, or "
+            "choose fewer files."
+        )
+
+
+def check_cells(settings: FileSource, label: str, rows: int, columns: int, *, text_bytes: int = 0, packed_bytes: int | None = None) -> None:
+    """Refuse what would not fit in memory, or unpacks to so much more than it is on disk that no data do.
+
+    Args:
+        columns: those that are read.
+        text_bytes: of all text cells, as far as they are known.
+        packed_bytes: the file's size, where it is packed.
+    """
+    cells = rows * columns + text_bytes // CELL
+    what = f"{rows:,} rows of {columns:,} columns" + (f" with {text_bytes:,} bytes of text" if text_bytes else "")
+    if cells > settings.maximum_cells:
+        raise SourceError(
+            f"{label}: holds {what}, {cells:,} cells; at most {settings.maximum_cells:,} are read. Split the source, leave columns out, or "
+            "raise `maximum_cells`."
+        )
+    if packed_bytes is not None and cells > max(SMALL, settings.maximum_cells_per_byte * packed_bytes):
+        raise SourceError(
+            f"{label}: holds {what}, {cells:,} cells in {packed_bytes:,} bytes: more than {settings.maximum_cells_per_byte:,} a byte, "
+            "as only data do that were made to fill memory. If it is meant, raise `maximum_cells_per_byte`."
+        )
