@@ -139,7 +139,7 @@ def test_a_million_rows_of_prices_pass(tmp_path: Path) -> None:
         {
             "date": np.tile(pd.date_range("2010-01-01", periods=2_000), 500),
             "entity": np.repeat([f"E{number}" for number in range(500)], 2_000),
-            **{name: 100 + draws for name in ("open", "high", "low", "close")},
+            **dict.fromkeys(("open", "high", "low", "close"), 100 + draws),
             "volume": np.zeros(rows),
         }
     )
