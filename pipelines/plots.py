@@ -33,7 +33,7 @@ _FONTS = (
     "SimHei",
     "WenQuanYi Zen Hei",
 )
-_BLUE, _RED, _GREY = "#1f5fa8", "#b3362b", "#8a8a8a"
+BLUE, RED, GREY = "#1f5fa8", "#b3362b", "#8a8a8a"
 
 
 def plot_leaderboard(evaluation: Evaluation, path: Path) -> None:
@@ -41,11 +41,11 @@ def plot_leaderboard(evaluation: Evaluation, path: Path) -> None:
     shown = [(entry, _metric(entry, evaluation.loss)) for entry in reversed(evaluation.candidates)]
     drawn = [(entry, metric) for entry, metric in shown if metric is not None and metric[0] is not None]
     left = 0.4 + 0.075 * max((len(entry.candidate) for entry, _ in drawn), default=0)
-    with _figure(path, 7.0, 1.2 + 0.32 * max(len(drawn), 1), left=left) as figure:
+    with svg_figure(path, 7.0, 1.2 + 0.32 * max(len(drawn), 1), left=left) as figure:
         axes = figure.add_subplot()
         for place, (entry, metric) in enumerate(drawn):
             value, low, high = metric
-            colour = _GREY if entry.baseline else _BLUE
+            colour = GREY if entry.baseline else BLUE
             if low is not None and high is not None:
                 axes.plot([low, high], [place, place], color=colour, linewidth=2, solid_capstyle="butt")
             axes.plot([value], [place], "o", color=colour)
@@ -66,7 +66,7 @@ def plot_forecasts(rows: pd.DataFrame, name: str, path: Path) -> None:
     chosen = rows[rows["horizon"] == horizon].sort_values("target_time")
     folds, entities = list(dict.fromkeys(chosen["fold"])), list(dict.fromkeys(rows["entity"]))[:2]
     parts = dict(iter(chosen.groupby(["fold", "entity"])))
-    with _figure(path, 5.5 * len(entities), 0.6 + 1.7 * len(folds)) as figure:
+    with svg_figure(path, 5.5 * len(entities), 0.6 + 1.7 * len(folds)) as figure:
         for place, (fold, entity) in enumerate((fold, entity) for fold in folds for entity in entities):
             if (fold, entity) not in parts:
                 continue
@@ -74,9 +74,9 @@ def plot_forecasts(rows: pd.DataFrame, name: str, path: Path) -> None:
             dates = part["target_time"].to_numpy().astype("datetime64[s]")
             time = dates.astype(np.float64)  # plain numbers and labels of our own: matplotlib's dates take several times as long
             for low, high in _bands(levels):
-                axes.fill_between(time, part[low], part[high], color=_BLUE, alpha=0.16, linewidth=0)
-            axes.plot(time, part[levels[0.5]], color=_BLUE, linewidth=0.9, label="forecast (median)")
-            axes.plot(time, part["actual"], color=_RED, linewidth=0.9, label="actual")
+                axes.fill_between(time, part[low], part[high], color=BLUE, alpha=0.16, linewidth=0)
+            axes.plot(time, part[levels[0.5]], color=BLUE, linewidth=0.9, label="forecast (median)")
+            axes.plot(time, part["actual"], color=RED, linewidth=0.9, label="actual")
             axes.set_title(f"{name}, {entity}, {horizon} steps ahead, test period {fold}", fontsize=8, loc="left")
             axes.tick_params(labelsize=6)
             ticks = np.unique(np.linspace(0, len(time) - 1, 5).round().astype(int))
@@ -91,10 +91,10 @@ def plot_coverage(rows: pd.DataFrame, name: str, path: Path) -> None:
     levels = quantile_columns(rows)
     nominal = list(levels)
     seen = [float((rows["actual"] <= rows[column]).mean()) for column in levels.values()]
-    with _figure(path, 4.2, 4.2) as figure:
+    with svg_figure(path, 4.2, 4.2) as figure:
         axes = figure.add_subplot()
-        axes.plot([0, 1], [0, 1], color=_GREY, linewidth=1)
-        axes.plot(nominal, seen, "o-", color=_BLUE)
+        axes.plot([0, 1], [0, 1], color=GREY, linewidth=1)
+        axes.plot(nominal, seen, "o-", color=BLUE)
         axes.set_xlabel("quantile level")
         axes.set_ylabel("part of actual values at or below it")
         axes.set_title(f"{name}: coverage on {len(rows):,} test rows", fontsize=9, loc="left")
@@ -103,7 +103,7 @@ def plot_coverage(rows: pd.DataFrame, name: str, path: Path) -> None:
 
 def plot_losses(reports: Mapping[str, FitReport], name: str, path: Path) -> None:
     """Training (thin) and validation loss by epoch, a line a fit; the epoch that was kept is marked. Fits without epochs are left out."""
-    with _figure(path, 6.0, 3.4) as figure:
+    with svg_figure(path, 6.0, 3.4) as figure:
         axes = figure.add_subplot()
         for label, report in reports.items():
             epochs = [point["epoch"] for point in report.epochs]
@@ -128,10 +128,10 @@ def plot_skill(daily: pd.DataFrame, candidate: str, reference: str, loss: str, p
         daily: the mean loss a date (index: time), a column a candidate.
     """
     saved = (daily[reference] - daily[candidate]).cumsum()
-    with _figure(path, 7.0, 2.8) as figure:
+    with svg_figure(path, 7.0, 2.8) as figure:
         axes = figure.add_subplot()
-        axes.axhline(0, color=_GREY, linewidth=1)
-        axes.plot(saved.index.to_numpy(), saved.to_numpy(), color=_BLUE, linewidth=1)
+        axes.axhline(0, color=GREY, linewidth=1)
+        axes.plot(saved.index.to_numpy(), saved.to_numpy(), color=BLUE, linewidth=1)
         axes.set_ylabel(f"{loss} saved, added up")
         axes.set_title(f"{candidate} against {reference}", fontsize=9, loc="left")
         axes.grid(alpha=0.3)
@@ -156,7 +156,7 @@ def _metric(entry: CandidateEvaluation, name: str) -> tuple[float | None, float 
 
 
 @contextmanager
-def _figure(path: Path, width: float, height: float, left: float = 0.75) -> Iterator[Any]:
+def svg_figure(path: Path, width: float, height: float, left: float = 0.75) -> Iterator[Any]:
     """A figure of so many inches that is written to `path` at the end. Its bytes depend on what is drawn alone."""
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG

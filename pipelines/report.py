@@ -56,9 +56,9 @@ def write_report(
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{evaluation.as_of[:10]}-{evaluation.run_key[:12]}"
     text = report_text(definition, evaluation, row, champion, samples, failed=failed)
-    page = _page(definition.title or definition.name, text, plots or {})
-    _write(folder / f"{name}.md", text)
-    _write(folder / f"{name}.html", page)
+    page = page_of(definition.title or definition.name, text, plots or {})
+    write_whole(folder / f"{name}.md", text)
+    write_whole(folder / f"{name}.html", page)
     return folder / f"{name}.html"
 
 
@@ -143,7 +143,7 @@ def leaderboard_table(evaluation: Evaluation) -> list[str]:
         row += [number(metrics[name].value) if name in metrics else "-" for name in columns]
         row += [_against(entry, name) for name in against]
         rows.append([*row, p_value(entry.confidence_p), str(entry.seeds)])
-    return [f"| {' | '.join(_cell(cell) for cell in row)} |" for row in rows]
+    return [f"| {' | '.join(table_cell(cell) for cell in row)} |" for row in rows]
 
 
 def confidence_text(evaluation: Evaluation) -> str:
@@ -167,7 +167,7 @@ def fold_table(evaluation: Evaluation) -> list[str]:
     for entry in evaluation.candidates:
         seeds = ", ".join(number(value) for value in entry.seed_losses.values()) if len(entry.seed_losses) > 1 else "-"
         rows.append([entry.candidate, *(number(entry.fold_losses.get(name)) for name in names), seeds])
-    return [f"| {' | '.join(_cell(cell) for cell in row)} |" for row in rows]
+    return [f"| {' | '.join(table_cell(cell) for cell in row)} |" for row in rows]
 
 
 def with_interval(metric: Metric | None) -> str:
@@ -198,11 +198,17 @@ def _against(entry: CandidateEvaluation, baseline: str) -> str:
     return "-"
 
 
-def _cell(text: str) -> str:
+def table_cell(text: str) -> str:
+    """Text that a cell of a Markdown table can hold."""
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def _page(title: str, text: str, plots: Mapping[str, Path]) -> str:
+def page_of(title: str, text: str, plots: Mapping[str, Path]) -> str:
+    """A report's Markdown as a whole HTML page.
+
+    Args:
+        plots: SVG files by their captions; the page holds them whole.
+    """
     images = "".join(
         f"<h3>{html.escape(caption)}</h3><img alt='{html.escape(caption, quote=True)}' "
         f"src='data:image/svg+xml;base64,{base64.b64encode(path.read_bytes()).decode()}'>"
@@ -214,7 +220,7 @@ def _page(title: str, text: str, plots: Mapping[str, Path]) -> str:
     )
 
 
-def _write(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
     """Whole or not at all; an unchanged file is left as it is."""
     if path.is_file() and path.read_text(encoding="utf-8") == text:
         return
