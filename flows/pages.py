@@ -147,7 +147,7 @@ def rollback(outcome: Outcome) -> list[str]:
 
 
 def ui(outcome: Outcome) -> list[str]:
-    return ["Both UIs are stopped."]
+    return [] if outcome["running"] else ["Both UIs are stopped."]
 
 
 def demo(outcome: Outcome) -> list[str]:

@@ -162,6 +162,7 @@ def _prepare(home: Home, settings: ServerSettings, database: Database | None) ->
         folder.mkdir(parents=True, exist_ok=True)
     secrets = make_secrets(home) if settings.secure else None
     if secrets:
+        home.servers.chmod(0o700)  # MLflow's table of users is in it too
         users_file(home).write_text(users_settings(home, database), encoding="utf-8")
         users_file(home).chmod(0o600)
     if database:
@@ -214,9 +215,12 @@ def _with_port(site: _Site, stack: Stack, name: str) -> Stack:
 
 
 def _await(site: _Site, stack: Stack, name: str) -> None:
+    began = time.monotonic()
     wrong = wait_until_healthy(stack, name, site.secrets, START_SECONDS)
     if wrong is not None:
-        raise FinflowError(f"The {_TITLES[name]} {wrong} {START_SECONDS:.0f} s after its start at most: see {log_of(site.home, name)}.")
+        after = f"after {time.monotonic() - began:.0f} s"
+        what = f"{wrong} {after}" if stack.server(name).alive else f"ended as it started, {after}"
+        raise FinflowError(f"The {_TITLES[name]} {what}: see {log_of(site.home, name)}.")
 
 
 def _register(home: Home, names: list[str]) -> dict[str, Any]:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 
 def create_prefect() -> Any:
-    """Prefect's API and UI. A Host header that was not allowed gets 400."""
-    from starlette.middleware.trustedhost import TrustedHostMiddleware
-
+    """Prefect's API and UI. A Host header that was not allowed gets 403, as MLflow does."""
     from flows.prefect_application import create_app
 
-    return TrustedHostMiddleware(create_app(), os.environ["FINFLOW_ALLOWED_HOSTS"].split(","), www_redirect=False)
+    return _guarded(create_app(), 403, _has_foreign_host)
 
 
 def create_mlflow() -> Any:
@@ -39,23 +38,40 @@ def create_mlflow() -> Any:
     prepare_store(Home(home.root, home.lake, uri, None))
     initialize_backend_stores(uri, uri, "mlflow-artifacts:/")
     if "MLFLOW_AUTH_CONFIG_PATH" in os.environ:
+        from mlflow.environment_variables import _MLFLOW_SGI_NAME
         from mlflow.server.auth import create_app
 
-        return _without_assistant(create_app())
+        os.environ[_MLFLOW_SGI_NAME.name] = "uvicorn"  # else it returns the part for WSGI alone, which guards less
+        return _guarded(create_app(), 404, _is_assistant)
     from mlflow.server.fastapi_app import app
 
-    return _without_assistant(app)
+    return _guarded(app, 404, _is_assistant)
 
 
-def _without_assistant(app: Any) -> Any:
-    """MLflow's assistant runs shell commands for whoever calls from this machine, which behind a proxy is everybody."""
+def _guarded(app: Any, status: int, refuses: Callable[[Any], bool]) -> Any:
+    """The ASGI application, but for the requests that are refused with this status."""
 
     async def guarded(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "lifespan" and scope["path"].startswith("/ajax-api/3.0/mlflow/assistant"):
+        if scope["type"] != "lifespan" and refuses(scope):
             from starlette.responses import PlainTextResponse
 
-            await PlainTextResponse("not served here", status_code=404)(scope, receive, send)
+            await PlainTextResponse("refused", status_code=status)(scope, receive, send)
             return
         await app(scope, receive, send)
 
     return guarded
+
+
+def _is_assistant(scope: Any) -> bool:
+    """MLflow's assistant runs shell commands for whoever calls from this machine, which behind a proxy is everybody."""
+    return bool(scope["path"].startswith("/ajax-api/3.0/mlflow/assistant"))
+
+
+def _has_foreign_host(scope: Any) -> bool:
+    """A web page can make a name of its own point to loopback; the browser then sends that name."""
+    host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
+    return host.rpartition(":")[0] not in _allowed() and host not in _allowed()
+
+
+def _allowed() -> list[str]:
+    return os.environ["FINFLOW_ALLOWED_HOSTS"].split(",")

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from flows.stack_plan import ROLE, TOKEN, Start
+from flows.stack_plan import POOL, ROLE, TOKEN, Start
 from flows.stack_secrets import USER, Secrets
 from pipelines.home import Home
 from pipelines.processes import started_at
@@ -56,26 +56,34 @@ def health(stack: Stack, name: str, secrets: Secrets | None) -> str | None:
     if not server.alive:
         return "does not run"
     if name == "prefect":
-        return _asked(f"{stack.prefect_api}/ready")
-    if name == "worker":
-        return _asked(f"http://127.0.0.1:{server.port}/health")
-    credentials = f"{USER}:{secrets.mlflow_password}" if secrets else None
-    return _asked(f"{stack.address('mlflow')}/api/2.0/mlflow/experiments/search", {"max_results": 1}, credentials)
+        return _asked(f"{stack.prefect_api}/ready")[0]
+    if name == "mlflow":
+        credentials = f"{USER}:{secrets.mlflow_password}" if secrets else None
+        return _asked(f"{stack.address('mlflow')}/api/2.0/mlflow/experiments/search", {"max_results": 1}, credentials)[0]
+    wrong, _ = _asked(f"http://127.0.0.1:{server.port}/health")
+    if wrong:
+        return wrong
+    wrong, workers = _asked(f"{stack.prefect_api}/work_pools/{POOL}/workers/filter", {}, secrets.prefect if secrets else None)
+    if wrong:
+        return f"cannot be asked for: the Prefect server {wrong}"
+    online = any(worker["name"] == POOL and worker["status"] == "ONLINE" for worker in workers)
+    return None if online else "has not reached the Prefect server"
 
 
-def _asked(url: str, body: dict[str, Any] | None = None, credentials: str | None = None) -> str | None:
-    request = urllib.request.Request(url, data=json.dumps(body).encode() if body else None)
-    if body:
+def _asked(url: str, body: dict[str, Any] | None = None, credentials: str | None = None) -> tuple[str | None, Any]:
+    """What is wrong with the answer, or None and the JSON in it. No proxy of the environment is asked for this machine's own servers."""
+    request = urllib.request.Request(url, data=None if body is None else json.dumps(body).encode())
+    if body is not None:
         request.add_header("Content-Type", "application/json")
     if credentials:
         request.add_header("Authorization", "Basic " + base64.b64encode(credentials.encode()).decode())
     try:
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as answer:
-            return None if answer.status == 200 else f"answers {answer.status}"
+            return (None if answer.status == 200 else f"answers {answer.status}"), json.loads(answer.read() or b"null")
     except urllib.error.HTTPError as error:
-        return f"answers {error.code}"
-    except OSError as error:
-        return f"does not answer ({getattr(error, 'reason', error)})"
+        return f"answers {error.code}", None
+    except (OSError, ValueError) as error:
+        return f"does not answer ({getattr(error, 'reason', error)})", None
 
 
 def wait_until_healthy(stack: Stack, name: str, secrets: Secrets | None, seconds: float) -> str | None:
