@@ -13,9 +13,7 @@ import pandas as pd
 from pipelines.definition import Definition
 from pipelines.errors import FinflowError
 from pipelines.home import Home
-
-#: spreadsheets run a cell that begins with one of these as a formula, also behind a tab or a line break, and in full width
-_FORMULA = tuple("=+-@\t\r\n＝＋－＠")
+from pipelines.names import begins_formula, check_name
 
 
 def export(definition: Definition, home: Home, start: str, end: str, to: Path) -> dict[str, Any]:
@@ -36,6 +34,7 @@ def export(definition: Definition, home: Home, start: str, end: str, to: Path) -
 
     first, last = parse_range(start, end)
     path = Path(to)
+    check_name(path.name, "the file's name (--to)")
     write = _writer(path)
     if not path.parent.is_dir():
         raise FinflowError(f"--to {str(path)!a}: the folder {str(path.parent)!a} does not exist; make it, or give another.")
@@ -72,7 +71,7 @@ def safe_for_spreadsheets(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _safe(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return f"'{text}" if begins_formula(text) else text
 
 
 def _writer(path: Path) -> Callable[[pd.DataFrame, Path], None]:

@@ -1,4 +1,4 @@
-"""The one rule for names of definitions, candidates, features and entities."""
+"""The one rule for names: of definitions, candidates, features, columns, entities, people and exported files."""
 
 import re
 import unicodedata
@@ -7,13 +7,15 @@ from pipelines.errors import FinflowError
 
 _FORBIDDEN_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 _FORBIDDEN_CHARACTERS = set('/\\:*?"<>|\0')
+FORMULA = "=+-@"  # what a spreadsheet runs begins with one of these, also in full width
 
 
 def check_name(name: str, what: str = "name") -> str:
     """Return `name` unchanged if it may name a thing in tables, paths, tags and URLs.
 
-    Letters of any script, digits, spaces inside, `.`, `-`, `_`, `&`, `^`, `=` and the like are fine; `..`, path separators,
-    control and direction marks, line breaks, leading dots, dashes or blanks, and more than 100 characters are not.
+    Letters of any script, digits, spaces inside, `.`, `-`, `_`, `&`, `^`, `=` and the like are fine (^GSPC, GC=F, 贵州茅台); `..`, path
+    separators, control and direction marks, line breaks, dots and blanks at either end, what begins like a spreadsheet's formula (= + - @),
+    and more than 100 characters are not.
 
     Raises:
         FinflowError: the name breaks the rule; the message shows it escaped.
@@ -27,11 +29,19 @@ def check_name(name: str, what: str = "name") -> str:
         problem = "holds a control, direction or line-break character"
     elif any(character in _FORBIDDEN_CHARACTERS for character in name):
         problem = 'holds one of / \\ : * ? " < > |'
-    elif ".." in name or name[0] in ".- " or name[-1] in ". ":
-        problem = "holds '..', or begins or ends with a dot, a dash or a blank"
+    elif ".." in name or name != name.strip() or name[0] == "." or name[-1] == ".":
+        problem = "holds '..', or begins or ends with a dot or a blank"
+    elif begins_formula(name):
+        problem = "begins with = + - or @, as a spreadsheet's formula does"
     if problem:
         raise FinflowError(f"{what} {name!a} {problem}: use letters, digits, '-', '_' and single dots.")
     return name
+
+
+def begins_formula(text: str) -> bool:
+    """Whether a spreadsheet would run a cell of this text: it begins with = + - @, also in full width, maybe behind a tab or break."""
+    shown = text.lstrip("\t\r\n ")
+    return (bool(shown) and unicodedata.normalize("NFKC", shown[0]) in FORMULA) or text[:1] in ("\t", "\r", "\n")
 
 
 def check_identifier(name: str, what: str = "name") -> str:

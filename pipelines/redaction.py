@@ -9,7 +9,8 @@ from urllib.parse import quote
 HIDDEN = "***"
 
 # Greedy up to the last @: a password may hold any of : / ? # and @ itself where its owner forgot to quote it.
-_CREDENTIALS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^\s]*@")
+# What stands before the @ of an Azure address is a container.
+_CREDENTIALS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)(?<!abfs://)(?<!abfss://)(?<!wasbs://)[^\s]*@")
 _PARAMETER = re.compile(
     r"([?&;#][^=&;#\s]*(?:pass|pwd|secret|token|key|sig|credential|auth|session)[^=&;#\s]*=)[^&;#\s\"'<>)\]}]*", re.IGNORECASE
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from urllib.parse import quote
 
 from pipelines.errors import FinflowError
 from pipelines.redaction import redacted, remember
@@ -14,10 +15,11 @@ _PLACEHOLDER = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 def expand(text: str) -> str:
-    """The text with each `${NAME}` replaced by the environment variable NAME, as it stands there.
+    """The text with each `${NAME}` replaced by the environment variable NAME.
 
-    What was put in is hidden by `redacted` from then on. Keep the text with its placeholders, and expand it where it is used: what is
-    shown and stored then holds no secret in the first place. In a URL, percent-encode in the variable what a URL reserves (`@` is %40).
+    In the login or the query of a URL the value is percent-encoded; elsewhere it is put as it stands, so that it may hold a whole URL or
+    some folders. It is hidden by `redacted` from then on. Keep the text with its placeholders, and expand it where it is used: what is
+    shown and stored then holds no secret in the first place.
 
     Raises:
         FinflowError: a variable that is not set, is empty, or holds a line break; the message names it.
@@ -31,6 +33,8 @@ def expand(text: str) -> str:
         if any(ord(character) < 32 or ord(character) == 127 for character in value):
             raise FinflowError(f"the environment variable {name} holds a line break or control character, which no address can: mend it.")
         remember(name, value)
-        return value
+        before, after = text[: match.start()], text[match.end() :]
+        login = re.search(r"://[^/?#]*$", before) and re.match(r"[^/?#]*@", after)
+        return quote(value, safe="") if login or re.search(r"://.*\?", before) else value
 
     return _PLACEHOLDER.sub(value_of, text)

@@ -33,6 +33,7 @@ def _nothing_known() -> Iterator[None]:
         ("https://host/x?X-Amz-Signature=hunter2", "https://host/x?X-Amz-Signature=***"),
         ("https://host/x?sv=1&SIG=hunter2#access_token=hunter2", "https://host/x?sv=1&SIG=***#access_token=***"),
         ("cannot read 'https://a:hunter2@h/x' now, nor ftp://b:hunter2@i", "cannot read 'https://***@h/x' now, nor ftp://***@i"),
+        ("abfss://prices@acme.dfs.core.windows.net/x", "abfss://prices@acme.dfs.core.windows.net/x"),
         ("write to ann@example.org", "write to ann@example.org"),
         ("a plain sentence; key=value", "a plain sentence; key=value"),
     ],
