@@ -53,6 +53,26 @@ class Schedule(Settings):
 
 
 class Monitoring(Settings):
-    """What `finflow monitor` watches, and from where on it speaks."""
+    """What `finflow monitor` watches, and from where on it speaks.
 
+    An alarm needs an effect that matters (the thresholds here) and one that chance does not explain (at `level`).
+    """
+
+    sessions: int = Field(default=60, ge=20, le=1000, description="the last sessions, which are compared with what the champion knew")
+    performance_sessions: int = Field(default=250, ge=20, le=5000, description="the last scored sessions whose losses and intervals count")
+    minimum_dates: int = Field(default=20, ge=10, description="sessions with predictions, or known targets, below which nothing is said")
+    psi: float = Field(default=0.25, gt=0, description="population stability index that matters (Siddiqi 2006)")
+    ks: float = Field(default=0.2, gt=0, lt=1, description="Kolmogorov-Smirnov distance that matters: a shift by half a deviation makes 0.2")
+    shift: float = Field(default=0.5, gt=0, description="move of the mean that matters, in standard deviations of the training data")
+    spread: float = Field(default=1.5, gt=1, description="factor of the standard deviation that matters, up or down")
+    loss: float = Field(default=0.02, ge=0, description="part by which the champion's loss may lie above the reference's")
+    coverage: float = Field(default=0.05, gt=0, lt=1, description="distance of an interval's coverage from nominal that matters")
+    behind: int = Field(default=1, ge=0, description="published sessions that the data may lack at the end")
+    gaps: int = Field(default=0, ge=0, description="sessions of the calendar without any row, among the last ones, that are tolerated")
+    level: float = Field(
+        default=0.01,
+        gt=0,
+        le=0.2,
+        description="chance of a false alarm in each of the four things judged by chance: features, predictions, loss, coverage",
+    )
     retrain: Literal["never", "on-drift"] = Field(default="on-drift", description="whether drift starts a training")
