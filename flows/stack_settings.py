@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 from pipelines.errors import FinflowError
 from pipelines.home import Home
 from pipelines.registered import Settings
+from pipelines.stack_record import read_stack
 
 FILE = "servers.yaml"
 LOOPBACK = "127.0.0.1"
@@ -49,7 +50,9 @@ class ServerSettings(Settings):
 
 
 def read_settings(home: Home) -> ServerSettings:
-    """The file that FINFLOW_SERVERS names, else `servers.yaml` in the home, else the defaults. FINFLOW_SECURE=1 or 0 decides `secure`.
+    """The file that FINFLOW_SERVERS names, else `servers.yaml` in the home, else the defaults.
+
+    FINFLOW_SECURE=1 or 0 decides `secure`. Where neither says anything of it, servers that were secured once stay so.
 
     Raises:
         FinflowError: the file is missing or breaks a rule; the message names it and the key.
@@ -71,6 +74,9 @@ def read_settings(home: Home) -> ServerSettings:
         if secure not in ("0", "1"):
             raise FinflowError(f"FINFLOW_SECURE is 1 or 0, got {secure!r}")
         values = {**values, "secure": secure == "1"}
+    before = read_stack(home.servers)
+    if "secure" not in values and before is not None and before.secure:
+        values = {**values, "secure": True}
     try:
         return ServerSettings.model_validate(values)
     except ValidationError as error:
