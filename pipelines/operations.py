@@ -75,4 +75,5 @@ class Monitoring(Settings):
         le=0.2,
         description="chance of a false alarm in each of the four things judged by chance: features, predictions, loss, coverage",
     )
+    quarantined: float = Field(default=0.01, ge=0, le=1, description="share of the rows that came above which quarantine raises an alert")
     retrain: Literal["never", "on-drift"] = Field(default="on-drift", description="whether drift starts a training")
