@@ -116,3 +116,28 @@ class Problem(ABC):
     def rows(self, prediction: Prediction, index: SampleIndex, entities: tuple[str, ...]) -> pd.DataFrame:
         """Prediction rows: `entity`, `time` (as-of date), `target_time`, `horizon` (int, from 1), then value columns (float64):
         a column a quantile level (`q05`, `q50` ...), a class or a score; the same columns for every model of a definition."""
+
+    def answers(self, rows: pd.DataFrame, index: SampleIndex, entities: tuple[str, ...]) -> Prediction:
+        """What `rows` laid out for these samples, read back: its inverse. Stored predictions are judged by it once their targets are known.
+
+        This one serves a problem whose `rows` only lays the answers out; one that changes their scale needs its own.
+
+        Args:
+            rows: of these samples, in any order; further columns do no harm.
+
+        Raises:
+            FinflowError: a sample has no row, a value column is missing, or the answers cannot be read back.
+        """
+        from pipelines.problems.answers import read_back
+
+        return read_back(self, rows, index, entities)
+
+    def signals(self, prediction: Prediction) -> Mapping[str, Float64]:
+        """What a prediction says, as numbers whose distribution can be watched: float64, [n], one a sample.
+
+        Of quantiles `median` and `width` (of the widest central interval) at the last output, of probabilities each class but the first,
+        of scores their mean `score`, of paths `mean` and `deviation` at the last output.
+        """
+        from pipelines.problems.answers import signals_of
+
+        return signals_of(prediction, self.task((), ()).classes)

@@ -176,6 +176,19 @@ class Forecast(Problem):
             frame[quantile_column(level)] = quantiles[:, :, number].ravel()
         return pd.DataFrame(frame, copy=False)
 
+    def answers(self, rows: pd.DataFrame, index: SampleIndex, entities: tuple[str, ...]) -> Prediction:
+        """Quantiles of the change again, from those of the column and the origin."""
+        from pipelines.problems.answers import ordered_values
+
+        horizon, levels = self.window.horizon, self.settings.levels
+        steps = np.tile(np.arange(1, horizon + 1), len(index))
+        samples = np.repeat(np.arange(len(index)), horizon)
+        found = ordered_values(rows, index.take(samples), steps, entities, [quantile_column(level) for level in levels])
+        origin = np.repeat(index.origin, horizon)[:, None]
+        with np.errstate(all="ignore"):
+            change = found - origin if self.settings.transform == "none" else np.log(found / origin)
+        return Prediction("quantiles", change.reshape(len(index), horizon, len(levels)).astype(np.float32), levels)
+
     def _level(self, clean: pd.DataFrame) -> Float64:
         values = clean[self.settings.column].to_numpy(dtype=np.float64)
         if self.settings.transform == "none":

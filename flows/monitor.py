@@ -1,0 +1,93 @@
+"""The flow that watches a champion: data, drift, realised performance; one report, one table, one event."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+
+from flows.artifacts import publish_validation
+from flows.display import DISPLAY
+from flows.tasks import ingest_task, validate_task
+from pipelines.definition import Definition, load_definition
+from pipelines.home import Home
+from pipelines.manifests import CleanManifest
+from pipelines.monitoring import MonitoringResult
+
+DRIFT = "finflow.drift"
+MONITORED = "finflow.monitored"
+
+
+@flow(name="monitor", flow_run_name="monitor {name} as of {as_of}", validate_parameters=True)
+def monitor_flow(name: str, as_of: str | None = None) -> dict[str, Any]:
+    """Source to report: is what the champion learnt still so, and what were its predictions worth. Trains nothing."""
+    from pipelines.monitoring_data import monitoring_as_of
+
+    definition, home = load_definition(name), Home.from_environment()
+    raw = ingest_task(definition, home)
+    instant = monitoring_as_of(definition, home, as_of, version=raw.version)
+    clean = validate_task(definition, home, raw, instant.isoformat())
+    publish_validation(definition, clean)
+    found = monitor_task(definition, home, clean)
+    publish_monitoring(definition, found)
+    emit_monitoring(definition, name, found)
+    return {**found.to_dict(), "title": definition.title or definition.name, "simulated": definition.simulated}
+
+
+@task(name="monitor", cache_policy=NO_CACHE, persist_result=False)
+def monitor_task(definition: Definition, home: Home, clean: CleanManifest) -> MonitoringResult:
+    """Every check, the table's rows, the report, the MLflow run."""
+    from pipelines.monitoring import monitor
+
+    found = monitor(definition, home, clean)
+    DISPLAY.say(
+        f"monitored: {len(found.alarms)} alarms in {sum(one.measured for one in found.checks)} checks, {found.written} rows written"
+    )
+    return found
+
+
+def publish_monitoring(definition: Definition, found: MonitoringResult) -> None:
+    """The checks as a table in the Prefect UI, alarms first."""
+    from prefect.artifacts import create_table_artifact
+
+    from pipelines.monitoring_pages import headline
+
+    shown = ("part", "check", "subject", "value", "threshold", "low", "high", "status", "detail")
+    checks = sorted(found.checks, key=lambda one: not one.alarm)
+    rows = [{"alarm": "ALARM" if one.alarm else "", **{name: one.to_dict()[name] for name in shown}} for one in checks]
+    text = f"{definition.title or definition.name} as of {found.as_of[:10]}: {headline(found)}"
+    create_table_artifact(table=rows, key=f"{definition.name}-monitoring", description=text)
+
+
+def emit_monitoring(definition: Definition, name: str, found: MonitoringResult) -> None:
+    """One event: `finflow.drift` when anything alarms, else `finflow.monitored`.
+
+    The resource's label `finflow.retrain` is the definition's `monitoring.retrain` where a training may answer the alarms, else `never`:
+    an automation that starts trainings matches `on-drift`. The same monitoring again is the same event to the server (its id), stored once.
+    """
+    from prefect.events import emit_event
+
+    retrain = found.retrain if found.drift else "never"
+    emit_event(
+        event=DRIFT if found.alarms else MONITORED,
+        resource={
+            "prefect.resource.id": f"finflow.definition.{definition.name}",
+            "prefect.resource.name": definition.title or definition.name,
+            "finflow.retrain": retrain,
+            "finflow.new": str(bool(found.new_alarms)).lower(),
+        },
+        payload={
+            "definition": definition.name,
+            "name": name,
+            "as_of": found.as_of,
+            "alarms": list(found.alarms)[:50],
+            "new_alarms": list(found.new_alarms)[:50],
+            "champion": found.champion,
+            "retrain": retrain,
+            "report": found.report,
+            "run_id": found.run_id,
+        },
+        id=uuid.uuid5(uuid.NAMESPACE_URL, f"finflow/monitoring/{found.key}"),
+    )

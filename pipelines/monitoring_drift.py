@@ -1,0 +1,141 @@
+"""Have the features moved from what the champion was trained on, and its answers from those it gave before it was promoted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pipelines.features import feature_reach
+from pipelines.monitoring_champion import positions_of
+from pipelines.monitoring_checks import FEATURES, PREDICTIONS, Check, measured, not_measured, number
+from pipelines.statistics.drift import KS, PSI, SHIFT, SPREAD, Distance, Drift, TooShortError, measure_drift
+
+if TYPE_CHECKING:
+    from models.samples import Samples
+    from pipelines.definition import Definition
+    from pipelines.monitoring_champion import Trained
+    from pipelines.monitoring_scored import Scored
+
+Dates = NDArray[np.datetime64]
+
+
+def check_features(definition: Definition, trained: Trained, now: Samples) -> list[Check]:
+    """Every feature over the last sessions against the rows that the champion was trained on.
+
+    Each entity's first rows, which no feature can know, are left out.
+
+    Args:
+        now: every observation known at the as-of.
+    """
+    names = tuple(feature.label for feature in definition.features)
+    reference, reference_dates = _features(definition, trained.samples, names)
+    values, dates = _features(definition, now, names)
+    last = np.unique(dates)[-definition.monitoring.sessions :]
+    if len(last) < definition.monitoring.minimum_dates:
+        return [not_measured(FEATURES, f"there are {len(last)} sessions with features, {definition.monitoring.minimum_dates} are needed")]
+    recent = dates >= last[0]
+    return _compare(definition, FEATURES, names, reference, reference_dates, values[recent], dates[recent])
+
+
+def check_predictions(definition: Definition, trained: Trained, scored: Scored) -> list[Check]:
+    """What the champion says (median and width of a forecast, say) over the last sessions, against its training's test parts.
+
+    Both are out of sample. Its answers on the rows that it was fitted on would be no measure: a network says more there than it can keep.
+    """
+    from pipelines.problems import problem_of
+
+    settings = definition.monitoring
+    chosen = scored.by_version(trained.version)
+    last = scored.sessions[-settings.sessions :]
+    chosen = chosen[chosen["time"] >= last[0]]
+    dates = chosen["time"].unique()
+    if len(dates) < settings.minimum_dates:
+        return [
+            not_measured(
+                PREDICTIONS,
+                f"{len(dates)} of the last {len(last)} sessions have out-of-sample predictions by version {trained.version}, "
+                f"{settings.minimum_dates} are needed: finflow score or backfill {definition.name}",
+            )
+        ]
+    rows = trained.test_predictions()
+    positions = positions_of(trained.samples, rows)
+    index = trained.samples.index.take(positions)
+    problem = problem_of(definition)
+    before = problem.signals(problem.answers(rows, index, trained.samples.observations.entities))
+    names = tuple(name for name in before if name in scored.signals)
+    if not names:
+        return [not_measured(PREDICTIONS, "the problem says nothing of its predictions that could be compared")]
+    reference = np.stack([before[name] for name in names], axis=1)
+    recent = chosen[list(names)].to_numpy(dtype=np.float64)
+    return _compare(definition, PREDICTIONS, names, reference, index.time, recent, chosen["time"].to_numpy())
+
+
+def _compare(
+    definition: Definition,
+    part: str,
+    names: Sequence[str],
+    reference: NDArray[np.floating[Any]],
+    reference_dates: Dates,
+    recent: NDArray[np.floating[Any]],
+    dates: Dates,
+) -> list[Check]:
+    settings = definition.monitoring
+    effects = {PSI: settings.psi, KS: settings.ks, SHIFT: settings.shift, SPREAD: settings.spread}
+    try:
+        found = measure_drift(reference, reference_dates, recent, dates, effects=effects, level=settings.level)
+    except TooShortError as error:
+        return [not_measured(part, str(error))]
+    return [_check(part, names[one.column], one, found) for one in found.distances]
+
+
+def _check(part: str, subject: str, one: Distance, drift: Drift) -> Check:
+    upper = max(one.high, one.effect)
+    lower = min(one.low, -one.effect if one.kind == SHIFT else 1.0 / one.effect)
+    down = one.kind in (SHIFT, SPREAD) and one.value < (0.0 if one.kind == SHIFT else 1.0)
+    words = {
+        PSI: f"PSI {number(one.value)}",
+        KS: f"KS distance {number(one.value)}",
+        SHIFT: f"the mean moved by {one.value:+.2f} standard deviations",
+        SPREAD: f"the standard deviation is {number(one.value)} times as large",
+    }
+    usual = f"up to {number(one.high)}" if one.kind in (PSI, KS) else f"from {number(one.low)} to {number(one.high)}"
+    missing = float(drift.missing[one.column])
+    detail = f"{words[one.kind]} over {drift.sessions} sessions; undisturbed ones show {usual} ({drift.windows:.0f} windows)"
+    if one.kind == PSI and missing:
+        detail += f"; {missing:.0%} of the values are missing"
+    if one.unusual and not one.matters:
+        detail += "; unusual, but too small to matter"
+    return measured(
+        part, one.kind, subject, one.value, threshold=lower if down else upper, low=one.low, high=one.high, alarm=one.alarm, detail=detail
+    )
+
+
+def _features(definition: Definition, samples: Samples, names: Sequence[str]) -> tuple[NDArray[np.float32], Dates]:
+    """The features of every observation with enough history: float32, [rows, features], and its date."""
+    observations = samples.observations
+    age = np.arange(len(observations.values)) - np.repeat(observations.first[:-1], np.diff(observations.first))
+    known = age >= feature_reach(definition)
+    columns = [samples.column(name) for name in names]
+    values = np.asarray(observations.values[:, columns], dtype=np.float32)[known]
+    return np.where(np.isfinite(values), values, np.float32(np.nan)), observations.time[known].astype("datetime64[D]")
+
+
+def worst_subjects(checks: Sequence[Check], part: str, count: int) -> list[str]:
+    """The subjects of a part that are furthest out, by their value over its threshold; those that alarm first."""
+    score: dict[str, float] = {}
+    for one in checks:
+        if one.part == part and one.measured and one.value is not None and one.threshold:
+            ratio = abs(np.log(max(one.value, 1e-12)) / np.log(one.threshold)) if one.check == SPREAD else abs(one.value / one.threshold)
+            score[one.subject] = max(score.get(one.subject, 0.0), float(ratio) + 1000.0 * one.alarm)
+    return sorted(score, key=lambda name: -score[name])[:count]
+
+
+def feature_series(definition: Definition, samples: Samples, names: Sequence[str]) -> Mapping[str, pd.Series]:
+    """Of each feature the mean over entities by date, for plots."""
+    values, dates = _features(definition, samples, names)
+    frame = pd.DataFrame(values, columns=list(names)).groupby(dates).mean()
+    return {name: frame[name] for name in names}
