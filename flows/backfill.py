@@ -2,37 +2,82 @@
 
 from __future__ import annotations
 
-from typing import Any
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, Literal
 
 from prefect import flow
 
 from flows.artifacts import publish_validation
 from flows.display import DISPLAY
-from flows.tasks import backfill_chunk_task, backfill_plan_task, ingest_task, validate_task
-from pipelines.definition import load_definition
+from flows.tasks import backfill_chunk_task, backfill_plan_task, ingest_task, validate_task, walk_period_task
+from pipelines.definition import Definition, load_definition
 from pipelines.home import Home
 
+if TYPE_CHECKING:
+    from pipelines.backfill import BackfillPlan, ChunkResult
 
-@flow(name="backfill", flow_run_name="backfill {name} {start} to {end}")
+
+@flow(name="backfill", flow_run_name="backfill {name} {start} to {end}", validate_parameters=True)
 def backfill_flow(
     name: str,
     start: str,
     end: str,
     entity: str | None = None,
-    only: str = "missing",
+    only: Literal["missing", "failed", "stale", "all"] = "missing",
     model: str = "champion",
     newest_first: bool = False,
+    max_active: int = 1,
+    retrain: Literal["monthly", "quarterly"] | None = None,
+    restated: bool = False,
 ) -> dict[str, Any]:
     """Each date as it could have been predicted then; a date that fails does not stop the others."""
-    from pipelines.backfill import backfill_as_of, backfill_result
+    from pipelines.backfill import backfill_as_of, backfill_result, forget
 
     definition, home = load_definition(name), Home.from_environment()
     raw = ingest_task(definition, home)
-    instant = backfill_as_of(definition, home, end)
+    instant = backfill_as_of(definition, home, end, restated)
     clean = validate_task(definition, home, raw, instant.isoformat())
     publish_validation(definition, clean)
-    plan = backfill_plan_task(definition, home, start, end, entity, only, model, newest_first, clean)
+    options: dict[str, Any] = {"entity": entity, "only": only, "model": model, "newest_first": newest_first, "max_active": max_active}
+    options |= {"retrain": retrain, "restated": restated, "clean": clean}
+    try:
+        plan = backfill_plan_task(definition, home, start, end, options)
+        if plan.untrained:
+            plan = backfill_plan_task(definition, home, start, end, {**options, "failures": _train(definition, home, plan)})
+        return backfill_result(plan, _fill(definition, home, plan)).to_dict()
+    finally:
+        forget()
+
+
+def _train(definition: Definition, home: Home, plan: BackfillPlan) -> dict[str, str]:
+    """Train what the dates wait for, period after period; by the period where that ends early, why."""
+    from pipelines.walk_forward import walk_steps
+
+    steps = walk_steps(definition, home, plan)
+    DISPLAY.begin("train", len(steps))
+    for step in steps:
+        reason = walk_period_task(definition, home, step)
+        if reason is not None:
+            return {step.period.start: reason}
+    return {}
+
+
+def _fill(definition: Definition, home: Home, plan: BackfillPlan) -> list[ChunkResult]:
+    """Every chunk of the plan, at most `max_active` at the same time; one that breaks lets the others end first."""
+    from flows.artifacts import backfill_progress
+
     chunks = plan.chunks()
     DISPLAY.begin("backfill", len(chunks))
-    done = [backfill_chunk_task(definition, home, plan, dates) for dates in chunks]
-    return backfill_result(plan, done).to_dict()
+    progress = backfill_progress(definition.name, len(chunks))
+    ended: SimpleQueue[Any] = SimpleQueue()
+    futures: list[Any] = []
+    for place, dates in enumerate(chunks):
+        if place >= plan.max_active:
+            ended.get()
+            progress.advance()
+        futures.append(backfill_chunk_task.submit(definition, home, plan, dates))
+        futures[-1].add_done_callback(ended.put)
+    for _ in range(min(plan.max_active, len(chunks))):
+        ended.get()
+        progress.advance()
+    return [future.result() for future in futures]

@@ -72,9 +72,10 @@ def validate(home: Home, name: str, as_of: str | None) -> Outcome:
 
 def train(home: Home, name: str, as_of: str | None, candidates: list[str] | None, seed: int | None, hardware: dict[str, Any]) -> Outcome:
     from flows.server import prefect_server
+    from pipelines.early_checks import check_train
     from pipelines.fit_process import warm
 
-    _load(name)
+    check_train(_load(name), home, as_of, candidates, hardware)
     if hardware["accelerator"] == "cpu":
         warm()
     with prefect_server(home), DISPLAY.live():
@@ -85,8 +86,9 @@ def train(home: Home, name: str, as_of: str | None, candidates: list[str] | None
 
 def score(home: Home, name: str, as_of: str | None, version: int | None) -> Outcome:
     from flows.server import prefect_server
+    from pipelines.early_checks import check_score
 
-    _load(name)
+    check_score(_load(name), home, as_of, version)
     with prefect_server(home), DISPLAY.live():
         from flows.score import score_flow
 
@@ -106,17 +108,21 @@ def backfill(
     options: dict[str, Any],
 ) -> Outcome:
     """Plan and run, or only plan, or only show the ledger. `options`: newest_first, max_active, retrain, restated."""
+    from pipelines.early_checks import check_backfill
+
+    definition = _load(name)
+    check_backfill(definition, home, start, end, entity, only, model, options["retrain"])
     if dry_run or status:
         from pipelines.backfill import show_plan
 
-        return show_plan(_load(name), home, start, end, entity, only, model, options["newest_first"], "status" if status else "dry-run")
+        return show_plan(definition, home, start, end, "status" if status else "dry-run", entity=entity, only=only, model=model, **options)
     from flows.server import prefect_server
 
-    _load(name)
     with prefect_server(home), DISPLAY.live():
         from flows.backfill import backfill_flow
 
-        return backfill_flow(name, start, end, entity, only, model, options["newest_first"])
+        filled: Outcome = backfill_flow(name, start, end, entity, only, model, **options)  # type: ignore[assignment]
+        return filled
 
 
 def status(home: Home, name: str) -> Outcome:

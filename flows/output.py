@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -40,7 +41,7 @@ def execute(as_json: bool, work: Callable[[Home], Outcome], render: Callable[[Ou
     except FinflowError as error:
         _fail(as_json, str(error), 1)
     except KeyboardInterrupt:
-        _fail(as_json, "Interrupted. The same command again goes on from here.", 130)
+        _fail(as_json, f"Interrupted. What was finished is kept; this goes on from here:\n{command_line()}", 130)
     except Exception:
         from flows.trouble import trouble_around
 
@@ -54,6 +55,11 @@ def execute(as_json: bool, work: Callable[[Home], Outcome], render: Callable[[Ou
         for line in render(outcome):
             typer.echo(line)
     raise typer.Exit(0 if outcome.get("ok", True) else 1)
+
+
+def command_line() -> str:
+    """The command that this process was started with, as a person would type it again."""
+    return shlex.join(["finflow", *sys.argv[1:]])
 
 
 @contextmanager

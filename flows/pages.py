@@ -99,13 +99,21 @@ def score(outcome: Outcome) -> list[str]:
 
 
 def backfill(outcome: Outcome) -> list[str]:
-    """What ran, or would run, date by date where there are few."""
-    dates = outcome["dates"]
+    """What ran, or would run, date by date where there are few; of many those that failed, and of a dry run every date that would run."""
+    dates, mode = outcome["dates"], outcome["mode"]
     lines = [outcome["summary"]]
-    if len(dates) <= 20 or outcome["mode"] == "status":
-        for row in dates:
-            reason = f"  {row['reason']}" if row.get("reason") else ""
-            lines.append(f"  {row['date']}  {row['before']:<9} -> {row['after']:<9} rows {row['rows']}  version {row['version']}{reason}")
+    if mode == "dry-run":
+        rows = {row["date"]: row for row in dates}
+        shown = [rows[date] for date in outcome["will_run"]] if len(dates) > 20 else dates
+    elif len(dates) <= 20 or mode == "status":
+        shown = dates
+    else:
+        shown = [row for row in dates if row["after"] == "failed"]
+    for row in shown:
+        reason = f"  {row['reason']}" if row.get("reason") else ""
+        lines.append(
+            f"  {row['date']}  {row['before']:<9} -> {row['after']:<9} rows {row['rows']}  version {row['version'] or '-'}{reason}"
+        )
     return lines
 
 

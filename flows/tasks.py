@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pipelines.conclusion import Conclusion
     from pipelines.scoring import ScoreResult
     from pipelines.training import TrainingPlan
+    from pipelines.walk_forward import WalkStep
 
 
 def _transient(task: Any, run: Any, state: Any) -> bool:
@@ -92,23 +93,25 @@ def score_task(definition: Definition, home: Home, clean: CleanManifest, version
 
 
 @task(name="plan backfill", cache_policy=NO_CACHE, persist_result=False)
-def backfill_plan_task(
-    definition: Definition,
-    home: Home,
-    start: str,
-    end: str,
-    entity: str | None,
-    only: str,
-    model: str,
-    newest_first: bool,
-    clean: CleanManifest,
-) -> BackfillPlan:
-    """Which dates run, with which version."""
+def backfill_plan_task(definition: Definition, home: Home, start: str, end: str, options: dict[str, Any]) -> BackfillPlan:
+    """Which dates run, with which version; options as for `plan_backfill`."""
     from pipelines.backfill import plan_backfill
 
-    plan = plan_backfill(definition, home, start, end, entity, only, model, newest_first, clean)
-    DISPLAY.say(f"backfill of {len(plan.dates)} dates: {len(plan.selected)} to run")
+    plan = plan_backfill(definition, home, start, end, **options)
+    waiting = f", {len(plan.untrained)} of them after a training" if plan.untrained else ""
+    DISPLAY.say(f"backfill of {len(plan.dates)} dates: {len(plan.selected)} to run{waiting}")
     return plan
+
+
+@task(name="train period", task_run_name="train as of {step.period.as_of}", cache_policy=NO_CACHE, persist_result=False)
+def walk_period_task(definition: Definition, home: Home, step: WalkStep) -> str | None:
+    """One period of a walk: fits, decision, version. Why it could not be trained, if it could not."""
+    from pipelines.walk_forward import try_period
+
+    try:
+        return try_period(definition, home, step)
+    finally:
+        DISPLAY.advance("train")
 
 
 def _chunk_name() -> str:

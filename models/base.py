@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict
 from models.samples import Samples
 
 Kind = Literal["quantiles", "probabilities", "scores", "paths"]
+#: Lightning's precisions that a fit may use
+PRECISIONS = ("32-true", "64-true", "bf16-mixed", "bf16-true")
 
 
 class ModelSettings(BaseModel):

@@ -7,6 +7,7 @@ stretch; where it does not hold (a feature that peeks), each date gets a pass of
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -14,11 +15,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from models.samples import SampleIndex, Samples
 from pipelines.definition import Definition
 from pipelines.manifests import CleanManifest, Manifest
+from pipelines.panel import first_rows
 
 if TYPE_CHECKING:
     from pipelines.lake import Lake
@@ -30,13 +33,15 @@ class Stretch(Manifest):
 
     Attributes:
         first, last: ISO dates, both included.
-        as_of: ISO instant at which the last date's session is published: nothing known later enters.
+        as_of: ISO instant at which the last date's session is published: nothing known later enters. Where `restated`, the instant up to
+            which corrections count, for every date.
     """
 
     first: str
     last: str
     as_of: str
     shared: bool
+    restated: bool = False
 
 
 def published(definition: Definition, dates: pd.DatetimeIndex) -> pd.DatetimeIndex:
@@ -56,11 +61,21 @@ def view_as_known(lake: Lake, clean: CleanManifest, as_of: pd.Timestamp, date: p
     return frame.reset_index(drop=True)
 
 
-def find_stretches(definition: Definition, lake: Lake, clean: CleanManifest, dates: Sequence[str]) -> tuple[Stretch, ...]:
-    """Split ascending ISO `dates` where a row was learnt late, and try whether the dates of each part may share a pass."""
+def find_stretches(
+    definition: Definition, lake: Lake, clean: CleanManifest, dates: Sequence[str], restated: bool = False
+) -> tuple[Stretch, ...]:
+    """Split ascending ISO `dates` where a row was learnt late, and try whether the dates of each part may share a pass.
+
+    Args:
+        restated: every date reads rows as known at the batch's as-of, whenever they were corrected; never a row of a later date.
+    """
     if not dates:
         return ()
     days = pd.DatetimeIndex(list(dates))
+    if restated:
+        now = pd.Timestamp(clean.as_of)
+        shared = len(days) == 1 or _may_share(definition, lake, clean, days, pd.DatetimeIndex([now] * len(days)))
+        return (Stretch(_iso(days[0]), _iso(days[-1]), clean.as_of, shared, restated=True),)
     instants = published(definition, days)
     rows = lake.read(clean.table, version=clean.version, columns=["time", "known_at"])
     cuts = late_cuts(rows["time"], rows["known_at"], days, instants)
@@ -100,7 +115,7 @@ def samples_as_known(
         passes = [wanted] if stretch.shared else [wanted[position : position + 1] for position in range(len(wanted))]
         for days in passes:
             last = pd.Timestamp(stretch.last) if stretch.shared else days[-1]
-            as_of = pd.Timestamp(stretch.as_of) if stretch.shared else published(definition, days)[-1]
+            as_of = pd.Timestamp(stretch.as_of) if stretch.shared or stretch.restated else published(definition, days)[-1]
             found = _pass(definition, lake, clean, as_of, last, days, entity)
             if len(found):
                 yield found
@@ -115,10 +130,46 @@ def _pass(
     days: pd.DatetimeIndex,
     entity: str | None,
 ) -> Samples:
-    from pipelines.windows import build_samples
+    view, samples = _VIEWS.get(definition, lake, clean, as_of, last)
+    return without_future(definition, on_dates(samples, days, entity), view)
 
-    view = view_as_known(lake, clean, as_of, last)
-    return without_future(definition, on_dates(build_samples(definition, view), days, entity), view)
+
+class _Views:
+    """The newest views and the samples built of them, so that the chunks of a backfill read and build once.
+
+    A view is of one version of a table, which never changes, so what is kept is what would be read. Safe to use from threads.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: dict[tuple[str, ...], tuple[pd.DataFrame, Samples]] = {}
+
+    def get(
+        self, definition: Definition, lake: Lake, clean: CleanManifest, as_of: pd.Timestamp, date: pd.Timestamp
+    ) -> tuple[pd.DataFrame, Samples]:
+        from pipelines.windows import build_samples
+
+        parts = definition.model_dump_json(include={"name", "features", "window", "problem", "calendar"})
+        key = (parts, lake.location, clean.table, str(clean.version), as_of.isoformat(), date.isoformat())
+        with self._lock:
+            if key not in self._kept:
+                view = view_as_known(lake, clean, as_of, date)
+                self._kept = {**dict(list(self._kept.items())[1 - _KEPT :]), key: (view, build_samples(definition, view))}
+            return self._kept[key]
+
+    def forget(self) -> None:
+        with self._lock:
+            self._kept = {}
+
+
+#: views kept at a time: that of the stretch that runs, and one beside it
+_KEPT = 2
+_VIEWS = _Views()
+
+
+def forget_views() -> None:
+    """Let go of what is kept between the chunks of a backfill."""
+    _VIEWS.forget()
 
 
 def on_dates(samples: Samples, days: pd.DatetimeIndex, entity: str | None = None) -> Samples:
@@ -140,15 +191,23 @@ def without_future(definition: Definition, samples: Samples, view: pd.DataFrame)
     if not len(samples):
         return samples
     index = samples.index
-    names = np.asarray(samples.observations.entities, dtype=object)[index.entity]
-    keys = pd.MultiIndex.from_frame(view[["entity", "time"]])
-    places = keys.get_indexer(pd.MultiIndex.from_arrays([names, pd.DatetimeIndex(index.time).as_unit("us")]))
-    alone = view.iloc[places].reset_index(drop=True)
-    alone["entity"] = [f"{number:010d}" for number in range(len(alone))]
+    alone = view.iloc[_places(samples, view)].reset_index(drop=True)
+    alone["entity"] = pd.array(pa.array(np.arange(len(alone)) + 10**10).cast(pa.large_string()), dtype="str")
     target_time = problem_of(definition).targets(alone, definition.calendar).target_time
     nat = np.full(len(index), np.datetime64("NaT", "ns"))
     blank = np.full_like(index.target, np.nan)
     return replace(samples, index=replace(index, target=blank, label_start=nat, label_end=nat, target_time=target_time))
+
+
+def _places(samples: Samples, view: pd.DataFrame) -> NDArray[np.int64]:
+    """int64, [n]: where each sample's last observation stands in the view that the samples were built of."""
+    index, observations = samples.index, samples.observations
+    first = first_rows(view)
+    if np.array_equal(first, observations.first) and np.array_equal(view["time"].to_numpy("datetime64[ns]"), observations.time):
+        return index.row
+    names = np.asarray(observations.entities, dtype=object)[index.entity]
+    keys = pd.MultiIndex.from_frame(view[["entity", "time"]])
+    return np.asarray(keys.get_indexer(pd.MultiIndex.from_arrays([names, pd.DatetimeIndex(index.time).as_unit("us")])))
 
 
 def _may_share(definition: Definition, lake: Lake, clean: CleanManifest, days: pd.DatetimeIndex, instants: pd.DatetimeIndex) -> bool:
@@ -158,7 +217,7 @@ def _may_share(definition: Definition, lake: Lake, clean: CleanManifest, days: p
     early_view = view_as_known(lake, clean, instants[0], days[0])
     if early_view.empty:
         return True
-    whole = build_samples(definition, view_as_known(lake, clean, instants[-1], days[-1]))
+    whole = _VIEWS.get(definition, lake, clean, instants[-1], days[-1])[1]
     return same_past(whole, build_samples(definition, early_view), days[0])
 
 

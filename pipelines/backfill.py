@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from models.errors import FitFailure
+from pipelines.backfill_changes import compare
 from pipelines.backfill_plan import BackfillPlan, backfill_as_of, plan_backfill
+from pipelines.backfill_result import BackfillResult, ChunkResult, DateResult, backfill_result, shown_plan
+from pipelines.backfill_versions import RETRAIN, recorded
 from pipelines.definition import Definition
 from pipelines.errors import ConflictError, FinflowError, RegistryError, StateError
 from pipelines.home import Home
 from pipelines.ledger import ALL_ENTITIES, Ledger, LedgerRow
-from pipelines.manifests import Manifest
 
 if TYPE_CHECKING:
     from models.samples import Samples
@@ -30,6 +32,7 @@ __all__ = [
     "backfill",
     "backfill_as_of",
     "backfill_result",
+    "forget",
     "plan_backfill",
     "run_chunk",
     "show_plan",
@@ -38,54 +41,6 @@ __all__ = [
 #: what spoils a date and leaves the others alone; trouble with disk, memory or another writer is not among it
 _SPOILS_A_DATE = (FinflowError, FitFailure, ValueError, ArithmeticError, LookupError, RuntimeError)
 _STOPS_ALL = (ConflictError, StateError)
-
-
-@dataclass(frozen=True)
-class DateResult(Manifest):
-    """One date after a run (or, in a dry run, as it stands).
-
-    `in_sample` counts its rows that the version may have learnt from; None where the date did not run.
-    """
-
-    date: str
-    before: str
-    after: str
-    rows: int
-    version: int | None
-    in_sample: int | None = None
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class ChunkResult(Manifest):
-    """What a chunk left: `written` new rows in the predictions table at `table_version`."""
-
-    dates: tuple[DateResult, ...]
-    written: int
-    table_version: int | None
-    seconds: float
-
-
-@dataclass(frozen=True)
-class BackfillResult(Manifest):
-    """Every date of the range, before and after. `ok` is False when a date that ran failed. `mode`: run | dry-run | status."""
-
-    mode: str
-    ok: bool
-    definition: str
-    backfill_id: str
-    start: str
-    end: str
-    entity: str | None
-    only: str
-    model: str
-    dates: tuple[DateResult, ...]
-    counts: dict[str, int]
-    will_run: int
-    written: int
-    table_version: int | None
-    estimate_seconds: float
-    summary: str
 
 
 @dataclass
@@ -99,34 +54,53 @@ class _Answers:
 
 def backfill(definition: Definition, home: Home, start: str, end: str, **options: Any) -> BackfillResult:
     """Plan and run a backfill in this process; options as for `plan_backfill`."""
-    plan = plan_backfill(definition, home, start, end, **options)
-    return backfill_result(plan, [run_chunk(definition, home, plan, dates) for dates in plan.chunks()])
+    from concurrent.futures import ThreadPoolExecutor
+
+    try:
+        plan = plan_backfill(definition, home, start, end, **options)
+        if plan.untrained:
+            from pipelines.walk_forward import train_walk, walk_steps
+
+            failures = train_walk(definition, home, walk_steps(definition, home, plan))
+            plan = plan_backfill(definition, home, start, end, **{**options, "clean": plan.clean, "failures": failures})
+        with ThreadPoolExecutor(plan.max_active) as pool:
+            done = list(pool.map(lambda dates: run_chunk(definition, home, plan, dates), plan.chunks()))
+        return backfill_result(plan, done)
+    finally:
+        forget()
 
 
 def run_chunk(definition: Definition, home: Home, plan: BackfillPlan, dates: Sequence[str]) -> ChunkResult:
-    """Predict some of the plan's dates and keep the rows, in one commit; then say so in the ledger.
+    """Predict some of the plan's dates, keep the rows in one commit, send them to the sink; then say so in the ledger.
 
     A date that fails does not stop the others; its reason is in the ledger and in the result. Killed anywhere, the same call again ends
-    in the same state: rows are never there twice, and the ledger is written after them.
+    in the same state: rows are never there twice, and the ledger is written last.
 
     Raises:
         ConflictError, StateError: the tables cannot be written.
+        SinkError: the definition's sink takes no rows; they are in the lake.
     """
     from pipelines.lake import Lake
     from pipelines.predictions import Predictions
-    from pipelines.promotions import Promotions
+    from pipelines.sinks.deliver import deliver
 
     began = time.perf_counter()
     lake = Lake(home.lake)
-    promotions = Promotions(lake, definition.name)
+    promotions = recorded(lake, definition, plan.model)
     planned = {one.date: one for one in plan.dates if one.date in set(dates)}
     answers = _Answers()
+    for one in planned.values():
+        if one.version is None:
+            answers.settled[one.date] = _failed(plan, one.date, 0, one.reason)
     for version in sorted({one.version for one in planned.values() if one.version is not None}):
         chosen = sorted(one.date for one in planned.values() if one.version == version)
         _answer_version(definition, home, lake, promotions, plan, version, chosen, answers)
     predictions = Predictions(lake, definition.name)
     rows = pd.concat(answers.frames, ignore_index=True) if answers.frames else pd.DataFrame()
+    changes = compare(predictions.latest(min(dates), max(dates)), rows)
     written = predictions.append_new(rows)
+    done = [row for row in answers.settled.values() if row.status == "done"]
+    delivered = 0 if plan.restated else deliver(definition, lake, {row.date for row in done}, {row.version for row in done})
     seconds = time.perf_counter() - began
     ledger = [_timed(answers.settled[date], seconds / len(planned)) for date in sorted(answers.settled)]
     Ledger(lake, definition.name).record(ledger)
@@ -136,56 +110,22 @@ def run_chunk(definition: Definition, home: Home, plan: BackfillPlan, dates: Seq
         )
         for row in ledger
     )
-    return ChunkResult(results, written.rows, written.table_version, round(time.perf_counter() - began, 3))
+    return ChunkResult(results, written.rows, written.table_version, round(time.perf_counter() - began, 3), delivered, changes)
 
 
-def backfill_result(plan: BackfillPlan, chunks: Iterable[ChunkResult], mode: str = "run") -> BackfillResult:
-    """Every date of the plan, with what the chunks made of it, and a line that a person reads."""
-    done = list(chunks)
-    after = {one.date: one for chunk in done for one in chunk.dates}
-    dates = tuple(
-        after.get(one.date) or DateResult(one.date, one.before, one.before, one.rows, one.version, None, one.reason) for one in plan.dates
-    )
-    counts: dict[str, int] = {}
-    for one in dates:
-        counts[one.after] = counts.get(one.after, 0) + 1
-    written = sum(chunk.written for chunk in done)
-    versions = [chunk.table_version for chunk in done if chunk.table_version is not None]
-    return BackfillResult(
-        mode=mode,
-        ok=all(one.after != "failed" for one in after.values()),
-        definition=plan.definition,
-        backfill_id=plan.backfill_id,
-        start=plan.start,
-        end=plan.end,
-        entity=plan.entity,
-        only=plan.only,
-        model=plan.model,
-        dates=dates,
-        counts=counts,
-        will_run=len(plan.selected),
-        written=written,
-        table_version=max(versions, default=None),
-        estimate_seconds=plan.estimate_seconds,
-        summary=_summary(plan, counts, len(after), written, mode),
-    )
+def show_plan(definition: Definition, home: Home, start: str, end: str, mode: str = "dry-run", **options: Any) -> dict[str, Any]:
+    """What a backfill would do (`dry-run`), or what the ledger says of the dates (`status`); options as for `plan_backfill`."""
+    try:
+        return shown_plan(plan_backfill(definition, home, start, end, **options), mode)
+    finally:
+        forget()
 
 
-def show_plan(
-    definition: Definition,
-    home: Home,
-    start: str,
-    end: str,
-    entity: str | None = None,
-    only: str = "missing",
-    model: str = "champion",
-    newest_first: bool = False,
-    mode: str = "dry-run",
-) -> dict[str, Any]:
-    """What a backfill would do (`dry-run`), or what the ledger says of the dates (`status`); predicts nothing."""
-    plan = plan_backfill(definition, home, start, end, entity, only, model, newest_first)
-    selected = list(plan.selected)
-    return {**backfill_result(plan, [], mode).to_dict(), "will_run": selected if mode == "dry-run" else []}
+def forget() -> None:
+    """Let go of what a backfill keeps in memory between its chunks."""
+    from pipelines.as_known import forget_views
+
+    forget_views()
 
 
 def _answer_version(
@@ -252,8 +192,16 @@ def _keep(
     from pipelines.window_digests import date_digests
 
     rows = prediction_rows(
-        definition, served, samples, trained_as_of=trained, scored_at=pd.Timestamp.now("UTC"), backfill_id=plan.backfill_id
+        definition,
+        served,
+        samples,
+        trained_as_of=trained,
+        scored_at=pd.Timestamp.now("UTC"),
+        backfill_id=plan.backfill_id,
+        restated=plan.restated,
     )
+    if plan.model.startswith(RETRAIN) and rows["in_sample"].any():
+        raise StateError(f"version {served.version} was trained on targets of the dates that it is to answer: a walk has no in-sample row.")
     context = served.model.context
     digests = {str(date): digest for date, digest in date_digests(samples, context).items()}
     unusable = unusable_dates(rows)
@@ -273,7 +221,8 @@ def _why_absent(definition: Definition, lake: Lake, plan: BackfillPlan, date: st
     from pipelines.scoring import absence
 
     day = pd.Timestamp(date)
-    view = view_as_known(lake, plan.clean, published(definition, pd.DatetimeIndex([day]))[0], day)
+    as_of = pd.Timestamp(plan.clean.as_of) if plan.restated else published(definition, pd.DatetimeIndex([day]))[0]
+    view = view_as_known(lake, plan.clean, as_of, day)
     if plan.entity is not None:
         view = view[view["entity"] == plan.entity]
     return absence(definition, lake, plan.clean, view, day)
@@ -285,21 +234,8 @@ def _failed(plan: BackfillPlan, date: str, version: int, reason: str) -> LedgerR
 
 def _row(plan: BackfillPlan, date: str, status: str, version: int, context: int, digest: str, rows: int, reason: str) -> LedgerRow:
     entity = plan.entity or ALL_ENTITIES
-    return LedgerRow(date, plan.model, entity, status, version, context, digest, rows, reason, plan.backfill_id, 0.0)
+    return LedgerRow(date, plan.selector, entity, status, version, context, digest, rows, reason, plan.backfill_id, 0.0)
 
 
 def _timed(row: LedgerRow, seconds: float) -> LedgerRow:
     return LedgerRow(**{**row.to_dict(), "seconds": round(seconds, 6)})
-
-
-def _summary(plan: BackfillPlan, counts: dict[str, int], ran: int, written: int, mode: str) -> str:
-    """One line: how many dates, what became of them, what was written."""
-    said = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
-    head = f"backfill {plan.definition} {plan.start} to {plan.end} ({plan.model}): {len(plan.dates)} trading days"
-    if mode == "status":
-        return f"{head}: {said}"
-    if mode == "dry-run":
-        return f"{head}: {len(plan.selected)} would run in about {plan.estimate_seconds:.0f} s; now {said}"
-    if not plan.selected:
-        return f"{head}: {said}; nothing to do with --only {plan.only}, nothing was written"
-    return f"{head}: {ran} ran, {said}; {written:,} rows written" + ("" if written else " (all were there already)")

@@ -10,32 +10,33 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from pipelines.backfill_versions import Choice, choose_versions, recorded
 from pipelines.definition import Definition
 from pipelines.digest import digest_json
 from pipelines.errors import FinflowError
 from pipelines.home import Home
 from pipelines.manifests import CleanManifest, Manifest
-from pipelines.options import parse_date, parse_range, parse_selector
+from pipelines.options import parse_choice, parse_date, parse_only, parse_range
 
 if TYPE_CHECKING:
     from pipelines.as_known import Stretch
     from pipelines.lake import Lake
     from pipelines.ledger import LedgerRow
-    from pipelines.promotions import Promotions
 
-ONLY = ("missing", "failed", "stale", "all")
 #: dates that share one forward pass, and one commit; fewer where a date has many entities
 CHUNK_DATES = 64
 CHUNK_WINDOWS = 100_000
 #: seconds that a process takes to import, load and check a version before its first date
 START_SECONDS = 4.0
+RESTATED = "-restated"
 
 
 @dataclass(frozen=True)
 class DatePlan(Manifest):
     """One trading day: its status before (done | missing | failed | stale | no-model), whether it will run, and with which version.
 
-    `rows` are those that the ledger knows of; `reason` says why it failed, is stale, or cannot run.
+    `rows` are those that the ledger knows of; `reason` says why it failed, is stale, or cannot run. A date that runs without a version
+    waits for the model of its period to be trained (`--retrain`), or fails because that could not be.
     """
 
     date: str
@@ -52,7 +53,10 @@ class BackfillPlan(Manifest):
 
     Attributes:
         backfill_id: the same command gives the same id, so that a run that was killed goes on under its name.
-        clean: the validated batch that is read, each date as it was known then.
+        model: champion, as-of, a version's number, retrain-monthly or retrain-quarterly.
+        max_active: groups of dates that may run at the same time.
+        restated: rows are read as corrected up to the batch's as-of, not as each date knew them.
+        clean: the validated batch that is read.
         stretches: dates that share a pass over the data.
         windows_a_date: how many windows a date has at most.
     """
@@ -65,11 +69,23 @@ class BackfillPlan(Manifest):
     only: str
     model: str
     newest_first: bool
+    max_active: int
+    restated: bool
     clean: CleanManifest
     dates: tuple[DatePlan, ...]
     stretches: tuple[Stretch, ...]
     windows_a_date: int
     estimate_seconds: float
+
+    @property
+    def selector(self) -> str:
+        """How the ledger calls this way of filling dates."""
+        return self.model + (RESTATED if self.restated else "")
+
+    @property
+    def untrained(self) -> tuple[str, ...]:
+        """The dates that will run, and whose period's model is to be trained first."""
+        return tuple(one.date for one in self.dates if one.run and one.version is None)
 
     @property
     def selected(self) -> tuple[str, ...]:
@@ -94,6 +110,11 @@ def plan_backfill(
     model: str = "champion",
     newest_first: bool = False,
     clean: CleanManifest | None = None,
+    *,
+    max_active: int = 1,
+    retrain: str | None = None,
+    restated: bool = False,
+    failures: Mapping[str, str] | None = None,
 ) -> BackfillPlan:
     """Plan the backfill of the trading days from `start` to `end`, both included. Writes no prediction and no ledger row.
 
@@ -102,6 +123,10 @@ def plan_backfill(
         only: which dates run: missing, failed, stale, or all that have a model.
         model: champion (today's, for all dates), as-of (the version effective on each date), or a version's number.
         clean: the batch validated as of `backfill_as_of`; without it the source is read and validated here.
+        max_active: groups of dates that may run at the same time; the rows are the same.
+        retrain: monthly or quarterly: dates of a period are answered by a model trained as of its start (see `pipelines.walk_forward`).
+        restated: read rows as corrected since; such rows are no history, and kept apart.
+        failures: by period, why its model could not be trained.
 
     Raises:
         FinflowError: a date that is none, an empty range, an unknown entity or option.
@@ -110,35 +135,34 @@ def plan_backfill(
     from pipelines.as_known import find_stretches
     from pipelines.lake import Lake
     from pipelines.ledger import Ledger
-    from pipelines.promotions import Promotions
 
-    if only not in ONLY:
-        raise FinflowError(f"--only {only!r}: expected one of {', '.join(ONLY)}.")
+    parse_only(only)
     first, last = parse_range(start, end)
+    chosen = parse_choice(model, retrain)
     lake = Lake(home.lake)
-    promotions = Promotions(lake, definition.name)
-    selector = parse_selector(model)
-    clean = clean or _validated(definition, home, last)
+    clean = clean or _validated(definition, home, last, restated)
     dates, held = trading_days(definition, lake, clean, first, last)
     entities = _check_entity(lake, clean, entity)
-    versions = select_versions(definition, home, promotions, selector, dates)
-    known = Ledger(lake, definition.name).read(dates[0], dates[-1], selector, entity)
+    choices = choose_versions(definition, home, recorded(lake, definition, chosen), chosen, dates, clean, failures or {})
+    known = Ledger(lake, definition.name).read(dates[0], dates[-1], chosen + (RESTATED if restated else ""), entity)
     began = time.perf_counter()
-    stretches = find_stretches(definition, lake, clean, [date for date in dates if date in held])
-    digests = current_digests(definition, lake, clean, stretches, known, versions, entity)
+    stretches = find_stretches(definition, lake, clean, [date for date in dates if held[date] is None], restated)
+    digests = current_digests(definition, lake, clean, stretches, known, choices, entity)
     took = time.perf_counter() - began
-    plans = tuple(_status(date, versions[date], known.get(date), digests.get(date), date in held, only) for date in dates)
-    content = {"definition": definition.name, "start": start, "end": end, "entity": entity, "model": selector}
+    plans = tuple(_status(date, choices[date], known.get(date), digests.get(date), held[date], only) for date in dates)
+    content = {"definition": definition.name, "start": start, "end": end, "entity": entity, "model": chosen}
     count = sum(one.run for one in plans)
     return BackfillPlan(
         definition=definition.name,
-        backfill_id=digest_json(content)[:12],
+        backfill_id=digest_json(content | ({"restated": True} if restated else {}))[:12],
         start=f"{first:%Y-%m-%d}",
         end=f"{last:%Y-%m-%d}",
         entity=entity,
         only=only,
-        model=selector,
+        model=chosen,
         newest_first=newest_first,
+        max_active=max_active,
+        restated=restated,
         clean=clean,
         dates=plans,
         stretches=stretches,
@@ -147,78 +171,53 @@ def plan_backfill(
     )
 
 
-def backfill_as_of(definition: Definition, home: Home, end: str | pd.Timestamp) -> pd.Timestamp:
-    """The as-of at which a backfill up to `end` is validated: that of the last session in the raw table not after it.
+def backfill_as_of(definition: Definition, home: Home, end: str | pd.Timestamp, restated: bool = False) -> pd.Timestamp:
+    """The as-of at which a backfill up to `end` is validated: that of the last complete session in the raw table not after it.
+
+    Args:
+        restated: that at which everything in the raw table is known by now.
 
     Raises:
         FinflowError: there is none, or `end` is no date.
     """
+    from pipelines.as_known import published
     from pipelines.knowledge import resolve_as_of
     from pipelines.lake import Lake
 
     last = parse_date("--end", end)
-    times = pd.DatetimeIndex(Lake(home.lake).read(f"raw/{definition.name}", columns=["time"])["time"])
+    times = pd.DatetimeIndex(Lake(home.lake).read(f"raw/{definition.name}", columns=["time"])["time"].unique())
     times = times[times < last + pd.Timedelta(days=1)]
+    times = times[published(definition, times) <= pd.Timestamp.now("UTC")]
     if not len(times):
-        raise FinflowError(f"{definition.name} has no data up to {last:%Y-%m-%d}: give a later --end.")
-    return resolve_as_of(definition, home, f"{times.max():%Y-%m-%d}")
+        raise FinflowError(f"{definition.name} has no complete session up to {last:%Y-%m-%d}: give a later --end.")
+    return resolve_as_of(definition, home, None if restated else f"{times.max():%Y-%m-%d}")
 
 
 def trading_days(
     definition: Definition, lake: Lake, clean: CleanManifest, first: pd.Timestamp, last: pd.Timestamp
-) -> tuple[list[str], frozenset[str]]:
-    """ISO dates of the calendar (without one: of the data) in the range, and those of them that data may exist for.
+) -> tuple[list[str], dict[str, str | None]]:
+    """ISO dates of the calendar (without one: of the data) in the range, and by date why it cannot run yet, or None if it can.
 
     Raises:
         FinflowError: there is none.
     """
+    from pipelines.as_known import published
     from pipelines.calendars import sessions
 
     raw = lake.read(clean.raw.table, version=clean.raw.version, columns=["time"])
-    there = pd.DatetimeIndex(raw["time"].dt.normalize().unique()).sort_values()
+    there = pd.DatetimeIndex(raw["time"].unique()).normalize().unique().sort_values()
     if definition.calendar is None:
         days = there[(there >= first) & (there <= last)]
     else:
         days = pd.DatetimeIndex(sessions(definition.calendar, first, last))
     if not len(days):
         raise FinflowError(f"there is no trading day from {first:%Y-%m-%d} to {last:%Y-%m-%d}: give other dates.")
-    dates = [f"{day:%Y-%m-%d}" for day in days]
-    newest = f"{there[-1]:%Y-%m-%d}"
-    return dates, frozenset(date for date in dates if date <= newest)
-
-
-def select_versions(
-    definition: Definition, home: Home, promotions: Promotions, selector: str, dates: Sequence[str]
-) -> dict[str, int | None]:
-    """By date, the version that answers; None where there is none.
-
-    Raises:
-        RegistryError: a version that was never registered.
-    """
-    from pipelines.scoring import champion_version, trained_as_of
-
-    if selector == "as-of":
-        return _effective(definition, promotions, dates)
-    if selector == "champion":
-        version = champion_version(definition, home, promotions) if promotions.champion() is not None else None
-        return dict.fromkeys(dates, version)
-    trained_as_of(promotions, int(selector))
-    return dict.fromkeys(dates, int(selector))
-
-
-def _effective(definition: Definition, promotions: Promotions, dates: Sequence[str]) -> dict[str, int | None]:
-    """By date, the version effective at its as-of; asked once between any two decisions, since only a decision changes it."""
-    from pipelines.as_known import published
-
-    instants = published(definition, pd.DatetimeIndex(list(dates)))
-    decided = pd.DatetimeIndex(sorted(pd.Timestamp(row.effective_as_of) for row in promotions.rows()), tz="UTC")
-    found: dict[int, int | None] = {}
-    versions = {}
-    for date, instant, place in zip(dates, instants, decided.searchsorted(instants, side="right").tolist(), strict=True):
-        if place not in found:
-            found[place] = promotions.effective(instant)
-        versions[date] = found[place]
-    return versions
+    complete = published(definition, days) <= pd.Timestamp(clean.as_of)
+    held: dict[str, str | None] = {}
+    for day, known in zip(days, complete, strict=True):
+        absent = "the data do not reach that date yet" if day > there[-1] else None if known else "that session is not complete yet"
+        held[f"{day:%Y-%m-%d}"] = absent
+    return list(held), held
 
 
 def current_digests(
@@ -227,14 +226,14 @@ def current_digests(
     clean: CleanManifest,
     stretches: Sequence[Stretch],
     known: Mapping[str, LedgerRow],
-    versions: Mapping[str, int | None],
+    choices: Mapping[str, Choice],
     entity: str | None,
 ) -> dict[str, str]:
     """By date, the digest of the windows it would read now; for the dates done by the version that is still selected."""
     from pipelines.as_known import samples_as_known
     from pipelines.window_digests import date_digests
 
-    done = {date: row for date, row in known.items() if row.status == "done" and row.version == versions.get(date)}
+    done = {date: row for date, row in known.items() if row.status == "done" and row.version == choices[date].version}
     found: dict[str, str] = {}
     for context in sorted({row.context for row in done.values()}):
         dates = [date for date, row in done.items() if row.context == context]
@@ -243,12 +242,12 @@ def current_digests(
     return found
 
 
-def _validated(definition: Definition, home: Home, last: pd.Timestamp) -> CleanManifest:
+def _validated(definition: Definition, home: Home, last: pd.Timestamp, restated: bool) -> CleanManifest:
     from pipelines.contract import validate
     from pipelines.ingest import ingest
 
     raw = ingest(definition, home)
-    return validate(definition, home, raw, backfill_as_of(definition, home, last))
+    return validate(definition, home, raw, backfill_as_of(definition, home, last, restated))
 
 
 def _check_entity(lake: Lake, clean: CleanManifest, entity: str | None) -> int:
@@ -260,22 +259,26 @@ def _check_entity(lake: Lake, clean: CleanManifest, entity: str | None) -> int:
     return len(names)
 
 
-def _status(date: str, version: int | None, row: LedgerRow | None, digest: str | None, held: bool, only: str) -> DatePlan:
+def _status(date: str, choice: Choice, row: LedgerRow | None, digest: str | None, absent: str | None, only: str) -> DatePlan:
     """A date's status before the run, and whether it will run."""
+    version = choice.version
     before, reason = "missing", ""
-    if version is None:
-        before, reason = "no-model", "no version was effective then" if row is None else "no version is effective for that date any more"
+    if version is None and not choice.pending:
+        before, reason = "no-model", choice.reason if row is None else f"{choice.reason} (a version answered before)"
     elif row is not None and row.status == "failed":
         before, reason = "failed", row.reason
     elif row is not None and row.version != version:
-        before, reason = "stale", f"version {row.version} answered; version {version} is selected now"
+        now = "the model of its period is to be trained again" if version is None else f"version {version} is selected now"
+        before, reason = "stale", f"version {row.version} answered; {now}"
     elif row is not None and row.digest != digest:
         before, reason = "stale", "the rows that it reads have changed"
     elif row is not None:
         before = "done"
-    elif not held:
-        reason = "the data do not reach that date yet"
-    run = before != "no-model" and held and (only in ("all", before))
+    elif absent:
+        reason = absent
+    run = before != "no-model" and absent is None and (only in ("all", before))
+    if choice.pending and choice.reason:
+        reason = choice.reason
     return DatePlan(date=date, before=before, run=run, version=version, rows=row.rows if row else 0, reason=reason)
 
 

@@ -198,20 +198,32 @@ def _register(
     on_done: Callable[[FitSpec], None] | None,
 ) -> RegisteredVersion:
     """Fit the accepted recipe on all that is known at the as-of, and register it."""
-    from pipelines.fits import fit_all, plan_fits
-    from pipelines.folds import production_fold
     from pipelines.registry import register
-    from pipelines.windows import open_samples
 
     entry = str(ruling.decision.evidence["entry"])
+    members = production_fits(definition, home, plan, entry, on_done)
+    return register(definition, home, ruling.evaluation, entry, members, plan.samples, runs[entry])
+
+
+def production_fits(
+    definition: Definition, home: Home, plan: TrainingPlan, entry: str, on_done: Callable[[FitSpec], None] | None = None
+) -> list[FitResult]:
+    """Fit a recipe of the plan on all that is known at the as-of, one fit a seed.
+
+    Raises:
+        FitError: it could not be fitted.
+    """
+    from pipelines.fits import fit_all, plan_fits
+    from pipelines.folds import production_fold
+    from pipelines.windows import open_samples
+
     fold = production_fold(definition, open_samples(plan.samples.folder).index, pd.Timestamp(plan.as_of))
     specs = plan_fits(definition, home, plan.samples, [fold], {entry: plan.recipes[entry]}, plan.hardware, plan.seeds)
     members = fit_all(specs, home, on_done=on_done)
     for member in members:
         if isinstance(member, FitError):
             raise member
-    kept = [member for member in members if isinstance(member, FitResult)]
-    return register(definition, home, ruling.evaluation, entry, kept, plan.samples, runs[entry])
+    return [member for member in members if isinstance(member, FitResult)]
 
 
 def _recorded(promotions: Promotions, run_key: str) -> tuple[PromotionRow, PromotionRow | None]:

@@ -292,12 +292,13 @@ def definition_path(name: str) -> Path:
 
 
 def load_definition(name: str) -> Definition:
-    """The definition called `name`, or in the YAML file of that path. Relative paths in its source are relative to the file.
+    """The definition called `name`, or in the YAML file of that path. Relative paths in its source and sink are relative to the file.
 
     Raises:
         DefinitionError: see `read_yaml` and `parse_definition`.
     """
     path = definition_path(name)
     definition = parse_definition(read_yaml(path), str(path))
-    resolved = definition.source.resolved(path.resolve().parent)
-    return definition.model_copy(update={"source": resolved})
+    folder = path.resolve().parent
+    sink = None if definition.sink is None else definition.sink.resolved(folder)
+    return definition.model_copy(update={"source": definition.source.resolved(folder), "sink": sink})

@@ -67,3 +67,7 @@ def _visible(text: str) -> str:
     return "".join(
         ascii(character)[1:-1] if unicodedata.category(character) in _HIDDEN and character != "\n" else character for character in text
     )
+
+
+class SinkError(FinflowError):
+    """Scores that a definition's sink does not take; they are in the lake, and the same command again sends them."""

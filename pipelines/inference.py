@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,18 @@ if TYPE_CHECKING:
 
 #: samples that go through a model at once; what lies in memory grows with this, not with the table
 SLICE = 65_536
+
+
+@dataclass(frozen=True)
+class _About:
+    """What all rows of a call share."""
+
+    version: int
+    context: int
+    trained_as_of: pd.Timestamp
+    scored_at: pd.Timestamp
+    backfill_id: str | None
+    restated: bool
 
 
 def check_task(definition: Definition, served: ServedModel, columns: tuple[str, ...]) -> None:
@@ -47,22 +60,25 @@ def prediction_rows(
     trained_as_of: pd.Timestamp,
     scored_at: pd.Timestamp,
     backfill_id: str | None = None,
+    restated: bool = False,
 ) -> pd.DataFrame:
     """Predict every sample and lay the answers out as rows of the predictions table (see `predictions.Predictions`).
 
     Args:
         samples: without the future: targets are not read, target dates are those that the as-of date knew.
         trained_as_of: what was known by then may have trained the version.
+        restated: the samples were made from rows as corrected since.
 
     Raises:
         RegistryError: the version was trained for another task.
         FinflowError: the model cannot answer these samples.
     """
     check_task(definition, served, samples.columns)
+    about = _About(served.version, served.model.context, trained_as_of, scored_at, backfill_id, restated)
     parts = []
     for start in range(0, len(samples), SLICE):
-        part = samples.take(np.arange(start, min(start + SLICE, len(samples))))
-        parts.append(_rows(definition, served, part, _answer(definition, served, part), trained_as_of, scored_at, backfill_id))
+        part = narrowed(samples.take(np.arange(start, min(start + SLICE, len(samples)))), about.context)
+        parts.append(_rows(definition, about, part, _answer(definition, served, part)))
     return pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
 
 
@@ -73,15 +89,37 @@ def _answer(definition: Definition, served: ServedModel, samples: Samples) -> Pr
         raise FinflowError(f"version {served.version} of {definition.name} gives no usable answer: {error}") from error
 
 
-def _rows(
-    definition: Definition,
-    served: ServedModel,
-    samples: Samples,
-    prediction: Prediction,
-    trained_as_of: pd.Timestamp,
-    scored_at: pd.Timestamp,
-    backfill_id: str | None,
-) -> pd.DataFrame:
+def narrowed(samples: Samples, context: int) -> Samples:
+    """The same samples over no more observations than they read: of each entity those from its first window's beginning to its last's end.
+
+    A model scales, and a digest hashes, every observation that it is given; a slice of many dates needs few of them.
+
+    Args:
+        context: observations up to a sample's time that are read.
+    """
+    observations, index = samples.observations, samples.index
+    entities, rows = len(observations.entities), len(observations.values)
+    begin, end = np.full(entities, rows), np.zeros(entities, dtype=np.int64)
+    np.minimum.at(begin, index.entity, index.row)
+    np.maximum.at(end, index.entity, index.row + 1)
+    begin = np.where(end > 0, np.maximum(begin - context + 1, observations.first[:-1]), 0)
+    count = end - begin
+    if 2 * int(count.sum()) > rows:
+        return samples
+    first = np.concatenate(([0], np.cumsum(count)))
+    shift = begin - first[:-1]
+    kept = np.arange(first[-1]) + np.repeat(shift, count)
+    fewer = replace(
+        observations,
+        values=np.ascontiguousarray(observations.values[kept]),
+        first=first,
+        time=observations.time[kept],
+        blocks={name: np.asarray(block)[kept] for name, block in observations.blocks.items()},
+    )
+    return replace(samples, observations=fewer, index=replace(index, row=index.row - shift[index.entity]))
+
+
+def _rows(definition: Definition, about: _About, samples: Samples, prediction: Prediction) -> pd.DataFrame:
     from pipelines.problems import problem_of
 
     rows = problem_of(definition).rows(prediction, samples.index, samples.observations.entities)
@@ -99,11 +137,12 @@ def _rows(
         # what is not finite must stay so: a price of exp(-inf) would look like a number
         columns[name] = np.where(broken[owner], np.nan, column) if broken.any() else column
     columns |= {
-        "version": np.full(count, served.version, dtype=np.int64),
-        "input_digest": as_column(window_digests(samples, served.model.context)).take(owner),
-        "in_sample": in_sample(definition, samples, trained_as_of)[owner],
-        "scored_at": pd.array([scored_at.as_unit("us")]).take(np.zeros(count, dtype=np.int64)),
-        "backfill_id": pd.array([backfill_id], dtype="str").take(np.zeros(count, dtype=np.int64)),
+        "version": np.full(count, about.version, dtype=np.int64),
+        "input_digest": as_column(window_digests(samples, about.context)).take(owner),
+        "in_sample": in_sample(definition, samples, about.trained_as_of)[owner],
+        "restated": np.full(count, about.restated),
+        "scored_at": pd.array([about.scored_at.as_unit("us")]).take(np.zeros(count, dtype=np.int64)),
+        "backfill_id": pd.array([about.backfill_id], dtype="str").take(np.zeros(count, dtype=np.int64)),
         "period": _months(samples.index.time, owner),
     }
     return pd.DataFrame(columns, copy=False)

@@ -60,13 +60,20 @@ class Lake:
         return None if found is None else found.version()
 
     def read(
-        self, table: str, *, version: int | None = None, columns: Sequence[str] | None = None, where: str | None = None
+        self,
+        table: str,
+        *,
+        version: int | None = None,
+        columns: Sequence[str] | None = None,
+        where: str | None = None,
+        optional: Sequence[str] = (),
     ) -> pd.DataFrame:
         """The rows of a table, in no stated order.
 
         Args:
             version: a version once recorded; the newest by default.
             columns: only these; all by default, in the table's order.
+            optional: those of `columns` that older tables may lack; they are then absent.
             where: an SQL condition; write values with `literal`, and column names in double quotes if they are not plain lower-case words.
 
         Returns:
@@ -83,7 +90,8 @@ class Lake:
                     f"table {table} is not in the lake {self.location}, so its version {version} cannot be read: was FINFLOW_HOME moved?"
                 )
             return pd.DataFrame(columns=list(columns or ()))
-        names = list(columns) if columns is not None else [field.name for field in found.schema().fields]
+        there = [field.name for field in found.schema().fields]
+        names = there if columns is None else [name for name in columns if name in there or name not in optional]
         return self._query(found, names, where).to_pandas(use_threads=False)
 
     def append(self, table: str, frame: pd.DataFrame, *, expected_version: Any = ANY) -> int:

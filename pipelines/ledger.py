@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from pipelines.errors import ConflictError
 from pipelines.lake import literal
 from pipelines.manifests import Manifest
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from pipelines.lake import Lake
 
 ALL_ENTITIES = ""
+_PATIENCE_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,8 @@ class LedgerRow(Manifest):
 
     Attributes:
         date: ISO date.
-        selector: champion, as-of, or a version's number: how the model was chosen.
+        selector: champion, as-of, a version's number, retrain-monthly or retrain-quarterly: how the model was chosen; with `-restated`
+            behind it where rows were read as corrected since.
         entity: the one entity that was asked for, or "" for all.
         status: done | failed.
         version: the version that answered; 0: none did.
@@ -78,23 +82,36 @@ class Ledger:
 
         Returns:
             How many rows were written.
+
+        Raises:
+            ConflictError: others kept writing for two minutes.
         """
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            new = self._news(rows)
+            if not new:
+                return 0
+            frame = pd.DataFrame([row.to_dict() for row in new])
+            frame.insert(0, "time", pd.to_datetime(frame.pop("date")).astype("datetime64[us]"))
+            frame["recorded_at"] = pd.Timestamp.now("UTC").as_unit("us")
+            frame["period"] = frame["time"].dt.strftime("%Y")
+            listed = ", ".join(literal(pd.Timestamp(row.date)) for row in new)
+            where = _where(min(row.date for row in new), max(row.date for row in new), rows[0].selector, rows[0].entity)
+            try:
+                self.lake.replace(self.table, frame, f"{where} AND time IN ({listed})")
+                return len(new)
+            except ConflictError:
+                # others write; what they wrote may be what was to be written
+                if time.monotonic() > deadline:
+                    raise
+
+    def _news(self, rows: list[LedgerRow]) -> list[LedgerRow]:
+        """Those of `rows` that say what the table does not."""
         if not rows:
-            return 0
+            return []
         dates = [row.date for row in rows]
-        selector, entity = rows[0].selector, rows[0].entity
-        there = self.read(min(dates), max(dates), selector, entity)
-        new = [row for row in rows if not row.same_as(there.get(row.date))]
-        if not new:
-            return 0
-        frame = pd.DataFrame([row.to_dict() for row in new])
-        frame.insert(0, "time", pd.to_datetime(frame.pop("date")).astype("datetime64[us]"))
-        frame["recorded_at"] = pd.Timestamp.now("UTC").as_unit("us")
-        frame["period"] = frame["time"].dt.strftime("%Y")
-        listed = ", ".join(literal(pd.Timestamp(row.date)) for row in new)
-        where = _where(min(row.date for row in new), max(row.date for row in new), selector, entity)
-        self.lake.replace(self.table, frame, f"{where} AND time IN ({listed})")
-        return len(new)
+        there = self.read(min(dates), max(dates), rows[0].selector, rows[0].entity)
+        return [row for row in rows if not row.same_as(there.get(row.date))]
 
 
 def _where(start: str, end: str, selector: str, entity: str) -> str:

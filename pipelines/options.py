@@ -7,6 +7,8 @@ import pandas as pd
 from pipelines.errors import FinflowError
 
 FIRST_YEAR, LAST_YEAR = 1700, 2200
+ONLY = ("missing", "failed", "stale", "all")
+RETRAIN = ("monthly", "quarterly")
 
 
 def parse_range(start: str, end: str) -> tuple[pd.Timestamp, pd.Timestamp]:
@@ -58,3 +60,29 @@ def parse_selector(model: str) -> str:
     if model.isascii() and model.isdigit() and int(model) > 0:
         return str(int(model))
     raise FinflowError(f"--model {model!a}: expected champion, as-of, or a version's number.")
+
+
+def parse_only(only: str) -> str:
+    """Which dates of a backfill run: missing, failed, stale or all.
+
+    Raises:
+        FinflowError: something else.
+    """
+    if only not in ONLY:
+        raise FinflowError(f"--only {only!a}: expected one of {', '.join(ONLY)}.")
+    return only
+
+
+def parse_choice(model: str, retrain: str | None) -> str:
+    """How a backfill chooses its model: champion, as-of, a version's number, retrain-monthly or retrain-quarterly.
+
+    Raises:
+        FinflowError: an option that is none, or both of them.
+    """
+    if retrain is None:
+        return parse_selector(model)
+    if retrain not in RETRAIN:
+        raise FinflowError(f"--retrain {retrain!a}: expected {' or '.join(RETRAIN)}.")
+    if model != "champion":
+        raise FinflowError(f"--retrain {retrain} trains the models that answer, and --model {model} names one: give one of the two.")
+    return f"retrain-{retrain}"

@@ -7,7 +7,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pipelines.errors import ConflictError, StateError
 from pipelines.lake import literal
@@ -16,9 +18,21 @@ if TYPE_CHECKING:
     from pipelines.lake import Lake
 
 #: a prediction row is the answer of one version to one input; the same key is never written twice
-KEY = ("entity", "time", "horizon", "version", "input_digest")
+KEY = ("entity", "time", "horizon", "version", "input_digest", "restated")
 #: the columns beside the value columns of the problem (q05, q50 ...)
-COLUMNS = ("entity", "time", "target_time", "horizon", "version", "input_digest", "in_sample", "scored_at", "backfill_id", "period")
+COLUMNS = (
+    "entity",
+    "time",
+    "target_time",
+    "horizon",
+    "version",
+    "input_digest",
+    "in_sample",
+    "restated",
+    "scored_at",
+    "backfill_id",
+    "period",
+)
 
 _PATIENCE_SECONDS = 120.0
 
@@ -35,8 +49,9 @@ class Predictions:
     """The predictions of one definition.
 
     A row is: `entity` (str), `time` (as-of date), `target_time`, `horizon` (int64, from 1), the problem's value columns (float64),
-    `version` (int64, the model's), `input_digest` (str, of the window that was read), `in_sample` (bool), `scored_at` (UTC),
-    `backfill_id` (str; null for rows served live), and `period` (YYYY-MM, the partition).
+    `version` (int64, the model's), `input_digest` (str, of the window that was read), `in_sample` (bool), `restated` (bool; made from
+    rows as corrected since, no history), `scored_at` (UTC), `backfill_id` (str; null for rows served live), and `period` (YYYY-MM, the
+    partition). Rows written before there was a column `restated` are not restated.
     """
 
     def __init__(self, lake: Lake, definition: str) -> None:
@@ -48,16 +63,35 @@ class Predictions:
         """The table's version, or None while there is none."""
         return self.lake.version(self.table)
 
-    def read(self, start: str | pd.Timestamp, end: str | pd.Timestamp, columns: list[str] | None = None) -> pd.DataFrame:
-        """Rows whose as-of date lies from `start` to `end`, both included; an empty frame where the table does not exist."""
-        return self._read(start, end, columns, None)
+    def read(
+        self,
+        start: str | pd.Timestamp = "1700-01-01",
+        end: str | pd.Timestamp = "2200-12-31",
+        columns: list[str] | None = None,
+        *,
+        restated: bool = False,
+    ) -> pd.DataFrame:
+        """Rows whose as-of date lies from `start` to `end`, both included; an empty frame where the table does not exist.
 
-    def latest(self, start: str | pd.Timestamp, end: str | pd.Timestamp) -> pd.DataFrame:
+        Args:
+            restated: the restated rows instead of those made from what was known then; the two are never mixed.
+        """
+        wanted = None if columns is None or "restated" in columns else [*columns, "restated"]
+        rows = self._read(start, end, columns if wanted is None else wanted, None)
+        if rows.empty:
+            return rows
+        rows = rows[rows["restated"] == restated].reset_index(drop=True)
+        return rows if wanted is None else rows.drop(columns="restated")
+
+    def latest(self, start: str | pd.Timestamp, end: str | pd.Timestamp, *, restated: bool = False) -> pd.DataFrame:
         """One row for each entity, date and horizon: what was served live, else the newest backfill; sorted by date and entity.
 
         A live row stays in view when a later backfill answers the same date with another version: it is what a user acted upon.
+
+        Args:
+            restated: see `read`.
         """
-        rows = self.read(start, end)
+        rows = self.read(start, end, restated=restated)
         if rows.empty:
             return rows
         live = rows["backfill_id"].isna()
@@ -109,8 +143,17 @@ class Predictions:
     def _read(self, start: str | pd.Timestamp, end: str | pd.Timestamp, columns: list[str] | None, version: int | None) -> pd.DataFrame:
         first, last = pd.Timestamp(start).normalize(), pd.Timestamp(end).normalize() + pd.Timedelta(days=1)
         where = f"period >= '{first:%Y-%m}' AND period <= '{last:%Y-%m}' AND time >= {literal(first)} AND time < {literal(last)}"
-        frame = self.lake.read(self.table, version=version, columns=columns, where=where)
+        frame = self.lake.read(self.table, version=version, columns=columns, where=where, optional=["restated"])
+        if columns is None or "restated" in columns:
+            frame["restated"] = _marks(frame)
         missing = sorted(set(columns or COLUMNS) - {"period"} - set(frame.columns)) if len(frame) else []
         if missing:
             raise StateError(f"{self.table} lacks the columns {missing}: it was not written by this finflow; use another FINFLOW_HOME.")
         return frame
+
+
+def _marks(frame: pd.DataFrame) -> NDArray[np.bool_]:
+    """bool, [rows]: restated. Rows from before there was such a column are not."""
+    if "restated" not in frame:
+        return np.zeros(len(frame), dtype=bool)
+    return frame["restated"].astype("boolean").fillna(False).to_numpy(dtype=bool)

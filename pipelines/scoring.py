@@ -28,6 +28,7 @@ class ScoreResult(Manifest):
         rows: prediction rows of this date by this version on these inputs.
         written: how many of them are new (0: the same inputs and version were scored before).
         in_sample: how many of them the version may have learnt from.
+        delivered: how many rows are new in the definition's sink.
         table_version: version of the predictions table that holds them.
     """
 
@@ -39,6 +40,7 @@ class ScoreResult(Manifest):
     in_sample: int
     table: str
     table_version: int
+    delivered: int = 0
 
 
 def score(definition: Definition, home: Home, as_of_date: str | None = None, version: int | None = None) -> ScoreResult:
@@ -64,6 +66,7 @@ def score_clean(definition: Definition, home: Home, clean: CleanManifest, versio
         RegistryError: there is no champion, or the version may not be loaded.
         NotEnoughHistoryError: no entity has a full window at that date.
         FinflowError: an answer is not finite; nothing is written.
+        SinkError: the definition's sink takes no rows; they are in the lake, and the same call again sends them.
     """
     from pipelines.as_known import on_dates, view_as_known, without_future
     from pipelines.inference import prediction_rows, unusable_dates
@@ -71,6 +74,7 @@ def score_clean(definition: Definition, home: Home, clean: CleanManifest, versio
     from pipelines.predictions import Predictions
     from pipelines.promotions import Promotions
     from pipelines.registry import load_version
+    from pipelines.sinks.deliver import deliver
     from pipelines.windows import build_samples
 
     lake = Lake(home.lake)
@@ -99,6 +103,7 @@ def score_clean(definition: Definition, home: Home, clean: CleanManifest, versio
         in_sample=int(rows["in_sample"].sum()),
         table=predictions.table,
         table_version=int(written.table_version or 0),
+        delivered=deliver(definition, lake, [f"{date:%Y-%m-%d}"], [version]),
     )
 
 

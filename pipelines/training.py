@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -14,6 +14,9 @@ from pipelines.digest import digest_json
 from pipelines.errors import DefinitionError
 from pipelines.home import Home
 from pipelines.manifests import FitSpec, Fold, Manifest, SampleManifest
+
+if TYPE_CHECKING:
+    from pipelines.promotions import Promotions
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,12 @@ def plan_training(
     candidates: Sequence[str] | None = None,
     seed: int | None = None,
     hardware: Hardware | None = None,
+    promotions: Promotions | None = None,
 ) -> TrainingPlan:
     """Folds, recipes and fits of a training as of the samples' clean batch.
+
+    Args:
+        promotions: the decisions that say whose recipe competes as the champion's; the definition's own by default.
 
     Raises:
         DefinitionError: a candidate that the definition does not have.
@@ -60,7 +67,7 @@ def plan_training(
     hardware = hardware or Hardware()
     own = chosen_recipes(definition, candidates)
     recipes = dict(own)
-    champion_recipe = add_champion_recipe(definition, home, recipes)
+    champion_recipe = add_champion_recipe(definition, home, recipes, promotions)
     as_of = pd.Timestamp(samples.clean.as_of)
     folds = make_folds(definition, open_samples(samples.folder).index, as_of)
     first = definition.seed if seed is None else seed
@@ -109,7 +116,7 @@ def meaning(definition: Definition) -> dict[str, Any]:
     return definition.model_dump(mode="json", exclude={"title", "description", "schedule", "monitoring", "sink", "source"})
 
 
-def add_champion_recipe(definition: Definition, home: Home, recipes: dict[str, Recipe]) -> str | None:
+def add_champion_recipe(definition: Definition, home: Home, recipes: dict[str, Recipe], promotions: Promotions | None = None) -> str | None:
     """Add the champion's recipe to `recipes` if it is not there; return the name it competes under, or None without a champion.
 
     Raises:
@@ -122,7 +129,7 @@ def add_champion_recipe(definition: Definition, home: Home, recipes: dict[str, R
     from pipelines.lake import Lake
     from pipelines.promotions import Promotions
 
-    recorded = Promotions(Lake(home.lake), definition.name).champion_recipe()
+    recorded = (promotions or Promotions(Lake(home.lake), definition.name)).champion_recipe()
     if recorded is None:
         return None
     champion = Recipe.model_validate(recorded)

@@ -14,11 +14,9 @@ import pytorch_lightning as lightning
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
-from models.base import Hardware
+from models.base import PRECISIONS, Hardware
 from models.errors import FitFailure
 from models.modules.training import Training
-
-PRECISIONS = ("32-true", "64-true", "bf16-mixed", "bf16-true")
 
 
 def run_training(training: Training, hardware: Hardware) -> None:

@@ -166,6 +166,7 @@ class Forecast(Problem):
 
         quantiles = self._price(quantiles_of(prediction), index)
         count, outputs, _ = quantiles.shape
+        columns = np.ascontiguousarray(quantiles.reshape(count * outputs, -1).T)
         frame: dict[str, Any] = {
             "entity": pd.array(list(entities), dtype="str").take(np.repeat(index.entity, outputs)),
             "time": np.repeat(index.time.astype("datetime64[us]"), outputs),
@@ -173,7 +174,7 @@ class Forecast(Problem):
             "horizon": np.tile(np.arange(1, outputs + 1, dtype=np.int64), count),
         }
         for number, level in enumerate(prediction.levels):
-            frame[quantile_column(level)] = quantiles[:, :, number].ravel()
+            frame[quantile_column(level)] = columns[number]
         return pd.DataFrame(frame, copy=False)
 
     def answers(self, rows: pd.DataFrame, index: SampleIndex, entities: tuple[str, ...]) -> Prediction:
@@ -201,7 +202,9 @@ class Forecast(Problem):
         if self.settings.transform == "none":
             return origin + change
         with np.errstate(over="ignore"):  # a forecast beyond all measure becomes infinite, and is refused as such
-            return np.asarray(origin * np.exp(change))
+            price: Float64 = np.exp(change)
+            price *= origin
+        return price
 
 
 def _fill_from_calendar(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pipelines.registered import Settings
+from pipelines.sinks.parquet import ParquetSink
+from pipelines.sinks.sql import SqlSink
 
-SINKS: dict[str, type[Settings]] = {}
+SINKS: dict[str, type[Settings]] = {"parquet": ParquetSink, "sql": SqlSink}
 
 
 def sink_settings() -> dict[str, type[Settings]]:

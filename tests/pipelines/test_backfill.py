@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import pipelines.features as features_module
-from pipelines.backfill import backfill, backfill_result, plan_backfill, run_chunk, show_plan
+from pipelines.backfill import backfill, backfill_result, forget, plan_backfill, run_chunk, show_plan
 from pipelines.calendars import sessions
 from pipelines.errors import FinflowError
 from pipelines.home import Home
@@ -110,8 +110,10 @@ def test_many_dates_share_one_pass(market: Market, registry: Registry, monkeypat
     assert plan.stretches[0].shared
     assert len(passes) == 2  # the trial that the first date is the same with and without later rows
     passes.clear()
-    run_chunk(market.definition, market.home, plan, plan.selected)
-    assert len(passes) == 1
+    for dates in (plan.selected[:10], plan.selected[10:]):
+        run_chunk(market.definition, market.home, plan, dates)
+    assert not passes, "the chunks share what the plan has built"
+    forget()
 
 
 def test_a_row_revised_later_enters_only_from_then_on(market: Market, registry: Registry) -> None:
@@ -330,7 +332,7 @@ def test_one_entity_alone(market: Market, registry: Registry) -> None:
 def test_a_dry_run_says_exactly_what_then_runs(market: Market, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     import pipelines.backfill_plan
 
-    monkeypatch.setattr(pipelines.backfill_plan, "_validated", lambda definition, home, last: market.clean(f"{last:%Y-%m-%d}"))
+    monkeypatch.setattr(pipelines.backfill_plan, "_validated", lambda definition, home, last, restated: market.clean(f"{last:%Y-%m-%d}"))
     run(market, "2017-06-01", "2017-06-09")
     shown = show_plan(market.definition, market.home, START, END, newest_first=True)
     assert shown["mode"] == "dry-run"

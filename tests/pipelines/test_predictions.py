@@ -13,7 +13,9 @@ from pipelines.lake import Lake
 from pipelines.predictions import KEY, Predictions
 
 
-def rows(dates: list[str], version: int = 1, digest: str = "aa", backfill_id: str | None = None, value: float = 1.0) -> pd.DataFrame:
+def rows(
+    dates: list[str], version: int = 1, digest: str = "aa", backfill_id: str | None = None, value: float = 1.0, restated: bool = False
+) -> pd.DataFrame:
     """Two entities a date, one horizon."""
     time = pd.DatetimeIndex(dates).repeat(2).as_unit("us")
     frame = pd.DataFrame(
@@ -21,7 +23,7 @@ def rows(dates: list[str], version: int = 1, digest: str = "aa", backfill_id: st
     )
     frame["horizon"], frame["q50"], frame["version"] = 1, value, version
     frame["input_digest"] = pd.array([digest] * len(frame), dtype="str")
-    frame["in_sample"] = False
+    frame["in_sample"], frame["restated"] = False, restated
     frame["scored_at"] = pd.Timestamp.now("UTC").as_unit("us")
     frame["backfill_id"] = pd.array([backfill_id] * len(frame), dtype="str")
     frame["period"] = time.strftime("%Y-%m").astype("str")

@@ -1,0 +1,103 @@
+"""Scores as Parquet files in a folder or at a URL: one file for what one scoring wrote of a date and a version."""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Self
+
+from pydantic import Field, field_validator
+
+from pipelines.errors import SinkError
+from pipelines.sinks.base import SinkSettings
+from pipelines.sinks.secrets import refuse_password
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class ParquetSink(SinkSettings):
+    """A folder, or a URL that fsspec knows (s3://bucket/scores; credentials come from the environment).
+
+    A file is named by the digest of its rows and appears whole, by one rename (an object store shows an object whole or not at all). So
+    the same rows are there once, whoever writes them and how often; what begins with a dot is a write that was cut short.
+    """
+
+    kind: Literal["parquet"] = "parquet"
+    path: str = Field(min_length=1, description="a folder, or a URL that fsspec knows; made where it is not there")
+
+    @field_validator("path")
+    @classmethod
+    def _path(cls, value: str) -> str:
+        if any(ord(character) < 32 for character in value):
+            raise ValueError("path holds a control character")
+        return refuse_password(value, "path")
+
+    def resolved(self, folder: Path) -> Self:
+        if "://" in self.path:
+            return self
+        return self.model_copy(update={"path": str(folder / Path(self.path).expanduser())})
+
+    def write(self, rows: pd.DataFrame) -> int:
+        """See `SinkSettings.write`."""
+        from pipelines.knowledge import digest_frame
+
+        written = 0
+        for (definition, time, version), part in rows.groupby(["definition", "time", "version"], sort=True):
+            for _, group in part.groupby(["scored_at", part["backfill_id"].fillna("")], sort=True):
+                ordered = group.sort_values(["entity", "horizon", "input_digest"], kind="stable", ignore_index=True)
+                name = f"{definition}-{time:%Y-%m-%d}-v{version}-{digest_frame(ordered)}.parquet"
+                written += self._put(name, ordered)
+        return written
+
+    def _put(self, name: str, rows: pd.DataFrame) -> int:
+        try:
+            there = self._put_remote(name, rows) if "://" in self.path else self._put_local(name, rows)
+        except (OSError, ImportError, ValueError) as error:
+            raise SinkError(f"sink {self.path}: {name} cannot be written ({' '.join(str(error).split())}).") from None
+        return 0 if there else len(rows)
+
+    def _put_local(self, name: str, rows: pd.DataFrame) -> bool:
+        """Whether the file was there already."""
+        target = Path(self.path) / name
+        if target.exists():
+            return True
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=".finflow-", suffix=".parquet", dir=target.parent)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(_bytes(rows))
+                stream.flush()
+                os.fsync(stream.fileno())
+            umask = os.umask(0)
+            os.umask(umask)
+            Path(temporary).chmod(0o666 & ~umask)
+            os.replace(temporary, target)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+        return False
+
+    def _put_remote(self, name: str, rows: pd.DataFrame) -> bool:
+        """Whether the object was there already."""
+        import fsspec
+
+        files, root = fsspec.core.url_to_fs(self.path)
+        target = f"{root.rstrip('/')}/{name}"
+        if files.exists(target):
+            return True
+        files.makedirs(root, exist_ok=True)
+        if "file" in files.protocol:
+            temporary = f"{root.rstrip('/')}/.{name}.{os.getpid()}"
+            files.pipe_file(temporary, _bytes(rows))
+            files.mv(temporary, target)
+        else:
+            files.pipe_file(target, _bytes(rows))
+        return False
+
+
+def _bytes(rows: pd.DataFrame) -> bytes:
+    stream = io.BytesIO()
+    rows.to_parquet(stream, index=False)
+    return stream.getvalue()

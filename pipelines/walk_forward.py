@@ -1,0 +1,357 @@
+"""Walking forward: for each month or quarter the model that would have been champion then, trained on what was known then.
+
+A walk begins with the first period after `folds.first_test`, whatever range is asked for, with no champion; so that the answer for a date
+depends neither on the range nor on the order of requests. At each period's start every recipe competes on the folds known by then, and the
+same gate decides over the walk's own decisions; the recipe that stands is fitted on all that was known, and answers the period. Nobody is
+asked for approval, and the live champion plays no part: its recipe may have been chosen by what came later.
+
+The decisions are a table of their own, `walk-<every>/<definition>`. A decision's key is a digest of what it depends on: the definition, the
+code, the raw rows known at every start so far. When one of these changes, the walk is decided anew from there on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from models.base import Hardware
+from pipelines.backfill_versions import RETRAIN, Choice
+from pipelines.definition import Definition
+from pipelines.digest import digest_file, digest_json
+from pipelines.errors import ConflictError, ContractError, FinflowError, FitError, NotEnoughHistoryError
+from pipelines.home import Home
+from pipelines.manifests import CleanManifest, Manifest, RawManifest, SampleManifest
+from pipelines.promotions import PromotionRow, Promotions
+
+if TYPE_CHECKING:
+    from pipelines.backfill_plan import BackfillPlan
+    from pipelines.lake import Lake
+    from pipelines.training import TrainingPlan
+
+MONTHS = {"monthly": 1, "quarterly": 3}
+ATTEMPTS = 50
+_Kept = tuple[PromotionRow, ...]
+#: why a period has no model, by what that depends on: asked several times a run
+_closed: dict[tuple[str, str], str | None] = {}
+
+
+@dataclass(frozen=True)
+class Period(Manifest):
+    """A month or a quarter of the calendar: its first and last day, and the instant whose knowledge trains its model (None: no data)."""
+
+    start: str
+    end: str
+    as_of: str | None
+    key: str
+
+
+@dataclass(frozen=True)
+class WalkStep(Manifest):
+    """A period to train. `keys` are those of the periods before it; `registers` is False where only the decision is needed."""
+
+    every: str
+    period: Period
+    keys: tuple[str, ...]
+    registers: bool
+    raw: RawManifest
+
+
+class WalkRecord(Promotions):
+    """The decisions of a walk: as the promotions table, but of any generation of definition, code and data, told apart by key."""
+
+    def __init__(self, lake: Lake, definition_name: str, every: str) -> None:
+        super().__init__(lake, definition_name)
+        self.table = f"walk-{every}/{definition_name}"
+
+    def of(self, key: str) -> PromotionRow | None:
+        """The decision of that key; the row that names a version goes before the one that was recorded without."""
+        found = [row for row in self.rows() if row.run_key == key]
+        return max(found, key=lambda row: (row.version is not None, -row.sequence), default=None)
+
+    def append(self, row: PromotionRow) -> PromotionRow:
+        """Record a decision, unless another run of the walk has recorded the same meanwhile; the row that stands.
+
+        Raises:
+            ConflictError: others kept writing.
+        """
+        from pipelines.promotions import _frame
+
+        for _ in range(ATTEMPTS):
+            rows, version = self.snapshot()
+            there = self.of(row.run_key)
+            if there is not None and (there.version is not None or row.version is None):
+                return there
+            numbered = replace(row, sequence=len(rows) + 1, recorded_at=pd.Timestamp.now("UTC").isoformat())
+            try:
+                self.lake.append(self.table, _frame(numbered), expected_version=version)
+            except ConflictError:
+                continue
+            return numbered
+        raise ConflictError(f"{self.table}: other runs kept writing to it. Run the command again.")
+
+
+class _Before(Promotions):
+    """The decisions of a walk before one of its periods: what the gate sees."""
+
+    def __init__(self, record: WalkRecord, keys: Sequence[str]) -> None:
+        super().__init__(record.lake, record.name)
+        self._rows = tuple(row for row in map(record.of, keys) if row is not None)
+
+    def snapshot(self) -> tuple[_Kept, int | None]:
+        return self._rows, None
+
+
+def periods(definition: Definition, lake: Lake, raw: RawManifest, every: str, last: str) -> list[Period]:
+    """The periods of a walk up to the one that holds the ISO date `last`, oldest first."""
+    from pipelines.as_known import published
+
+    frame = lake.read(raw.table, version=raw.version)
+    hashes = pd.util.hash_pandas_object(frame[sorted(frame.columns)], index=False).to_numpy()
+    known_at = pd.DatetimeIndex(frame["known_at"])
+    days = pd.DatetimeIndex(frame["time"].dt.normalize().unique()).sort_values()
+    months, anchor = MONTHS[every], pd.Timestamp(definition.folds.first_test)
+    start = pd.Timestamp(anchor.year, (anchor.month - 1) // months * months + 1, 1)
+    key, found = digest_json({"walk": every, **_fixed(definition)}), []
+    while start <= pd.Timestamp(last):
+        after = start + pd.DateOffset(months=months)
+        before = days[days < start]
+        as_of = published(definition, before[-1:])[0] if len(before) else None
+        known = known_at <= as_of if as_of is not None else np.zeros(0, dtype=bool)
+        rows = [int(known.sum()), int(hashes[known].sum(dtype=np.uint64))] if as_of is not None else []
+        key = digest_json([key, f"{start:%Y-%m-%d}", rows])
+        end = after - pd.Timedelta(days=1)
+        found.append(Period(f"{start:%Y-%m-%d}", f"{end:%Y-%m-%d}", None if as_of is None else as_of.isoformat(), key))
+        start = after
+    return found
+
+
+def walk_choices(
+    definition: Definition,
+    home: Home,
+    record: Promotions,
+    every: str,
+    dates: Sequence[str],
+    clean: CleanManifest,
+    failures: Mapping[str, str],
+) -> dict[str, Choice]:
+    """By date, the version of its period; pending where that is to be trained first.
+
+    Args:
+        failures: by a period's start, why its model could not be trained: no later one can be then.
+    """
+    assert isinstance(record, WalkRecord)
+    found = periods(definition, record.lake, clean.raw, every, dates[-1])
+    starts = [period.start for period in found]
+    failed = min(failures, default=None)
+    by_period: dict[int, Choice] = {}
+    choices = {}
+    for date in dates:
+        place = int(np.searchsorted(starts, date, side="right")) - 1
+        if place not in by_period:
+            by_period[place] = _choice(definition, home, record, clean.raw, found[place] if place >= 0 else None, failed, failures)
+        choices[date] = by_period[place]
+    return choices
+
+
+def _choice(
+    definition: Definition,
+    home: Home,
+    record: WalkRecord,
+    raw: RawManifest,
+    period: Period | None,
+    failed: str | None,
+    failures: Mapping[str, str],
+) -> Choice:
+    if period is None or period.as_of is None or period.start <= f"{definition.folds.first_test:%Y-%m-%d}":
+        return Choice(None, f"the walk begins after folds.first_test, {definition.folds.first_test:%Y-%m-%d}")
+    row = record.of(period.key)
+    if row is not None and row.version is not None:
+        return Choice(row.version)
+    if failed is not None and period.start >= failed:
+        return Choice(None, failures[failed], pending=True)
+    if row is None:
+        place = (record.lake.location, period.key)
+        if place not in _closed:
+            _closed[place] = _why_closed(definition, home, raw, period)
+        if _closed[place] is not None:
+            return Choice(None, str(_closed[place]))
+    return Choice(None, pending=True)
+
+
+def _why_closed(definition: Definition, home: Home, raw: RawManifest, period: Period) -> str | None:
+    """Why no model can be trained at a period's start, or None if one can."""
+    from pipelines.folds import make_folds
+    from pipelines.windows import open_samples
+
+    try:
+        samples = _samples(definition, home, raw, period)
+        make_folds(definition, open_samples(samples.folder).index, pd.Timestamp(str(period.as_of)))
+    except (NotEnoughHistoryError, ContractError) as error:
+        return f"no model could be trained as of {str(period.as_of)[:10]}: {error}"
+    return None
+
+
+def walk_steps(definition: Definition, home: Home, plan: BackfillPlan) -> tuple[WalkStep, ...]:
+    """What is to be trained, in order, before the dates of the plan can be answered; nothing where every model is there."""
+    if not plan.model.startswith(RETRAIN) or not plan.untrained:
+        return ()
+    from pipelines.lake import Lake
+
+    every, lake = plan.model.removeprefix(RETRAIN), Lake(home.lake)
+    record = WalkRecord(lake, definition.name, every)
+    steps: list[WalkStep] = []
+    found = periods(definition, lake, plan.clean.raw, every, max(plan.untrained))
+    for place, period in enumerate(found):
+        if period.as_of is None or period.start <= f"{definition.folds.first_test:%Y-%m-%d}":
+            continue
+        needed = any(period.start <= date <= period.end for date in plan.untrained)
+        row = record.of(period.key)
+        if row is None or (needed and row.version is None):
+            steps.append(WalkStep(every, period, tuple(one.key for one in found[:place]), needed, plan.clean.raw))
+    return tuple(steps)
+
+
+def train_walk(definition: Definition, home: Home, steps: Sequence[WalkStep]) -> dict[str, str]:
+    """Train the steps in order, up to the first that cannot be; by its period's start, why (see `choose_versions`)."""
+    for step in steps:
+        reason = try_period(definition, home, step)
+        if reason is not None:
+            return {step.period.start: reason}
+    return {}
+
+
+def try_period(definition: Definition, home: Home, step: WalkStep) -> str | None:
+    """`train_period`; why it could not be done, where a fit or its data are at fault."""
+    try:
+        train_period(definition, home, step)
+    except (FitError, NotEnoughHistoryError, ContractError) as error:
+        return f"no model could be trained as of {str(step.period.as_of)[:10]}: {error}"
+    return None
+
+
+def train_period(definition: Definition, home: Home, step: WalkStep) -> PromotionRow | None:
+    """Decide a period's champion and, if its dates are asked for, fit and register it. What is there already is used again.
+
+    Returns:
+        The decision; None where a period that only leads in has too little history to decide anything.
+
+    Raises:
+        NotEnoughHistoryError, ContractError: the data of a period that is asked for.
+        FitError: a fit without which nothing can be decided.
+    """
+    from pipelines.code_version import code_version
+    from pipelines.decisions import promotion_row
+    from pipelines.lake import Lake
+
+    asked = _unasked(definition)
+    record = WalkRecord(Lake(home.lake), definition.name, step.every)
+    before = _Before(record, step.keys)
+    try:
+        samples = _samples(asked, home, step.raw, step.period)
+        plan, evaluation = _evaluate(asked, home, step, samples, before)
+    except (NotEnoughHistoryError, ContractError):
+        if step.registers:
+            raise
+        return None
+    ruling = _always_refreshed(before, asked, evaluation, step)
+    recorded = record.of(step.period.key)
+    if recorded is not None:
+        ruling = replace(ruling, decision=recorded.decision)
+    version, digest = _register(asked, home, step, plan, evaluation, ruling.decision) if step.registers else (None, "")
+    row = promotion_row(asked, ruling, samples.clean, version=version, manifest_digest=digest, code_version=code_version())
+    return record.append(row)
+
+
+def _unasked(definition: Definition) -> Definition:
+    """The definition without a person's approval: nobody can be asked about the past."""
+    gate = definition.gate.model_copy(update={"approval": "none", "four_eyes": False})
+    return definition.model_copy(update={"gate": gate})
+
+
+def _samples(definition: Definition, home: Home, raw: RawManifest, period: Period) -> SampleManifest:
+    from pipelines.contract import validate
+    from pipelines.windows import store_samples
+
+    return store_samples(definition, home, validate(definition, home, raw, pd.Timestamp(str(period.as_of))))
+
+
+def _evaluate(definition: Definition, home: Home, step: WalkStep, samples: SampleManifest, before: Promotions) -> tuple[TrainingPlan, Any]:
+    """Fit and predict every recipe on every fold known at the period's start, and compare them."""
+    from pipelines.conclusion import completed
+    from pipelines.decisions import next_level
+    from pipelines.evaluation import evaluate
+    from pipelines.fits import carry_out_all
+    from pipelines.problems import problem_of
+    from pipelines.training import plan_training
+    from pipelines.windows import open_samples
+
+    plan = plan_training(definition, home, samples, hardware=Hardware(), promotions=before)
+    predictions, failed = completed(plan, carry_out_all(plan.specs, home))
+    evaluation = evaluate(
+        definition,
+        problem_of(definition),
+        open_samples(samples.folder),
+        plan.folds,
+        predictions,
+        run_key=step.period.key,
+        as_of=plan.as_of,
+        folder=home.evaluations / step.period.key,
+        level=next_level(definition, before),
+        recipes=plan.recipes,
+        champion=plan.champion_recipe,
+        failed=failed,
+    )
+    return plan, evaluation
+
+
+def _always_refreshed(before: Promotions, definition: Definition, evaluation: Any, step: WalkStep) -> Any:
+    """The gate's ruling; where the champion's recipe stands, it is fitted anew all the same: that is what was asked for."""
+    from pipelines.decisions import training_decision
+
+    ruling = training_decision(definition, before, evaluation)
+    decision = ruling.decision
+    if decision.promoted:
+        return ruling
+    if "entry" not in decision.evidence:
+        raise FinflowError(f"{definition.name}: the walk cannot go on at {step.period.start}: {decision.reason}")
+    reason = f"Fitted again as of {evaluation.as_of[:10]}, as the walk asks. {decision.reason}"
+    return replace(ruling, decision=replace(decision, verdict="refreshed", promoted=True, reason=reason))
+
+
+def _register(definition: Definition, home: Home, step: WalkStep, plan: TrainingPlan, evaluation: Any, decision: Any) -> tuple[int, str]:
+    """Fit the standing recipe on all that was known, and register it: version and the digest of its manifest."""
+    from pipelines.conclusion import production_fits
+    from pipelines.mlflow_store import store_client
+    from pipelines.registry import register
+    from pipelines.walk_run import walk_run
+
+    entry = str(decision.evidence["entry"])
+    members = production_fits(definition, home, plan, entry)
+    run_id = walk_run(definition, home, step.every, evaluation, decision)
+    made = register(definition, home, evaluation, entry, members, plan.samples, run_id)
+    client = store_client(home)
+    for name, value in {"finflow.walk": step.every, "finflow.walk_period": step.period.start}.items():
+        client.set_model_version_tag(definition.name, str(made.version), name, value)
+    return made.version, made.manifest_digest
+
+
+def _fixed(definition: Definition) -> dict[str, Any]:
+    """What every decision of a walk depends on beside the data: the definition's meaning, the code, the libraries."""
+    from pipelines.fit_keys import code_digest, library_versions
+    from pipelines.training import decision_code_digest, meaning
+
+    here = Path(__file__).parent
+    names = ("walk_forward", "windows", "features", "panel", "calendars", "knowledge", "contract", "contract_rules")
+    files = [here / f"{name}.py" for name in names] + sorted((here.parent / "expectations").rglob("*.py"))
+    return {
+        "definition": meaning(_unasked(definition)),
+        "models": {recipe.model: code_digest(recipe.model) for recipe in definition.recipes.values()},
+        "decisions": decision_code_digest(),
+        "files": {path.relative_to(here.parent).as_posix(): digest_file(path) for path in files},
+        "libraries": library_versions(),
+    }
