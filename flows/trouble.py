@@ -13,7 +13,7 @@ ANSWER_SECONDS = 5.0
 
 def trouble_around(home: Home) -> str | None:
     """The first thing that is wrong with the home's folder or the servers that it names; None if it is none of these."""
-    return _folder(home) or _prefect(home) or _mlflow(home)
+    return _folder(home) or _prefect(home) or _mlflow(home) or _locked(home)
 
 
 def _folder(home: Home) -> str | None:
@@ -39,6 +39,29 @@ def _mlflow(home: Home) -> str | None:
     if not home.tracking_uri.startswith(("http://", "https://")) or _answers(f"{home.tracking_uri.rstrip('/')}/health"):
         return None
     return f"no MLflow server answers at MLFLOW_TRACKING_URI {home.tracking_uri}. Start it, or unset it: runs then stay under FINFLOW_HOME."
+
+
+def _locked(home: Home) -> str | None:
+    import sqlite3
+
+    from pipelines.mlflow_store import LOCKED_SECONDS, database_file
+
+    path = database_file(home)
+    if path is None or not path.is_file():
+        return None
+    try:
+        connection = sqlite3.connect(path, timeout=0, isolation_level=None)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
+        finally:
+            connection.close()
+    except sqlite3.OperationalError as error:
+        return (
+            f"MLflow's database {path} cannot be written ({error}): another process has held it for over {LOCKED_SECONDS} seconds. "
+            "Run the command again once that one has ended; nothing that was finished is lost."
+        )
+    return None
 
 
 def _answers(url: str) -> bool:

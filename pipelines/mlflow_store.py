@@ -5,17 +5,19 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote, urlparse
 
 from pipelines.errors import StateError
 from pipelines.home import Home
+from pipelines.mlflow_retry import Patient, patiently
 from pipelines.stack_record import require_running
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _SQLITE = "sqlite:///"
+LOCKED_SECONDS = 20  # a wait for another process's write; as long as MLflow's own
 
 
 def prepare_store(home: Home) -> None:
@@ -23,7 +25,7 @@ def prepare_store(home: Home) -> None:
 
     It is built beside its place and put there by one rename: a killed run leaves nothing half made.
     """
-    path = _database(home)
+    path = database_file(home)
     if path is None or path.exists():
         return
     from filelock import FileLock
@@ -43,7 +45,7 @@ def prepare_store(home: Home) -> None:
 
 
 def store_client(home: Home) -> MlflowClient:
-    """A client of the home's tracking store and registry, which exists after this.
+    """A client of the home's tracking store and registry, which exists after this; it is patient with servers (see `mlflow_retry.Patient`).
 
     Raises:
         StateError: they are the matter of servers (of `finflow up`) that do not run.
@@ -53,7 +55,19 @@ def store_client(home: Home) -> MlflowClient:
     _quiet()
     from mlflow import MlflowClient
 
-    return MlflowClient(tracking_uri=home.tracking_uri, registry_uri=home.tracking_uri)
+    address = _patient(home.tracking_uri)
+    client = patiently(lambda: MlflowClient(tracking_uri=address, registry_uri=address), home.tracking_uri)
+    return cast("MlflowClient", Patient(client, home.tracking_uri))
+
+
+def reach_store(home: Home) -> None:
+    """Find out before hours of fits, and not after them, whether MLflow answers.
+
+    Raises:
+        UnreachableError: it is a server, and does not.
+    """
+    if home.tracking_uri.startswith(("http://", "https://")):
+        store_client(home).search_experiments(max_results=1)
 
 
 def require_servers(home: Home) -> None:
@@ -63,7 +77,7 @@ def require_servers(home: Home) -> None:
         StateError: the home's MLflow server does not run, or PostgreSQL is asked for and no server of the home was ever started.
     """
     require_running(home.servers, "mlflow", home.tracking_uri)
-    if os.environ.get("FINFLOW_DATABASE_URL") and _database(home) == home.mlflow / "mlflow.db":
+    if os.environ.get("FINFLOW_DATABASE_URL") and database_file(home) == home.mlflow / "mlflow.db":
         raise StateError("FINFLOW_DATABASE_URL is set, and PostgreSQL is reached through this home's servers: `finflow up` starts them.")
 
 
@@ -94,7 +108,7 @@ def experiment_of(home: Home, client: MlflowClient, name: str) -> str:
     found = client.get_experiment_by_name(name)
     if found is None:
         try:
-            location = f"{_artifacts(home)}/{name}" if _database(home) else None
+            location = f"{_artifacts(home)}/{name}" if database_file(home) else None
             return str(client.create_experiment(name, artifact_location=location))
         except MlflowException:
             found = client.get_experiment_by_name(name)  # another run was quicker
@@ -105,7 +119,12 @@ def experiment_of(home: Home, client: MlflowClient, name: str) -> str:
     return str(found.experiment_id)
 
 
-def _database(home: Home) -> Path | None:
+def _patient(uri: str) -> str:
+    """An SQLite address whose first connections too wait while another process writes: MLflow asks for its 20 seconds only later."""
+    return f"{uri}?timeout={LOCKED_SECONDS}" if uri.startswith(_SQLITE) and "?" not in uri else uri
+
+
+def database_file(home: Home) -> Path | None:
     """The file of an SQLite tracking URI."""
     if not home.tracking_uri.startswith(_SQLITE):
         return None
