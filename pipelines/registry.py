@@ -16,6 +16,7 @@ from pipelines.definition import Definition
 from pipelines.errors import RegistryError
 from pipelines.home import Home
 from pipelines.manifests import CandidateEvaluation, Evaluation, FitResult, Manifest, SampleManifest
+from pipelines.mlflow_retry import once, patiently
 from pipelines.mlflow_store import experiment_of, store_client
 
 if TYPE_CHECKING:
@@ -76,9 +77,9 @@ def register(
     client = store_client(home)
     home.mlflow.mkdir(parents=True, exist_ok=True)
     with FileLock(home.mlflow / "registry.lock"):
-        found = _version_of(client, definition.name, evaluation.run_key, candidate)
-        if found is not None:
-            return RegisteredVersion(int(found.version), found.tags[_DIGEST])
+        found = _versions_of(client, definition.name, evaluation.run_key, candidate)
+        if found:
+            return RegisteredVersion(int(found[0].version), found[0].tags[_DIGEST])
         return _register(client, definition, home, evaluation, candidate, members, samples, run_id)
 
 
@@ -138,24 +139,30 @@ def _register(
     _ensure_registered_model(client, definition)
     tags = {_RUN_KEY: evaluation.run_key, _CANDIDATE: candidate, "finflow.as_of": evaluation.as_of}
     experiment = experiment_of(home, client, definition.name)
-    logged = _logged_model(client, experiment, evaluation.run_key, candidate)
-    if logged is None:
-        logged = client.create_logged_model(
+    logged = once(
+        find=lambda: _logged_models(client, experiment, evaluation.run_key, candidate),
+        make=lambda: client.create_logged_model(
             experiment, name=candidate, source_run_id=run_id, tags=tags, model_type=_entry(evaluation, candidate).family
-        )
+        ),
+        drop=lambda extra: client.delete_logged_model(extra.model_id),
+    )
     if logged.status != LoggedModelStatus.READY:
         digest = _upload(client, logged.model_id, definition, evaluation, candidate, members, samples, run_id)
         client.set_logged_model_tags(logged.model_id, {_DIGEST: digest})
         client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
         logged = client.get_logged_model(logged.model_id)
     digest = logged.tags[_DIGEST]
-    version = client.create_model_version(
-        definition.name,
-        source=logged.artifact_location,
-        run_id=run_id,
-        tags={**tags, _DIGEST: digest},
-        description=f"{candidate}, trained on all that was known at {evaluation.as_of}. {evaluation.protocol}",
-        model_id=logged.model_id,
+    version = once(
+        find=lambda: _versions_of(client, definition.name, evaluation.run_key, candidate),
+        make=lambda: client.create_model_version(
+            definition.name,
+            source=logged.artifact_location,
+            run_id=run_id,
+            tags={**tags, _DIGEST: digest},
+            description=f"{candidate}, trained on all that was known at {evaluation.as_of}. {evaluation.protocol}",
+            model_id=logged.model_id,
+        ),
+        drop=lambda extra: client.delete_model_version(definition.name, str(extra.version)),
     )
     link = [{"name": definition.name, "version": int(version.version)}]
     client.set_logged_model_tags(logged.model_id, {"mlflow.modelVersions": json.dumps(link)})
@@ -210,23 +217,24 @@ def _ensure_registered_model(client: MlflowClient, definition: Definition) -> No
             client.get_registered_model(definition.name)  # another run was quicker; else this says what is wrong
 
 
-def _version_of(client: MlflowClient, name: str, run_key: str, candidate: str) -> ModelVersion | None:
+def _versions_of(client: MlflowClient, name: str, run_key: str, candidate: str) -> list[ModelVersion]:
+    """The versions that a run registered of a candidate, the first first: a lost answer may have left a second."""
     from mlflow.exceptions import MlflowException
 
     try:
         found = client.search_model_versions(f"name = '{name}' and tags.`{_RUN_KEY}` = '{run_key}'")
     except MlflowException:
-        return None
+        return []
     mine = [version for version in found if version.tags.get(_CANDIDATE) == candidate and _DIGEST in version.tags]
-    return min(mine, key=lambda version: int(version.version)) if mine else None
+    return sorted(mine, key=lambda version: int(version.version))
 
 
-def _logged_model(client: MlflowClient, experiment: str, run_key: str, candidate: str) -> Any:
-    """A model that an interrupted run of the same key has begun to log."""
+def _logged_models(client: MlflowClient, experiment: str, run_key: str, candidate: str) -> list[Any]:
+    """What an interrupted run of the same key has begun to log, the first first."""
     found = client.search_logged_models(
         [experiment], filter_string=f"tags.`{_RUN_KEY}` = '{run_key}' and tags.`{_CANDIDATE}` = '{candidate}'"
     )
-    return found[0] if found else None
+    return sorted(found, key=lambda model: (model.creation_timestamp, model.model_id))
 
 
 def _entry(evaluation: Evaluation, candidate: str) -> CandidateEvaluation:
@@ -251,6 +259,10 @@ def _fetch(home: Home, name: str, version: int, scratch: Path) -> Path:
     client = store_client(home)
     try:
         source = client.get_model_version_download_uri(name, str(version))
-        return Path(mlflow.artifacts.download_artifacts(artifact_uri=source, dst_path=str(scratch), tracking_uri=home.tracking_uri))
+        fetched = patiently(
+            lambda: mlflow.artifacts.download_artifacts(artifact_uri=source, dst_path=str(scratch), tracking_uri=home.tracking_uri),
+            home.tracking_uri,
+        )
+        return Path(fetched)
     except (MlflowException, OSError) as error:
         raise RegistryError(f"version {version} of {name} cannot be fetched from the registry: {' '.join(str(error).split())}") from None

@@ -21,6 +21,7 @@ from pipelines.fits import read_report
 from pipelines.home import Home
 from pipelines.leaderboard_view import share_leaderboard
 from pipelines.manifests import CandidateEvaluation, Evaluation, FitResult, Manifest, SampleManifest
+from pipelines.mlflow_retry import once
 from pipelines.mlflow_store import experiment_of, prepare_store, store_client
 from pipelines.run_records import candidate_metrics, candidate_params, chunks, dataset_input, scalars
 
@@ -165,12 +166,13 @@ def _child(
 
 
 def _run(client: MlflowClient, experiment: str, evaluation: Evaluation, role: str, name: str, tags: Mapping[str, str]) -> Run:
-    """The run of that role in this training: found by its tags, else made."""
+    """The run of that role in this training: found by its tags, else made; one, also where the answer to its making was lost."""
     query = f"tags.`finflow.run_key` = '{evaluation.run_key}' and tags.`finflow.role` = '{role}'"
-    found = client.search_runs([experiment], filter_string=query, max_results=1, order_by=["attributes.start_time ASC"])
-    if found:
-        return found[0]
-    return client.create_run(experiment, tags={**tags, "finflow.role": role}, run_name=name)
+    return once(
+        find=lambda: client.search_runs([experiment], filter_string=query, max_results=10, order_by=["attributes.start_time ASC"]),
+        make=lambda: client.create_run(experiment, tags={**tags, "finflow.role": role}, run_name=name),
+        drop=lambda extra: client.delete_run(extra.info.run_id),
+    )
 
 
 def _log_child(
