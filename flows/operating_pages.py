@@ -49,3 +49,27 @@ def approve(outcome: Outcome) -> list[str]:
 
 
 reject = approve
+
+
+def monitor(outcome: Outcome) -> list[str]:
+    """What alarms, part by part what was measured, and what could not be."""
+    from flows.pages import shown
+
+    checks, champion = outcome["checks"], outcome["champion"]
+    who = "no champion" if champion is None else f"champion {champion['candidate']}, version {champion['version']}"
+    head = f"{outcome['title']}, monitored as of {outcome['as_of'][:10]}" + (" (SIMULATED data)" if outcome["simulated"] else "")
+    lines = [f"{head}: {who}"]
+    lines += [f"  ALARM  {alarm}" for alarm in outcome["alarms"]] or ["  no alarm"]
+    for part in dict.fromkeys(one["part"] for one in checks):
+        mine = [one for one in checks if one["part"] == part]
+        measured = [one for one in mine if one["status"] == "measured"]
+        alarms = sum(one["alarm"] for one in measured)
+        if measured and part in ("features", "predictions"):
+            lines.append(f"  {part}: {len({one['subject'] for one in measured})} compared, {alarms} alarms")
+        else:
+            lines += [f"  {part}: {one['detail']}" for one in measured]
+        lines += [f"  {part}: not measured: {one['detail']}" for one in mine if one["status"] != "measured"]
+    written = (
+        f"{outcome['written']} rows written to {outcome['table']}" if outcome["written"] else "nothing written: it was recorded before"
+    )
+    return [*lines, f"  report: {shown(outcome['report'])} ({written})"]
