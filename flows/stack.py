@@ -19,7 +19,7 @@ from flows.display import DISPLAY
 from flows.server import free_port
 from flows.stack_database import Database, database_from_environment, make_schemas
 from flows.stack_plan import NAMES, Start, client_environment, plan_mlflow, plan_prefect, plan_worker, users_file, users_settings
-from flows.stack_processes import START_SECONDS, descendants, end, health, log_of, port_is_free, spawn, wait_until_healthy
+from flows.stack_processes import START_SECONDS, descendants, end, flow_runs, health, log_of, port_is_free, spawn, wait_until_healthy
 from flows.stack_secrets import Secrets, make_secrets, read_secrets
 from flows.stack_settings import LOOPBACK, ServerSettings, read_settings
 from flows.stack_state import refuse_another_database
@@ -101,7 +101,7 @@ def stop_stack(home: Home) -> dict[str, Any]:
         if stack is None:
             return {"ok": True, "stopped": [], "killed": 0}
         stopped = [name for name in reversed(NAMES) if stack.server(name).alive]
-        killed = 0
+        killed = end(flow_runs(stack))  # before the worker, which would kill them at once: so each can still say that it was ended
         for name in reversed(NAMES):
             killed += _end_server(stack, name)
         killed += end(descendants(stack))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import socket
@@ -123,22 +124,31 @@ def descendants(stack: Stack, name: str | None = None) -> list[Any]:
     return found
 
 
+def flow_runs(stack: Stack) -> list[Any]:
+    """The processes of flow runs, without the worker above them (if it still runs) and what they started themselves."""
+    import psutil
+
+    below = {process.pid: process for process in descendants(stack, "worker") if process.pid != stack.server("worker").pid}
+    found = []
+    for process in below.values():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process.ppid() not in below:
+                found.append(process)
+    return found
+
+
 def end(processes: Iterable[Any], grace: float = GRACE_SECONDS) -> int:
     """SIGTERM, and SIGKILL to what is there after `grace` seconds. How many had to be killed."""
     import psutil
 
     asked = []
     for process in processes:
-        try:
+        with contextlib.suppress(psutil.NoSuchProcess):
             process.terminate()
             asked.append(process)
-        except psutil.NoSuchProcess:
-            continue
     _, left = psutil.wait_procs(asked, timeout=grace)
     for process in left:
-        try:
+        with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-        except psutil.NoSuchProcess:
-            continue
     psutil.wait_procs(left, timeout=10)
     return len(left)
