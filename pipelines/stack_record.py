@@ -79,11 +79,12 @@ def read_stack(folder: Path) -> Stack | None:
     except (OSError, ValueError) as error:
         raise StateError(f"{path} cannot be read ({error}): mend or delete it. Processes that it names run on.") from None
     if not isinstance(values, dict) or values.pop("schema", None) != SCHEMA:
-        raise StateError(
-            f"{path} was written by another version of finflow (schema {SCHEMA} was expected): `finflow down` of that version."
-        )
-    servers = tuple(ServerProcess(**one) for one in values.pop("servers"))
-    return Stack(servers=servers, **values)
+        raise StateError(f"{path} is no record of schema {SCHEMA}: `finflow down` of the version that wrote it, then delete it.")
+    try:
+        servers = tuple(ServerProcess(**one) for one in values.pop("servers"))
+        return Stack(servers=servers, **values)
+    except (KeyError, TypeError) as error:
+        raise StateError(f"{path} is damaged ({error}): mend or delete it. Processes that it names run on.") from None
 
 
 def write_stack(folder: Path, stack: Stack) -> None:
@@ -106,12 +107,12 @@ def require_running(folder: Path, name: str, address: str) -> None:
         StateError: it is the home's, and its process does not run.
     """
     stack = read_stack(folder)
-    if stack is None or not stack.in_use or not address.startswith(stack.address(name)) or stack.server(name).alive:
+    if stack is None or not stack.in_use or stack.server(name).alive:
+        return
+    if address.rstrip("/") not in (stack.address(name), stack.prefect_api):
         return
     title = {"prefect": "Prefect", "mlflow": "MLflow"}[name]
     if not stack.up:
         raise StateError(f"This home keeps its state in PostgreSQL ({stack.database}), and its servers are down: `finflow up` starts them.")
-    raise StateError(
-        f"The {title} server of this home has ended: see {folder / f'{name}.log'}. "
-        "`finflow up` starts it again; after `finflow down` commands do without."
-    )
+    without = "" if stack.database else "; after `finflow down` commands do without"
+    raise StateError(f"The {title} server of this home has ended: see {folder / f'{name}.log'}. `finflow up` starts it again{without}.")
