@@ -70,6 +70,6 @@ def monitor(outcome: Outcome) -> list[str]:
             lines += [f"  {part}: {one['detail']}" for one in measured]
         lines += [f"  {part}: not measured: {one['detail']}" for one in mine if one["status"] != "measured"]
     written = (
-        f"{outcome['written']} rows written to {outcome['table']}" if outcome["written"] else "nothing written: it was recorded before"
+        f"{outcome['written']} rows written to {outcome['table']}" if outcome["written"] else "nothing written: recorded before"
     )
     return [*lines, f"  report: {shown(outcome['report'])} ({written})"]
