@@ -25,6 +25,8 @@ _QUIET = {
 
 _EMBEDDED = {
     "MLFLOW_LOGGING_LEVEL": "WARNING",
+    # A server that takes a request and is silent is asked again; MLflow itself would wait two minutes, eight times over.
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
     "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
     "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",

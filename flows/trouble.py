@@ -5,8 +5,10 @@ from __future__ import annotations
 import tempfile
 import urllib.error
 import urllib.request
+from urllib.parse import urlsplit
 
 from pipelines.home import Home
+from pipelines.redaction import redacted
 
 ANSWER_SECONDS = 5.0
 
@@ -32,13 +34,14 @@ def _folder(home: Home) -> str | None:
 def _prefect(home: Home) -> str | None:
     if not home.prefect_api or _answers(f"{home.prefect_api.rstrip('/')}/health"):
         return None
-    return f"no Prefect server answers at PREFECT_API_URL {home.prefect_api}. Start it, or unset it: finflow then starts one of its own."
+    return f"no Prefect server answers at PREFECT_API_URL {redacted(home.prefect_api)}. Start it, or unset it: finflow then starts one of its own."
 
 
 def _mlflow(home: Home) -> str | None:
     if not home.tracking_uri.startswith(("http://", "https://")) or _answers(f"{home.tracking_uri.rstrip('/')}/health"):
         return None
-    return f"no MLflow server answers at MLFLOW_TRACKING_URI {home.tracking_uri}. Start it, or unset it: runs then stay under FINFLOW_HOME."
+    address = redacted(home.tracking_uri)
+    return f"no MLflow server answers at MLFLOW_TRACKING_URI {address}. Start it, or unset it: runs then stay under FINFLOW_HOME."
 
 
 def _locked(home: Home) -> str | None:
@@ -66,6 +69,8 @@ def _locked(home: Home) -> str | None:
 
 def _answers(url: str) -> bool:
     """Something listens there and speaks HTTP, whatever it says."""
+    parts = urlsplit(url)
+    url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()  # whether it answers needs no password
     try:
         with urllib.request.urlopen(url, timeout=ANSWER_SECONDS):
             return True

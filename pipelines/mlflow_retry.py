@@ -127,8 +127,10 @@ def once(find: Callable[[], Sequence[Made]], make: Callable[[], Made], drop: Cal
 
 
 def is_passing(error: BaseException) -> bool:
-    """Whether a failure of MLflow's client says that the server is away, overloaded or locked, and not that the request is wrong."""
+    """Whether a failure of MLflow's client says that the server is away or overloaded, and not that the request is wrong."""
     kind = type(error)
+    if "database is locked" in str(error):
+        return False  # SQLite has waited already
     if kind.__module__.startswith("mlflow."):
         return str(error).startswith("API request to http") or getattr(error, "error_code", "") in _CODES
     if kind.__module__.startswith(("requests.", "urllib3.")):

@@ -59,11 +59,14 @@ def plan_training(
     Raises:
         DefinitionError: a candidate that the definition does not have.
         NotEnoughHistoryError: no test period has enough dates.
+        UnreachableError: no MLflow server answers: said before the fits, and not after hours of them.
     """
     from pipelines.fits import plan_fits
     from pipelines.folds import make_folds
+    from pipelines.mlflow_store import reach_store
     from pipelines.windows import open_samples
 
+    reach_store(home)
     hardware = hardware or Hardware()
     own = chosen_recipes(definition, candidates)
     recipes = dict(own)
