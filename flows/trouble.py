@@ -34,7 +34,8 @@ def _folder(home: Home) -> str | None:
 def _prefect(home: Home) -> str | None:
     if not home.prefect_api or _answers(f"{home.prefect_api.rstrip('/')}/health"):
         return None
-    return f"no Prefect server answers at PREFECT_API_URL {redacted(home.prefect_api)}. Start it, or unset it: finflow then starts one of its own."
+    address = redacted(home.prefect_api)
+    return f"no Prefect server answers at PREFECT_API_URL {address}. Start it, or unset it: finflow then starts one of its own."
 
 
 def _mlflow(home: Home) -> str | None:
