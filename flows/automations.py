@@ -94,37 +94,18 @@ def _expand(client: SyncPrefectClient, entry: dict[str, Any], values: dict[str, 
     entry = dict(entry)
     if not entry.pop("for_each_definition", False):
         return [fill(entry, values)]
-    return [_for_definition(entry, {**values, **found}) for found in _trained(client)]
-
-
-def _for_definition(entry: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
-    retrain = values.pop("retrain")
-    filled: dict[str, Any] = fill(entry, values)
-    if not retrain:
-        filled["actions"] = [action for action in filled["actions"] if action["type"] != "run-deployment"]
-    return filled
+    return [fill(entry, {**values, **found}) for found in _trained(client)]
 
 
 def _trained(client: SyncPrefectClient) -> list[dict[str, Any]]:
-    """Name, deployment `train` and whether drift starts a training, of each deployed definition whose file is still there."""
+    """Name and deployment `train` of each definition that is deployed."""
     from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags, FlowFilter, FlowFilterName
-
-    from pipelines.definition import load_definition
-    from pipelines.errors import DefinitionError
 
     deployments = client.read_deployments(
         flow_filter=FlowFilter(name=FlowFilterName(any_=["train"])),
         deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=["finflow"])),
     )
-    found = []
-    for deployment in deployments:
-        try:
-            definition = load_definition(str(deployment.parameters["name"]))
-        except DefinitionError:
-            continue  # its file is gone or broken: its automation stays as it is
-        retrain = definition.monitoring.retrain == "on-drift"
-        found.append({"definition": definition.name, "train": str(deployment.id), "retrain": retrain})
-    return found
+    return [{"definition": deployment.name, "train": str(deployment.id)} for deployment in deployments]
 
 
 def _save_block(webhook: str | None) -> Any:
@@ -138,23 +119,31 @@ def _save_block(webhook: str | None) -> Any:
 def _apply(client: SyncPrefectClient, wanted: dict[str, Any]) -> None:
     from prefect.events.schemas.automations import AutomationCore
 
-    automation = AutomationCore.model_validate({**wanted, "trigger": {"type": "event", "posture": "Reactive", **wanted["trigger"]}})
-    found = client.read_automations_by_name(automation.name)
+    wanted = {**wanted, "trigger": {"type": "event", "posture": "Reactive", **wanted["trigger"]}}
+    found = client.read_automations_by_name(wanted["name"])
     if not found:
-        client.create_automation(automation)
+        client.create_automation(AutomationCore.model_validate(wanted))
         return
     for spare in found[1:]:  # two `up` at once
         client.delete_automation(spare.id)
     there = found[0]
-    automation = automation.model_copy(update={"enabled": there.enabled})
+    automation = AutomationCore.model_validate({**wanted, "enabled": there.enabled})
     if _content(there) != _content(automation):
-        client.update_automation(there.id, AutomationCore.model_validate(automation.model_dump()))
+        client.update_automation(there.id, automation)
 
 
-def _content(automation: Any) -> dict[str, Any]:
+def _content(automation: Any) -> Any:
     """What an automation says, without the ids that the server gave its parts."""
     from prefect.events.schemas.automations import AutomationCore
 
     kept = {name: getattr(automation, name) for name in AutomationCore.model_fields}
-    content: dict[str, Any] = AutomationCore.model_validate(kept).model_dump(mode="json")
-    return content
+    return _ordered(AutomationCore.model_validate(kept).model_dump(mode="json", exclude={"owner_resource"}))
+
+
+def _ordered(value: Any) -> Any:
+    """Lists of texts in order: events are sets, and come in any order."""
+    if isinstance(value, dict):
+        return {key: _ordered(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return sorted(value) if all(isinstance(inner, str) for inner in value) else [_ordered(inner) for inner in value]
+    return value

@@ -4,23 +4,49 @@ from __future__ import annotations
 
 from typing import Any
 
-from prefect import flow
+from prefect import State, flow
 
-from flows.artifacts import publish_validation
-from flows.tasks import ingest_task, score_task, validate_task
-from pipelines.definition import load_definition
+from flows.artifacts import backfill_progress, publish_validation
+from flows.scheduled import Arrival, arrive, run_name
+from flows.tasks import backfill_chunk_task, backfill_plan_task, score_task, validate_task
+from pipelines.definition import Definition, load_definition
 from pipelines.home import Home
+from pipelines.manifests import CleanManifest
 
 
-@flow(name="score", flow_run_name="score {name} as of {as_of}", validate_parameters=True)
-def score_flow(name: str, as_of: str | None = None, version: int | None = None) -> dict[str, Any]:
-    """New data, checked, windowed and predicted; the rows are appended once."""
-    from pipelines.knowledge import resolve_as_of
+@flow(name="score", flow_run_name=run_name("score"), validate_parameters=True)
+def score_flow(name: str, as_of: str | None = None, version: int | None = None) -> Any:
+    """New data, checked, windowed and predicted; the rows are appended once. A scheduled run fills the sessions missed before its own.
 
+    Args:
+        name: the definition.
+        as_of: a date; empty: the newest session.
+        version: a model's version; empty: the champion.
+    """
     definition, home = load_definition(name), Home.from_environment()
-    raw = ingest_task(definition, home)
-    instant = resolve_as_of(definition, home, as_of)
-    clean = validate_task(definition, home, raw, instant.isoformat())
+    arrival = arrive(definition, home, "score", as_of)
+    if isinstance(arrival, State):
+        return arrival
+    clean = validate_task(definition, home, arrival.raw, arrival.as_of)
     publish_validation(definition, clean)
     scored = score_task(definition, home, clean, version)
-    return {"definition": definition.name, **scored.to_dict()}
+    missed = catch_up(definition, home, clean, arrival)
+    return {"definition": definition.name, **scored.to_dict(), **({"missed": missed} if missed else {})}
+
+
+def catch_up(definition: Definition, home: Home, clean: CleanManifest, arrival: Arrival) -> dict[str, Any] | None:
+    """The sessions between the last prediction and a scheduled run's own, as a backfill by the versions effective then; None if none."""
+    from pipelines.arrival import missed_sessions
+    from pipelines.backfill import backfill_result
+
+    missed = None if arrival.session is None else missed_sessions(definition, home, arrival.session)
+    if missed is None:
+        return None
+    plan = backfill_plan_task(definition, home, *missed, {"model": "as-of", "clean": clean})
+    progress = backfill_progress(definition.name, len(plan.chunks()))
+    done = []
+    for dates in plan.chunks():
+        done.append(backfill_chunk_task(definition, home, plan, dates))
+        progress.advance()
+    result = backfill_result(plan, done)
+    return {"start": result.start, "end": result.end, "counts": result.counts, "written": result.written, "summary": result.summary}

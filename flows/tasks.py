@@ -15,11 +15,21 @@ from pipelines.home import Home
 from pipelines.manifests import CleanManifest, Evaluation, FitResult, FitSpec, PredictionResult, RawManifest, SampleManifest
 
 if TYPE_CHECKING:
+    from pipelines.arrival import Arrived
     from pipelines.backfill import BackfillPlan, ChunkResult
     from pipelines.conclusion import Conclusion
+    from pipelines.schedules import Due
     from pipelines.scoring import ScoreResult
     from pipelines.training import TrainingPlan
     from pipelines.walk_forward import WalkStep
+
+
+def _say_in_log(text: str) -> None:
+    """A line for the person at the terminal, and in the run's log."""
+    from prefect import get_run_logger
+
+    DISPLAY.say(text)
+    get_run_logger().warning(text)
 
 
 def _transient(task: Any, run: Any, state: Any) -> bool:
@@ -33,7 +43,15 @@ def _transient(task: Any, run: Any, state: Any) -> bool:
     return False
 
 
-@task(name="ingest", retries=2, retry_delay_seconds=[2, 10], retry_condition_fn=_transient, cache_policy=NO_CACHE, persist_result=False)
+@task(
+    name="ingest",
+    task_run_name="read the source",
+    retries=2,
+    retry_delay_seconds=[2, 10],
+    retry_condition_fn=_transient,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
 def ingest_task(definition: Definition, home: Home) -> RawManifest:
     """Source to raw table."""
     from pipelines.ingest import ingest
@@ -43,20 +61,45 @@ def ingest_task(definition: Definition, home: Home) -> RawManifest:
     return raw
 
 
-@task(name="validate", cache_policy=NO_CACHE, persist_result=False)
+@task(
+    name="await session",
+    task_run_name="wait for the rows of {due.session}",
+    retries=2,
+    retry_delay_seconds=[2, 10],
+    retry_condition_fn=_transient,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+def await_session_task(definition: Definition, home: Home, due: Due) -> Arrived:
+    """Source to raw table, once the session's rows are there."""
+    from flows.events import LATE_DATA, emit
+    from pipelines.arrival import named, wait_for_session
+
+    arrived = wait_for_session(definition, home, due, say=_say_in_log)
+    DISPLAY.say(f"session {due.session} is there: {arrived.raw.added:,} new rows")
+    if arrived.missing:
+        text = f"{definition.name}: late: of session {due.session} no row of {named(arrived.missing)} came; the run goes on without."
+        _say_in_log(text)
+        emit(LATE_DATA, definition, text, session=due.session)
+    return arrived
+
+
+@task(name="validate", task_run_name="hold against the contract", cache_policy=NO_CACHE, persist_result=False)
 def validate_task(definition: Definition, home: Home, raw: RawManifest, as_of: str) -> CleanManifest:
     """Raw table to clean table and quarantine, by the contract."""
     import pandas as pd
 
+    from flows.events import watched_quarantine
     from pipelines.contract import validate
 
-    clean = validate(definition, home, raw, pd.Timestamp(as_of))
+    with watched_quarantine(definition, home, raw):
+        clean = validate(definition, home, raw, pd.Timestamp(as_of))
     warnings = [rule for rule in clean.rules if not rule.passed and rule.severity == "warning"]
     DISPLAY.say(f"contract met: {clean.rows:,} rows clean, {clean.quarantined:,} quarantined, {len(warnings)} warnings")
     return clean
 
 
-@task(name="window", cache_policy=NO_CACHE, persist_result=False)
+@task(name="window", task_run_name="build the windows", cache_policy=NO_CACHE, persist_result=False)
 def window_task(definition: Definition, home: Home, clean: CleanManifest) -> SampleManifest:
     """Clean table to observations and sample index."""
     from pipelines.windows import store_samples
@@ -82,7 +125,7 @@ def fit_and_predict_task(spec: FitSpec, home: Home) -> PredictionResult:
         DISPLAY.advance("fit")
 
 
-@task(name="score", cache_policy=NO_CACHE, persist_result=False)
+@task(name="score", task_run_name="predict with the champion", cache_policy=NO_CACHE, persist_result=False)
 def score_task(definition: Definition, home: Home, clean: CleanManifest, version: int | None) -> ScoreResult:
     """The as-of session, predicted and kept once."""
     from pipelines.scoring import score_clean
@@ -92,7 +135,7 @@ def score_task(definition: Definition, home: Home, clean: CleanManifest, version
     return scored
 
 
-@task(name="plan backfill", cache_policy=NO_CACHE, persist_result=False)
+@task(name="plan backfill", task_run_name="plan {start} to {end}", cache_policy=NO_CACHE, persist_result=False)
 def backfill_plan_task(definition: Definition, home: Home, start: str, end: str, options: dict[str, Any]) -> BackfillPlan:
     """Which dates run, with which version; options as for `plan_backfill`."""
     from pipelines.backfill import plan_backfill
@@ -133,7 +176,7 @@ def backfill_chunk_task(definition: Definition, home: Home, plan: BackfillPlan, 
         DISPLAY.advance("backfill")
 
 
-@task(name="plan", cache_policy=NO_CACHE, persist_result=False)
+@task(name="plan", task_run_name="plan folds and fits", cache_policy=NO_CACHE, persist_result=False)
 def plan_task(
     definition: Definition, home: Home, samples: SampleManifest, candidates: list[str] | None, seed: int | None, hardware: Hardware
 ) -> TrainingPlan:
@@ -145,7 +188,7 @@ def plan_task(
     return plan
 
 
-@task(name="evaluate", cache_policy=NO_CACHE, persist_result=False)
+@task(name="evaluate", task_run_name="compare all candidates", cache_policy=NO_CACHE, persist_result=False)
 def evaluate_task(
     definition: Definition, home: Home, plan: TrainingPlan, results: list[PredictionResult | BaseException]
 ) -> tuple[Evaluation, dict[str, str]]:
@@ -156,16 +199,22 @@ def evaluate_task(
     return evaluate_training(definition, home, plan, results)
 
 
-@task(name="decide", cache_policy=NO_CACHE, persist_result=False)
+@task(name="decide", task_run_name="decide, register, report", cache_policy=NO_CACHE, persist_result=False)
 def conclude_task(
     definition: Definition, home: Home, plan: TrainingPlan, evaluation: Evaluation, failed: dict[str, str], fits: list[FitResult]
 ) -> Conclusion:
     """Gate, production fits, registration, record, alias, report."""
     from prefect.runtime import flow_run
 
+    from flows.events import announce_decision
     from pipelines.conclusion import conclude_training
+    from pipelines.lake import Lake
+    from pipelines.promotions import Promotions
 
     tags = {"finflow.prefect_run": str(flow_run.id)}
+    recorded = Promotions(Lake(home.lake), definition.name).find(plan.run_key) is not None
     conclusion = conclude_training(definition, home, plan, evaluation, failed, fits, tags=tags)
+    if not recorded:
+        announce_decision(definition, conclusion)
     DISPLAY.say(f"{conclusion.decision.verdict}: {conclusion.decision.reason}")
     return conclusion

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from prefect import flow
+from prefect import State, flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.artifacts import publish_decision, publish_leaderboard, publish_validation
 from flows.display import DISPLAY
-from flows.tasks import conclude_task, evaluate_task, fit_and_predict_task, ingest_task, plan_task, validate_task, window_task
+from flows.scheduled import arrive, run_name
+from flows.tasks import conclude_task, evaluate_task, fit_and_predict_task, plan_task, validate_task, window_task
 from models.base import Hardware
 from pipelines.definition import load_definition
 from pipelines.home import Home
@@ -20,7 +21,7 @@ from pipelines.manifests import PredictionResult
 RUNNER: Any = ThreadPoolTaskRunner(max_workers=len(os.sched_getaffinity(0)))
 
 
-@flow(name="train", flow_run_name="train {name} as of {as_of}", task_runner=RUNNER)
+@flow(name="train", flow_run_name=run_name("train"), task_runner=RUNNER)
 def train_flow(
     name: str,
     as_of: str | None = None,
@@ -30,17 +31,28 @@ def train_flow(
     devices: int = 1,
     strategy: str = "auto",
     precision: str = "32-true",
-) -> dict[str, Any]:
-    """Source to decision: every candidate and baseline on every fold, one gate, one recorded decision."""
+) -> Any:
+    """Source to decision: every candidate and baseline on every fold, one gate, one recorded decision.
+
+    Args:
+        name: the definition.
+        as_of: a date; empty: the newest session.
+        candidates: only these of the definition's; every baseline is compared.
+        seed: the first seed; empty: the definition's.
+        accelerator: cpu, gpu or auto.
+        devices: how many a fit uses.
+        strategy: Lightning's.
+        precision: Lightning's.
+    """
     from pipelines.fit_process import warm
-    from pipelines.knowledge import resolve_as_of
 
     warm()  # what fits are forked from loads its libraries while the data are read
     definition, home = load_definition(name), Home.from_environment()
     hardware = Hardware(accelerator, devices, strategy, precision)
-    raw = ingest_task(definition, home)
-    instant = resolve_as_of(definition, home, as_of)
-    clean = validate_task(definition, home, raw, instant.isoformat())
+    arrival = arrive(definition, home, "train", as_of)
+    if isinstance(arrival, State):
+        return arrival
+    clean = validate_task(definition, home, arrival.raw, arrival.as_of)
     publish_validation(definition, clean)
     samples = window_task(definition, home, clean)
     plan = plan_task(definition, home, samples, candidates, seed, hardware)

@@ -7,19 +7,20 @@ from typing import Any
 from prefect import flow
 
 from flows.artifacts import publish_validation
+from flows.scheduled import run_name
 from flows.tasks import ingest_task, validate_task
 from pipelines.definition import load_definition
 from pipelines.home import Home
 
 
-@flow(name="validate", flow_run_name="validate {name}", validate_parameters=True)
+@flow(name="validate", flow_run_name=run_name("validate"), validate_parameters=True)
 def validate_flow(name: str, as_of: str | None = None) -> dict[str, Any]:
     """Source to clean table: what was read, which rules held, what was quarantined."""
     from pipelines.knowledge import resolve_as_of
 
     definition, home = load_definition(name), Home.from_environment()
     raw = ingest_task(definition, home)
-    instant = resolve_as_of(definition, home, as_of)
+    instant = resolve_as_of(definition, home, as_of, version=raw.version)
     clean = validate_task(definition, home, raw, instant.isoformat())
     publish_validation(definition, clean)
     return {"definition": definition.name, **clean.to_dict()}

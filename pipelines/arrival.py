@@ -1,0 +1,153 @@
+"""A scheduled run's session: waiting for its rows, the as-of that sees them, and the sessions that were missed before it."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipelines.errors import FinflowError, SourceError
+from pipelines.manifests import Manifest, RawManifest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pipelines.definition import Definition
+    from pipelines.home import Home
+    from pipelines.schedules import Due
+
+#: how far back a live run looks for the last session that was predicted; an older definition is backfilled by a person
+LOOK_BACK_DAYS = 730
+
+
+class LateDataError(FinflowError):
+    """The rows of a session did not come by the deadline."""
+
+
+@dataclass(frozen=True)
+class Arrived(Manifest):
+    """What came: the raw table, and the entities that had a row at the session before and have none at this one."""
+
+    raw: RawManifest
+    missing: tuple[str, ...]
+
+
+def wait_for_session(
+    definition: Definition,
+    home: Home,
+    due: Due,
+    *,
+    say: Callable[[str], None] = lambda text: None,
+    now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
+    sleep: Callable[[float], None] = time.sleep,
+) -> Arrived:
+    """Read the source every `poll_seconds` until the session's rows are there: those of every entity that had one at the session before.
+
+    At the deadline, `late_minutes` after the session's rows were due, it goes on with the entities that came. There is one look at least,
+    however late the run begins. A source that cannot be read meanwhile counts as one whose rows are not there yet.
+
+    Args:
+        say: gets a line at the first look in vain.
+        now, sleep: the clock.
+
+    Raises:
+        LateDataError: at the deadline there was no row of that session.
+    """
+    deadline = due.at.to_pydatetime() + datetime.timedelta(minutes=definition.schedule.late_minutes)
+    told = False
+    while True:
+        arrived, trouble = _look(definition, home, due.session)
+        if arrived is not None and not arrived.missing:
+            return arrived
+        left = (deadline - now()).total_seconds()
+        if left <= 0:
+            break
+        if not told:
+            what = "its rows" if arrived is None else f"the rows of {named(arrived.missing)}"
+            say(f"session {due.session}: waiting for {what} until {deadline:%Y-%m-%d %H:%M} UTC. {trouble}".rstrip())
+            told = True
+        sleep(min(definition.schedule.poll_seconds, left))
+    if arrived is None:
+        raise LateDataError(
+            f"{definition.name}: late: no row of session {due.session} had come by {deadline:%Y-%m-%d %H:%M} UTC, "
+            f"{definition.schedule.late_minutes} minutes after it was due. {trouble} Nothing was done; the next run catches up."
+        )
+    return arrived
+
+
+def session_as_of(definition: Definition, home: Home, session: str) -> pd.Timestamp:
+    """The as-of (UTC) of a live run about `session`: when its rows were published, or known if that was later; before the next one's.
+
+    So a row that came late, with a vintage that says so, is seen; and a correction of an older row that is known by now is, too.
+    """
+    import pandas as pd
+
+    from pipelines.calendars import published_at
+    from pipelines.lake import Lake, literal
+
+    now = pd.Timestamp(datetime.datetime.now(datetime.UTC))
+    rows = Lake(home.lake).read(f"raw/{definition.name}", columns=["time", "known_at"], where=f"known_at <= {literal(now)}")
+    day = pd.Timestamp(session)
+    later = rows["time"].dt.normalize() > day
+
+    def published(date: pd.Timestamp) -> pd.Timestamp:
+        return pd.Timestamp(published_at(definition.calendar, definition.publication_lag_minutes, [date])[0])
+
+    as_of = max(published(day), rows.loc[~later, "known_at"].max()) if (~later).any() else published(day)
+    if later.any():
+        as_of = min(as_of, published(rows.loc[later, "time"].min().normalize()) - pd.Timedelta(microseconds=1))
+    return as_of.as_unit("us")
+
+
+def missed_sessions(definition: Definition, home: Home, session: str) -> tuple[str, str] | None:
+    """First and last (ISO) of the sessions between the last one predicted before `session` and itself; None if none was missed.
+
+    A definition without any prediction in the two years before has missed nothing: its history is for a person to backfill.
+    """
+    import pandas as pd
+
+    from pipelines.calendars import sessions
+    from pipelines.lake import Lake
+    from pipelines.predictions import Predictions
+
+    day = pd.Timestamp(session)
+    lake = Lake(home.lake)
+    told = Predictions(lake, definition.name).read(day - pd.Timedelta(days=LOOK_BACK_DAYS), day - pd.Timedelta(days=1), columns=["time"])
+    if told.empty:
+        return None
+    first, last = told["time"].max().normalize() + pd.Timedelta(days=1), day - pd.Timedelta(days=1)
+    if definition.calendar is not None:
+        days = sessions(definition.calendar, first, last)
+    else:
+        there = lake.read(f"raw/{definition.name}", columns=["time"])["time"].dt.normalize()
+        days = pd.DatetimeIndex(there[(there >= first) & (there <= last)].unique()).sort_values()
+    return (f"{days[0]:%Y-%m-%d}", f"{days[-1]:%Y-%m-%d}") if len(days) else None
+
+
+def named(entities: tuple[str, ...]) -> str:
+    """A few of them, and how many more."""
+    return ", ".join(entities[:5]) + (f" and {len(entities) - 5} more" if len(entities) > 5 else "")
+
+
+def _look(definition: Definition, home: Home, session: str) -> tuple[Arrived | None, str]:
+    """What has come of the session (None: no row), and what is wrong with the source if it cannot be read."""
+    import pandas as pd
+
+    from pipelines.ingest import ingest
+    from pipelines.lake import Lake
+
+    try:
+        raw = ingest(definition, home)
+    except SourceError as error:
+        return None, str(error)
+    rows = Lake(home.lake).read(raw.table, version=raw.version, columns=["entity", "time"])
+    days = rows["time"].dt.normalize()
+    day = pd.Timestamp(session)
+    here = set(rows.loc[days == day, "entity"])
+    if not here:
+        return None, f"The newest row is of {days.max():%Y-%m-%d}." if len(days) else "There is no row at all."
+    before = days[days < day].max()
+    expected = set(rows.loc[days == before, "entity"])
+    return Arrived(raw, tuple(sorted(expected - here))), ""
