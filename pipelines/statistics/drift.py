@@ -230,11 +230,14 @@ def _plain(kind: str, scaled: float) -> float:
 
 
 def _edges(values: Float64, cells: int) -> Float64:
-    """Distinct quantiles of the known values that split them into `cells` parts, or fewer where values repeat: ascending."""
+    """Distinct quantiles of the known values that split them into `cells` parts: ascending. A value that is several of them (a weekday's,
+    a constant) gets a cell of its own, so that what lies just below it is told apart.
+    """
     known = values[~np.isnan(values)]
     if not len(known):
         return np.empty(0)
-    return np.unique(np.quantile(known, np.arange(1, cells) / cells, method="inverted_cdf"))
+    found, times = np.unique(np.quantile(known, np.arange(1, cells) / cells, method="inverted_cdf"), return_counts=True)
+    return np.union1d(found, np.nextafter(found[times > 1], -np.inf))
 
 
 def _cells(values: Float64, edges: Float64) -> NDArray[np.int64]:
