@@ -115,7 +115,7 @@ def plan_deployments(names: list[str]) -> list[Planned]:
                 continue
             raise DefinitionError(f"{path} and {places[definition.name]} are both named {definition.name!r}: rename one of them.")
         places[definition.name] = path
-        timings = {kind: definition.schedule.timing(kind.name) for kind in KINDS if Path(__file__).with_name(f"{kind.name}.py").is_file()}
+        timings = {kind: definition.schedule.timing(kind.name) for kind in KINDS}
         found += [Planned(kind, definition, name, timing, definition.source.grows) for kind, timing in timings.items()]
     return found
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from prefect import flow, task
+from prefect import State, flow, task
 from prefect.cache_policies import NO_CACHE
 
 from flows.artifacts import publish_validation
 from flows.display import DISPLAY
-from flows.tasks import ingest_task, validate_task
+from flows.scheduled import arrive, run_name
+from flows.tasks import validate_task
 from pipelines.definition import Definition, load_definition
 from pipelines.home import Home
 from pipelines.manifests import CleanManifest
@@ -20,15 +21,17 @@ DRIFT = "finflow.drift"
 MONITORED = "finflow.monitored"
 
 
-@flow(name="monitor", flow_run_name="monitor {name} as of {as_of}", validate_parameters=True)
-def monitor_flow(name: str, as_of: str | None = None) -> dict[str, Any]:
+@flow(name="monitor", flow_run_name=run_name("monitor"), validate_parameters=True)
+def monitor_flow(name: str, as_of: str | None = None) -> Any:
     """Source to report: is what the champion learnt still so, and what were its predictions worth. Trains nothing."""
     from pipelines.monitoring_data import monitoring_as_of
 
     definition, home = load_definition(name), Home.from_environment()
-    raw = ingest_task(definition, home)
-    instant = monitoring_as_of(definition, home, as_of, version=raw.version)
-    clean = validate_task(definition, home, raw, instant.isoformat())
+    arrival = arrive(definition, home, "monitor", as_of, ends_late=False)
+    if isinstance(arrival, State):
+        return arrival
+    instant = monitoring_as_of(definition, home, as_of, version=arrival.raw.version)
+    clean = validate_task(definition, home, arrival.raw, instant.isoformat())
     publish_validation(definition, clean)
     found = monitor_task(definition, home, clean)
     publish_monitoring(definition, found)

@@ -37,11 +37,12 @@ class Arrival:
     session: str | None = None
 
 
-def arrive(definition: Definition, home: Home, kind: str, as_of: str | None) -> Arrival | State:
+def arrive(definition: Definition, home: Home, kind: str, as_of: str | None, *, ends_late: bool = True) -> Arrival | State:
     """Read the source as a run of the flow `kind` should; or the state in which the run ends now, superseded or late.
 
     Args:
         as_of: what a person asked for.
+        ends_late: False: a run that watches the data goes on without the session's rows when they are late; to say so is its work.
     """
     from pipelines.arrival import session_as_of
     from pipelines.knowledge import resolve_as_of
@@ -56,7 +57,9 @@ def arrive(definition: Definition, home: Home, kind: str, as_of: str | None) -> 
     try:
         arrived = await_session_task(definition, home, due)
     except LateDataError as error:
-        return _late(definition, due, error)
+        if ends_late:
+            return _late(definition, due, error)
+        return Arrival(ingest_task(definition, home), session_as_of(definition, home, due.session).isoformat(), due.session)
     return Arrival(arrived.raw, session_as_of(definition, home, due.session).isoformat(), due.session)
 
 
