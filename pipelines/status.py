@@ -26,8 +26,8 @@ def status(definition: Definition, home: Home, now: pd.Timestamp | None = None) 
         runs: the last decisions, newest first.
         data: rows, entities, first and last session, and how many sessions of the calendar have been published since (`sessions_behind`);
             None before the first ingest.
-        predictions: rows, how many of them live, first and last as-of date, and `gaps`: the trading days since the first prediction, up to
-            the last session in the data, that have none, as ranges; None before the first.
+        predictions: rows (not the restated), how many of them live, first and last as-of date, and `gaps`: the trading days since the first
+            prediction, up to the last session in the data, that have none, as ranges; None before the first.
 
     Raises:
         StateError: a table of another schema version.
@@ -94,9 +94,10 @@ def _data(definition: Definition, lake: Lake, now: pd.Timestamp) -> dict[str, An
 
 def _predictions(definition: Definition, lake: Lake, last: str | None) -> dict[str, Any] | None:
     from pipelines.calendars import sessions
+    from pipelines.predictions import Predictions
 
-    table = f"predictions/{definition.name}"
-    rows = lake.read(table, columns=["time", "backfill_id"])
+    predictions = Predictions(lake, definition.name)
+    table, rows = predictions.table, predictions.read(columns=["time", "backfill_id"])
     if rows.empty:
         return None
     there = pd.DatetimeIndex(rows["time"].dt.normalize().unique()).sort_values()
