@@ -141,14 +141,34 @@ def end(processes: Iterable[Any], grace: float = GRACE_SECONDS) -> int:
     """SIGTERM, and SIGKILL to what is there after `grace` seconds. How many had to be killed."""
     import psutil
 
-    asked = []
-    for process in processes:
+    asked = list(processes)
+    for process in asked:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.terminate()
-            asked.append(process)
-    _, left = psutil.wait_procs(asked, timeout=grace)
+    left = _wait(asked, grace)
     for process in left:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(left, timeout=10)
+    _wait(left, 10)
     return len(left)
+
+
+def _wait(processes: list[Any], seconds: float) -> list[Any]:
+    """Those that still run after `seconds`. A zombie, which waits for its parent only, has ended."""
+    deadline = time.monotonic() + seconds
+    while (left := [process for process in processes if not _has_ended(process)]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return left
+
+
+def _has_ended(process: Any) -> bool:
+    import psutil
+
+    try:
+        if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            return False
+        if process.ppid() == os.getpid():
+            process.wait(0)
+    except (psutil.NoSuchProcess, psutil.TimeoutExpired):
+        pass
+    return True
