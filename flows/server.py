@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from flows.zombies import watched_runs
 from pipelines.errors import FinflowError
 from pipelines.home import Home
 from pipelines.mlflow_store import require_servers
@@ -69,13 +70,15 @@ def prefect_server(home: Home) -> Iterator[str]:
     if home.prefect_api:
         require_running(home.servers, "prefect", home.prefect_api)
         home.prefect.mkdir(parents=True, exist_ok=True)  # Prefect keeps its own settings and results there, and warns where it is missing
-        yield home.prefect_api
+        with watched_runs(home.prefect_api):
+            yield home.prefect_api
         return
     require_servers(home)
     record = _enter(home)
     os.environ["PREFECT_API_URL"] = record.api
     try:
-        yield record.api
+        with watched_runs(record.api):
+            yield record.api
     finally:
         _send_what_is_queued()
         del os.environ["PREFECT_API_URL"]
