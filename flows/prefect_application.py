@@ -6,13 +6,18 @@ import logging
 import os
 from typing import Any
 
+_SETTINGS = {
+    # In memory, leases of concurrency slots would be lost with the server, and runs that outlive it would lose their slots and be cancelled.
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+    # A run that has not begun so long after its time raises an alert; Prefect's 15 s are less than a busy worker takes.
+    "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": "120",
+}
+
 
 def create_app() -> Any:
-    """Prefect's own application, with finflow's alert block known to it and leases of concurrency slots on disk.
-
-    In memory, leases would be lost with the server, and runs that outlive it would lose their slots and be cancelled.
-    """
-    os.environ.setdefault("PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE", "prefect.server.concurrency.lease_storage.filesystem")
+    """Prefect's own application, with finflow's alert block known to it; what a person has set in the environment stays."""
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
     from prefect.server.api.server import create_app as prefect_app
 
     import flows.alert_block  # noqa: F401 - its class registers itself

@@ -82,7 +82,7 @@ def give_way(definition: Definition, kind: str) -> State | None:
     Renews the schedule as well, where its dates run out.
     """
     from prefect import get_client
-    from prefect.states import Cancelled
+    from prefect.states import Cancelled, Completed
 
     run = _this_run()
     assert run is not None
@@ -93,7 +93,8 @@ def give_way(definition: Definition, kind: str) -> State | None:
         for older in due:
             if older.id != newest.id and older.state is not None and older.state.is_scheduled():
                 client.set_flow_run_state(older.id, Cancelled(name=SUPERSEDED, message=_by(newest)))
-    return None if newest.id == run.id else Cancelled(name=SUPERSEDED, message=_by(newest))
+    # The others never began; this one ends in good order, and a cancelled state would end its process with a traceback.
+    return None if newest.id == run.id else Completed(name=SUPERSEDED, message=_by(newest))
 
 
 def run_name(kind: str) -> Callable[[], str]:
@@ -136,7 +137,7 @@ def _planned_for(run: FlowRun) -> Any:
 
 
 def _by(newest: FlowRun) -> str:
-    return f"Superseded by {newest.name} (planned for {_planned_for(newest):%Y-%m-%d %H:%M} UTC): one run catches up."
+    return f"Superseded by the run planned for {_planned_for(newest):%Y-%m-%d %H:%M} UTC ({newest.name}): one run catches up."
 
 
 def _due_runs(client: SyncPrefectClient, run: FlowRun) -> list[FlowRun]:
