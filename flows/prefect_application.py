@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 _SETTINGS = {
-    # In memory, leases of concurrency slots would be lost with the server, and runs that outlive it would lose their slots and be cancelled.
+    # In memory, leases of concurrency slots are lost with the server: runs that outlive it would lose their slots and be cancelled.
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
     # A run that has not begun so long after its time raises an alert; Prefect's 15 s are less than a busy worker takes.
     "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": "120",
