@@ -10,6 +10,7 @@ from prefect.cache_policies import NO_CACHE
 
 from flows.artifacts import publish_validation
 from flows.display import DISPLAY
+from flows.events import DRIFT
 from flows.scheduled import arrive, run_name
 from flows.tasks import validate_task
 from pipelines.definition import Definition, load_definition
@@ -17,7 +18,7 @@ from pipelines.home import Home
 from pipelines.manifests import CleanManifest
 from pipelines.monitoring import MonitoringResult
 
-DRIFT = "finflow.drift"
+#: the other event of a monitoring, where nothing alarms
 MONITORED = "finflow.monitored"
 
 
@@ -68,7 +69,9 @@ def emit_monitoring(definition: Definition, name: str, found: MonitoringResult) 
     """One event: `finflow.drift` when anything alarms, else `finflow.monitored`.
 
     The resource's label `finflow.retrain` is the definition's `monitoring.retrain` where a training may answer the alarms, else `never`:
-    an automation that starts trainings matches `on-drift`. The same monitoring again is the same event to the server (its id), stored once.
+    an automation that starts trainings matches `on-drift`. `finflow.new` is `true` where the monitoring before, of the same champion, did
+    not have all of these alarms: drift that lasts starts one training, not one a day. The same monitoring again is the same event to the
+    server (its id), stored once.
     """
     from prefect.events import emit_event
 
@@ -82,6 +85,7 @@ def emit_monitoring(definition: Definition, name: str, found: MonitoringResult) 
             "finflow.new": str(bool(found.new_alarms)).lower(),
         },
         payload={
+            "text": f"{definition.name} as of {found.as_of[:10]}: {'; '.join(found.alarms[:5]) or 'no alarm'}",
             "definition": definition.name,
             "name": name,
             "as_of": found.as_of,

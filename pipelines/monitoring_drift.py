@@ -102,9 +102,9 @@ def _check(part: str, subject: str, one: Distance, drift: Drift) -> Check:
         SHIFT: f"the mean moved by {one.value:+.2f} standard deviations",
         SPREAD: f"the standard deviation is {number(one.value)} times as large",
     }
-    usual = f"up to {number(one.high)}" if one.kind in (PSI, KS) else f"from {number(one.low)} to {number(one.high)}"
+    usual = f"below {number(one.high)}" if one.kind in (PSI, KS) else f"between {number(one.low)} and {number(one.high)}"
     missing = float(drift.missing[one.column])
-    detail = f"{words[one.kind]} over {drift.sessions} sessions; undisturbed ones show {usual} ({drift.windows:.0f} windows)"
+    detail = f"{words[one.kind]} over {drift.sessions} sessions; an undisturbed window stays {usual}"
     if one.kind == PSI and missing:
         detail += f"; {missing:.0%} of the values are missing"
     if one.unusual and not one.matters:

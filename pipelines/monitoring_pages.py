@@ -65,15 +65,12 @@ def report_text(definition: Definition, result: MonitoringResult) -> str:
     if definition.simulated:
         lines += ["**The data are SIMULATED.** Nothing here says anything about a market.", ""]
     lines += [f"> {headline(result)}", ""]
-    for alarm in result.alarms:
-        lines.append(f"- **Alarm**: {alarm}" + (" (new)" if alarm in result.new_alarms else ""))
-    for one in result.checks:
-        if not one.measured:
-            lines.append(f"- Not measured, {one.part}: {one.detail}.")
+    lines += [f"- **Alarm**: {alarm}" + (" (new)" if alarm in result.new_alarms else "") for alarm in result.alarms]
+    lines += [f"- Not measured, {one.part}: {one.detail}." for one in result.checks if not one.measured]
     for part in PARTS:
         rows = [one for one in result.checks if one.part == part and one.measured]
         if rows:
-            lines += ["", f"## {_TITLES[part]}", "", *_table(part, rows)]
+            lines += ["", f"## {_TITLES[part]}", "", *(_drift_table(rows) if part in (FEATURES, PREDICTIONS) else _table(rows))]
     return "\n".join([*lines, "", "## Protocol", "", *_protocol(definition, result)]).rstrip() + "\n"
 
 
@@ -87,14 +84,37 @@ def headline(result: MonitoringResult) -> str:
     return f"{said} in {measured} checks ({who}){left}."
 
 
-def _table(part: str, checks: Sequence[Check]) -> list[str]:
-    drift = part in (FEATURES, PREDICTIONS)
-    header = ["check", "subject", "value", "undisturbed" if drift else "95 %", "alarm beyond", "in words"]
-    rows = [header, ["---"] * len(header)]
-    for one in sorted(checks, key=lambda check: not check.alarm):
+def _table(checks: Sequence[Check]) -> list[str]:
+    """A row a check."""
+    rows = [["check", "subject", "value", "95 %", "alarm beyond", "in words"], ["---"] * 6]
+    for one in checks:
         interval = "-" if one.low is None or one.high is None else f"{number(one.low)} to {number(one.high)}"
-        name = f"**{one.check}**" if one.alarm else one.check
-        rows.append([name, one.subject, number(one.value), interval, number(one.threshold), one.detail])
+        rows.append([_bold(one.check, one), one.subject, number(one.value), interval, number(one.threshold), one.detail])
+    return _lines(rows)
+
+
+def _drift_table(checks: Sequence[Check]) -> list[str]:
+    """A row a subject, a column a distance, in brackets what an undisturbed window stays within."""
+    headers = {"psi": "PSI", "ks": "KS", "shift": "mean moved by (deviations)", "spread": "deviation times"}
+    rows = [["subject", *headers.values()], ["---"] * 5]
+    for subject in dict.fromkeys(one.subject for one in checks):
+        mine = {one.check: one for one in checks if one.subject == subject}
+        rows.append([subject, *(_distance(mine.get(kind)) for kind in headers)])
+    return _lines(rows)
+
+
+def _distance(one: Check | None) -> str:
+    if one is None:
+        return "-"
+    bounds = number(one.high) if one.check in ("psi", "ks") else f"{number(one.low)} to {number(one.high)}"
+    return f"{_bold(number(one.value), one)} ({bounds})"
+
+
+def _bold(text: str, one: Check) -> str:
+    return f"**{text}**" if one.alarm else text
+
+
+def _lines(rows: Sequence[Sequence[str]]) -> list[str]:
     return [f"| {' | '.join(table_cell(cell) for cell in row)} |" for row in rows]
 
 
@@ -106,7 +126,8 @@ def _protocol(definition: Definition, result: MonitoringResult) -> list[str]:
         "Kolmogorov-Smirnov distance, move of the mean, factor of the standard deviation. An alarm needs an effect that matters "
         f"(PSI {settings.psi:g}, KS {settings.ks:g}, {settings.shift:g} standard deviations, factor {settings.spread:g}) and one beyond "
         "what undisturbed windows of that length show in the training data itself, autocorrelation and clusters of volatility included. "
-        f"The chance that an undisturbed window raises any alarm is meant to be {settings.level:g} over all features together.",
+        f"The chance that an undisturbed window raises any alarm is meant to be {settings.level:g} over all features together; in brackets "
+        "what such a window stays within. What the training data have seen before (a crash, say) is no drift.",
         "- Predictions are compared with those of the walk-forward test parts of the champion's training: both are out of sample.",
         f"- Loss and coverage: the last {settings.performance_sessions} scored sessions with known targets, none in-sample; what was "
         f"served live first. {definition.reference} is fitted on the rows that the champion was trained on. Intervals: block bootstrap "

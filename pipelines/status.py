@@ -33,6 +33,7 @@ def status(definition: Definition, home: Home, now: pd.Timestamp | None = None) 
         StateError: a table of another schema version.
     """
     from pipelines.lake import Lake
+    from pipelines.monitoring_table import Monitorings
     from pipelines.promotions import Promotions
 
     now = pd.Timestamp.now("UTC") if now is None else now
@@ -47,6 +48,7 @@ def status(definition: Definition, home: Home, now: pd.Timestamp | None = None) 
         "runs": _runs(promotions),
         "data": data,
         "predictions": _predictions(definition, lake, data["last"] if data else None),
+        "monitoring": Monitorings(lake, definition.name).last(),
     }
 
 
