@@ -162,10 +162,11 @@ def form_of(planned: Planned) -> dict[str, Any]:
 
 
 def job_variables() -> dict[str, Any]:
-    """The settings of a run's process: how often it says that it lives (see flows/zombies.py)."""
-    from flows.zombies import heartbeat_seconds
+    """The settings of a run's process: how often it says that it lives (see flows/zombies.py), where that is not Prefect's default."""
+    from flows.zombies import LONGEST_HEARTBEAT, heartbeat_seconds
 
-    return {"env": {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(heartbeat_seconds())}}
+    seconds = heartbeat_seconds()
+    return {} if seconds == LONGEST_HEARTBEAT else {"env": {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(seconds)}}
 
 
 def _absolute(name: str) -> str:

@@ -26,7 +26,7 @@ VARIABLE = "FINFLOW_ZOMBIE_SECONDS"
 DEFAULT_SECONDS = 600
 #: Prefect sends heartbeats at least 30 s apart; a shorter silence would be nothing to go by
 SHORTEST_HEARTBEAT = 30
-LONGEST_HEARTBEAT = 180
+LONGEST_HEARTBEAT = 180  # Prefect's default
 SHORTEST_SECONDS = 40
 
 #: tags of the runs that a command begins in its own process
