@@ -259,6 +259,32 @@ def test_a_password_comes_from_the_environment_and_is_in_no_message(home: Home, 
     assert "hidden" not in without_secrets("cannot reach postgresql://me:hidden@host/db: hidden", "${FINFLOW_TEST_URL}")
 
 
+@pytest.mark.slow
+def test_a_real_postgresql(home: Home, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Four writers at once, twice over, with the password in the environment."""
+    import sqlalchemy
+
+    from tests.postgresql import postgresql
+
+    with postgresql(tmp_path / "server", "s3cret") as address:
+        monkeypatch.setenv("FINFLOW_TEST_PASSWORD", "s3cret")
+        url = address.replace(":s3cret@", ":${FINFLOW_TEST_PASSWORD}@")
+        market = make_market(home, sink={"kind": "sql", "url": url, "table": "scores"})
+        registry_of(market, monkeypatch)
+        with ThreadPoolExecutor(4) as pool:
+            results = list(pool.map(lambda number: run(market, only="all"), range(8)))
+        engine = sqlalchemy.create_engine(address)
+        sent = pd.read_sql_table("scores", engine).sort_values(KEY, ignore_index=True)
+        engine.dispose()
+    kept = Predictions(market.lake, "tiny").read().assign(definition="tiny").sort_values(KEY, ignore_index=True)
+    assert len(sent) == len(kept) == len(DATES) * 6
+    assert list(sent["q50"]) == list(kept["q50"])
+    assert list(sent["scored_at"]) == list(kept["scored_at"])
+    assert not sent["in_sample"].any()
+    assert sum(result.written for result in results) == len(kept)
+    assert len(kept) <= sum(result.delivered for result in results)
+
+
 def test_a_relative_path_is_relative_to_the_definition(tmp_path: Path) -> None:
     path = write_definition(tmp_path / "tiny.yaml", tiny_values(sink={"kind": "parquet", "path": "scores"}))
     sink: Any = load_definition(str(path)).sink
