@@ -28,6 +28,8 @@ def status(definition: Definition, home: Home, now: pd.Timestamp | None = None) 
             None before the first ingest.
         predictions: rows (not the restated), how many of them live, first and last as-of date, and `gaps`: the trading days since the first
             prediction, up to the last session in the data, that have none, as ranges; None before the first.
+        monitoring: the one recorded last: as_of, recorded_at, champion_version, alarms in words, how many checks were measured; None before
+            the first.
 
     Raises:
         StateError: a table of another schema version.
