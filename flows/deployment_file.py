@@ -6,7 +6,7 @@ import datetime
 from pathlib import Path
 from typing import Any
 
-from flows.deployment_plan import COLLISION, POOL, SLUG, Planned, coming_runs, exchange_zone, plan_deployments, rule_of
+from flows.deployment_plan import COLLISION, POOL, Planned, coming_runs, exchange_zone, plan_deployments, rule_of
 from pipelines.schedules import AfterClose
 
 FILE = Path(__file__).parents[1] / "prefect.yaml"
@@ -57,7 +57,7 @@ def _schedule(planned: Planned) -> dict[str, Any]:
     else:
         assert timing is not None
         when = {"cron": timing.line, "timezone": planned.definition.schedule.timezone}
-    return {"slug": SLUG, "active": planned.active, **when}
+    return {"slug": planned.slug, "active": planned.active, **when}
 
 
 if __name__ == "__main__":

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 POOL = "finflow"
 POOL_TYPE = "process"
-#: what finflow calls its schedule among those a person may add to a deployment
-SLUG = "finflow"
+#: how finflow's schedule is known among those a person may add to a deployment: its slug begins so, and goes on with the definition's words
+SLUG = "finflow: "
 #: nothing that was asked for is lost: it waits for the run before it. A scheduled run that waited too long ends by itself as superseded,
 #: and work done before is found again in seconds, so that waiting costs little.
 COLLISION = "ENQUEUE"
@@ -82,6 +82,11 @@ class Planned:
     def full_name(self) -> str:
         """As Prefect writes it: flow/deployment."""
         return f"{self.kind.name}/{self.definition.name}"
+
+    @property
+    def slug(self) -> str | None:
+        """What the UI calls the schedule: the definition's words."""
+        return None if self.timing is None else f"{SLUG}{getattr(self.definition.schedule, self.kind.name)}"
 
     @property
     def tags(self) -> list[str]:

@@ -58,7 +58,7 @@ def renew_schedule(client: SyncPrefectClient, found: DeploymentResponse, planned
     """
     import pandas as pd
 
-    mine = next((schedule for schedule in found.schedules if schedule.slug == SLUG), None)
+    mine = next((schedule for schedule in found.schedules if (schedule.slug or "").startswith(SLUG)), None)
     if planned.timing is None:
         if mine is not None:
             client.delete_deployment_schedule(found.id, mine.id)
@@ -68,9 +68,9 @@ def renew_schedule(client: SyncPrefectClient, found: DeploymentResponse, planned
         client.create_deployment_schedules(found.id, [_new_schedule(planned, now)])
         return True
     wanted = schedule_of(planned, now)
-    if _says_the_same(mine.schedule, wanted, now):
+    if mine.slug == planned.slug and _says_the_same(mine.schedule, wanted, now):
         return False
-    client.update_deployment_schedule(found.id, mine.id, schedule=wanted)  # whether it is active stays
+    client.update_deployment_schedule(found.id, mine.id, schedule=wanted, slug=planned.slug)  # whether it is active stays
     return True
 
 
@@ -98,7 +98,7 @@ def _says_the_same(there: Any, wanted: Any, now: Any) -> bool:
 def _new_schedule(planned: Planned, now: Any) -> Any:
     from prefect.client.schemas.actions import DeploymentScheduleCreate
 
-    return DeploymentScheduleCreate(schedule=schedule_of(planned, now), active=planned.active, slug=SLUG)
+    return DeploymentScheduleCreate(schedule=schedule_of(planned, now), active=planned.active, slug=planned.slug)
 
 
 def _ensure_pool(client: SyncPrefectClient) -> None:
