@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from pipelines.errors import ConflictError, FinflowError
+from pipelines.errors import ConflictError, DiskFullError, FinflowError, FitLostError, UnreachableError
 from pipelines.manifests import Manifest
 from pipelines.monitoring_checks import COVERAGE, FEATURES, LOSS, PREDICTIONS, Check, not_measured
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from pipelines.monitoring_pages import Pages
     from pipelines.monitoring_scored import Scored
     from pipelines.promotions import Promotions
+
+#: trouble of the moment: it says nothing of the champion, and the same command again may end otherwise
+_PASSING = (ConflictError, DiskFullError, FitLostError, UnreachableError)
 
 
 @dataclass(frozen=True)
@@ -151,7 +154,7 @@ def _measured(parts: Sequence[str], check: Callable[[], list[Check]]) -> list[Ch
     """Parts' checks, or why they cannot be measured: one part's trouble leaves the others alone."""
     try:
         return check()
-    except ConflictError:
+    except _PASSING:
         raise
     except FinflowError as error:
         return [not_measured(part, str(error)) for part in parts]

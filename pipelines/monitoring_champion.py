@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from pipelines.definition import Definition, Recipe
-from pipelines.errors import FinflowError, RegistryError, StateError
+from pipelines.errors import RegistryError, StateError
 from pipelines.home import Home
 
 if TYPE_CHECKING:
@@ -144,21 +144,30 @@ def positions_of(samples: Samples, rows: pd.DataFrame) -> np.ndarray:
 
 
 def _logged_predictions(home: Home, run_key: str, entry: str, scratch: Path) -> Path:
+    """The file that the training logged, fetched into `scratch`.
+
+    Raises:
+        RegistryError: there is none.
+        UnreachableError: MLflow does not answer.
+    """
     import mlflow
     from mlflow.exceptions import MlflowException
 
+    from pipelines.mlflow_retry import patiently
     from pipelines.mlflow_store import store_client
 
     client = store_client(home)
+    absent = f"the test predictions of {entry} from the training {run_key[:12]} are neither in {home.evaluations} nor in MLflow"
+    query = f"tags.`finflow.run_key` = '{run_key}' and tags.`finflow.role` = '{entry}'"
+    runs = client.search_runs([one.experiment_id for one in client.search_experiments()], filter_string=query, max_results=1)
+    if not runs:
+        raise RegistryError(absent)
+    uri = f"{runs[0].info.artifact_uri}/predictions.parquet"
     try:
-        query = f"tags.`finflow.run_key` = '{run_key}' and tags.`finflow.role` = '{entry}'"
-        runs = client.search_runs([one.experiment_id for one in client.search_experiments()], filter_string=query, max_results=1)
-        if not runs:
-            raise FinflowError("there is no such run")
-        uri = f"{runs[0].info.artifact_uri}/predictions.parquet"
-        return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(scratch), tracking_uri=home.tracking_uri))
-    except (MlflowException, OSError, FinflowError) as error:
-        raise RegistryError(
-            f"the test predictions of {entry} from the training {run_key[:12]} are neither in {home.evaluations} nor in MLflow "
-            f"({' '.join(str(error).split())[:200]})"
-        ) from None
+        fetched = patiently(
+            lambda: mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(scratch), tracking_uri=home.tracking_uri),
+            home.tracking_uri,
+        )
+        return Path(fetched)
+    except (MlflowException, OSError) as error:
+        raise RegistryError(f"{absent} ({' '.join(str(error).split())[:200]})") from None

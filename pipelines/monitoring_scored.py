@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipelines.as_known import find_stretches, published, samples_as_known
-from pipelines.errors import FinflowError
+from pipelines.errors import FitError, FitLostError, NotEnoughHistoryError, StateError
 from pipelines.monitoring_champion import positions_of, trained
 
 if TYPE_CHECKING:
@@ -171,7 +171,9 @@ def _judge(
         try:
             if not model.is_reference:
                 found.loc[places, "reference"] = problem.losses(model.reference.predict(chosen.take(places)), targets)[definition.gate.loss]
-        except FinflowError as error:
+        except (FitError, NotEnoughHistoryError, StateError) as error:
+            if isinstance(error, FitLostError):
+                raise
             parts.trouble[f"{definition.reference} could not be fitted on what version {model.version} was trained on: {error}"] = None
     parts.frames.append(found)
 
