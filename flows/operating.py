@@ -9,6 +9,7 @@ from pipelines.home import Home
 if TYPE_CHECKING:
     from pipelines.definition import Definition
     from pipelines.manifests import Decision
+    from pipelines.prune import PruneResult
 
 Outcome = dict[str, Any]
 
@@ -68,6 +69,13 @@ def alerts(home: Home, last: int) -> Outcome:
 
 
 def prune(home: Home, keep: str, yes: bool) -> Outcome:
+    """What it will free is said before anything goes."""
+    from flows.display import DISPLAY
+    from flows.operating_pages import freed_lines
     from pipelines.prune import prune as free
 
-    return free(home, keep, delete=yes).to_dict()
+    def say(planned: PruneResult) -> None:
+        for line in freed_lines(planned.to_dict(), "will free"):
+            DISPLAY.say(line)
+
+    return free(home, keep, delete=yes, say=say if yes else None).to_dict()

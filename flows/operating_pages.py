@@ -69,7 +69,38 @@ def monitor(outcome: Outcome) -> list[str]:
         else:
             lines += [f"  {part}: {one['detail']}" for one in measured]
         lines += [f"  {part}: not measured: {one['detail']}" for one in mine if one["status"] != "measured"]
-    written = (
-        f"{outcome['written']} rows written to {outcome['table']}" if outcome["written"] else "nothing written: recorded before"
-    )
+    written = f"{outcome['written']} rows written to {outcome['table']}" if outcome["written"] else "nothing written: recorded before"
     return [*lines, f"  report: {shown(outcome['report'])} ({written})"]
+
+
+def alerts(outcome: Outcome) -> list[str]:
+    """When, what kind, and what happened; newest last."""
+    from textwrap import wrap
+
+    lines = []
+    for alert in outcome["alerts"]:
+        head = f"{alert['at'][:19].replace('T', ' ')}  {alert['alert']:<11} "
+        first, *more = wrap(alert["text"], 140 - len(head)) or [""]
+        lines += [head + first, *(" " * len(head) + line for line in more)]
+    return lines or ["No alerts."]
+
+
+def prune(outcome: Outcome) -> list[str]:
+    lines = freed_lines(outcome, "freed" if outcome["deleted"] else "would free")
+    again = f"Nothing was deleted. To do it: finflow prune --keep {outcome['keep']} --yes"
+    return lines if outcome["deleted"] or not outcome["freed"] else [*lines, again]
+
+
+def freed_lines(outcome: Outcome, verb: str) -> list[str]:
+    """What goes, by kind."""
+    head = f"--keep {outcome['keep']} {verb} {readable(outcome['bytes'])}; {outcome['kept_runs']} runs stay"
+    return [head, *(f"  {one['count']:>7,} {one['kind']:<16} {readable(one['bytes'])}" for one in outcome["freed"]), *outcome["notes"]]
+
+
+def readable(size: float) -> str:
+    """Bytes as a person says them."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000 or unit == "GB":
+            break
+        size /= 1000
+    return f"{size:,.0f} {unit}" if unit == "bytes" else f"{size:,.1f} {unit}"

@@ -215,10 +215,12 @@ def production_fits(
     """
     from pipelines.fits import fit_all, plan_fits
     from pipelines.folds import production_fold
+    from pipelines.run_needs import add_fits
     from pipelines.windows import open_samples
 
     fold = production_fold(definition, open_samples(plan.samples.folder).index, pd.Timestamp(plan.as_of))
     specs = plan_fits(definition, home, plan.samples, [fold], {entry: plan.recipes[entry]}, plan.hardware, plan.seeds)
+    add_fits(home, plan.run_key, [spec.key for spec in specs])
     members = fit_all(specs, home, on_done=on_done)
     for member in members:
         if isinstance(member, FitError):

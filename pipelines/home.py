@@ -62,6 +62,11 @@ class Home:
         return self.root / "evaluations"
 
     @property
+    def runs(self) -> Path:
+        """What each training needs, one file each, for `finflow prune`."""
+        return self.root / "runs"
+
+    @property
     def validations(self) -> Path:
         """Data Docs, suites and results of validations, one folder each."""
         return self.root / "validations"

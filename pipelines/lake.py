@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pandas as pd
 import pyarrow as pa
 
+from pipelines.disk import room_for
 from pipelines.errors import ConflictError, StateError
 
 if TYPE_CHECKING:
@@ -140,6 +141,34 @@ class Lake:
             return -1
         return self._retry(table, lambda found: self._write(table, found, frame, retries=0, predicate=predicate))
 
+    def versions(self, table: str) -> dict[int, pd.Timestamp]:
+        """Every version and when it was written (UTC), oldest first; empty where there is no table."""
+        found = self._open(table)
+        entries = [] if found is None else found.history()
+        return {int(one["version"]): pd.Timestamp(one["timestamp"], unit="ms", tz="UTC") for one in reversed(entries)}
+
+    def unneeded_files(self, table: str, keep: Sequence[int]) -> dict[str, int]:
+        """The bytes of each file that none of the versions `keep`, nor any after them, reads; by its path in the table."""
+        from deltalake.fs import DeltaStorageHandler
+        from pyarrow.fs import FileType
+
+        found = self._open(table)
+        paths = [] if found is None else self._vacuum(found, keep, dry_run=True)
+        files = DeltaStorageHandler(self._uri(table)).get_file_info(paths) if paths else []
+        # those that went before are listed again
+        return {info.path: int(info.size or 0) for info in files if info.type == FileType.File}
+
+    def vacuum(self, table: str, keep: Sequence[int]) -> None:
+        """Delete the files that none of the versions `keep`, nor any after them, reads."""
+        found = self._open(table)
+        if found is not None:
+            self._vacuum(found, keep, dry_run=False)
+
+    def _vacuum(self, found: DeltaTable, keep: Sequence[int], *, dry_run: bool) -> list[str]:
+        # Versions that others wrote since `keep` was made up stay too; and not `full`: that takes files whose commit is yet to come.
+        versions = sorted({*keep, *range(max(keep, default=0), found.version() + 1)})
+        return found.vacuum(retention_hours=0, dry_run=dry_run, enforce_retention_duration=False, full=False, keep_versions=versions)
+
     def _retry(self, table: str, write: Callable[[DeltaTable | None], int]) -> int:
         for attempt in range(ATTEMPTS):
             try:
@@ -179,9 +208,21 @@ class Lake:
 
         chosen = ", ".join('"' + name.replace('"', '""') + '"' for name in names)
         sql = f"SELECT {chosen} FROM wanted" + (f" WHERE {where}" if where else "")
-        return pa.table(QueryBuilder().register("wanted", found).execute(sql).read_all())
+        try:
+            return pa.table(QueryBuilder().register("wanted", found).execute(sql).read_all())
+        except Exception as error:
+            if "Object Store error" not in str(error) or "not found" not in str(error):
+                raise
+            raise StateError(
+                f"version {found.version()} of the table {found.table_uri} has lost files: `finflow prune` freed what no kept run "
+                f"recorded, or somebody deleted them ({' '.join(str(error).split())[-200:]})."
+            ) from error
 
     def _write(self, table: str, found: DeltaTable | None, frame: pd.DataFrame, *, retries: int, predicate: str | None = None) -> int:
+        with room_for(f"table {table}", self._uri(table)):
+            return self._commit(table, found, frame, retries, predicate)
+
+    def _commit(self, table: str, found: DeltaTable | None, frame: pd.DataFrame, retries: int, predicate: str | None) -> int:
         from deltalake import CommitProperties, write_deltalake
         from deltalake.exceptions import CommitFailedError, DeltaError
 

@@ -51,7 +51,7 @@ def plan_training(
     hardware: Hardware | None = None,
     promotions: Promotions | None = None,
 ) -> TrainingPlan:
-    """Folds, recipes and fits of a training as of the samples' clean batch.
+    """Folds, recipes and fits of a training as of the samples' clean batch; what it will need is recorded for `finflow prune`.
 
     Args:
         promotions: the decisions that say whose recipe competes as the champion's; the definition's own by default.
@@ -64,6 +64,7 @@ def plan_training(
     from pipelines.fits import plan_fits
     from pipelines.folds import make_folds
     from pipelines.mlflow_store import reach_store
+    from pipelines.run_needs import TRAINING, WALK, record_needs
     from pipelines.windows import open_samples
 
     reach_store(home)
@@ -85,7 +86,7 @@ def plan_training(
         "fits": [spec.key for spec in specs if spec.candidate in own],
         "code": decision_code_digest(),
     }
-    return TrainingPlan(
+    plan = TrainingPlan(
         run_key=digest_json(key),
         as_of=samples.clean.as_of,
         samples=samples,
@@ -97,6 +98,8 @@ def plan_training(
         hardware=hardware,
         specs=specs,
     )
+    record_needs(home, definition.name, plan, TRAINING if promotions is None else WALK)
+    return plan
 
 
 def chosen_recipes(definition: Definition, candidates: Sequence[str] | None) -> dict[str, Recipe]:

@@ -1,0 +1,104 @@
+"""Freeing what no recorded run needs: the only thing in finflow that deletes.
+
+Rows of predictions, promotions, ledger and monitoring always stay, and so do MLflow's runs with their metrics, reports, and every version
+that was champion or may become it. What goes is what can be made again, and old versions of tables that nobody recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from pipelines.home import Home
+from pipelines.manifests import Manifest
+from pipelines.prune_needs import Rule
+
+
+@dataclass(frozen=True)
+class Freed(Manifest):
+    """How many things of a kind, and their bytes."""
+
+    kind: str
+    count: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class PruneResult(Manifest):
+    """What a prune frees.
+
+    Attributes:
+        keep: the rule.
+        deleted: whether it was done; else it would be.
+        freed: by kind.
+        bytes: of all.
+        kept_runs: trainings and periods of walks that stay whole or in part.
+        notes: what a person should know, in words.
+    """
+
+    keep: str
+    deleted: bool
+    freed: tuple[Freed, ...]
+    bytes: int
+    kept_runs: int
+    notes: tuple[str, ...]
+
+
+def prune(home: Home, keep: str, delete: bool, *, say: Callable[[PruneResult], None] | None = None, now: str | None = None) -> PruneResult:
+    """Find what no recorded run needs, and delete it if told to. Killed in the middle, the same command goes on.
+
+    Args:
+        keep: the rule: an age (`90d`) or a number of runs of each definition (`20-runs`). What is younger than a day stays in any case.
+        delete: really do it.
+        say: told what will be freed, before anything is.
+        now: the present instant (ISO), the clock's by default.
+
+    Raises:
+        FinflowError: a rule that is none; another prune runs.
+        StateError: a table cannot be read: nothing is deleted.
+    """
+    from filelock import FileLock, Timeout
+
+    from pipelines.errors import FinflowError
+
+    rule = Rule.parse(keep)
+    moment = pd.Timestamp.now("UTC") if now is None else pd.Timestamp(now)
+    home.root.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(home.root / "prune.lock", timeout=0):
+            return _prune(home, keep.strip(), rule, delete, say, moment)
+    except Timeout:
+        raise FinflowError("another `finflow prune` is at work on this home: wait for it.") from None
+
+
+def _prune(home: Home, keep: str, rule: Rule, delete: bool, say: Callable[[PruneResult], None] | None, now: pd.Timestamp) -> PruneResult:
+    from pipelines.lake import Lake
+    from pipelines.mlflow_store import store_client
+    from pipelines.prune_folders import waste_folders
+    from pipelines.prune_mlflow import waste_mlflow
+    from pipelines.prune_needs import find_needs
+    from pipelines.prune_tables import waste_tables
+
+    client = store_client(home)
+    needs = find_needs(home, client, rule, now)
+    waste = [
+        *waste_folders(home, needs, now),
+        *waste_mlflow(home, client, needs, now),
+        *waste_tables(Lake(home.lake), needs, now),
+    ]
+    kinds = dict.fromkeys(one.kind for one in waste)
+    freed = tuple(
+        Freed(kind, sum(one.kind == kind for one in waste), sum(one.bytes for one in waste if one.kind == kind)) for kind in kinds
+    )
+    notes = (
+        ("A run that stays was made by a finflow that did not record what it needs: all fits and samples stay.",) if needs.unknown else ()
+    )
+    result = PruneResult(keep, delete, freed, sum(one.bytes for one in freed), len(needs.runs), notes)
+    if say is not None:
+        say(result)
+    if delete:
+        for one in waste:
+            one.free()
+    return result
