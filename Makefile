@@ -29,7 +29,7 @@ test: $(STAMP) ## the tests (about 15 minutes)
 	$(BIN)/pytest -n 2 -m "not slow and not benchmark"
 
 test-slow: $(STAMP) ## faults, sizes and real servers (about 25 minutes)
-	$(BIN)/pytest -n 2 -m "slow and not benchmark"
+	$(BIN)/pytest -n 2 --dist loadgroup -m "slow and not benchmark"
 
 bench: $(STAMP) ## the benchmarks; writes their figures into README.md and tests/benchmarks/figures.md
 	@rm -f build/figures.jsonl

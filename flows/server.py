@@ -67,13 +67,13 @@ def prefect_server(home: Home) -> Iterator[str]:
     Raises:
         FinflowError: it does not come up, and the message names its log; or the one that `finflow up` started has ended.
     """
+    require_servers(home)
     if home.prefect_api:
         require_running(home.servers, "prefect", home.prefect_api)
         home.prefect.mkdir(parents=True, exist_ok=True)  # Prefect keeps its own settings and results there, and warns where it is missing
         with watched_runs(home.prefect_api):
             yield home.prefect_api
         return
-    require_servers(home)
     record = _enter(home)
     os.environ["PREFECT_API_URL"] = record.api
     try:

@@ -82,12 +82,14 @@ def test_what_the_environment_says_goes_first(home: Home, monkeypatch: pytest.Mo
 
 
 def test_a_server_that_has_ended_is_said_in_one_line(home: Home) -> None:
-    keep(home, stack_of(ServerProcess("prefect", 1, *GONE), ServerProcess("mlflow", 2, *GONE), running("worker", 3)))
+    keep(home, stack_of(ServerProcess("prefect", 1, *GONE), running("mlflow", 2), running("worker", 3)))
     found = Home.from_environment()
     with pytest.raises(StateError, match=r"The Prefect server of this home has ended.*prefect\.log.*`finflow up`"), prefect_server(found):
         pass
-    with pytest.raises(StateError, match=r"The MLflow server of this home has ended.*mlflow\.log.*`finflow up`"):
-        store_client(found)
+    keep(home, stack_of(running("prefect", 1), ServerProcess("mlflow", 2, *GONE), running("worker", 3)))
+    for use in (lambda: store_client(found), lambda: prefect_server(found).__enter__()):
+        with pytest.raises(StateError, match=r"The MLflow server of this home has ended.*mlflow\.log.*`finflow up`"):
+            use()
     require_running(home.servers, "mlflow", "http://127.0.0.1:20")  # somebody else's, whose address begins the same
     require_running(home.servers, "mlflow", "http://elsewhere:2")
 
