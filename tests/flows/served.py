@@ -1,0 +1,192 @@
+"""A real Prefect server as finflow runs it, and a worker, for the tests of schedules and alerts."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from flows.server import free_port
+from pipelines.home import Home
+from tests.support import REPOSITORY
+
+Found = TypeVar("Found")
+
+
+class Served:
+    """A server over a home. Programs and commands run in processes of their own: Prefect reads its settings once a process."""
+
+    def __init__(self, home: Home, port: int, log: Path) -> None:
+        self.home = home
+        self.api = f"http://127.0.0.1:{port}/api"
+        self.log = log
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "FINFLOW_", "MLFLOW_"))},
+            "FINFLOW_HOME": str(home.root),
+            "PREFECT_HOME": str(home.prefect),
+            "PREFECT_API_URL": self.api,
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "DO_NOT_TRACK": "1",
+            "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "WARNING",
+            "PYTHONPATH": str(REPOSITORY),
+        }
+
+    def post(self, path: str, body: Any = None) -> Any:
+        """What the API answers to a POST."""
+        return self._ask("POST", path, {} if body is None else body)
+
+    def get(self, path: str) -> Any:
+        return self._ask("GET", path, None)
+
+    def patch(self, path: str, body: Any) -> None:
+        self._ask("PATCH", path, body)
+
+    def runs(self) -> list[dict[str, Any]]:
+        """Every flow run, by the time it is planned for."""
+        found: list[dict[str, Any]] = self.post("/flow_runs/filter", {"sort": "EXPECTED_START_TIME_ASC"})
+        return found
+
+    def deployment(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.get(f"/deployments/name/{name}")
+        return found
+
+    def python(self, program: str, *arguments: str, **more: str) -> str:
+        """What a program prints; it must succeed."""
+        command = [sys.executable, "-c", program, *arguments]
+        environment = {**self.environment, **more}
+        done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=240, check=False)
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr[-4000:]}"
+        return done.stdout
+
+    def register(self, *names: str, **more: str) -> dict[str, list[str]]:
+        """Deployments and automations, as `finflow up` applies them; by default no webhook."""
+        found: dict[str, list[str]] = json.loads(self.python(REGISTER, *names, **{"FINFLOW_ALERT_WEBHOOK": "", **more}).splitlines()[-1])
+        return found
+
+    def emit(self, event: str, resource: str, payload: dict[str, Any], **labels: str) -> None:
+        """An event, as a flow would send it."""
+        self.python(EMIT, event, resource, json.dumps(payload), json.dumps(labels))
+
+    @contextmanager
+    def worker(self) -> Iterator[subprocess.Popen[bytes]]:
+        """A worker of the pool `finflow`, for the time of the block."""
+        command = [
+            sys.executable,
+            "-m",
+            "prefect",
+            "worker",
+            "start",
+            "--pool",
+            "finflow",
+            "--type",
+            "process",
+            "--install-policy",
+            "never",
+        ]
+        environment = {**self.environment, "PREFECT_WORKER_QUERY_SECONDS": "1", "PREFECT_WORKER_WEBSERVER_PORT": str(free_port())}
+        with (self.log.parent / "worker.log").open("ab") as stream:
+            process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=stream, stderr=stream, start_new_session=True)
+        try:
+            yield process
+        finally:
+            _stop(process)
+
+    def _ask(self, method: str, path: str, body: Any) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.api + path, data=data, method=method, headers={"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            text = answer.read()
+        return json.loads(text) if text else None
+
+
+REGISTER = """
+import json, sys
+from flows.environment import prepare_environment
+from pipelines.home import Home
+home = Home.from_environment()
+prepare_environment(home)
+from flows.automations import apply_automations
+from flows.deployments import register_deployments
+print(json.dumps({"deployments": register_deployments(home, sys.argv[1:]), "automations": apply_automations(home)}))
+"""
+
+EMIT = """
+import json, sys
+from prefect.events import emit_event
+from prefect.events.worker import EventsWorker
+name, resource, payload, labels = sys.argv[1], sys.argv[2], json.loads(sys.argv[3]), json.loads(sys.argv[4])
+labels |= {"prefect.resource.id": resource, "prefect.resource.name": resource.rpartition(".")[2]}
+emit_event(name, resource=labels, payload=payload)
+EventsWorker.drain_all(timeout=20)
+"""
+
+
+@contextmanager
+def served(folder: Path, **settings: str) -> Iterator[Served]:
+    """A server over an empty home in `folder`, with these settings of Prefect; ended at the end of the block."""
+    root = folder / "home"
+    home = Home(root=root, lake=str(root / "lake"), tracking_uri=f"sqlite:///{root / 'mlflow' / 'mlflow.db'}", prefect_api=None)
+    home.prefect.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    found = Served(home, port, folder / "server.log")
+    environment = {**found.environment, "PREFECT_SERVER_LOGGING_LEVEL": "INFO", **settings}
+    command = [sys.executable, "-m", "uvicorn", "--factory", "flows.prefect_application:create_app", "--host", "127.0.0.1"]
+    with found.log.open("ab") as stream:
+        process = subprocess.Popen(
+            [*command, "--port", str(port), "--log-level", "warning"],
+            cwd=REPOSITORY,
+            env=environment,
+            stdout=stream,
+            stderr=stream,
+            start_new_session=True,
+        )
+    try:
+        until(lambda: _healthy(found.api) or process.poll() is not None, 120)
+        assert process.poll() is None, found.log.read_text()[-3000:]
+        yield found
+    finally:
+        _stop(process)
+
+
+def until(look: Callable[[], Found], seconds: float, every: float = 0.5) -> Found:
+    """What `look` finds, once it is true; an AssertionError after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = look()
+        if found:
+            return found
+        assert time.monotonic() < deadline, f"nothing was found within {seconds:.0f} s, but {found!r}"
+        time.sleep(every)
+
+
+def _healthy(api: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{api}/health", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End a process and what it started, which is in its session."""
+    import psutil
+
+    if process.poll() is None:
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(20)
+        for child in children:
+            if child.is_running():
+                child.kill()

@@ -1,0 +1,165 @@
+"""Deployments: what is planned for each definition, prefect.yaml, and what a real server keeps of it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from flows.deployment_file import FILE, deployment_file
+from flows.deployment_plan import KINDS, LONGEST_SCHEDULE, QUEUES, coming_runs, form_of, plan_deployments, rule_of, runs_of
+from pipelines.definition import load_definition
+from pipelines.errors import DefinitionError
+from pipelines.schedules import AfterClose
+from tests.flows.served import Served, served, until
+from tests.support import REPOSITORY, tiny_values, write_definition
+
+XNYS = AfterClose("XNYS", "session")
+
+
+def live_values(**changes: Any) -> dict[str, Any]:
+    """A definition whose source grows: its schedule begins active."""
+    source = {"kind": "replay", "source": tiny_values()["source"], "start": "2017-01-03", "clock": "clock.txt"}
+    return tiny_values(name="live", source=source, schedule={"score": "after the close of XNYS"}, **changes)
+
+
+def test_every_definition_has_its_deployments(tmp_path: Path) -> None:
+    path = write_definition(tmp_path / "live.yaml", live_values())
+    found = plan_deployments([str(path), "index-price"])
+    assert {one.full_name for one in found} >= {
+        f"{kind}/{name}" for kind in ("train", "score", "backfill", "monitor", "approve") for name in ("index-price", "live")
+    }
+    assert len({one.full_name for one in found}) == len(found) == 4 * len(KINDS)
+    by_name = {one.full_name: one for one in found}
+    assert by_name["score/live"].name == str(path)
+    assert by_name["score/live"].timing == XNYS
+    assert by_name["score/live"].active
+    assert by_name["score/live"].slug == "finflow: after the close of XNYS"
+    assert by_name["backfill/live"].timing is None
+    assert not by_name["score/index-price"].active, "nothing is added to the data of a package"
+    assert by_name["train/index-price"].timing == AfterClose("XNYS", "week")
+
+
+def test_live_scoring_goes_before_trainings_and_backfills() -> None:
+    priority = {queue.name: queue.priority for queue in QUEUES}
+    limits = {queue.name: queue.limit for queue in QUEUES}
+    queues = {kind.name: kind.queue for kind in KINDS}
+    assert queues == {"train": "training", "score": "live", "backfill": "backfill", "monitor": "live", "approve": "live"}
+    assert priority["live"] < priority["training"] < priority["backfill"]
+    assert (limits["live"], limits["training"], limits["backfill"]) == (None, 1, 1)
+
+
+def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
+    one = write_definition(tmp_path / "one.yaml", live_values())
+    two = write_definition(tmp_path / "two.yaml", live_values())
+    with pytest.raises(DefinitionError, match=r"two\.yaml and .*one\.yaml are both named 'live'"):
+        plan_deployments([str(one), str(two)])
+    assert len(plan_deployments([str(one), str(one)])) == 4 * len(KINDS)
+
+
+def test_a_rule_holds_the_coming_runs_in_the_exchanges_time() -> None:
+    definition = load_definition("index-price")
+    runs = coming_runs(definition, XNYS, pd.Timestamp("2018-11-20T22:00", tz="UTC"))
+    rule = rule_of(runs)
+    assert rule.startswith("RDATE:20181120T170000,20181121T170000,20181123T140000,20181126T170000")
+    assert len(runs) == LONGEST_SCHEDULE
+    assert len(rule) < 6500, "Prefect takes no longer rule"
+    assert runs_of(f"DTSTART:20200101T000000\n{rule}", "America/New_York") == runs
+    assert runs_of("FREQ=DAILY", "UTC") == []
+
+
+def test_prefects_own_schedule_yields_the_same_instants() -> None:
+    import asyncio
+    import datetime
+
+    from prefect.server.schemas.schedules import RRuleSchedule
+
+    runs = coming_runs(load_definition("index-price"), XNYS, pd.Timestamp("2018-03-08", tz="UTC"))
+    schedule = RRuleSchedule(rrule=rule_of(runs), timezone="America/New_York")
+    start = datetime.datetime(2018, 3, 8, tzinfo=datetime.UTC)
+    found = asyncio.run(schedule.get_dates(n=4, start=start))
+    assert [f"{instant.astimezone(datetime.UTC):%Y-%m-%d %H:%M}" for instant in found] == [
+        "2018-03-08 22:00",
+        "2018-03-09 22:00",
+        "2018-03-12 21:00",
+        "2018-03-13 21:00",
+    ]
+
+
+def test_the_forms_offer_what_can_be_chosen() -> None:
+    forms = {one.kind.name: form_of(one)["properties"] for one in plan_deployments([]) if one.definition.name == "index-price"}
+    for kind, form in forms.items():
+        assert form["name"]["enum"] == ["index-price"], kind
+        assert form["name"]["default"] == "index-price"
+    assert forms["backfill"]["only"]["enum"] == ["missing", "failed", "stale", "all"]
+    assert {"enum": ["monthly", "quarterly"], "type": "string"} in forms["backfill"]["retrain"]["anyOf"]
+    assert forms["approve"]["verdict"]["enum"] == ["approve", "reject"]
+    assert forms["score"]["as_of"]["description"], "the form explains itself"
+
+
+def test_prefect_yaml_is_what_the_definitions_say() -> None:
+    assert FILE.read_text(encoding="utf-8") == deployment_file(), "write it anew: python -m flows.deployment_file"
+    entries = yaml.safe_load(FILE.read_text(encoding="utf-8"))["deployments"]
+    assert len(entries) == 3 * len(KINDS)
+    scores = next(one for one in entries if one["name"] == "index-price" and one["entrypoint"] == "flows.score.score_flow")
+    assert scores["concurrency_limit"] == {"limit": 1, "collision_strategy": "ENQUEUE"}
+    assert scores["schedules"][0]["timezone"] == "America/New_York"
+    assert "20261127T140000" in scores["schedules"][0]["rrule"], "the half day after Thanksgiving"
+    assert "20261126T" not in scores["schedules"][0]["rrule"]
+
+
+def schedule_of(server: Served, name: str) -> dict[str, Any]:
+    found: list[dict[str, Any]] = server.deployment(name)["schedules"]
+    assert len(found) == 1
+    return found[0]
+
+
+@pytest.mark.slow
+def test_registering_keeps_what_a_person_changed(tmp_path: Path) -> None:
+    path = write_definition(tmp_path / "live.yaml", live_values())
+    with served(tmp_path) as server:
+        names = server.register(str(path))["deployments"]
+        assert "score/live" in names
+        first = {name: server.deployment(name) for name in ("score/live", "backfill/live", "train/live")}
+        assert first["score/live"]["work_queue_name"] == "live"
+        assert first["score/live"]["global_concurrency_limit"]["limit"] == 1
+        assert first["score/live"]["enforce_parameter_schema"]
+        assert schedule_of(server, "score/live")["active"]
+        queues = {queue["name"]: queue for queue in server.post("/work_pools/finflow/queues/filter")}
+        assert (queues["training"]["priority"], queues["training"]["concurrency_limit"]) == (2, 1)
+
+        planned = until(lambda: [run for run in server.runs() if run["auto_scheduled"]], 60)
+        rule = schedule_of(server, "score/live")["schedule"]["rrule"]
+        coming = runs_of(rule, "America/New_York")
+        assert [pd.Timestamp(run["expected_start_time"]) for run in planned] == [run.tz_convert("UTC") for run in coming[: len(planned)]]
+
+        identity, schedule = first["score/live"]["id"], schedule_of(server, "score/live")["id"]
+        server.patch(f"/deployments/{identity}/schedules/{schedule}", {"active": False})
+        server.post(f"/deployments/{first['train/live']['id']}/pause_deployment")
+        server.patch("/work_pools/finflow/queues/training", {"concurrency_limit": 2})
+        server.post(f"/deployments/{first['backfill/live']['id']}/schedules", [{"schedule": {"cron": "0 1 * * *"}, "active": True}])
+        before = {name: server.deployment(name) for name in first}
+        server.register(str(path))
+        assert {name: server.deployment(name) for name in first} == before, "paused, switched off and added schedules stay"
+        queues = {queue["name"]: queue for queue in server.post("/work_pools/finflow/queues/filter")}
+        assert queues["training"]["concurrency_limit"] == 2
+
+        # What the definition says is followed, and what a person switched off stays off.
+        write_definition(path, live_values() | {"title": "Another title", "schedule": {"score": "monthly after the close of XNYS"}})
+        server.register(str(path))
+        changed = schedule_of(server, "score/live")
+        assert changed["slug"] == "finflow: monthly after the close of XNYS"
+        assert not changed["active"]
+        assert server.deployment("score/live")["description"].startswith("Another title.")
+        assert server.deployment("train/live")["paused"]
+
+        environment = {**server.environment, "PREFECT_CLI_PROMPT": "false"}
+        command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", "prefect.yaml"]
+        done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=240, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.stdout.count("successfully created") == 3 * len(KINDS)
