@@ -21,6 +21,8 @@ def up(outcome: Outcome) -> list[str]:
     ]
     if outcome["secure"]:
         lines.append(f"Sign in as finflow; the passwords are in {outcome['logs']}/secrets, which only you can read.")
+    if outcome["elsewhere"]:
+        lines.append(f"{' and '.join(outcome['elsewhere'])} in this shell send commands to other servers: unset them to use these.")
     lines.append(f"{len(outcome['deployments'])} deployments. {begun} `finflow up --check` looks, `finflow down` stops.")
     return lines
 

@@ -83,6 +83,7 @@ def start_stack(home: Home, names: list[str]) -> dict[str, Any]:
         "started": started,
         "secure": stack.secure,
         "database": stack.database,
+        "elsewhere": _elsewhere(home, before, stack),
         **registered,
         "logs": str(home.servers),
         "seconds": round(time.monotonic() - began, 1),
@@ -228,6 +229,16 @@ def _register(home: Home, names: list[str]) -> dict[str, Any]:
     from flows.deployments import register_deployments
 
     return {"deployments": register_deployments(home, names), "automations": apply_automations(home)}
+
+
+def _elsewhere(home: Home, before: Stack | None, stack: Stack) -> list[str]:
+    """The variables of this shell that send commands to other servers than these."""
+    known = {
+        f"sqlite:///{home.mlflow / 'mlflow.db'}",
+        *(a for one in (before, stack) if one for a in (one.prefect_api, one.address("mlflow"))),
+    }
+    said = {"PREFECT_API_URL": home.prefect_api, "MLFLOW_TRACKING_URI": home.tracking_uri}
+    return [name for name, address in said.items() if address and address not in known]
 
 
 def _undo(home: Home, started: list[str]) -> None:

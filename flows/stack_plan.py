@@ -17,14 +17,22 @@ POOL = "finflow"
 TOKEN, ROLE = "FINFLOW_STACK", "FINFLOW_STACK_ROLE"  # in the environment of what `up` starts, and of its children
 NAMES = ("prefect", "mlflow", "worker")
 
-# What the person who calls `up` has set for commands, or what belongs to another process of the stack.
+# What the person who calls `up` has set for commands or for servers of other homes, or what belongs to another process of the stack.
 _NOT_INHERITED = (
     "PREFECT_API_URL",
+    "PREFECT_API_KEY",
     "PREFECT_API_AUTH_STRING",
-    "MLFLOW_TRACKING_URI",
+    "PREFECT_PROFILE",
+    "PREFECT_SERVER_API_AUTH_STRING",
+    "PREFECT_SERVER_DATABASE_",
+    "PREFECT_API_DATABASE_",
+    "MLFLOW_TRACKING_",
     "MLFLOW_REGISTRY_URI",
-    "MLFLOW_TRACKING_USERNAME",
-    "MLFLOW_TRACKING_PASSWORD",
+    "MLFLOW_BACKEND_STORE_URI",
+    "MLFLOW_ARTIFACTS_",
+    "MLFLOW_SERVER_",
+    "MLFLOW_AUTH_",
+    "MLFLOW_FLASK_",
     "FINFLOW_SERVERS",
     "FINFLOW_SECURE",
     VARIABLE,
@@ -133,12 +141,12 @@ def users_settings(home: Home, database: Database | None) -> str:
 
 
 def _common(home: Home, stack: Stack, name: str) -> dict[str, str]:
-    kept = {key: value for key, value in os.environ.items() if key not in _NOT_INHERITED and not key.startswith("MLFLOW_SERVER_")}
     return {
-        **kept,
+        **{key: value for key, value in os.environ.items() if not key.startswith(_NOT_INHERITED)},
         TOKEN: stack.token,
         ROLE: name,
         "FINFLOW_HOME": str(home.root),
+        "FINFLOW_LAKE": home.lake if "://" in home.lake else str(Path(home.lake).expanduser().resolve()),
         "PREFECT_HOME": str(home.prefect),
         "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
         "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",

@@ -74,7 +74,7 @@ def read_stack(folder: Path) -> Stack | None:
     path = folder / FILE
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
         raise StateError(f"{path} cannot be read ({error}): mend or delete it. Processes that it names run on.") from None

@@ -10,14 +10,15 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from flows import operating_pages, stack_processes
 from flows import stack as under_test
-from flows import stack_processes
 from flows.stack import check_stack, start_stack, stop_stack
 from flows.stack_plan import NAMES, ROLE, TOKEN, Start
 from flows.stack_processes import descendants, end, flow_runs, port_is_free, spawn
@@ -95,6 +96,7 @@ def ports(home: Home) -> dict[str, int]:
 def test_started_once_then_left_alone_then_stopped(home: Home, fakes: Fakes, tiny_definition: Path) -> None:
     first = start_stack(home, [str(tiny_definition)])
     assert first["started"] == list(NAMES)
+    assert first["elsewhere"] == []
     assert len(set(ports(home).values())) == 3
     before = (home.servers / "stack.json").read_bytes()
     second = start_stack(home, [])
@@ -109,6 +111,14 @@ def test_started_once_then_left_alone_then_stopped(home: Home, fakes: Fakes, tin
     assert not check_stack(home)["ok"]
     start_stack(home, [])
     assert ports(home) == kept, "addresses stay"
+
+
+def test_a_shell_that_points_elsewhere_is_told(home: Home, fakes: Fakes) -> None:
+    outcome = start_stack(replace(home, prefect_api="http://elsewhere/api"), [])
+    assert outcome["elsewhere"] == ["PREFECT_API_URL"]
+    assert [line for line in operating_pages.up(outcome) if "PREFECT_API_URL in this shell" in line]
+    outcome = start_stack(replace(home, tracking_uri="http://elsewhere"), [])
+    assert outcome["elsewhere"] == ["MLFLOW_TRACKING_URI"]
 
 
 def test_two_at_once_start_one_of_each(home: Home, fakes: Fakes) -> None:

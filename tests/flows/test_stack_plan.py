@@ -81,10 +81,18 @@ def test_what_a_person_set_for_commands_is_not_handed_to_servers(home: Home, mon
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://elsewhere")
     monkeypatch.setenv("FINFLOW_DATABASE_URL", "postgresql://a:hidden-one@b/c")
     monkeypatch.setenv("MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE", "true")
+    monkeypatch.setenv("MLFLOW_AUTH_CONFIG_PATH", "elsewhere.ini")
+    monkeypatch.setenv("PREFECT_API_DATABASE_CONNECTION_URL", "sqlite+aiosqlite:///elsewhere.db")
     for start in plans(home, ServerSettings()).values():
         assert not [name for name, value in start.environment.items() if "elsewhere" in value or "hidden-one" in value]
         assert "MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE" not in start.environment
     assert "MLFLOW_TRACKING_URI" not in plans(home, ServerSettings())["mlflow"].environment
+
+
+def test_flow_runs_find_the_lake_from_any_folder(home: Home) -> None:
+    for lake, found in (("lake", str(Path("lake").resolve())), ("s3://bucket/lake", "s3://bucket/lake")):
+        made = plans(replace(home, lake=lake), ServerSettings())
+        assert made["worker"].environment["FINFLOW_LAKE"] == found
 
 
 def test_services_on_jobs_off_results_as_json(home: Home) -> None:
