@@ -214,11 +214,13 @@ def _may_share(definition: Definition, lake: Lake, clean: CleanManifest, days: p
     """Whether the first date's observations and samples are bit for bit the same with the stretch's later rows there as without them."""
     from pipelines.windows import build_samples
 
-    early_view = view_as_known(lake, clean, instants[0], days[0])
+    view, whole = _VIEWS.get(definition, lake, clean, instants[-1], days[-1])
+    early_view = view[view["time"] < days[0] + pd.Timedelta(days=1)]
+    if (early_view["known_at"] > instants[0]).any():  # a revision that came later stands there
+        early_view = view_as_known(lake, clean, instants[0], days[0])
     if early_view.empty:
         return True
-    whole = _VIEWS.get(definition, lake, clean, instants[-1], days[-1])[1]
-    return same_past(whole, build_samples(definition, early_view), days[0])
+    return same_past(whole, build_samples(definition, early_view.reset_index(drop=True)), days[0])
 
 
 def same_past(whole: Samples, early: Samples, date: pd.Timestamp) -> bool:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from models.errors import FitFailure
@@ -96,7 +97,8 @@ def run_chunk(definition: Definition, home: Home, plan: BackfillPlan, dates: Seq
         chosen = sorted(one.date for one in planned.values() if one.version == version)
         _answer_version(definition, home, lake, promotions, plan, version, chosen, answers)
     predictions = Predictions(lake, definition.name)
-    rows = pd.concat(answers.frames, ignore_index=True) if answers.frames else pd.DataFrame()
+    frames = answers.frames or [pd.DataFrame()]
+    rows = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
     changes = compare(predictions.latest(min(dates), max(dates)), rows)
     written = predictions.append_new(rows)
     done = [row for row in answers.settled.values() if row.status == "done"]
@@ -189,8 +191,10 @@ def _keep(
 ) -> None:
     """Predict samples of any number of dates; keep the rows of the dates whose every value is finite."""
     from pipelines.inference import prediction_rows, unusable_dates
-    from pipelines.window_digests import date_digests
+    from pipelines.window_digests import date_digests, window_digests
 
+    context = served.model.context
+    windows = window_digests(samples, context)
     rows = prediction_rows(
         definition,
         served,
@@ -199,21 +203,24 @@ def _keep(
         scored_at=pd.Timestamp.now("UTC"),
         backfill_id=plan.backfill_id,
         restated=plan.restated,
+        digests=windows,
     )
     if plan.model.startswith(RETRAIN) and rows["in_sample"].any():
         raise StateError(f"version {served.version} was trained on targets of the dates that it is to answer: a walk has no in-sample row.")
-    context = served.model.context
-    digests = {str(date): digest for date, digest in date_digests(samples, context).items()}
+    digests = {str(date): digest for date, digest in date_digests(samples, context, windows).items()}
     unusable = unusable_dates(rows)
-    day = rows["time"].dt.strftime("%Y-%m-%d")
-    counts, in_sample = day.value_counts(), rows["in_sample"].groupby(day).sum()
+    days, place = np.unique(rows["time"].to_numpy("datetime64[D]"), return_inverse=True)
+    names = [str(day) for day in days]
+    counts = dict(zip(names, np.bincount(place), strict=True))
+    in_sample = dict(zip(names, np.bincount(place, rows["in_sample"]), strict=True))
     for date, digest in digests.items():
         if date in unusable:
             answers.settled[date] = _failed(plan, date, served.version, unusable[date])
             continue
         answers.in_sample[date] = int(in_sample[date])
         answers.settled[date] = _row(plan, date, "done", served.version, context, digest, int(counts[date]), "")
-    answers.frames.append(rows[~day.isin(unusable.keys())] if unusable else rows)
+    kept = np.array([name not in unusable for name in names])
+    answers.frames.append(rows if kept.all() else rows[kept[place]])
 
 
 def _why_absent(definition: Definition, lake: Lake, plan: BackfillPlan, date: str) -> str:
@@ -238,4 +245,4 @@ def _row(plan: BackfillPlan, date: str, status: str, version: int, context: int,
 
 
 def _timed(row: LedgerRow, seconds: float) -> LedgerRow:
-    return LedgerRow(**{**row.to_dict(), "seconds": round(seconds, 6)})
+    return replace(row, seconds=round(seconds, 6))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pipelines.ledger import LedgerRow
 
 #: dates that share one forward pass, and one commit; fewer where a date has many entities
-CHUNK_DATES = 64
+CHUNK_DATES = 128
 CHUNK_WINDOWS = 100_000
 #: seconds that a process takes to import, load and check a version before its first date
 START_SECONDS = 4.0
@@ -252,7 +252,7 @@ def _validated(definition: Definition, home: Home, last: pd.Timestamp, restated:
 
 def _check_entity(lake: Lake, clean: CleanManifest, entity: str | None) -> int:
     """The number of entities."""
-    names = np.unique(lake.read(clean.table, version=clean.version, columns=["entity"])["entity"].to_numpy(dtype=object))
+    names = sorted(lake.read(clean.table, version=clean.version, columns=["entity"])["entity"].unique())
     if entity is not None and entity not in names:
         shown = ", ".join(map(str, names[:20])) + (" ..." if len(names) > 20 else "")
         raise FinflowError(f"--entity {entity!a}: there is no such entity; there are {shown}.")

@@ -13,9 +13,11 @@ from models.samples import Samples
 from pipelines.definition import Definition
 from pipelines.errors import FinflowError, RegistryError
 from pipelines.predictions import COLUMNS
-from pipelines.window_digests import as_column, window_digests
+from pipelines.window_digests import UInt64, as_column, window_digests
 
 if TYPE_CHECKING:
+    from pandas.api.extensions import ExtensionArray
+
     from pipelines.registry import ServedModel
 
 #: samples that go through a model at once; what lies in memory grows with this, not with the table
@@ -61,6 +63,7 @@ def prediction_rows(
     scored_at: pd.Timestamp,
     backfill_id: str | None = None,
     restated: bool = False,
+    digests: UInt64 | None = None,
 ) -> pd.DataFrame:
     """Predict every sample and lay the answers out as rows of the predictions table (see `predictions.Predictions`).
 
@@ -68,6 +71,7 @@ def prediction_rows(
         samples: without the future: targets are not read, target dates are those that the as-of date knew.
         trained_as_of: what was known by then may have trained the version.
         restated: the samples were made from rows as corrected since.
+        digests: the `window_digests` of these samples over the version's context, where they are at hand.
 
     Raises:
         RegistryError: the version was trained for another task.
@@ -77,8 +81,10 @@ def prediction_rows(
     about = _About(served.version, served.model.context, trained_as_of, scored_at, backfill_id, restated)
     parts = []
     for start in range(0, len(samples), SLICE):
-        part = narrowed(samples.take(np.arange(start, min(start + SLICE, len(samples)))), about.context)
-        parts.append(_rows(definition, about, part, _answer(definition, served, part)))
+        stop = min(start + SLICE, len(samples))
+        part = narrowed(samples.take(np.arange(start, stop)), about.context)
+        texts = as_column(window_digests(part, about.context) if digests is None else digests[start:stop])
+        parts.append(_rows(definition, about, part, _answer(definition, served, part), texts))
     return pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
 
 
@@ -119,7 +125,7 @@ def narrowed(samples: Samples, context: int) -> Samples:
     return replace(samples, observations=fewer, index=replace(index, row=index.row - shift[index.entity]))
 
 
-def _rows(definition: Definition, about: _About, samples: Samples, prediction: Prediction) -> pd.DataFrame:
+def _rows(definition: Definition, about: _About, samples: Samples, prediction: Prediction, digests: ExtensionArray) -> pd.DataFrame:
     from pipelines.problems import problem_of
 
     rows = problem_of(definition).rows(prediction, samples.index, samples.observations.entities)
@@ -138,7 +144,7 @@ def _rows(definition: Definition, about: _About, samples: Samples, prediction: P
         columns[name] = np.where(broken[owner], np.nan, column) if broken.any() else column
     columns |= {
         "version": np.full(count, about.version, dtype=np.int64),
-        "input_digest": as_column(window_digests(samples, about.context)).take(owner),
+        "input_digest": digests.take(owner),
         "in_sample": in_sample(definition, samples, about.trained_as_of)[owner],
         "restated": np.full(count, about.restated),
         "scored_at": pd.array([about.scored_at.as_unit("us")]).take(np.zeros(count, dtype=np.int64)),

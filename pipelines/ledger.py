@@ -91,7 +91,7 @@ class Ledger:
             new = self._news(rows)
             if not new:
                 return 0
-            frame = pd.DataFrame([row.to_dict() for row in new])
+            frame = pd.DataFrame([vars(row) for row in new])
             frame.insert(0, "time", pd.to_datetime(frame.pop("date")).astype("datetime64[us]"))
             frame["recorded_at"] = pd.Timestamp.now("UTC").as_unit("us")
             frame["period"] = frame["time"].dt.strftime("%Y")

@@ -128,7 +128,8 @@ class Predictions:
                 wait = min(wait * 1.5, 1.0)
 
     def _absent(self, rows: pd.DataFrame, version: int | None) -> pd.DataFrame:
-        rows = rows.drop_duplicates(list(KEY))
+        if rows.duplicated(["input_digest", "horizon", "version"]).any():  # else no whole key is there twice, and three columns are quicker
+            rows = rows.drop_duplicates(list(KEY))
         if version is None:
             return rows
         there = self._read(rows["time"].min(), rows["time"].max(), list(KEY), version)

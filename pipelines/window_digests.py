@@ -69,13 +69,17 @@ def as_column(digests: UInt64) -> ExtensionArray:
     return pd.array(pa.LargeStringArray.from_buffers(len(digests), pa.py_buffer(ends.tobytes()), pa.py_buffer(text)), dtype="str")
 
 
-def date_digests(samples: Samples, context: int) -> dict[np.datetime64, str]:
-    """By date (datetime64[D]), one digest of all windows that end on it, whatever their order."""
+def date_digests(samples: Samples, context: int, digests: UInt64 | None = None) -> dict[np.datetime64, str]:
+    """By date (datetime64[D]), one digest of all windows that end on it, whatever their order.
+
+    Args:
+        digests: the `window_digests` of these samples, where they are at hand.
+    """
     if not len(samples):
         return {}
     dates = samples.index.time.astype("datetime64[D]")
     order = np.argsort(dates, kind="stable")
-    mixed = _mix(window_digests(samples, context))[order]
+    mixed = _mix(window_digests(samples, context) if digests is None else digests)[order]
     found, starts, counts = np.unique(dates[order], return_index=True, return_counts=True)
     totals = _mix(np.add.reduceat(mixed, starts, axis=0) + counts.astype(np.uint64)[:, None])
     return dict(zip(found, as_text(totals), strict=True))
