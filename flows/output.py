@@ -42,10 +42,10 @@ def execute(as_json: bool, work: Callable[[Home], Outcome], render: Callable[[Ou
         _fail(as_json, str(error), 1)
     except KeyboardInterrupt:
         _fail(as_json, f"Interrupted. What was finished is kept; this goes on from here:\n{command_line()}", 130)
-    except Exception:
+    except Exception as error:
         from flows.trouble import trouble_around
 
-        reason = trouble_around(home)
+        reason = trouble_around(home, error)
         if reason is None:
             raise
         _fail(as_json, reason, 1)

@@ -7,15 +7,30 @@ import urllib.error
 import urllib.request
 from urllib.parse import urlsplit
 
+from pipelines.errors import StateError
 from pipelines.home import Home
+from pipelines.mlflow_store import require_servers
 from pipelines.redaction import redacted
+from pipelines.stack_record import require_running
 
 ANSWER_SECONDS = 5.0
 
 
-def trouble_around(home: Home) -> str | None:
-    """The first thing that is wrong with the home's folder or the servers that it names; None if it is none of these."""
-    return _folder(home) or _prefect(home) or _mlflow(home) or _locked(home)
+def trouble_around(home: Home, error: Exception | None = None) -> str | None:
+    """The first thing that is wrong with the home's folder or the servers that it names; None if it is none of these.
+
+    Args:
+        error: the failure; it may say itself that the disk is full.
+    """
+    return _room(home, error) or _folder(home) or _stack(home) or _prefect(home) or _mlflow(home) or _locked(home)
+
+
+def _room(home: Home, error: Exception | None) -> str | None:
+    from pipelines.disk import full, looks_full, no_space
+
+    what = "what the command had to keep"
+    said = no_space(error, what, home.root) or (full(what, home.root) if looks_full(home.root) else None)
+    return None if said is None else str(said)
 
 
 def _folder(home: Home) -> str | None:
@@ -28,6 +43,16 @@ def _folder(home: Home) -> str | None:
             f"the folder of all state, {home.root}, cannot be written ({error.strerror or error}). "
             "Mend that, or set FINFLOW_HOME to another folder."
         )
+    return None
+
+
+def _stack(home: Home) -> str | None:
+    """A server that `finflow up` started, and that has ended meanwhile."""
+    try:
+        require_servers(home)
+        require_running(home.servers, "prefect", home.prefect_api or "")
+    except StateError as error:
+        return str(error)
     return None
 
 

@@ -12,8 +12,12 @@ from pathlib import Path
 from pipelines.errors import DiskFullError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-# Rust, SQLite and Arrow pass the system's error on as text.
-_WORDS = re.compile(r"No space left on device|disk is full|Disk quota exceeded|File too large|os error (?:28|122|27)\b", re.IGNORECASE)
+LITTLE = 1 << 20  # bytes: less is as good as nothing
+# Rust, SQLite, Arrow and NumPy pass on what the system said as text, and not always in its words.
+_WORDS = re.compile(
+    r"No space left on device|disk is full|Disk quota exceeded|File too large|os error (?:28|122|27)\b|\d+ requested and \d+ written",
+    re.IGNORECASE,
+)
 
 
 @contextmanager
@@ -43,20 +47,36 @@ def no_space(error: BaseException | None, what: str, where: str | Path | None = 
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
-        if getattr(error, "errno", None) in _FULL or _WORDS.search(str(error)):
-            place = where if where is not None else getattr(error, "filename", None)
-            return DiskFullError(
-                f"the disk is full: {what} could not be written{_free(place)}. What was there before is as it was. Make room "
-                "(`finflow prune` frees what no recorded run needs), and run the same command again."
-            )
+        said = getattr(error, "errno", None) in _FULL or _WORDS.search(str(error))
+        if said or ("disk I/O error" in str(error) and where is not None and looks_full(where)):
+            return full(what, where if where is not None else getattr(error, "filename", None))
         error = error.__cause__ or error.__context__
     return None
+
+
+def full(what: str, where: str | Path | None) -> DiskFullError:
+    """The error that says that there was no room for `what` at the path `where`."""
+    return DiskFullError(
+        f"the disk is full: {what} could not be written{_free(where)}. What was there before is as it was. Make room (`finflow prune` "
+        "frees what no recorded run needs), and run the same command again."
+    )
+
+
+def looks_full(where: str | Path) -> bool:
+    """Whether hardly anything is free where a path lies."""
+    return shutil.disk_usage(_existing(where)).free < LITTLE
 
 
 def _free(where: str | Path | None) -> str:
     if where is None or "://" in str(where):
         return ""
-    folder = Path(where)
+    folder = _existing(where)
+    return f"; {shutil.disk_usage(folder).free / 1e6:,.1f} MB are free at {folder}"
+
+
+def _existing(where: str | Path) -> Path:
+    """The path, or the nearest folder above it that is there."""
+    folder = Path(where).absolute()
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
-    return f"; {shutil.disk_usage(folder).free / 1e6:,.1f} MB are free at {folder}"
+    return folder

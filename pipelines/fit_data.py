@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -154,6 +155,8 @@ def _copied(source: NDArray[Any], span: Span, path: Path | None) -> NDArray[Any]
         target = np.empty(shape, dtype=source.dtype)
     else:
         target = np.lib.format.open_memmap(path, mode="w+", dtype=source.dtype, shape=shape)
+        with path.open("r+b") as file:  # a mapped page that the disk has no room for would kill the process
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     start = 0
     for begin, stop in zip(span.first, span.stop, strict=True):
         target[start : start + stop - begin] = source[begin:stop]

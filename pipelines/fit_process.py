@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models.base import Hardware
+from pipelines.disk import full, looks_full
 from pipelines.errors import FitError, FitLostError
 from pipelines.fit_keys import library_versions
 from pipelines.fit_worker import THREADS, bound, run_forked
@@ -111,6 +113,7 @@ def run_job(spec: FitSpec, home: Home, *, fit: bool, prediction: str | None) -> 
 
     Raises:
         FitError: it failed, or ended without an outcome.
+        DiskFullError: for want of room.
     """
     from models.zoo import ZOO
 
@@ -132,6 +135,8 @@ def _check_outcome(spec: FitSpec, home: Home, folder: Path, code: int) -> None:
     try:
         outcome = json.loads((folder / "outcome.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
+        if code == errno.ENOSPC or looks_full(folder):
+            raise full(f"the fit of {named(spec)}", home.fits) from None
         cause = f"ended by signal {-code} (9: often for want of memory)" if code < 0 else f"ended with code {code}"
         raise FitLostError(f"{named(spec)}: its process was lost, {cause}.{_kept_log(spec, home, folder)}") from None
     if not outcome["ok"]:

@@ -6,6 +6,7 @@ Runs in a forked process (`run_forked`), or as a program of its own, `python -m 
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
 import os
@@ -23,6 +24,7 @@ import numpy as np
 
 from models.base import Hardware
 from models.errors import FitFailure
+from pipelines.disk import no_space
 from pipelines.errors import FinflowError, FitError
 from pipelines.manifests import FitSpec, Fold
 
@@ -58,12 +60,17 @@ def run(folder: Path) -> None:
     except (FitFailure, FinflowError, MemoryError) as error:
         outcome = {"ok": False, "expected": True, "reason": str(error) or type(error).__name__}
     except Exception as error:
+        if no_space(error, "the fit", folder) is not None:
+            sys.exit(errno.ENOSPC)  # there is no room for words either
         traceback.print_exc()
         outcome = {"ok": False, "expected": False, "reason": f"{type(error).__name__}: {error}"}
     if not _first_process():
         return
     part = folder / "outcome.part"
-    part.write_text(json.dumps(outcome), encoding="utf-8")
+    try:
+        part.write_text(json.dumps(outcome), encoding="utf-8")
+    except OSError as error:
+        sys.exit(error.errno)
     part.replace(folder / "outcome.json")
 
 

@@ -27,6 +27,20 @@ def write_samples(samples: Samples, folder: Path, facts: dict[str, Any]) -> None
     _sweep(folder.parent)
     partial = folder.parent / f".partial-{folder.name}-{secrets.token_hex(6)}"
     partial.mkdir()
+    try:
+        _write(samples, partial, facts)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)  # where the disk is full, half of them only takes room
+        raise
+    try:
+        os.rename(partial, folder)
+    except OSError:
+        if not is_complete(folder):
+            raise
+        shutil.rmtree(partial)
+
+
+def _write(samples: Samples, partial: Path, facts: dict[str, Any]) -> None:
     observations, index = samples.observations, samples.index
     np.save(partial / "values.npy", np.ascontiguousarray(observations.values))
     np.save(partial / "first.npy", observations.first)
@@ -44,12 +58,6 @@ def write_samples(samples: Samples, folder: Path, facts: dict[str, Any]) -> None
         "facts": facts,
     }
     (partial / _FACTS).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
-    try:
-        os.rename(partial, folder)
-    except OSError:
-        if not is_complete(folder):
-            raise
-        shutil.rmtree(partial)
 
 
 def is_complete(folder: Path) -> bool:
