@@ -178,6 +178,7 @@ def _start_servers(site: _Site, stack: Stack, started: list[str]) -> Stack:
     with FileLock(site.home.prefect / "server.lock"):  # an embedded server that starts now would make the same database
         for name in NAMES:
             stack = _with_port(site, stack, name)
+        write_stack(site.home.servers, stack)  # before anything carries its token: a killed `up` leaves nothing that cannot be found
         stack = _ensure(site, stack, "prefect", plan_prefect(site.home, stack, site.settings, site.secrets, site.database), started)
         stack = _ensure(site, stack, "mlflow", plan_mlflow(site.home, stack, site.settings, site.secrets, site.database), started)
         for name in ("prefect", "mlflow"):
@@ -188,7 +189,8 @@ def _start_servers(site: _Site, stack: Stack, started: list[str]) -> Stack:
 def _ensure(site: _Site, stack: Stack, name: str, start: Start, started: list[str]) -> Stack:
     """The process runs after this, and the record says so; one that lives but does not answer is started again."""
     if stack.server(name).alive:
-        wrong = wait_until_healthy(stack, name, site.secrets, _PATIENCE)
+        young = START_SECONDS - (time.time() - stack.server(name).created)  # it may be what a killed `up` has just started
+        wrong = wait_until_healthy(stack, name, site.secrets, max(_PATIENCE, young))
         if wrong is None:
             return stack
         DISPLAY.say(f"the {_TITLES[name]} {wrong}: starting it again")

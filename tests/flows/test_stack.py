@@ -75,7 +75,6 @@ def fakes(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fakes]:
     monkeypatch.setattr(under_test, "health", made.health)
     monkeypatch.setattr(stack_processes, "health", made.health)
     monkeypatch.setattr(under_test, "_register", made.register)
-    monkeypatch.setattr(under_test, "_PATIENCE", 0.1)
     yield made
     made.unhealthy.clear()
     stop_stack(home)
@@ -144,10 +143,33 @@ def test_a_killed_one_alone_is_started_again_where_it_was(home: Home, fakes: Fak
     assert ports(home) == kept
 
 
+def test_what_a_killed_up_has_started_is_found(home: Home, fakes: Fakes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It died after a process was there, and before its id was kept."""
+
+    def spawn_and_die(home: Home, start: Start, port: int) -> ServerProcess:
+        os._exit(spawn(home, start, port).pid and 9)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(under_test, "spawn", spawn_and_die)
+        child = os.fork()
+        if child == 0:
+            start_stack(home, [])
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    kept = read_stack(home.servers)
+    assert kept is not None
+    assert not kept.server("prefect").alive
+    (stray,) = descendants(kept)
+    assert start_stack(home, [])["started"] == list(NAMES)
+    assert not stray.is_running() or stray.status() == psutil.STATUS_ZOMBIE
+    assert len(descendants(kept)) == 3
+
+
 def test_one_that_does_not_answer_is_replaced(home: Home, fakes: Fakes, monkeypatch: pytest.MonkeyPatch) -> None:
     start_stack(home, [])
     before = pids(home)
     fakes.unhealthy.add("mlflow")
+    for name in ("_PATIENCE", "START_SECONDS"):
+        monkeypatch.setattr(under_test, name, 0.1)
     monkeypatch.setattr(under_test, "spawn", lambda *values: (fakes.unhealthy.clear(), spawn(*values))[1])
     assert start_stack(home, [])["started"] == ["mlflow"]
     assert not psutil.pid_exists(before["mlflow"])
