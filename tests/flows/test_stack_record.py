@@ -12,6 +12,7 @@ import pytest
 from flows.environment import prepare_environment
 from flows.server import prefect_server
 from flows.stack_secrets import Secrets, make_secrets, read_secrets
+from flows.trouble import trouble_around
 from pipelines.errors import StateError
 from pipelines.home import Home
 from pipelines.mlflow_store import artifact_repository, store_client
@@ -92,6 +93,15 @@ def test_a_server_that_has_ended_is_said_in_one_line(home: Home) -> None:
             use()
     require_running(home.servers, "mlflow", "http://127.0.0.1:20")  # somebody else's, whose address begins the same
     require_running(home.servers, "mlflow", "http://elsewhere:2")
+
+
+def test_a_server_that_ends_under_a_command_is_named(home: Home) -> None:
+    keep(home, stack_of())
+    found = Home.from_environment()
+    keep(home, stack_of(running("prefect", 1), ServerProcess("mlflow", 2, *GONE), running("worker", 3)))
+    said = trouble_around(found)
+    assert said is not None
+    assert said.startswith("The MLflow server of this home has ended")
 
 
 def test_state_in_postgresql_is_never_replaced_by_a_local_file(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
