@@ -71,9 +71,9 @@ class Served:
         found: dict[str, list[str]] = json.loads(self.python(REGISTER, *names, **{"FINFLOW_ALERT_WEBHOOK": "", **more}).splitlines()[-1])
         return found
 
-    def emit(self, event: str, resource: str, payload: dict[str, Any], **labels: str) -> None:
-        """An event, as a flow would send it."""
-        self.python(EMIT, event, resource, json.dumps(payload), json.dumps(labels))
+    def emit(self, *events: tuple[str, dict[str, str], dict[str, Any]]) -> None:
+        """Events, as flows would send them: name, resource (its labels), payload."""
+        self.python(EMIT, json.dumps(events))
 
     @contextmanager
     def worker(self) -> Iterator[subprocess.Popen[bytes]]:
@@ -102,9 +102,16 @@ class Served:
     def _ask(self, method: str, path: str, body: Any) -> Any:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.api + path, data=data, method=method, headers={"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            text = answer.read()
-        return json.loads(text) if text else None
+        for wait in (0.5, 1.0, 2.0, 4.0, None):
+            try:
+                with urllib.request.urlopen(request, timeout=30) as answer:
+                    text = answer.read()
+                return json.loads(text) if text else None
+            except urllib.error.HTTPError as error:
+                if error.code != 503 or wait is None:  # 503: SQLite was locked; Prefect's own client tries again, too
+                    raise
+                time.sleep(wait)
+        raise AssertionError("unreachable")
 
 
 REGISTER = """
@@ -122,9 +129,9 @@ EMIT = """
 import json, sys
 from prefect.events import emit_event
 from prefect.events.worker import EventsWorker
-name, resource, payload, labels = sys.argv[1], sys.argv[2], json.loads(sys.argv[3]), json.loads(sys.argv[4])
-labels |= {"prefect.resource.id": resource, "prefect.resource.name": resource.rpartition(".")[2]}
-emit_event(name, resource=labels, payload=payload)
+for name, labels, payload in json.loads(sys.argv[1]):
+    labels["prefect.resource.name"] = labels["prefect.resource.id"].rpartition(".")[2]
+    emit_event(name, resource=labels, payload=payload)
 EventsWorker.drain_all(timeout=20)
 """
 

@@ -25,7 +25,7 @@ XNYS = AfterClose("XNYS", "session")
 def live_values(**changes: Any) -> dict[str, Any]:
     """A definition whose source grows: its schedule begins active."""
     source = {"kind": "replay", "source": tiny_values()["source"], "start": "2017-01-03", "clock": "clock.txt"}
-    return tiny_values(name="live", source=source, schedule={"score": "after the close of XNYS"}, **changes)
+    return tiny_values(**{"name": "live", "source": source, "schedule": {"score": "after the close of XNYS"}, **changes})
 
 
 def test_every_definition_has_its_deployments(tmp_path: Path) -> None:

@@ -1,0 +1,147 @@
+"""A scheduled run's session: waiting, being late, seeing late rows, catching up. A replay over a clock file makes the days."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipelines.arrival import LateDataError, missed_sessions, session_as_of, wait_for_session
+from pipelines.definition import Definition, load_definition
+from pipelines.home import Home
+from pipelines.ingest import ingest
+from pipelines.lake import Lake
+from pipelines.predictions import Predictions
+from pipelines.schedules import Due
+from tests.support import tiny_values, write_definition
+
+DUE = Due("2017-03-14", pd.Timestamp("2017-03-14T21:00", tz="UTC"))
+
+
+class Clock:
+    """The wall clock and the replay's: after `sleeps[n]`-th sleep the replay stands at that date."""
+
+    def __init__(self, file: Path, start: str, then: dict[int, str]) -> None:
+        self.file, self.then = file, then
+        self.present = datetime.datetime.fromisoformat(start).replace(tzinfo=datetime.UTC)
+        self.slept: list[float] = []
+
+    def now(self) -> datetime.datetime:
+        return self.present
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.present += datetime.timedelta(seconds=seconds)
+        if len(self.slept) in self.then:
+            self.file.write_text(self.then[len(self.slept)])
+
+
+def replayed(tmp_path: Path, clock: str = "2017-03-13", **schedule: Any) -> Definition:
+    (tmp_path / "clock.txt").write_text(clock)
+    source = {"kind": "replay", "source": tiny_values()["source"], "start": "2017-03-01", "clock": "clock.txt"}
+    path = write_definition(
+        tmp_path / "tiny.yaml", tiny_values(source=source, schedule={"poll_seconds": 600, "late_minutes": 60, **schedule})
+    )
+    return load_definition(str(path))
+
+
+def test_rows_that_come_late_are_waited_for(tmp_path: Path, home: Home) -> None:
+    clock = Clock(tmp_path / "clock.txt", "2017-03-14T21:00:05", {3: "2017-03-14"})
+    said: list[str] = []
+    arrived = wait_for_session(replayed(tmp_path), home, DUE, say=said.append, now=clock.now, sleep=clock.sleep)
+    assert clock.slept == [600, 600, 600]
+    assert arrived.raw.last_time.startswith("2017-03-14")
+    assert arrived.raw.added == 2
+    assert arrived.missing == ()
+    assert said == ["session 2017-03-14: waiting for its rows until 2017-03-14 22:00 UTC. The newest row is of 2017-03-13."]
+
+
+def test_rows_that_are_there_are_not_waited_for(tmp_path: Path, home: Home) -> None:
+    clock = Clock(tmp_path / "clock.txt", "2017-04-14T09:00", {})
+    definition = replayed(tmp_path, "2017-03-15")
+    assert wait_for_session(definition, home, DUE, now=clock.now, sleep=clock.sleep).raw.last_time.startswith("2017-03-15")
+    assert clock.slept == []
+
+
+def test_after_the_deadline_it_is_late_in_plain_words(tmp_path: Path, home: Home) -> None:
+    clock = Clock(tmp_path / "clock.txt", "2017-03-14T21:30", {})
+    with pytest.raises(LateDataError) as caught:
+        wait_for_session(replayed(tmp_path), home, DUE, now=clock.now, sleep=clock.sleep)
+    assert str(caught.value) == (
+        "tiny: late: no row of session 2017-03-14 had come by 2017-03-14 22:00 UTC, 60 minutes after it was due. The newest row is of "
+        "2017-03-13. Nothing was done; the next run catches up."
+    )
+    assert sum(clock.slept) == 30 * 60, "to the deadline and no further"
+    assert clock.present.isoformat() == "2017-03-14T22:00:00+00:00"
+
+
+def test_a_source_that_cannot_be_read_is_late_too(tmp_path: Path, home: Home) -> None:
+    definition = replayed(tmp_path)
+    (tmp_path / "clock.txt").write_text("soon")
+    clock = Clock(tmp_path / "clock.txt", "2017-03-14T21:00", {2: "2017-03-14"})
+    assert wait_for_session(definition, home, DUE, now=clock.now, sleep=clock.sleep).raw.last_time.startswith("2017-03-14")
+    (tmp_path / "clock.txt").write_text("soon")
+    late = Clock(tmp_path / "clock.txt", "2017-03-15T21:00", {})
+    with pytest.raises(LateDataError, match="holds 'soon'"):
+        wait_for_session(definition, home, Due("2017-03-15", DUE.at), now=late.now, sleep=late.sleep)
+
+
+def test_an_entity_that_lags_is_waited_for_and_then_left_out(tmp_path: Path, home: Home) -> None:
+    frame = pd.concat(
+        [
+            pd.DataFrame({"entity": entity, "time": pd.bdate_range("2017-03-01", last), "close": 1.0}).assign(
+                **dict.fromkeys(("open", "high", "low"), 1.0), volume=1.0
+            )
+            for entity, last in (("A", "2017-03-14"), ("B", "2017-03-13"), ("OLD", "2017-03-06"))
+        ]
+    )
+    file = tmp_path / "bars.csv"
+    frame.to_csv(file, index=False)
+    source = {"kind": "csv", "path": "bars.csv", "columns": {"entity": "entity", "time": "time"}}
+    schedule = {"poll_seconds": 600, "late_minutes": 30}
+    definition = load_definition(str(write_definition(tmp_path / "bars.yaml", tiny_values(source=source, schedule=schedule))))
+    clock = Clock(file, "2017-03-14T21:00", {})
+    arrived = wait_for_session(definition, home, DUE, now=clock.now, sleep=clock.sleep)
+    assert arrived.missing == ("B",), "OLD had no row at the session before"
+    assert sum(clock.slept) == 1800
+
+
+def test_the_as_of_sees_late_rows_and_nothing_of_the_next_session(tmp_path: Path, home: Home) -> None:
+    definition = replayed(tmp_path, "2017-03-14")
+    ingest(definition, home, now=pd.Timestamp("2017-03-14T23:00", tz="UTC"))
+    assert session_as_of(definition, home, "2017-03-14") == pd.Timestamp("2017-03-14T21:00", tz="UTC"), "published an hour after the close"
+    # a correction of an older row, learnt at 03:00 the next morning, is seen; the next session is not
+    table = f"raw/{definition.name}"
+    rows = Lake(home.lake).read(table)
+    row = rows[rows["time"] == pd.Timestamp("2017-03-10")].head(1)
+    assert len(row)
+    Lake(home.lake).append(table, row.assign(close=row["close"] * 1.001, known_at=pd.Timestamp("2017-03-15T03:00", tz="UTC").as_unit("us")))
+    assert session_as_of(definition, home, "2017-03-14") == pd.Timestamp("2017-03-15T03:00", tz="UTC")
+    (tmp_path / "clock.txt").write_text("2017-03-15")
+    ingest(definition, home, now=pd.Timestamp("2017-03-15T23:00", tz="UTC"))  # takes the correction back, and brings the next session
+    assert session_as_of(definition, home, "2017-03-14") == pd.Timestamp("2017-03-15T20:59:59.999999", tz="UTC")
+    assert session_as_of(definition, home, "2017-03-13") < pd.Timestamp("2017-03-14T20:00", tz="UTC")
+    assert session_as_of(definition, home, "2017-03-15") == pd.Timestamp("2017-03-15T23:00", tz="UTC")
+
+
+def predicted(home: Home, *dates: str) -> None:
+    rows = pd.DataFrame({"time": pd.to_datetime(list(dates)).astype("datetime64[us]")})
+    rows = rows.assign(entity="A", target_time=rows["time"], horizon=1, version=1, input_digest=rows.index.astype(str), q50=0.0)
+    rows = rows.assign(in_sample=False, scored_at=pd.Timestamp.now("UTC").as_unit("us"), backfill_id=None)
+    rows = rows.assign(period=rows["time"].dt.strftime("%Y-%m"), horizon=np.int64(1), version=np.int64(1))
+    Predictions(Lake(home.lake), "tiny").append_new(rows)
+
+
+def test_the_sessions_that_were_missed(tmp_path: Path, home: Home) -> None:
+    definition = replayed(tmp_path)
+    assert missed_sessions(definition, home, "2017-03-14") is None, "nothing was ever predicted: nothing was missed"
+    predicted(home, "2017-03-13")
+    assert missed_sessions(definition, home, "2017-03-14") is None
+    assert missed_sessions(definition, home, "2017-03-15") == ("2017-03-14", "2017-03-14")
+    assert missed_sessions(definition, home, "2017-04-17") == ("2017-03-14", "2017-04-13"), "over Good Friday and the weekend"
+    predicted(home, "2017-04-18")
+    assert missed_sessions(definition, home, "2017-04-17") == ("2017-03-14", "2017-04-13"), "a later prediction does not count"
