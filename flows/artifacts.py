@@ -93,22 +93,26 @@ def decision_text(definition: Definition, home: Home, evaluation: Evaluation, co
         lines.append("The data are **simulated**.")
     if waiting:
         lines.append(f"Version {waiting['version']} waits for a person: `{waiting['approve']}`, or the form of the deployment `approve`.")
-    links = [run_link(home, conclusion.outcome["run_id"]), f"report: `{conclusion.outcome['report']}`"]
+    links = [*mlflow_links(home, conclusion.outcome["run_id"]), f"report: `{conclusion.outcome['report']}`"]
     return "\n\n".join([*lines, "\n".join(f"- {link}" for link in links)])
 
 
-def run_link(home: Home, run_id: str) -> str:
-    """The MLflow run as Markdown: a link where MLflow is a server, its id otherwise."""
+def mlflow_links(home: Home, run_id: str) -> list[str]:
+    """The MLflow run and the leaderboard as Markdown: links where MLflow is a server, the run's id otherwise."""
     from urllib.parse import urlsplit
 
     if not home.tracking_uri.startswith(("http://", "https://")):
-        return f"MLflow run `{run_id}` (`finflow ui` shows it)"
+        return [f"MLflow run `{run_id}` (`finflow ui` shows it)"]
+    from pipelines.leaderboard_view import view_address
     from pipelines.mlflow_store import store_client
 
     experiment = store_client(home).get_run(run_id).info.experiment_id
     address = urlsplit(home.tracking_uri)
-    host = address.netloc.rpartition("@")[2]  # never a password
-    return f"[the run in MLflow]({address.scheme}://{host}{address.path.rstrip('/')}/#/experiments/{experiment}/runs/{run_id})"
+    server = f"{address.scheme}://{address.netloc.rpartition('@')[2]}{address.path.rstrip('/')}"  # never a password
+    return [
+        f"[the candidates side by side in MLflow]({view_address(server, experiment)})",
+        f"[the run in MLflow]({server}/#/experiments/{experiment}/runs/{run_id})",
+    ]
 
 
 class BackfillProgress:

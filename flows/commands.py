@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from flows.called import called
 from flows.display import DISPLAY
 from pipelines.home import Home
 
@@ -81,7 +82,7 @@ def train(home: Home, name: str, as_of: str | None, candidates: list[str] | None
     with prefect_server(home), DISPLAY.live():
         from flows.train import train_flow
 
-        return train_flow(name, as_of, candidates, seed, **hardware)
+        return called(train_flow(name, as_of, candidates, seed, **hardware))
 
 
 def score(home: Home, name: str, as_of: str | None, version: int | None) -> Outcome:
@@ -92,7 +93,7 @@ def score(home: Home, name: str, as_of: str | None, version: int | None) -> Outc
     with prefect_server(home), DISPLAY.live():
         from flows.score import score_flow
 
-        return score_flow(name, as_of, version)
+        return called(score_flow(name, as_of, version))
 
 
 def backfill(

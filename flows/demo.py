@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from flows.called import called
 from flows.display import DISPLAY
 from flows.server import prefect_server
 from pipelines.fit_process import warm
@@ -25,10 +26,10 @@ def run_demo(home: Home) -> dict[str, Any]:
         from flows.score import score_flow
         from flows.train import train_flow
 
-        market = train_flow("index-price", TRAINED_AS_OF)
-        scored = score_flow("index-price", SCORED_AS_OF)
+        market = called(train_flow("index-price", TRAINED_AS_OF))
+        scored = called(score_flow("index-price", SCORED_AS_OF))
         backfilled = backfill_flow("index-price", *BACKFILLED)
-        signal = train_flow("demo-signal")
+        signal = called(train_flow("demo-signal"))
     return {
         "index_price": market,
         "demo_signal": signal,

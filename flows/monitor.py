@@ -23,7 +23,7 @@ MONITORED = "finflow.monitored"
 
 
 @flow(name="monitor", flow_run_name=run_name("monitor"), validate_parameters=True)
-def monitor_flow(name: str, as_of: str | None = None) -> Any:
+def monitor_flow(name: str, as_of: str | None = None) -> dict[str, Any] | State[Any]:
     """Source to report: is what the champion learnt still so, and what were its predictions worth. Trains nothing."""
     from pipelines.monitoring_data import monitoring_as_of
 

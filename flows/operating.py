@@ -28,6 +28,7 @@ def down(home: Home) -> Outcome:
 
 
 def monitor(home: Home, name: str, as_of: str | None) -> Outcome:
+    from flows.called import called
     from flows.display import DISPLAY
     from flows.server import prefect_server
     from pipelines.definition import load_definition
@@ -36,7 +37,7 @@ def monitor(home: Home, name: str, as_of: str | None) -> Outcome:
     with prefect_server(home), DISPLAY.live():
         from flows.monitor import monitor_flow
 
-        return monitor_flow(name, as_of)
+        return called(monitor_flow(name, as_of))
 
 
 def approve(home: Home, name: str, version: int, by: str, why: str) -> Outcome:

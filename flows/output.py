@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -36,12 +37,13 @@ def execute(as_json: bool, work: Callable[[Home], Outcome], render: Callable[[Ou
     except FinflowError as error:
         _fail(as_json, str(error), 1)
     try:
-        with standard_output_on_error():
+        with standard_output_on_error(), termination_as_interrupt():
             outcome = work(home)
     except FinflowError as error:
         _fail(as_json, str(error), 1)
-    except KeyboardInterrupt:
-        _fail(as_json, f"Interrupted. What was finished is kept; this goes on from here:\n{command_line()}", 130)
+    except KeyboardInterrupt as interrupt:
+        code = 143 if isinstance(interrupt, Terminated) else 130
+        _fail(as_json, f"Interrupted. What was finished is kept; this goes on from here:\n{command_line()}", code)
     except Exception as error:
         from flows.trouble import trouble_around
 
@@ -55,6 +57,24 @@ def execute(as_json: bool, work: Callable[[Home], Outcome], render: Callable[[Ou
         for line in render(outcome):
             typer.echo(line)
     raise typer.Exit(0 if outcome.get("ok", True) else 1)
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: the command ends in as good order as by Ctrl-C."""
+
+
+@contextmanager
+def termination_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM (of a service manager, a scheduler) unwind the command, so that it ends what it started."""
+
+    def stop(number: int, frame: object) -> NoReturn:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def command_line() -> str:

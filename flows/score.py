@@ -15,7 +15,7 @@ from pipelines.manifests import CleanManifest
 
 
 @flow(name="score", flow_run_name=run_name("score"), validate_parameters=True)
-def score_flow(name: str, as_of: str | None = None, version: int | None = None) -> Any:
+def score_flow(name: str, as_of: str | None = None, version: int | None = None) -> dict[str, Any] | State[Any]:
     """New data, checked, windowed and predicted; the rows are appended once. A scheduled run fills the sessions missed before its own.
 
     Args:

@@ -31,7 +31,7 @@ def train_flow(
     devices: int = 1,
     strategy: str = "auto",
     precision: str = "32-true",
-) -> Any:
+) -> dict[str, Any] | State[Any]:
     """Source to decision: every candidate and baseline on every fold, one gate, one recorded decision.
 
     Args:

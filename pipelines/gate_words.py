@@ -23,7 +23,7 @@ class Judged(Protocol):
 def against(one: Comparison, corrected: float | None = None) -> str:
     """The change of the loss and its p-value: "loss -4.1 %, p = 0.0002, corrected 0.0004"."""
     effect = "loss unchanged or not comparable" if one.effect is None else f"loss {percent(-one.effect)}"
-    plain = "" if one.p_value is None else f", p = {probability(one.p_value)}"
+    plain = "" if one.p_value is None else f", p {probability(one.p_value)}"
     return effect + plain + ("" if corrected is None else f", corrected {probability(corrected)}")
 
 
@@ -32,7 +32,7 @@ def percent(value: float) -> str:
 
 
 def probability(value: float) -> str:
-    return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
+    return "< 0.0001" if value < 0.0001 else f"= {value:.4f}"
 
 
 def tried(evaluation: Evaluation, gate: Gate, level: float, challenge: int) -> str:
@@ -60,7 +60,7 @@ def not_compared(candidate: str) -> str:
 def promoted(best: CandidateEvaluation, incumbent: CandidateEvaluation, how: str, winners: Sequence[str]) -> str:
     """Who won, against whom, by how much; and for a baseline that no candidate has skill over it."""
     beaten = "; ".join(f"{one.against} ({against(one)})" for one in best.comparisons if one.against in best.must_beat)
-    corrected = f"corrected p = {probability(1.0 if best.adjusted_p is None else best.adjusted_p)}"
+    corrected = f"corrected p {probability(1.0 if best.adjusted_p is None else best.adjusted_p)}"
     others = [name for name in winners if name != best.candidate]
     also = f" {', '.join(others)} passed too, with a higher loss." if others else ""
     if best.baseline:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from pipelines.home import Home
 from pipelines.manifests import Evaluation
 
 if TYPE_CHECKING:
@@ -56,16 +55,6 @@ def leaderboard_state(evaluation: Evaluation) -> dict[str, Any]:
         "useGroupedValuesInCharts": True,
         "hideEmptyCharts": True,
     }
-
-
-def leaderboard_url(home: Home, name: str) -> str | None:
-    """The address of a definition's shared view; None where MLflow is not a server, or nothing was logged yet."""
-    from pipelines.mlflow_store import store_client
-
-    if not home.tracking_uri.startswith(("http://", "https://")):
-        return None
-    found = store_client(home).get_experiment_by_name(name)
-    return None if found is None else view_address(home.tracking_uri, str(found.experiment_id))
 
 
 def view_address(server: str, experiment: str) -> str:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -71,7 +75,7 @@ def test_a_definition_that_was_never_trained(tmp_path: Path) -> None:
 def test_a_long_reason_in_the_history_is_wrapped() -> None:
     reason = "lstm does not beat random-walk: its loss changes by -0.13 % with p 0.301, as of 2015-12-31. " * 4
     row = {"recorded_at": "2015-12-31T22:00:00+00:00", "verdict": "reference", "candidate": "random-walk", "version": 1, "reason": reason}
-    text = "\n".join(pages.history({"decisions": [{**row, "effective_as_of": "2015-12-31T21:00:00+00:00"}] * 2}))
+    text = "\n".join(pages.history({"decisions": [{**row, "effective_as_of": "2015-12-31T21:00:00+00:00"}] * 2, "waiting": None}))
     assert max(map(len, text.splitlines())) <= 140
     assert len(text.splitlines()) == 2 * 4, "a head and three lines of reason each"
     assert text.startswith("2015-12-31T22:00:00  reference   random-walk        version 1    as of 2015-12-31\n    lstm does not")
@@ -111,6 +115,7 @@ def training_outcome(candidates: int, baselines: int) -> dict[str, object]:
         "folds": [{}] * 5,
         "loss": "mae",
         "leaderboard": rows,
+        "waiting": None,
         "decision": {"verdict": "promoted", "reason": "words of a reason " * 24},
         "fitted": 60,
         "reused": 0,
@@ -147,3 +152,23 @@ def test_the_demo_ends_in_under_forty_lines() -> None:
         "SIMULATED",
     ):
         assert needed in text, needed
+
+
+def test_a_terminated_command_ends_what_it_started_and_says_how_to_go_on(tmp_path: Path) -> None:
+    program = (
+        "import sys, time; from pathlib import Path; from flows.output import execute\n"
+        "def work(home):\n"
+        "    try:\n"
+        "        Path(sys.argv[1]).write_text('began'); time.sleep(60)\n"
+        "    finally:\n"
+        "        Path(sys.argv[1]).write_text('ended')\n"
+        "execute(True, work, lambda outcome: [])\n"
+    )
+    mark = tmp_path / "mark"
+    process = subprocess.Popen([sys.executable, "-c", program, str(mark)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not mark.exists() and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=30)
+    assert mark.read_text() == "ended"
+    assert "goes on from here" in json.loads(out)["error"]
