@@ -78,7 +78,7 @@ def test_a_long_reason_in_the_history_is_wrapped() -> None:
     text = "\n".join(pages.history({"decisions": [{**row, "effective_as_of": "2015-12-31T21:00:00+00:00"}] * 2, "waiting": None}))
     assert max(map(len, text.splitlines())) <= 140
     assert len(text.splitlines()) == 2 * 4, "a head and three lines of reason each"
-    assert text.startswith("2015-12-31T22:00:00  reference   random-walk        version 1    as of 2015-12-31\n    lstm does not")
+    assert text.startswith("2015-12-31T22:00:00  reference      random-walk        version 1    as of 2015-12-31\n    lstm does not")
     assert " ".join(text.split()).count(reason.strip()) == 2
 
 
