@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from pipelines.home import Home
+from pipelines.redaction import hide_in_logs
 from pipelines.stack_record import read_stack
 
 # One thread a process: bits of a sum depend on the number of threads, and fits run side by side, one a core.
@@ -41,6 +42,7 @@ def prepare_environment(home: Home) -> None:
 
     Call before prefect, mlflow or great_expectations are imported: they read it once.
     """
+    hide_in_logs()
     os.environ.update(_QUIET)
     for name, value in {**_THREADS, **_EMBEDDED}.items():
         os.environ.setdefault(name, value)

@@ -14,6 +14,7 @@ from pipelines.errors import DefinitionError, FinflowError
 from pipelines.names import check_identifier, check_name
 from pipelines.operations import Monitoring, Schedule
 from pipelines.problems import problem_settings
+from pipelines.redaction import hide_in_logs
 from pipelines.registered import ByKind, Settings
 from pipelines.sinks import sink_settings
 from pipelines.sources import source_settings
@@ -297,6 +298,7 @@ def load_definition(name: str) -> Definition:
     Raises:
         DefinitionError: see `read_yaml` and `parse_definition`.
     """
+    hide_in_logs()  # its addresses may hold secrets, and a worker runs flows without our command line
     path = definition_path(name)
     definition = parse_definition(read_yaml(path), str(path))
     folder = path.resolve().parent

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import sys
 import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any
 from urllib.parse import quote
 
 HIDDEN = "***"
@@ -39,3 +46,49 @@ def remember(name: str, value: str) -> None:
     with _LOCK:
         for form in (value, quote(value, safe=""), quote(value)):
             _KNOWN[form] = f"${{{name}}}"
+
+
+def hide_in_logs() -> None:
+    """From now on in this process, no log record and no traceback of an unforeseen error shows a secret, whoever writes it."""
+    before = logging.getLogRecordFactory()
+    if isinstance(before, _HidingFactory):
+        return
+    logging.setLogRecordFactory(_HidingFactory(before))
+    sys.excepthook = _print_hidden
+
+
+@contextmanager
+def hidden_in_errors() -> Iterator[None]:
+    """Take secrets out of the messages of other people's errors, which end up in places that no log record passes through."""
+    try:
+        yield
+    except Exception as error:
+        error.args = tuple(redacted(one) if isinstance(one, str) else one for one in error.args)
+        for name in ("strerror", "filename"):  # of an OSError, which keeps them beside its arguments
+            if isinstance(value := getattr(error, name, None), str):
+                setattr(error, name, redacted(value))
+        raise
+
+
+class _HidingFactory:
+    """Makes log records as the factory before it did, and redacts them. Formatters take the text of an exception that is there already."""
+
+    def __init__(self, before: Any) -> None:
+        self.before = before
+
+    def __call__(self, *arguments: Any, **named: Any) -> logging.LogRecord:
+        record: logging.LogRecord = self.before(*arguments, **named)
+        try:
+            text = record.getMessage()
+        except (TypeError, ValueError, KeyError):
+            return record  # its own handler says what is wrong with it
+        hidden = redacted(text)
+        if hidden != text:
+            record.msg, record.args = hidden, ()
+        if isinstance(record.exc_info, tuple) and record.exc_info[1] is not None:
+            record.exc_text = redacted("".join(traceback.format_exception(*record.exc_info))).rstrip()
+        return record
+
+
+def _print_hidden(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    sys.stderr.write(redacted("".join(traceback.format_exception(kind, error, trace))))

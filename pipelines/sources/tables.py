@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import FinflowError, SourceError
 from pipelines.names import check_name
+from pipelines.redaction import hidden_in_errors
 from pipelines.sources.budget import check_cells, check_rows, check_width
 from pipelines.sources.headers import listed, match_columns
 from pipelines.sources.listing import DataFile, find_files
@@ -36,9 +37,13 @@ def read_parquet(settings: ParquetSource) -> pd.DataFrame:
 
 
 def _read_all(settings: FileSource, suffixes: tuple[str, ...], read: Callable[[DataFile, int], pd.DataFrame]) -> pd.DataFrame:
+    with hidden_in_errors():
+        return _all(settings, find_files(settings.path, suffixes, settings.folder), read)
+
+
+def _all(settings: FileSource, files: list[DataFile], read: Callable[[DataFile, int], pd.DataFrame]) -> pd.DataFrame:
     import pandas as pd
 
-    files = find_files(settings.path, suffixes, settings.folder)
     frames: list[pd.DataFrame] = []
     rows_left = settings.maximum_rows
     named: dict[str, str] = {}

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import logging
+import sys
 from collections.abc import Iterator
 
 import pytest
 
 from pipelines import redaction
 from pipelines.errors import FinflowError
+from pipelines.redaction import hidden_in_errors, hide_in_logs
 from pipelines.secrets import expand, redacted
 
 
@@ -68,3 +72,41 @@ def test_a_variable_that_cannot_be_used_is_named(value: str | None, expected: st
     with pytest.raises(FinflowError, match=expected) as raised:
         expand("https://ann:hunter2@host/${MY_KEY}")
     assert "hunter2" not in str(raised.value)
+
+
+def test_logs_and_tracebacks_show_no_secret(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    before = logging.getLogRecordFactory()
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    written = io.StringIO()
+    handler, logger = logging.StreamHandler(written), logging.getLogger("somebody.else")
+    logger.addHandler(handler)
+    try:
+        hide_in_logs()
+        hide_in_logs()
+        logger.error("asking %s for %d", "https://ann:hunter2@host/x", 7)
+        try:
+            raise OSError("cannot read https://ann:hunter2@host/x")
+        except OSError as error:
+            logger.exception("it failed")
+            sys.excepthook(OSError, error, error.__traceback__)
+    finally:
+        logging.setLogRecordFactory(before)
+        logger.removeHandler(handler)
+    text, shown = written.getvalue(), capsys.readouterr().err
+    assert "asking https://***@host/x for 7" in text
+    assert "OSError: cannot read https://***@host/x" in text
+    assert "OSError: cannot read https://***@host/x" in shown
+    assert "hunter2" not in text + shown
+
+
+def test_errors_of_others_lose_their_secrets() -> None:
+    with pytest.raises(OSError, match=r"https://\*\*\*@host") as raised, hidden_in_errors():
+        raise OSError(5, "cannot read https://ann:hunter2@host/x")
+    assert raised.value.args == (5, "cannot read https://***@host/x")
+
+
+def test_a_record_that_cannot_be_formatted_is_left_to_its_handler() -> None:
+    from pipelines.redaction import _HidingFactory
+
+    record = _HidingFactory(logging.LogRecord)("somebody", logging.ERROR, "", 1, "%d", ("no number",), None)
+    assert (record.msg, record.args) == ("%d", ("no number",))
