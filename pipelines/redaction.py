@@ -18,8 +18,11 @@ HIDDEN = "***"
 # Greedy up to the last @: a password may hold any of : / ? # and @ itself where its owner forgot to quote it.
 # What stands before the @ of an Azure address is a container.
 _CREDENTIALS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)(?<!abfs://)(?<!abfss://)(?<!wasbs://)[^\s]*@")
+# A `${NAME}` in its place is no secret.
 _PARAMETER = re.compile(
-    r"([?&;#][^=&;#\s]*(?:pass|pwd|secret|token|key|sig|credential|auth|session)[^=&;#\s]*=)[^&;#\s\"'<>)\]}]*", re.IGNORECASE
+    r"([?&;#][^=&;#\s]*(?:pass|pwd|secret|token|key|sig|credential|auth|session)[^=&;#\s]*=)"
+    r"(?!\$\{\w+\}(?:[&;#\s\"'<>]|$))[^&;#\s\"'<>]*",
+    re.IGNORECASE,
 )
 _SHORTEST = 4  # a shorter value would blot out half of every message; as a password in a URL it is hidden all the same
 

@@ -37,6 +37,8 @@ def _nothing_known() -> Iterator[None]:
         ("https://host/x?X-Amz-Signature=hunter2", "https://host/x?X-Amz-Signature=***"),
         ("https://host/x?sv=1&SIG=hunter2#access_token=hunter2", "https://host/x?sv=1&SIG=***#access_token=***"),
         ("cannot read 'https://a:hunter2@h/x' now, nor ftp://b:hunter2@i", "cannot read 'https://***@h/x' now, nor ftp://***@i"),
+        ("https://host/x?key=a)b]c}d&e=1", "https://host/x?key=***&e=1"),
+        ("https://host/x?key=${MY_KEY}&token=${MINE}x", "https://host/x?key=${MY_KEY}&token=***"),
         ("abfss://prices@acme.dfs.core.windows.net/x", "abfss://prices@acme.dfs.core.windows.net/x"),
         ("write to ann@example.org", "write to ann@example.org"),
         ("a plain sentence; key=value", "a plain sentence; key=value"),
