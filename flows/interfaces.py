@@ -39,9 +39,10 @@ def serve_interfaces(home: Home) -> dict[str, Any]:
     prepare_store(home)
     port = free_port()
     command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", home.tracking_uri, "--artifacts-destination", str(home.mlflow / "artifacts")]
+    command += ["--artifacts-destination", str(home.mlflow / "artifacts")]
+    environment = {**os.environ, "MLFLOW_BACKEND_STORE_URI": home.tracking_uri}  # every user of the machine can list arguments
     with prefect_server(home) as api:
-        mlflow = subprocess.Popen(command, env=os.environ, stdin=subprocess.DEVNULL)
+        mlflow = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)
         addresses = {"mlflow": f"http://127.0.0.1:{port}", "prefect": api.removesuffix("/api")}
         try:
             _show(addresses, "Ctrl-C ends both.")

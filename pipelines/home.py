@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipelines.stack_record import read_stack
@@ -24,8 +24,8 @@ class Home:
 
     root: Path
     lake: str
-    tracking_uri: str
-    prefect_api: str | None
+    tracking_uri: str = field(repr=False)
+    prefect_api: str | None = field(repr=False)
 
     @classmethod
     def from_environment(cls) -> Home:
