@@ -67,6 +67,11 @@ def candidate_metrics(evaluation: Evaluation, entry: CandidateEvaluation, report
     return found
 
 
+def not_finite(entry: CandidateEvaluation) -> list[str]:
+    """Names of metrics that have no finite value: MLflow would keep infinity as the number 1.8e308, so a tag says it instead."""
+    return [metric.name for metric in entry.metrics if metric.value is None or not math.isfinite(metric.value)]
+
+
 def scalars(definition: Definition, evaluation: Evaluation, samples: SampleManifest, moment: int) -> tuple[list[Metric], list[Param]]:
     """What is logged of the training as a whole."""
     from mlflow.entities import Metric, Param

@@ -23,7 +23,7 @@ from pipelines.leaderboard_view import share_leaderboard
 from pipelines.manifests import CandidateEvaluation, Evaluation, FitResult, Manifest, SampleManifest
 from pipelines.mlflow_retry import once
 from pipelines.mlflow_store import experiment_of, prepare_store, store_client
-from pipelines.run_records import candidate_metrics, candidate_params, chunks, dataset_input, scalars
+from pipelines.run_records import candidate_metrics, candidate_params, chunks, dataset_input, not_finite, scalars
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -190,6 +190,10 @@ def _log_child(
     reports = [(fit, read_report(fit)) for fit in fits]
     params = candidate_params(definition, entry, reports)
     tags = [RunTag("mlflow.note.content", _note(evaluation, entry))]
+    if entry.invalid:
+        tags.append(RunTag("finflow.not_promotable", entry.invalid[:5000]))
+    if not_finite(entry):
+        tags.append(RunTag("finflow.not_finite", ", ".join(not_finite(entry))[:5000]))
     for number, metrics in enumerate(chunks(candidate_metrics(evaluation, entry, reports, moment), 900)):
         client.log_batch(run_id, metrics=metrics, params=params if number == 0 else (), tags=tags if number == 0 else ())
     client.log_inputs(run_id, [dataset_input(samples)])

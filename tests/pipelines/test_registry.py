@@ -16,6 +16,7 @@ import yaml
 
 from models.zoo import ZOO
 from pipelines.errors import RegistryError
+from pipelines.lake import Lake
 from pipelines.mlflow_store import store_client
 from pipelines.promotions import Promotions
 from pipelines.registry import RegisteredVersion, load_version, register, repair_aliases, withdraw
@@ -284,6 +285,31 @@ def test_changed_code_is_refused_with_the_reason(
     with pytest.raises(
         RegistryError, match=r"no longer answers as it did when it was made: its golden batch differs by .*numpy 2\.\S+ became 9\.9"
     ):
+        load_version(trained.home, "tiny", made.version, promotions)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_never_promoted(trained: Trained, value: float) -> None:
+    """A production fit that was damaged: nothing is registered, and no decision is recorded."""
+    from safetensors.numpy import load_file, save_file
+
+    for fit in trained.production["random-walk"]:
+        path = next((trained.home.fits / fit.key).rglob("*.safetensors"))  # its own copy, not the one that tests share
+        save_file({name: np.full_like(values, value) for name, values in load_file(path).items()}, path)
+    with pytest.raises(RegistryError, match="not finite on its golden batch: it is not registered"):
+        trained.conclude()  # would promote the reference
+    assert Promotions(Lake(trained.home.lake), "tiny").rows() == []
+    assert store_client(trained.home).search_model_versions("name = 'tiny'") == []
+
+
+def test_a_model_of_another_signature_is_refused(trained: Trained, made: RegisteredVersion) -> None:
+    """Manifest and promotions agree with the files, but the model answers another task than the manifest says."""
+    folder = folder_of(trained, made.version)
+    facts = {key: item for key, item in json.loads((folder / "manifest.json").read_text()).items() if key not in ("format", "files")}
+    facts["task"]["columns"] = [*facts["task"]["columns"], "one_more"]
+    (folder / "manifest.json").unlink()
+    promotions = promote(trained, RegisteredVersion(made.version, write_manifest(folder, facts)), "noisy")
+    with pytest.raises(RegistryError, match="answers another task than its manifest says"):
         load_version(trained.home, "tiny", made.version, promotions)
 
 

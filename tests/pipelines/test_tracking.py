@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -169,6 +170,26 @@ def test_an_invalid_candidate_is_logged_as_failed_and_says_why(trained: Trained)
     run = store_client(trained.home).get_run(logged.children["noisy"])
     assert run.info.status == "FAILED"
     assert "Not promotable: 3 losses are not finite" in run.data.tags["mlflow.note.content"]
+    assert run.data.tags["finflow.not_promotable"] == "3 losses are not finite"
+
+
+def test_what_is_not_finite_is_a_tag_and_never_a_number(trained: Trained) -> None:
+    """MLflow keeps infinity as 1.8e308, and would give that back as if it had been measured."""
+    broken = {"mae": math.inf, "crps": -math.inf, "coverage_90": math.nan}
+    entries = []
+    for entry in trained.evaluation.candidates:
+        metrics = [replace(one, value=broken.get(one.name, one.value), high=math.inf) for one in entry.metrics]
+        entries.append(replace(entry, metrics=tuple(metrics)) if entry.candidate == "noisy" else entry)
+    logged = log(replace(trained, evaluation=replace(trained.evaluation, candidates=tuple(entries))))
+    run = store_client(trained.home).get_run(logged.children["noisy"])
+    there = {metric.name for metric in trained.evaluation.candidates[0].metrics}
+    assert set(broken) <= there
+    assert not set(broken) & set(run.data.metrics)
+    assert not {f"{name}.high" for name in there} & set(run.data.metrics)
+    assert there - set(broken) <= set(run.data.metrics), "the others are there"
+    assert all(abs(value) < 1e300 for value in run.data.metrics.values())
+    assert set(run.data.tags["finflow.not_finite"].split(", ")) == set(broken)
+    assert "finflow.not_finite" not in store_client(trained.home).get_run(logged.children["ridge"]).data.tags
 
 
 def test_batches_are_few(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
