@@ -52,11 +52,25 @@ def serve_interfaces(home: Home) -> dict[str, Any]:
         except KeyboardInterrupt:
             return {"ok": True, "running": False, **addresses}
         finally:
-            mlflow.terminate()
-            mlflow.wait(15)
+            _end(mlflow)
 
 
 def _show(addresses: dict[str, str], ending: str) -> None:
     DISPLAY.say(f"MLflow UI  {addresses['mlflow']}\nPrefect UI {addresses['prefect']}\n{ending}")
     for address in addresses.values():
         webbrowser.open(address)
+
+
+def _end(server: subprocess.Popen[bytes]) -> None:
+    """Ask it and its own processes to end, and kill what has not after a while: a browser's open connection holds it up."""
+    import psutil
+
+    try:
+        processes = [*psutil.Process(server.pid).children(recursive=True), psutil.Process(server.pid)]
+    except psutil.NoSuchProcess:
+        return
+    server.terminate()
+    _, left = psutil.wait_procs(processes, 15)
+    for process in left:
+        process.kill()
+    server.wait()
