@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import os
 import re
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from pipelines.errors import FinflowError
 from pipelines.redaction import redacted, remember
 
-__all__ = ["expand", "redacted"]
+__all__ = ["expand", "redacted", "refuse_password"]
 
 _PLACEHOLDER = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_LOGIN = re.compile(r"://[^/?#]*?:([^/?#]*)@")
+_QUERY = re.compile(r"[?&](?:password|passwd|pwd|sslpassword|token|secret|access_key|secret_key)=([^&#]*)", re.IGNORECASE)
+
+
+def refuse_password(url: str, what: str) -> str:
+    """Return `url` if no password stands in it; `${NAME}`, the value of an environment variable, may stand in its place.
+
+    Raises:
+        ValueError: one does; the message does not repeat it.
+    """
+    for pattern in (_LOGIN, _QUERY):
+        for found in pattern.finditer(url):
+            if found.group(1) and not _PLACEHOLDER.fullmatch(found.group(1)):
+                raise ValueError(f"{what} holds a password: put it in an environment variable and write ${{NAME}} in its place")
+    return url
 
 
 def expand(text: str) -> str:
@@ -33,6 +48,8 @@ def expand(text: str) -> str:
         if any(ord(character) < 32 or ord(character) == 127 for character in value):
             raise FinflowError(f"the environment variable {name} holds a line break or control character, which no address can: mend it.")
         remember(name, value)
+        for found in _LOGIN.finditer(value):  # the variable holds a whole URL: its password may be said alone
+            remember(name, unquote(found[1]))
         before, after = text[: match.start()], text[match.end() :]
         login = re.search(r"://[^/?#]*$", before) and re.match(r"[^/?#]*@", after)
         return quote(value, safe="") if login or re.search(r"://.*\?", before) else value

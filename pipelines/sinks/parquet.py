@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Literal, Self
 from pydantic import Field, field_validator
 
 from pipelines.errors import SinkError
+from pipelines.secrets import refuse_password
 from pipelines.sinks.base import SinkSettings
-from pipelines.sinks.secrets import refuse_password
 
 if TYPE_CHECKING:
     import pandas as pd

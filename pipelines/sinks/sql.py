@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator
 
-from pipelines.errors import SinkError
+from pipelines.errors import FinflowError, SinkError
+from pipelines.secrets import expand, redacted, refuse_password
 from pipelines.sinks.base import SinkSettings
-from pipelines.sinks.secrets import expand, refuse_password, without_secrets
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,7 +53,7 @@ class SqlSink(SinkSettings):
             with engine.begin() as connection:
                 return _insert(connection, table, _records(rows, table))
         except SQLAlchemyError as error:
-            said = without_secrets(str(getattr(error, "orig", None) or error), self.url)
+            said = _in_a_line(getattr(error, "orig", None) or error)
             raise SinkError(f"sink {self.url}, table {self.table}: the rows cannot be written ({said}).") from None
         finally:
             engine.dispose()
@@ -64,8 +64,10 @@ class SqlSink(SinkSettings):
 
         try:
             return create_engine(expand(self.url))
+        except FinflowError as error:
+            raise SinkError(f"sink: {error}") from None
         except (ArgumentError, ImportError) as error:
-            raise SinkError(f"sink {self.url}: {without_secrets(str(error), self.url)}.") from None
+            raise SinkError(f"sink {self.url}: {_in_a_line(error)}.") from None
 
     def _prepared(self, engine: Engine, rows: pd.DataFrame) -> Table:
         """The table, made if it is not there.
@@ -90,6 +92,10 @@ class SqlSink(SinkSettings):
             fault = f"lacks the columns {', '.join(missing)}" if missing else f"has the primary key ({', '.join(key)})"
             raise SinkError(f"sink {self.url}: the table {self.table} {fault}; expected the key ({', '.join(KEY)}). Name another table.")
         return wanted
+
+
+def _in_a_line(error: BaseException) -> str:
+    return " ".join(redacted(str(error)).split())
 
 
 def _table(metadata: Any, name: str, rows: pd.DataFrame) -> Table:

@@ -17,9 +17,9 @@ from pipelines.home import Home
 from pipelines.ledger import Ledger
 from pipelines.predictions import Predictions
 from pipelines.scoring import score_clean
+from pipelines.secrets import expand, redacted
 from pipelines.sinks import deliver as delivering
 from pipelines.sinks.parquet import ParquetSink
-from pipelines.sinks.secrets import expand, without_secrets
 from pipelines.sinks.sql import SqlSink
 from tests.pipelines.backfill_support import DATES, END, START, registry_of, run
 from tests.pipelines.serving_support import Market, Registry, make_market
@@ -243,7 +243,7 @@ def test_a_password_comes_from_the_environment_and_is_in_no_message(home: Home, 
     url = "postgresql://me:${FINFLOW_TEST_PASSWORD}@127.0.0.1:1/db"
     market = make_market(home, sink={"kind": "sql", "url": url, "table": "scores"})
     registry_of(market, monkeypatch)
-    with pytest.raises(SinkError, match="FINFLOW_TEST_PASSWORD is not set"):
+    with pytest.raises(SinkError, match="FINFLOW_TEST_PASSWORD, which is not set"):
         run(market)
     monkeypatch.setenv("FINFLOW_TEST_PASSWORD", "p@ss/word")
     assert expand(url) == "postgresql://me:p%40ss%2Fword@127.0.0.1:1/db"
@@ -256,7 +256,7 @@ def test_a_password_comes_from_the_environment_and_is_in_no_message(home: Home, 
         assert secret not in yaml.safe_dump(market.definition.model_dump(mode="json"))
     monkeypatch.setenv("FINFLOW_TEST_URL", "postgresql://me:hidden@host/db")
     assert expand("${FINFLOW_TEST_URL}") == "postgresql://me:hidden@host/db"
-    assert "hidden" not in without_secrets("cannot reach postgresql://me:hidden@host/db: hidden", "${FINFLOW_TEST_URL}")
+    assert "hidden" not in redacted("cannot reach postgresql://me:hidden@host/db: hidden")
 
 
 @pytest.mark.slow
