@@ -62,7 +62,9 @@ class Monitoring(Settings):
     performance_sessions: int = Field(default=250, ge=20, le=5000, description="the last scored sessions whose losses and intervals count")
     minimum_dates: int = Field(default=20, ge=10, description="sessions with predictions, or known targets, below which nothing is said")
     psi: float = Field(default=0.25, gt=0, description="population stability index that matters (Siddiqi 2006)")
-    ks: float = Field(default=0.2, gt=0, lt=1, description="Kolmogorov-Smirnov distance that matters: a shift by half a deviation makes 0.2")
+    ks: float = Field(
+        default=0.2, gt=0, lt=1, description="Kolmogorov-Smirnov distance that matters: a shift by half a deviation makes 0.2"
+    )
     shift: float = Field(default=0.5, gt=0, description="move of the mean that matters, in standard deviations of the training data")
     spread: float = Field(default=1.5, gt=1, description="factor of the standard deviation that matters, up or down")
     loss: float = Field(default=0.02, ge=0, description="part by which the champion's loss may lie above the reference's")
