@@ -29,6 +29,7 @@ from pipelines.registry import load_version
 from pipelines.run_needs import TRAINING, RunNeeds, _write, add_fits, read_needs, record_needs
 from tests.pipelines.fit_support import planned
 from tests.pipelines.training_support import RECIPES, Trained
+from tests.support import Finflow
 
 NOW = pd.Timestamp.now("UTC")
 LATER = (NOW + pd.Timedelta(days=3)).isoformat()
@@ -482,3 +483,27 @@ def test_a_folder_half_removed_never_looks_whole(home: Home, empty_store: Path, 
     prune(home, "1-run", delete=True, now=NOW.isoformat())
     assert not list(home.root.glob("*/.pruned-*"))
     check(story, "1-run", before, story.picture())
+
+
+@pytest.mark.slow
+def test_after_a_prune_everything_goes_on(finflow: Finflow, home: Home, tiny_definition: Path) -> None:
+    """The real commands: the kept training is repeated without a fit, the champion scores, kept predictions are read by their version."""
+    name = str(tiny_definition)
+    finflow.json("train", name, "--as-of", "2016-12-30")
+    finflow.json("train", name, "--as-of", "2017-05-31")
+    served = finflow.json("score", name, "--as-of", "2017-05-31")
+    finflow.json("train", name, "--as-of", "2017-06-30")
+    lake = Lake(home.lake)
+    before = lake.read(served["table"], version=served["table_version"])
+    clean = finflow.json("train", name, "--as-of", "2017-06-30")["data"]
+    asked = finflow.run("prune", "--keep", "1-run")
+    assert asked.returncode == 0, asked.stderr
+    assert "would free 0 bytes" in asked.stdout, "all of it is younger than a day"
+    done = prune(home, "1-run", delete=True, now=LATER)
+    assert {"fits", "samples"} <= {one.kind for one in done.freed}
+    again = finflow.json("train", name, "--as-of", "2017-06-30")
+    assert (again["fitted"], again["failed"]) == (0, {})
+    assert finflow.json("score", name, "--as-of", "2017-06-30")["rows"] > 0
+    assert len(lake.read(clean["table"], version=clean["version"])) >= clean["rows"]
+    pd.testing.assert_frame_equal(lake.read(served["table"], version=served["table_version"]), before)
+    assert len(finflow.json("history", name)["decisions"]) == 3

@@ -331,7 +331,7 @@ def test_the_alias_follows_the_promotions_table(trained: Trained, made: Register
     client = store_client(trained.home)
     repair_aliases(trained.home, promotions)
     assert client.get_registered_model("tiny").aliases == {"champion": 1}
-    assert "it was better" in client.get_model_version("tiny", "1").description
+    assert "it was better" in str(client.get_model_version("tiny", "1").description)
     second = registered(trained, "ridge", "another")
     promote(trained, second, "ridge", "demoted", "another")
     repair_aliases(trained.home, promotions)
