@@ -130,11 +130,14 @@ def _digest(definition: Definition, clean: CleanManifest) -> str:
     import pipelines.calendars
     import pipelines.features
     import pipelines.panel
+    import pipelines.problems.upcoming
+    import pipelines.variance_estimators
 
     problem = type(problem_of(definition))
+    shared = (pipelines.calendars, pipelines.features, pipelines.panel, pipelines.problems.upcoming, pipelines.variance_estimators)
     files = {
         module.__name__: digest_file(Path(module.__file__))
-        for module in (pipelines.calendars, pipelines.features, pipelines.panel, sys.modules[__name__], sys.modules.get(problem.__module__))
+        for module in (*shared, sys.modules[__name__], sys.modules.get(problem.__module__))
         if module is not None and module.__file__
     }
     settings = definition.model_dump(mode="json", include={"features", "window", "problem", "calendar"})

@@ -136,7 +136,7 @@ class Problem(ABC):
         """What a prediction says, as numbers whose distribution can be watched: float64, [n], one a sample.
 
         Of quantiles `median` and `width` (of the widest central interval) at the last output, of probabilities each class but the first,
-        of scores their mean `score`, of paths `mean` and `deviation` at the last output.
+        of scores their mean `score`, of variances `log_variance` of the first output, of paths `mean` and `deviation` at the last output.
         """
         from pipelines.problems.answers import signals_of
 
