@@ -30,7 +30,7 @@ WEIGHTS = "weights.safetensors"
 
 
 class Network(Model):
-    """A model trained by gradient steps. A subclass gives its module; the answer is quantiles, or variances where the problem asks for them.
+    """A model trained by gradient steps. A subclass gives its module; it answers quantiles, or variances where the problem asks for them.
 
     Variances are learnt as logarithms; with `residual`, as those of a factor on the forecast of a regression that was fitted first, on the
     training and the validation part as it is when it stands alone. Before the first step the network is that regression, to the bit.

@@ -57,16 +57,17 @@ def write_tables(folder: Path, problem: Problem, panel: Panel, losses: Mapping[s
         with np.errstate(all="ignore"):
             rows = problem.rows(forecast.ensemble, panel.index, panel.entities)
             rows["fold"] = rows["time"].map(fold_of)
-            if forecast.ensemble.kind == "quantiles":
-                rows["actual"] = _actual(problem, panel, forecast.ensemble.levels, rows)
+            if forecast.ensemble.kind in ("quantiles", "variances"):
+                rows["actual"] = _actual(problem, panel, forecast.ensemble)
         _parquet(rows, folder / "predictions" / f"{name}.parquet")
 
 
-def _actual(problem: Problem, panel: Panel, levels: tuple[float, ...], rows: pd.DataFrame) -> Float64:
-    """What came, on the scale of the rows: the rows of a forecast that knew it."""
-    target = panel.index.target
-    known = np.repeat(target[:, :, None], len(levels), axis=2).astype(np.float32)
-    answered = problem.rows(Prediction("quantiles", known, levels), panel.index, panel.entities)
+def _actual(problem: Problem, panel: Panel, answer: Prediction) -> Float64:
+    """What came, on the scale of the rows' first value: the rows of a forecast that knew it."""
+    known = panel.index.target.astype(np.float32)
+    if answer.kind == "quantiles":
+        known = np.repeat(known[:, :, None], len(answer.levels), axis=2)
+    answered = problem.rows(Prediction(answer.kind, known, answer.levels), panel.index, panel.entities)
     value = next(column for column in answered.columns if column not in ("entity", "time", "target_time", "horizon"))
     return answered[value].to_numpy(dtype=np.float64)
 

@@ -21,7 +21,7 @@ def draw_training(evaluation: Evaluation, reports: Mapping[FitResult, FitReport]
     """Draw all plots of a training into `folder` unless they are there; those for the report, by caption.
 
     `leaderboard.svg`, and for each candidate a folder of its name with `skill.svg`, `losses.svg` (where there are epochs), and for
-    quantiles `forecasts.svg` and `coverage.svg`.
+    quantiles `forecasts.svg` and `coverage.svg`, for variances `forecasts.svg`.
     """
     if not folder.is_dir():
         part = folder.with_name(f".{folder.name}-{os.getpid()}")
@@ -79,8 +79,10 @@ def _draw_candidate(
     if entry.invalid or not predictions.is_file():
         return
     rows = _read(predictions)
-    if "actual" in rows.columns and 0.5 in quantile_columns(rows):
+    quantiles = 0.5 in quantile_columns(rows)
+    if "actual" in rows.columns and (quantiles or "variance" in rows.columns):
         plot_forecasts(rows, name, place / "forecasts.svg")
+    if "actual" in rows.columns and quantiles:
         plot_coverage(rows, name, place / "coverage.svg")
 
 
