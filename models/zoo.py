@@ -19,6 +19,8 @@ ZOO: dict[str, str] = {
     "ewma": "models.ewma:Ewma",
     "har": "models.har:Har",
     "garch": "models.garch:Garch",
+    "historical_simulation": "models.historical_simulation:HistoricalSimulation",
+    "garch_t": "models.garch_t:GarchT",
 }
 
 
