@@ -12,10 +12,10 @@ Where the definition asks for a person's approval, what moves the champion and m
 putting the reference where nothing stands, and refreshing. Demoting waits for nobody. While a promotion waits the champion is not
 refreshed, and after any proposal only as many new dates later as a refresh needs.
 
-Checks. Where the definition names backtests, the problem says of each entry whether it passed, and the gate sees no more than that. Who fails
-one is not promoted, however low its loss; a champion whose recipe fails one goes, and is not refreshed. Nor does the reference stand if it
-fails: the baseline with the lowest loss that passes takes its place. Where none passes nothing is promoted, and a champion stays for want
-of another.
+Checks. Where the definition names backtests, the problem says of each entry whether it passed, and the gate sees no more than that. Who
+fails one is not promoted, however low its loss; a champion whose recipe fails one goes, and is not refreshed. Nor does the reference stand
+if it fails: the baseline with the lowest loss that passes takes its place. Where none passes nothing is promoted, and a champion stays for
+want of another.
 """
 
 from __future__ import annotations

@@ -83,7 +83,8 @@ def failed(entry: CandidateEvaluation) -> str:
 
 def refused(reference: CandidateEvaluation, verdicts: Sequence[Judged], how: str) -> str:
     others = f" {listed(verdicts)}" if verdicts else ""
-    return f"Nothing is promoted: no baseline passes its checks. {reference.candidate}, the reference, fails: {failed(reference)}.{others} {how}"
+    own = f"{reference.candidate}, the reference, fails: {failed(reference)}."
+    return f"Nothing is promoted: no baseline passes its checks. {own}{others} {how}"
 
 
 def reference(evaluation: Evaluation, verdicts: Sequence[Judged], how: str, standing: CandidateEvaluation) -> str:
@@ -92,8 +93,8 @@ def reference(evaluation: Evaluation, verdicts: Sequence[Judged], how: str, stan
         own = next(one for one in evaluation.candidates if one.candidate == name)
         others = f" {listed(verdicts)}" if verdicts else ""
         return (
-            f"No skill is shown. {name}, the reference, may not stand, for it fails: {failed(own)}. {standing.candidate} stands in its place: "
-            f"of the baselines that pass their checks it has the lowest loss.{others} {how}"
+            f"No skill is shown. {name}, the reference, may not stand, for it fails: {failed(own)}. {standing.candidate} stands in its "
+            f"place: of the baselines that pass their checks it has the lowest loss.{others} {how}"
         )
     if not verdicts:
         return f"No skill over {name} is shown, and {name} stands as the reference. {how}"

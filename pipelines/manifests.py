@@ -226,8 +226,8 @@ class Evaluation(Manifest):
 class Decision(Manifest):
     """What the gate decided, in words a person can read.
 
-    verdict: promoted | reference | refreshed | kept | demoted | historical | rolled-back | refused (there is no champion, and none passes its
-    checks), and of a version that a person decides about: pending | first-approval | approved | rejected.
+    verdict: promoted | reference | refreshed | kept | demoted | historical | rolled-back | refused (there is no champion, and nobody passes
+    the checks), and of a version that a person decides about: pending | first-approval | approved | rejected.
     `promoted` is true when the live alias moves to a new version.
     """
 

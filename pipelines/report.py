@@ -158,7 +158,8 @@ def checks_text(definition: Definition, evaluation: Evaluation) -> list[str]:
         rows.append([entry.candidate, *(passed.get(name, "-") for name in names)])
     lines = ["", "## Backtests", "", *(f"| {' | '.join(table_cell(cell) for cell in row)} |" for row in rows), ""]
     lines += [
-        f"Over all {evaluation.dates:,} test dates, each test at {100 * definition.gate.backtest_level:g} %. Who fails one is not promoted.",
+        f"Over all {evaluation.dates:,} test dates, each test at {100 * definition.gate.backtest_level:g} %. "
+        "Who fails one is not promoted.",
         "",
     ]
     return lines + [f"- {entry.candidate}: {check.words}." for entry in evaluation.candidates for check in entry.checks]

@@ -90,8 +90,8 @@ def _test(
     expected = result.days * (1.0 - confidence)
     limit = "none" if result.asymptotic_p is None else f"{result.asymptotic_p:.3f}"
     words = (
-        f"{_TITLES[name]}: {result.exceptions} exceptions at {100 * confidence:g} % in {result.days} days (expected {expected:.1f}), statistic "
-        f"{result.statistic:.2f}, Monte Carlo p {result.monte_carlo_p:.4f} (at most {result.bound_p:.4f}), asymptotic p {limit}"
+        f"{_TITLES[name]}: {result.exceptions} exceptions at {100 * confidence:g} % in {result.days} days (expected {expected:.1f}), "
+        f"statistic {result.statistic:.2f}, Monte Carlo p {result.monte_carlo_p:.4f} (at most {result.bound_p:.4f}), asymptotic p {limit}"
     )
     figures = {"statistic": result.statistic, "exceptions": float(result.exceptions), "p": result.monte_carlo_p, "p_bound": result.bound_p}
     if result.asymptotic_p is not None:

@@ -13,6 +13,7 @@ A value at risk beyond the highest level would be nothing but assumption, and is
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,7 +112,7 @@ def _tail_mean(values: Float64, levels: Float64, confidence: float, shape: float
     rows = np.arange(len(values))
     total = np.zeros(len(values))
     edges = [confidence, *(level for level in levels[:-1] if level > confidence), 1.0]
-    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+    for start, stop in pairwise(edges):
         inside = start if stop == 1.0 else 0.5 * (start + stop)
         above = int(np.clip(np.searchsorted(levels, inside, side="right"), 1, len(levels) - 1))
         low, high = _growth(levels[above - 1], shape), _growth(levels[above], shape)
