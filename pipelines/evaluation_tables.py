@@ -23,17 +23,23 @@ Float64 = NDArray[np.float64]
 def protocol(definition: Definition, panel: Panel, horizon: int, replications: int, interval_replications: int) -> str:
     """One sentence that says what the numbers rest on."""
     from pipelines.comparisons import hac_lag
+    from pipelines.problems import problem_of
     from pipelines.statistics import default_block
 
     dates = len(np.unique(panel.index.time))
     seeds = max(len(forecast.seeds) for forecast in panel.forecasts.values())
     simulated = " of SIMULATED data" if definition.simulated else ""
+    differences = (
+        f" {definition.gate.loss} is a logarithmic score: a change of 1 % is a difference of 0.01, and its level means nothing."
+        if problem_of(definition).logarithmic(definition.gate.loss)
+        else ""
+    )
     return (
         f"{len(panel.folds)} walk-forward test periods{simulated}, {day(panel.index.time.min())} to {day(panel.index.time.max())}: "
         f"{len(panel.index):,} samples of {len(np.unique(panel.index.entity))} entities on {dates:,} dates, purged, embargo "
         f"{definition.folds.embargo}; up to {seeds} seeds a network, averaged; tests on one {definition.gate.loss} a date: "
         f"Diebold-Mariano, one-sided, HAC lag {hac_lag(dates, horizon)}, corrected step-down over challengers ({replications:,} "
-        f"bootstrap draws, mean block {default_block(dates, horizon)}); intervals 95 %, {interval_replications:,} block-bootstrap draws."
+        f"bootstrap draws, mean block {default_block(dates, horizon)}); intervals 95 %, {interval_replications:,} block-bootstrap draws.{differences}"
     )
 
 
