@@ -122,7 +122,7 @@ def test_the_gate_names_only_backtests_that_there_are() -> None:
     values = risk_values()
     with pytest.raises(DefinitionError, match=r"coin.*kupiec"):
         parse_definition({**values, "gate": {**values["gate"], "backtests": ["coin"]}})
-    with pytest.raises(DefinitionError, match="set window.horizon to 1"):
+    with pytest.raises(DefinitionError, match=r"set window\.horizon to 1"):
         parse_definition({**values, "window": {"length": 10, "horizon": 5}})
     from tests.support import tiny_values
 

@@ -127,7 +127,7 @@ def student_tail(freedom: float, days: int = 250, probability: float = 0.025) ->
 
 @pytest.mark.parametrize(("freedom", "critical"), [(100, -0.70), (10, -0.70), (5, -0.72), (3, -0.80)])
 def test_acerbi_and_szekelys_critical_values(freedom: float, critical: float) -> None:
-    """Acerbi and Szekely (2014): at 97.5 % over 250 days about -0.7 at 5 %, whatever the tail, and a little lower for 3 degrees of freedom."""
+    """Acerbi and Szekely (2014): at 97.5 % over 250 days about -0.7 at 5 % whatever the tail, a little lower for 3 degrees of freedom."""
     simulated = simulated_statistics(student_tail(freedom), 20_000, seed=1)
     assert simulated.mean() == pytest.approx(0.0, abs=0.02)
     assert np.quantile(simulated, 0.05) == pytest.approx(critical, abs=0.03)
