@@ -37,9 +37,7 @@ def monte_carlo_p(statistic: Float64, simulated: Float64, generator: np.random.G
     ties = count - np.searchsorted(ordered, statistic - slack, side="left") - above
     # of the tied draws' uniforms those above the observed one's own
     won = generator.binomial(ties, generator.random(len(statistic)))
-    exact: Float64 = (1.0 + above + won) / (count + 1.0)
-    bound: Float64 = (1.0 + above + ties) / (count + 1.0)
-    return exact, bound
+    return np.asarray((1.0 + above + won) / (count + 1.0)), np.asarray((1.0 + above + ties) / (count + 1.0))
 
 
 @lru_cache(maxsize=4)
