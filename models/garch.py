@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import ClassVar, cast
+from typing import ClassVar, Literal, cast
 
 import numpy as np
 from pydantic import Field
@@ -11,10 +11,12 @@ from pydantic import Field
 from models.base import ModelSettings
 from models.errors import FitFailure
 from models.samples import Samples
-from models.variance import VarianceModel, past_moves
+from models.variance import VarianceModel, past_log_variance, past_moves
 from models.volatility_scale import Float64, chunks, known_rows
 
 _FEWEST = 100
+#: days of the training part's level that the window's own level is mixed with
+_PRIOR_DAYS = 20
 
 
 class GarchSettings(ModelSettings):
@@ -22,6 +24,10 @@ class GarchSettings(ModelSettings):
 
     asymmetric: bool = Field(default=True, description="GJR: a fall raises the variance by more than a rise; false: plain GARCH")
     context: int = Field(default=500, ge=50, le=5000, description="past returns that the filter runs over, from the training variance on")
+    level: Literal["window", "training"] = Field(
+        default="window",
+        description="what brings returns' variances to the target's level: the past that is read, or the training part alone",
+    )
     observations: int = Field(default=20_000, ge=200, description="the likelihood takes at most so many returns, the newest of each entity")
 
 
@@ -30,7 +36,8 @@ class Garch(VarianceModel):
 
     One set of parameters for all entities, fitted to their returns one after the other, on the training part; the filter runs forward over
     later returns without a refit. The recursion speaks of squared returns from close to close; the target is a range estimate, or
-    the user's own measure. So each output is multiplied by the training mean of target over forecast, the factor that minimises QLIKE.
+    the user's own measure. So each output is multiplied by the training mean of target over forecast, the factor that minimises QLIKE; and,
+    since entities differ in that level, by how the days' own variances lay to the recursion's over the past that is read, against training.
     """
 
     Settings: ClassVar[type[ModelSettings]] = GarchSettings
@@ -47,14 +54,22 @@ class Garch(VarianceModel):
         state = {"parameters": parameters, "start": np.array([returns.var()])}
         ratio = np.zeros(self.task.outputs)
         for part in chunks(samples):
-            ratio += (part.targets.astype(np.float64) / self._unscaled(part, state)).sum(axis=0)
+            ratio += (part.targets.astype(np.float64) / self._ahead(self._filter(part, state)[0], state)).sum(axis=0)
         state["ratio"] = ratio / len(samples)
         names = ("mean", "omega", "alpha", "gamma", "beta")
         notes = {**dict(zip(names, parameters.tolist(), strict=True)), "degrees_of_freedom": freedom, "converged": converged}
         return state, {**notes, "ratio": state["ratio"].tolist(), "observations": len(returns)}
 
     def variances(self, samples: Samples, state: dict[str, Float64]) -> Float64:
-        return self._unscaled(samples, state) * state["ratio"]
+        variance, path = self._filter(samples, state)
+        forecast = self._ahead(variance, state) * state["ratio"]
+        settings = cast(GarchSettings, self.settings)
+        if settings.level == "training":
+            return forecast
+        ratio = np.exp(past_log_variance(samples, self.task, settings.context)) / path
+        known = np.isfinite(ratio)
+        days = np.where(known, ratio, 0.0).sum(axis=1) / state["ratio"][0]  # each 1 on average where the level is that of training
+        return forecast * ((days + _PRIOR_DAYS) / (known.sum(axis=1) + _PRIOR_DAYS))[:, None]
 
     def _pooled(self, samples: Samples, observations: int) -> Float64:
         """Known returns, entity after entity."""
@@ -68,13 +83,15 @@ class Garch(VarianceModel):
             raise FitFailure(f"{len(returns)} returns that vary too little or are too few (below {_FEWEST}): a GARCH cannot be fitted")
         return returns
 
-    def _unscaled(self, samples: Samples, state: dict[str, Float64]) -> Float64:
-        """float64, [n, outputs]: the mean of the recursion's expected variances over each output's steps."""
-        length = cast(GarchSettings, self.settings).context
+    def _filter(self, samples: Samples, state: dict[str, Float64]) -> tuple[Float64, Float64]:
+        moves = past_moves(samples, self.task, cast(GarchSettings, self.settings).context)
+        return filtered(moves, state["parameters"], float(state["start"][0]))
+
+    def _ahead(self, variance: Float64, state: dict[str, Float64]) -> Float64:
+        """float64, [n, outputs]: the mean of the recursion's expected variances over each output's steps, from the first step's, [n]."""
         _, omega, alpha, gamma, beta = state["parameters"]
-        variance = filtered(past_moves(samples, self.task, length), state["parameters"], float(state["start"][0]))
-        answer = np.empty((len(samples), self.task.outputs))
-        total = np.zeros(len(samples))
+        answer = np.empty((len(variance), self.task.outputs))
+        total = np.zeros(len(variance))
         for step in range(1, max(self.task.steps) + 1):
             total += variance
             variance = omega + (alpha + gamma / 2 + beta) * variance
@@ -83,8 +100,9 @@ class Garch(VarianceModel):
         return answer
 
 
-def filtered(returns: Float64, parameters: Float64, start: float) -> Float64:
-    """float64, [n]: the variance expected one step after the last of `returns`, [n, length], oldest first; NaN leaves it as it was.
+def filtered(returns: Float64, parameters: Float64, start: float) -> tuple[Float64, Float64]:
+    """float64, [n]: the variance expected one step after the last of `returns`, [n, length], oldest first; NaN leaves it as it was. And
+    float64, [n, length]: the variance that was expected of each of them.
 
     Args:
         parameters: mean, omega, alpha, gamma, beta.
@@ -92,11 +110,13 @@ def filtered(returns: Float64, parameters: Float64, start: float) -> Float64:
     """
     mean, omega, alpha, gamma, beta = parameters
     variance = np.full(len(returns), start)
+    path = np.empty(returns.shape)
     for step in range(returns.shape[1]):
+        path[:, step] = variance
         shock = returns[:, step] - mean
         following = omega + (alpha + gamma * (shock < 0)) * shock**2 + beta * variance
         variance = np.where(np.isfinite(shock), following, variance)
-    return variance
+    return variance, path
 
 
 def fit_garch(returns: Float64, asymmetric: bool) -> tuple[Float64, float, bool]:

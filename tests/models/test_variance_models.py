@@ -26,6 +26,7 @@ RECIPES: dict[str, tuple[str, dict[str, object]]] = {
     "log-har-leverage": ("har", {}),
     "garch": ("garch", {"asymmetric": False, "context": 200}),
     "gjr": ("garch", {"context": 200}),
+    "gjr-training-level": ("garch", {"context": 200, "level": "training"}),
     "mean": ("historical_mean", {}),
 }
 
@@ -114,7 +115,7 @@ def test_har_is_least_squares_on_day_week_and_month(data: tuple[Samples, Task], 
 
 def test_smearing_makes_the_mean_ratio_one(data: tuple[Samples, Task], models: dict[str, Model]) -> None:
     train, validation, _ = split(data[0])
-    for name in ("log-har", "log-har-leverage", "garch", "gjr"):
+    for name in ("log-har", "log-har-leverage", "gjr-training-level"):
         ratio = np.concatenate([part.targets / models[name].predict(part).values for part in (train, validation)])
         np.testing.assert_allclose(ratio.mean(axis=0), 1.0, rtol=1e-5)
 
@@ -157,13 +158,31 @@ def test_garch_is_what_arch_forecasts(asymmetric: bool) -> None:
     assert list(fixed.params.index) == names
     theirs = fixed.forecast(horizon=5, start=1000).variance.to_numpy()
     task = variance_panel(days=60)[1]
-    garch = Garch(GarchSettings(asymmetric=asymmetric, context=1000), task)
-    windows = np.stack([returns[stop - 1000 : stop] for stop in range(1001, 1500, 50)])
+    garch = Garch(GarchSettings(asymmetric=asymmetric, context=1000, level="training"), task)
+    stops = range(1001, 1500, 50)
+    windows = np.stack([returns[stop - 1000 : stop] for stop in stops])
     # the start is forgotten: 0.97 ** 1000 of it is left
-    np.testing.assert_allclose(filtered(windows, parameters, returns.var()), theirs[0:499:50, 0], rtol=1e-6)
-    answer = garch._unscaled(_as_samples(windows, task), {"parameters": parameters, "start": np.array([returns.var()])})
+    following, path = filtered(windows, parameters, returns.var())
+    np.testing.assert_allclose(following, theirs[0:499:50, 0], rtol=1e-6)
+    np.testing.assert_allclose(
+        path[:, -400:], np.stack([fixed.conditional_volatility[stop - 400 : stop] ** 2 for stop in stops]), rtol=1e-3
+    )
+    garch.state = {"parameters": parameters, "start": np.array([returns.var()]), "ratio": np.ones(2)}
+    answer = garch.predict(_as_samples(windows, task)).values
     np.testing.assert_allclose(answer[:, 0], theirs[0:499:50, 0], rtol=1e-5)
     np.testing.assert_allclose(answer[:, 1], theirs[0:499:50].mean(axis=1), rtol=1e-5)
+
+
+def test_garch_takes_its_level_from_the_window(data: tuple[Samples, Task], models: dict[str, Model]) -> None:
+    """An entity whose measure is throughout twice what its returns would say has forecasts nearly twice as high."""
+    samples = data[0].take(np.flatnonzero(data[0].index.row % 700 > 400))
+    twice = samples.observations.values.copy()
+    twice[:, 2] += np.log(2.0)
+    moved = replace(samples, observations=replace(samples.observations, values=twice))
+    share = models["gjr"].predict(moved).values / models["gjr"].predict(samples).values
+    assert (share > 1.75).all()
+    assert (share < 2.0).all()
+    np.testing.assert_array_equal(models["gjr-training-level"].predict(moved).values, models["gjr-training-level"].predict(samples).values)
 
 
 def test_what_does_not_fit_is_refused(data: tuple[Samples, Task]) -> None:
