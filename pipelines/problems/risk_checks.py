@@ -34,8 +34,8 @@ def backtest(name: str, prediction: Prediction, index: SampleIndex, risks: Risks
 
     A test fails where its p-value's bound is at most `gate.backtest_level`, shared over entities (Bonferroni): with the bound, no model
     fails by the toss of a coin. The traffic light fails in the red zone, and it is the worst 250 days in a row that count, not Basel's
-    last 250: whoever was in the red in any year of the test would have lost the desk its model. A right model is so in about 0.2 % of
-    tests over five years.
+    last 250: whoever was in the red in any year of the test would have lost the desk its model. Over five years a right model meets that
+    with a chance of 0.6 % (simulated).
 
     Raises:
         DefinitionError: the confidence it needs is not among the definition's.
