@@ -37,6 +37,7 @@ def test_risk_from_file_to_backfill(home: Home, tmp_path: Path, monkeypatch: pyt
     text = Path(trained["report"]).with_suffix(".md").read_text(encoding="utf-8")
     assert "## Backtests" in text
     assert "Kupiec's test of coverage" in text
+    assert "losses beyond the value at risk" in Path(trained["report"]).read_text(encoding="utf-8")
     assert train_flow(path, "2017-04-28")["decision"] == trained["decision"]
 
     scored = score_flow(path, "2017-05-19")
