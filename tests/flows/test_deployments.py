@@ -106,7 +106,7 @@ def test_the_forms_offer_what_can_be_chosen() -> None:
 def test_prefect_yaml_is_what_the_definitions_say() -> None:
     assert FILE.read_text(encoding="utf-8") == deployment_file(), "write it anew: python -m flows.deployment_file"
     entries = yaml.safe_load(FILE.read_text(encoding="utf-8"))["deployments"]
-    assert len(entries) == 3 * len(KINDS)
+    assert len(entries) == SHIPPED * len(KINDS)
     scores = next(one for one in entries if one["name"] == "index-price" and one["entrypoint"] == "flows.score.score_flow")
     assert scores["concurrency_limit"] == {"limit": 1, "collision_strategy": "ENQUEUE"}
     assert scores["schedules"][0]["timezone"] == "America/New_York"
