@@ -67,6 +67,8 @@ def leaderboard_row(evaluation: Evaluation, place: int, entry: CandidateEvaluati
             row[f"against {other.candidate}"] = "" if comparison is None else _change(comparison.effect, comparison.p_value)
     if any(other.invalid for other in evaluation.candidates):
         row["not promotable"] = entry.invalid or ""
+    if any(other.checks for other in evaluation.candidates):
+        row["failed backtests"] = ", ".join(check.name for check in entry.failed_checks)
     return row
 
 

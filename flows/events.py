@@ -23,7 +23,7 @@ DEMOTED = "finflow.demoted"
 DRIFT = "finflow.drift"
 
 #: verdicts after which the challengers that were tried have not taken the champion's place
-_NOT_TAKEN = ("kept", "refreshed", "reference")
+_NOT_TAKEN = ("kept", "refreshed", "reference", "refused")
 
 
 def emit(event: str, definition: Definition, text: str, **details: Any) -> None:

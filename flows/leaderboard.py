@@ -23,6 +23,16 @@ def leaderboard_lines(outcome: dict[str, Any]) -> list[str]:
     return lines
 
 
+def checks_lines(outcome: dict[str, Any]) -> list[str]:
+    """Who failed which backtest; nothing where the gate names none."""
+    checked = [row for row in outcome["leaderboard"] if row.get("checks")]
+    lines = []
+    for row in checked:
+        failed = [check["name"] for check in row["checks"] if not check["passed"]]
+        lines.append(f"  backtests: {row['candidate']:<22} " + (f"FAILED {', '.join(failed)}" if failed else "passed"))
+    return lines
+
+
 def short(name: str) -> str:
     return f"vs {name}"[:18]
 

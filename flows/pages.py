@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flows.leaderboard import LEGEND, leaderboard_lines
+from flows.leaderboard import LEGEND, checks_lines, leaderboard_lines
 
 Outcome = dict[str, Any]
 
@@ -56,6 +56,7 @@ def training_lines(outcome: Outcome) -> list[str]:
         f"{len(outcome['folds'])} test periods, {outcome['fitted']} fits done, {outcome['reused']} reused"
     )
     lines += leaderboard_lines(outcome)
+    lines += checks_lines(outcome)
     lines += [f"  failed: {name}: {reason}" for name, reason in outcome["failed"].items()]
     return [*lines, decision_line(outcome), *waiting_lines(outcome["waiting"]), f"  report: {shown(outcome['report'])}"]
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from models.samples import Samples
 
-Kind = Literal["quantiles", "probabilities", "scores", "paths"]
+Kind = Literal["quantiles", "probabilities", "scores", "paths", "variances"]
 #: Lightning's precisions that a fit may use
 PRECISIONS = ("32-true", "64-true", "bf16-mixed", "bf16-true")
 
@@ -38,6 +38,9 @@ class Task:
         length: observations in a window.
         increment: column whose sum over the next h steps is target h (a log return), or None where targets are not sums.
         level: column holding the level that the target is a change of (a log price), or None.
+        steps: for `variances`, the steps ahead over whose mean each output is taken: (1, 5) asks for the next one and the next five.
+        log_variance: column holding the logarithm of the observation's own variance, or None.
+        move: column holding the observation's own log return, which variances answer to, or None.
     """
 
     kind: Kind
@@ -49,13 +52,16 @@ class Task:
     length: int
     increment: str | None = None
     level: str | None = None
+    steps: tuple[int, ...] = ()
+    log_variance: str | None = None
+    move: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        names = ("levels", "classes", "columns", "features")
+        names = ("levels", "classes", "columns", "features", "steps")
         found: dict[str, Any] = {key: tuple(value) if key in names else value for key, value in values.items()}
         return cls(**found)
 
@@ -83,7 +89,7 @@ class Prediction:
     Attributes:
         kind: how to read `values`.
         values: float32; quantiles [n, outputs, levels], ascending along levels; probabilities [n, classes], summing to 1;
-            scores [n, outputs]; paths [n, paths, outputs].
+            scores [n, outputs]; paths [n, paths, outputs]; variances [n, outputs], positive: what is expected, in the target's unit.
         levels: the quantile levels, for quantiles.
     """
 

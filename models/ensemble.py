@@ -100,7 +100,8 @@ def save_ensemble(folders: Sequence[Path], folder: Path) -> None:
 def average(predictions: Sequence[Prediction]) -> Prediction:
     """One forecast of several for the same samples: the mean of their quantiles (Vincent, 1912), probabilities or scores; all their paths.
 
-    Means of ascending quantiles ascend. The sum is taken in float64, in the order given.
+    Means of ascending quantiles ascend. Variances are averaged in logarithms (a geometric mean): their errors are factors. The sum is taken
+    in float64, in the order given.
 
     Raises:
         ValueError: there is none, or they differ in kind, levels or shape.
@@ -119,6 +120,10 @@ def average(predictions: Sequence[Prediction]) -> Prediction:
     if first.kind == "paths":
         return Prediction(first.kind, np.concatenate([prediction.values for prediction in predictions], axis=1), first.levels)
     total = np.zeros(first.values.shape, dtype=np.float64)
+    if first.kind == "variances":
+        for prediction in predictions:
+            total += np.log(prediction.values.astype(np.float64))
+        return Prediction(first.kind, np.exp(total / len(predictions)).astype(np.float32), first.levels)
     for prediction in predictions:
         total += prediction.values
     return Prediction(first.kind, (total / len(predictions)).astype(np.float32), first.levels)

@@ -21,7 +21,7 @@ class HistoricalMean(Classical):
     """The mean of each target over the training samples, entities pooled.
 
     It reads targets alone, so it serves every kind of problem but paths: quantiles are the mean plus the quantiles of the
-    deviations from it (scaled by volatility where the task has increments), scores are the mean, and probabilities the base
+    deviations from it (scaled by volatility where the task has increments), scores and variances are the mean, and probabilities the base
     rates of the classes (a target being the class's position in `task.classes`).
 
     The median of the quantiles is the mean plus the median deviation, not the mean: returns are skewed, and a network that had learnt no
@@ -33,13 +33,15 @@ class HistoricalMean(Classical):
 
     def check_task(self) -> None:
         if self.task.kind == "paths":
-            raise FitFailure("HistoricalMean answers quantiles, scores or probabilities, and this problem asks for paths: leave it out")
+            raise FitFailure(
+                "HistoricalMean answers quantiles, scores, variances or probabilities, and this problem asks for paths: leave it out"
+            )
 
     def fit(self, train: Samples, validation: Samples, *, seed: int, hardware: Hardware) -> FitReport:
         if self.task.kind in ("quantiles", "paths"):
             return super().fit(train, validation, seed=seed, hardware=hardware)
         samples = labelled_together(train, validation)
-        if self.task.kind == "scores":
+        if self.task.kind in ("scores", "variances"):
             answer = samples.targets.astype(np.float64).mean(axis=0)
         else:
             answer = self._base_rates(samples)

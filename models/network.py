@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 
 from models.base import FitReport, Hardware, Model, ModelSettings, Prediction, Task
 from models.batches import Batches, check_samples, prepare
+from models.classical import labelled_together
 from models.errors import FitFailure
-from models.network_settings import TrainingSettings
+from models.har_regression import CONTEXT, HarRegression
+from models.network_settings import NetworkSettings, TrainingSettings
 from models.reproducible import one_thread_count, reproducible
 from models.samples import Samples
 from models.scaling import Scaling, fit_scaling
+from models.variance import check_variances
 
 if TYPE_CHECKING:
     from models.modules.forecaster import Forecaster
@@ -27,7 +30,10 @@ WEIGHTS = "weights.safetensors"
 
 
 class Network(Model):
-    """A model trained by gradient steps. A subclass gives its module; the answer is always quantiles.
+    """A model trained by gradient steps. A subclass gives its module; it answers quantiles, or variances where the problem asks for them.
+
+    Variances are learnt as logarithms; with `residual`, as those of a factor on the forecast of a regression that was fitted first, on the
+    training and the validation part as it is when it stands alone. Before the first step the network is that regression, to the bit.
 
     Predictions are made on the CPU by one thread, so that they are the same bits in every process.
     """
@@ -39,6 +45,15 @@ class Network(Model):
         super().__init__(settings, task)
         self.scaling: Scaling | None = None
         self.forecaster: Forecaster | None = None
+        self.base: HarRegression | None = None
+
+    @property
+    def context(self) -> int:
+        return self.task.length if self._residual == "none" else max(self.task.length, CONTEXT)
+
+    @property
+    def _residual(self) -> str:
+        return self.settings.residual if isinstance(self.settings, NetworkSettings) else "none"
 
     @abstractmethod
     def module(self) -> Forecaster:
@@ -61,8 +76,10 @@ class Network(Model):
                 raise FitFailure(
                     f"the {name} part has {len(samples)} samples; a network needs at least one on each of {hardware.devices} devices"
                 )
+        if self._residual != "none":
+            self.base = HarRegression.fit(self._residual, labelled_together(train, validation), self.task)
         targets = self._targets(train)
-        scaling = fit_scaling(self.settings.scaling, train, self.task, targets)
+        scaling = fit_scaling(self.settings.scaling, train, self.task, targets, scale_targets=self.task.kind != "variances")
         ready = prepare(train, scaling, self.task)
         same = ready if validation.observations is train.observations else prepare(validation, scaling, self.task)
         parts = {
@@ -84,7 +101,7 @@ class Network(Model):
         )
 
     def predict(self, samples: Samples) -> Prediction:
-        """Quantiles, float32, [n, outputs, levels].
+        """Quantiles, float32, [n, outputs, levels]; or variances, float32, [n, outputs].
 
         Raises:
             ValueError: a window holds a value that is not finite (the message names the sample and the column), or the samples do not fit
@@ -98,8 +115,9 @@ class Network(Model):
         check_samples(samples, self.task)
         batches = Batches(samples, self.scaling, self.task, prepared=prepare(samples, self.scaling, self.task))
         count = len(samples)
-        values = np.empty((count, self.task.outputs, len(self.task.levels)), dtype=np.float32)
+        values = np.empty((count, self.task.outputs, len(self.task.levels) or 1), dtype=np.float32)
         origin = self._levels(samples)
+        base = self._base(samples)
         with one_thread_count(1), torch.inference_mode():
             for start in range(0, count, PREDICTION_ROWS):
                 stop = min(start + PREDICTION_ROWS, count)
@@ -107,9 +125,13 @@ class Network(Model):
                 windows = torch.from_numpy(batches.draw(padded))
                 scaled = self.forecaster.quantiles(self.forecaster(windows)).numpy()
                 answers = self.scaling.answers(scaled[: stop - start])
+                if base is not None:
+                    answers = np.exp(answers + base[start:stop, :, None])
                 values[start:stop] = answers if origin is None else answers - origin[start:stop, None, None]
         if not np.isfinite(values).all():
             raise ValueError(self._what_is_wrong(samples, values))
+        if base is not None:
+            return Prediction("variances", values[:, :, 0])
         return Prediction("quantiles", values, self.task.levels)
 
     def save(self, folder: Path) -> None:
@@ -119,6 +141,7 @@ class Network(Model):
             raise RuntimeError("this network was neither fitted nor loaded")
         arrays = {f"scaling.{name}": array for name, array in self.scaling.arrays().items()}
         arrays |= {f"network.{name}": tensor.numpy() for name, tensor in self.forecaster.state_dict().items()}
+        arrays |= {f"residual.{name}": array for name, array in (self.base.state() if self.base else {}).items()}
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, folder / WEIGHTS)
 
     @classmethod
@@ -134,6 +157,8 @@ class Network(Model):
             raise ValueError(f"{folder / WEIGHTS} cannot be read: {error}") from None
         model = cls(settings, task)
         model.scaling = Scaling.from_arrays(_below("scaling.", arrays), task)
+        if model._residual != "none":
+            model.base = HarRegression.from_state(model._residual, _below("residual.", arrays))
         with torch.random.fork_rng(devices=[]):
             forecaster = model.module()
         weights = {name: torch.from_numpy(array) for name, array in _below("network.", arrays).items()}
@@ -145,6 +170,18 @@ class Network(Model):
         return model
 
     def _check_task(self) -> None:
+        loss = self.settings.loss if isinstance(self.settings, NetworkSettings) else ""
+        if loss == "qlike":
+            check_variances(self.task, "a network with `loss: qlike`")
+            return
+        if self._residual != "none":
+            raise FitFailure(
+                f"residual: {self._residual} is for variances: set `loss: qlike` with `problem: {{kind: volatility}}`, or leave it out"
+            )
+        if self.task.kind == "variances":
+            raise FitFailure(
+                f"variances are learnt by `loss: qlike`, not by {loss or type(self).__name__}: set it, or choose another model"
+            )
         if self.task.kind != "quantiles":
             raise FitFailure(f"this network answers with quantiles; the problem asks for {self.task.kind}: choose another model")
         if self.settings.predicts == "level" and self.task.level is None:
@@ -158,7 +195,19 @@ class Network(Model):
             return None
         return np.asarray(samples.observations.values[samples.index.row, samples.column(self.task.level)], dtype=np.float64)
 
+    def _base(self, samples: Samples) -> NDArray[np.float64] | None:
+        """float64, [n, outputs]: of variances, the logarithms that the network's output is added to; nought without `residual`."""
+        if self.task.kind != "variances":
+            return None
+        return np.zeros((len(samples), self.task.outputs)) if self.base is None else self.base.log_forecast(samples, self.task)
+
     def _targets(self, samples: Samples) -> NDArray[np.float64]:
+        base = self._base(samples)
+        if base is not None:
+            targets = samples.targets.astype(np.float64)
+            if not (targets > 0).all():
+                raise FitFailure("a variance among the targets is not positive; only labelled samples can be fitted")
+            return np.log(targets) - base
         levels = self._levels(samples)
         targets = samples.targets.astype(np.float64)
         return targets if levels is None else targets + levels[:, None]

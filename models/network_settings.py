@@ -38,7 +38,15 @@ class TrainingSettings(ModelSettings):
 class NetworkSettings(TrainingSettings):
     """Training settings of a network with a loss of its own choice."""
 
-    loss: Literal["quantile", "student_t", "mse"] = Field(
+    loss: Literal["quantile", "student_t", "mse", "qlike"] = Field(
         default="quantile",
-        description="pinball loss over the levels, likelihood of a Student t, or squared error with a spread from validation",
+        description="pinball loss over the levels, likelihood of a Student t, or squared error with a spread from validation; variances: "
+        "qlike, always",
+    )
+    residual: Literal["none", "har", "log_har", "log_har_leverage"] = Field(
+        default="none",
+        description="variances: the output is added to the logarithm of this regression's forecast, which stays as it was fitted",
+    )
+    centred: bool = Field(
+        default=False, description="take each window's own mean off its scaled features; throws the level of the window away"
     )

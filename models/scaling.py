@@ -76,11 +76,11 @@ class Scaling:
         return cls(**{name: arrays[name] for name in shapes})
 
 
-def fit_scaling(how: How, train: Samples, task: Task, targets: Float64) -> Scaling:
+def fit_scaling(how: How, train: Samples, task: Task, targets: Float64, *, scale_targets: bool = True) -> Scaling:
     """Fit on the rows that the training windows read, and on the training targets (float64, [n, outputs]).
 
     `standard`: mean and standard deviation; `robust`: median and interquartile range over 1.349; `minmax`: to [0, 1]; `none`: as they are.
-    A constant column becomes zero.
+    A constant column becomes zero. Without `scale_targets` targets stay as they are.
 
     Raises:
         FitFailure: a feature or a target is not finite in the training part; the message names it.
@@ -97,7 +97,7 @@ def fit_scaling(how: How, train: Samples, task: Task, targets: Float64) -> Scali
         pairs.append(_location_and_scale(how, column))
     if not np.isfinite(targets).all():
         raise FitFailure("a training target is not finite; only labelled samples can be fitted")
-    target_pairs = [_location_and_scale(how, targets[:, output]) for output in range(targets.shape[1])]
+    target_pairs = [_location_and_scale(how if scale_targets else "none", targets[:, output]) for output in range(targets.shape[1])]
     return Scaling(
         feature_location=np.array([location for location, _ in pairs], dtype=np.float32),
         feature_inverse=np.array([1.0 / scale for _, scale in pairs], dtype=np.float32),

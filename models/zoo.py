@@ -15,6 +15,12 @@ ZOO: dict[str, str] = {
     "historical_mean": "models.historical_mean:HistoricalMean",
     "arima": "models.arima:Arima",
     "ridge": "models.ridge:Ridge",
+    "last_variance": "models.last_variance:LastVariance",
+    "ewma": "models.ewma:Ewma",
+    "har": "models.har:Har",
+    "garch": "models.garch:Garch",
+    "historical_simulation": "models.historical_simulation:HistoricalSimulation",
+    "garch_t": "models.garch_t:GarchT",
 }
 
 

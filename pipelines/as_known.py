@@ -190,10 +190,11 @@ def without_future(definition: Definition, samples: Samples, view: pd.DataFrame)
 
     if not len(samples):
         return samples
-    index = samples.index
+    index, problem = samples.index, problem_of(definition)
+    view = problem.arrange(view)
     alone = view.iloc[_places(samples, view)].reset_index(drop=True)
     alone["entity"] = pd.array(pa.array(np.arange(len(alone)) + 10**10).cast(pa.large_string()), dtype="str")
-    target_time = problem_of(definition).targets(alone, definition.calendar).target_time
+    target_time = problem.targets(alone, definition.calendar).target_time
     nat = np.full(len(index), np.datetime64("NaT", "ns"))
     blank = np.full_like(index.target, np.nan)
     return replace(samples, index=replace(index, target=blank, label_start=nat, label_end=nat, target_time=target_time))

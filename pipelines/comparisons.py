@@ -94,11 +94,12 @@ def degrees_of_freedom(dates: int, lag: int) -> float:
     return max(1.0, 1.5 * dates / (lag + 1))
 
 
-def compare(losses: Mapping[str, Float64], name: str, against: str, horizon: int) -> Comparison:
+def compare(losses: Mapping[str, Float64], name: str, against: str, horizon: int, *, logarithmic: bool = False) -> Comparison:
     """One entry against another: Diebold-Mariano, one-sided ("`name` has the lower loss").
 
     Args:
         losses: by entry, float64, [dates].
+        logarithmic: the effect is the difference of the mean losses, not a part of the other's.
     """
     from scipy.stats import t as student
 
@@ -108,7 +109,10 @@ def compare(losses: Mapping[str, Float64], name: str, against: str, horizon: int
     lag = hac_lag(dates, horizon)
     found = diebold_mariano(losses[name], losses[against], lag=lag, alternative="less")
     p_value = 1.0 if found.statistic is None else float(student.cdf(found.statistic, degrees_of_freedom(dates, lag)))
-    return Comparison(against=against, effect=found.effect, statistic=found.statistic, p_value=p_value, dates=dates)
+    effect = found.effect
+    if logarithmic and effect is not None:
+        effect = float(losses[against].mean() - losses[name].mean())
+    return Comparison(against=against, effect=effect, statistic=found.statistic, p_value=p_value, dates=dates)
 
 
 @dataclass(frozen=True)
@@ -129,6 +133,7 @@ def compare_all(
     horizon: int,
     seed: int,
     replications: int = REPLICATIONS,
+    logarithmic: bool = False,
 ) -> dict[str, Compared]:
     """Every comparison of an evaluation.
 
@@ -136,6 +141,7 @@ def compare_all(
         losses: by entry, float64, [dates], in time order; NaN where invalid.
         baselines: by entry, whether it is a baseline.
         champion: the entry that is the champion's recipe, or None.
+        logarithmic: see `compare`.
     """
     challengers = family(baselines, champion, reference)
     adjusted: dict[str, float] = {}
@@ -145,7 +151,7 @@ def compare_all(
     found = {}
     for name in baselines:
         against = [other for other, is_baseline in baselines.items() if other != name and (is_baseline or other == champion)]
-        comparisons = tuple(compare(losses, name, other, horizon) for other in against)
+        comparisons = tuple(compare(losses, name, other, horizon, logarithmic=logarithmic) for other in against)
         found[name] = Compared(comparisons, challengers.get(name, ()), adjusted.get(name))
     return found
 

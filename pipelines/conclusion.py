@@ -301,4 +301,5 @@ def _leaderboard_row(entry: CandidateEvaluation) -> dict[str, Any]:
         "adjusted_p": entry.adjusted_p,
         "confidence_p": entry.confidence_p,
         "seed_losses": entry.seed_losses,
+        "checks": [{"name": check.name, "passed": check.passed, "words": check.words, **check.figures} for check in entry.checks],
     }

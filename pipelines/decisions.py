@@ -28,6 +28,7 @@ from pipelines.definition import Definition, Recipe
 from pipelines.evaluation_store import daily_losses
 from pipelines.gate import ChampionState, History, Refresh, decide, level_to_spend
 from pipelines.manifests import CleanManifest, Decision, Evaluation
+from pipelines.problems import problem_of
 from pipelines.promotions import PromotionRow, Promotions, champion_row
 from pipelines.waiting import PENDING, last_proposal, waiting_row
 
@@ -90,12 +91,18 @@ def training_decision(
     if recorded is not None:
         return Ruling(recorded.decision, recorded, expected, before, evaluation)
     dates, losses = daily_losses(evaluation)
+    logarithmic = problem_of(definition).logarithmic(evaluation.loss)
     state = None if before is None else _state(before, evaluation)
     entry = None if state is None else state.entry
     if entry != evaluation.champion and (state is None or entry is not None):
         # another training changed the champion since this one was evaluated
         evaluation = against_champion(
-            evaluation, losses, entry, definition.seed, level_to_spend(definition.gate.level, _last_challenge(rows)[0])
+            evaluation,
+            losses,
+            entry,
+            definition.seed,
+            level_to_spend(definition.gate.level, _last_challenge(rows)[0]),
+            logarithmic=logarithmic,
         )
     challenges, last = _last_challenge(rows)
     waiting, proposed = waiting_row(rows), last_proposal(rows)
@@ -109,7 +116,7 @@ def training_decision(
     )
     refresh = None
     if frozen is not None and state is not None and entry is not None:
-        refresh = compare_frozen(dates, losses[entry], frozen, state.effective_as_of)
+        refresh = compare_frozen(dates, losses[entry], frozen, state.effective_as_of, logarithmic=logarithmic)
     decision = decide(evaluation, definition.gate, state, history, refresh=refresh, failed_check=failed_check)
     return Ruling(decision, None, expected, before, evaluation)
 
@@ -151,22 +158,38 @@ def promotion_row(
 
 
 def against_champion(
-    evaluation: Evaluation, losses: dict[str, NDArray[np.float64]], champion: str | None, seed: int, level: float
+    evaluation: Evaluation,
+    losses: dict[str, NDArray[np.float64]],
+    champion: str | None,
+    seed: int,
+    level: float,
+    *,
+    logarithmic: bool = False,
 ) -> Evaluation:
     """The same evaluation, compared against another champion: another training changed it in between.
 
     Args:
         losses: by entry, one deciding loss a date.
         champion: its entry in the evaluation, or None.
+        logarithmic: see `comparisons.compare`.
     """
     baselines = {one.candidate: one.baseline for one in evaluation.candidates if one.candidate in losses}
-    compared = compare_all(losses, baselines, champion, evaluation.reference, horizon=evaluation.horizon, seed=seed)
+    compared = compare_all(
+        losses, baselines, champion, evaluation.reference, horizon=evaluation.horizon, seed=seed, logarithmic=logarithmic
+    )
     nothing = Compared((), (), None)
     candidates = tuple(replace(one, **vars(compared.get(one.candidate, nothing))) for one in evaluation.candidates)
     return replace(evaluation, candidates=candidates, champion=champion, superior=superior(compared, baselines, level))
 
 
-def compare_frozen(dates: NDArray[np.datetime64], refitted: NDArray[np.float64], frozen: pd.Series[float], effective_as_of: str) -> Refresh:
+def compare_frozen(
+    dates: NDArray[np.datetime64],
+    refitted: NDArray[np.float64],
+    frozen: pd.Series[float],
+    effective_as_of: str,
+    *,
+    logarithmic: bool = False,
+) -> Refresh:
     """The refitted recipe against the frozen version, on the dates that both have after the frozen one's training ended.
 
     On dates it was trained on the frozen version would look unbeatable.
@@ -177,9 +200,10 @@ def compare_frozen(dates: NDArray[np.datetime64], refitted: NDArray[np.float64],
     both = both[both.index > ended]
     if both.empty:
         return Refresh(0, None)
-    old = float(both["frozen"].mean())
-    effect = None if old == 0 or not np.isfinite(both.to_numpy()).all() else 1.0 - float(both["mine"].mean()) / old
-    return Refresh(len(both), effect)
+    old, new = float(both["frozen"].mean()), float(both["mine"].mean())
+    if not np.isfinite(both.to_numpy()).all() or (old == 0 and not logarithmic):
+        return Refresh(len(both), None)
+    return Refresh(len(both), old - new if logarithmic else 1.0 - new / old)
 
 
 def _state(before: PromotionRow, evaluation: Evaluation) -> ChampionState:

@@ -111,6 +111,10 @@ class Gate(Settings):
     refresh_dates: int = Field(
         default=20, ge=1, description="test dates that must be new before the champion's recipe is fitted again and replaces it"
     )
+    backtests: tuple[str, ...] = Field(
+        default=(), description="the problem's checks over all test dates; who fails one is not promoted, and the champion is demoted"
+    )
+    backtest_level: float = Field(default=0.01, gt=0, lt=0.5, description="of each backtest that has a p-value")
     approval: Literal["none", "required"] = Field(
         default="none", description="required: an accepted version waits as `pending` until a person approves it"
     )
@@ -172,7 +176,20 @@ class Definition(Settings):
             raise ValueError(f"reference {self.reference!r} is not among the baselines {sorted(self.baselines)}")
         self._check_features()
         self._check_recipes()
+        self._check_problem()
         return self
+
+    def _check_problem(self) -> None:
+        from pipelines.problems import problem_of
+
+        try:
+            offered = problem_of(self).backtests
+        except FinflowError as error:
+            raise ValueError(str(error)) from None
+        unknown = [name for name in self.gate.backtests if name not in offered]
+        if unknown:
+            there = f"there are {', '.join(offered)}" if offered else "it has none"
+            raise ValueError(f"gate.backtests {unknown} are no checks of the problem {self.problem.kind!r}: {there}")
 
     def _check_features(self) -> None:
         from pipelines.features import check_features

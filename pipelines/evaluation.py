@@ -58,7 +58,7 @@ def evaluate(
 
     The same predictions again return what lies there. `folder` holds evaluation.json; losses.parquet (time, entity, fold, candidate, every
     loss); samples.parquet (position, time, entity, fold, origin, target_1 ...); predictions/<candidate>.parquet (the problem's prediction
-    rows with `fold`, and for quantiles `actual`: what came, on the scale of the quantiles).
+    rows with `fold`, and for quantiles and variances `actual`: what came, on their scale).
 
     Args:
         samples: all samples of the run; positions point into them.
@@ -101,7 +101,16 @@ def evaluate(
         raise FitError(f"the reference {definition.reference} cannot be evaluated, and nothing can be decided without it: {why}.")
     horizon = overlap(panel.index)
     entries = {name: name in definition.baselines for name in recipes if name in panel.forecasts}
-    compared = compare_all(daily, entries, champion, definition.reference, horizon=horizon, seed=seed, replications=replications)
+    compared = compare_all(
+        daily,
+        entries,
+        champion,
+        definition.reference,
+        horizon=horizon,
+        seed=seed,
+        replications=replications,
+        logarithmic=problem.logarithmic(definition.gate.loss),
+    )
     scale = _scales(definition, problem, samples, panel)
     block = _block(len(dates), horizon)
     valid = {name: values for name, values in daily.items() if name not in invalid}
@@ -127,6 +136,7 @@ def evaluate(
                 seed_losses={} if wrong else _seed_losses(definition, problem, panel, name),
                 invalid=wrong,
                 confidence_p=confidence.get(name),
+                checks=() if wrong else problem.checks(panel.forecasts[name].ensemble, panel.index, definition.gate, seed),
                 **vars(beside),
             )
         )

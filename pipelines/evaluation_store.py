@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.errors import StateError
-from pipelines.manifests import CandidateEvaluation, Comparison, Evaluation, Fold, Metric
+from pipelines.manifests import CandidateEvaluation, Check, Comparison, Evaluation, Fold, Metric
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +29,9 @@ def evaluation_from_dict(values: dict[str, Any]) -> Evaluation:
     def candidate(found: dict[str, Any]) -> CandidateEvaluation:
         metrics = tuple(Metric(**one) for one in found["metrics"])
         comparisons = tuple(Comparison(**one) for one in found["comparisons"])
-        return CandidateEvaluation(**{**found, "metrics": metrics, "comparisons": comparisons, "must_beat": tuple(found["must_beat"])})
+        checks = tuple(Check(**one) for one in found.get("checks", ()))
+        lists = {"metrics": metrics, "comparisons": comparisons, "must_beat": tuple(found["must_beat"]), "checks": checks}
+        return CandidateEvaluation(**{**found, **lists})
 
     return Evaluation(
         **{

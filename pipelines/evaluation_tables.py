@@ -23,17 +23,23 @@ Float64 = NDArray[np.float64]
 def protocol(definition: Definition, panel: Panel, horizon: int, replications: int, interval_replications: int) -> str:
     """One sentence that says what the numbers rest on."""
     from pipelines.comparisons import hac_lag
+    from pipelines.problems import problem_of
     from pipelines.statistics import default_block
 
     dates = len(np.unique(panel.index.time))
     seeds = max(len(forecast.seeds) for forecast in panel.forecasts.values())
     simulated = " of SIMULATED data" if definition.simulated else ""
+    differences = (
+        f" {definition.gate.loss} is a logarithmic score: a change of 1 % is a difference of 0.01, and its level means nothing."
+        if problem_of(definition).logarithmic(definition.gate.loss)
+        else ""
+    )
     return (
         f"{len(panel.folds)} walk-forward test periods{simulated}, {day(panel.index.time.min())} to {day(panel.index.time.max())}: "
         f"{len(panel.index):,} samples of {len(np.unique(panel.index.entity))} entities on {dates:,} dates, purged, embargo "
         f"{definition.folds.embargo}; up to {seeds} seeds a network, averaged; tests on one {definition.gate.loss} a date: "
         f"Diebold-Mariano, one-sided, HAC lag {hac_lag(dates, horizon)}, corrected step-down over challengers ({replications:,} "
-        f"bootstrap draws, mean block {default_block(dates, horizon)}); intervals 95 %, {interval_replications:,} block-bootstrap draws."
+        f"bootstrap draws, mean block {default_block(dates, horizon)}); intervals 95 %, {interval_replications:,} block-bootstrap draws.{differences}"
     )
 
 
@@ -57,16 +63,17 @@ def write_tables(folder: Path, problem: Problem, panel: Panel, losses: Mapping[s
         with np.errstate(all="ignore"):
             rows = problem.rows(forecast.ensemble, panel.index, panel.entities)
             rows["fold"] = rows["time"].map(fold_of)
-            if forecast.ensemble.kind == "quantiles":
-                rows["actual"] = _actual(problem, panel, forecast.ensemble.levels, rows)
+            if forecast.ensemble.kind in ("quantiles", "variances"):
+                rows["actual"] = _actual(problem, panel, forecast.ensemble)
         _parquet(rows, folder / "predictions" / f"{name}.parquet")
 
 
-def _actual(problem: Problem, panel: Panel, levels: tuple[float, ...], rows: pd.DataFrame) -> Float64:
-    """What came, on the scale of the rows: the rows of a forecast that knew it."""
-    target = panel.index.target
-    known = np.repeat(target[:, :, None], len(levels), axis=2).astype(np.float32)
-    answered = problem.rows(Prediction("quantiles", known, levels), panel.index, panel.entities)
+def _actual(problem: Problem, panel: Panel, answer: Prediction) -> Float64:
+    """What came, on the scale of the rows' first value: the rows of a forecast that knew it."""
+    known = panel.index.target.astype(np.float32)
+    if answer.kind == "quantiles":
+        known = np.repeat(known[:, :, None], len(answer.levels), axis=2)
+    answered = problem.rows(Prediction(answer.kind, known, answer.levels), panel.index, panel.entities)
     value = next(column for column in answered.columns if column not in ("entity", "time", "target_time", "horizon"))
     return answered[value].to_numpy(dtype=np.float64)
 

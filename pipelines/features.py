@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from pipelines.errors import DefinitionError
 from pipelines.panel import Panel
+from pipelines.variance_estimators import daily_variance
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,6 +106,32 @@ def rolling_volatility(panel: Panel, feature: Feature) -> Float64:
     return panel.rolling_deviation(_returns(panel, feature), feature.window or 2)
 
 
+#: a day's variance below this counts as this in features: a volatility of one basis point a day
+VARIANCE_FLOOR = 1e-8
+
+
+def log_garman_klass(panel: Panel, feature: Feature) -> Float64:
+    """log of the day's variance by Garman and Klass (1980) with the overnight part, at least log(1e-8)."""
+    return np.log(daily_variance("garman_klass", panel, overnight=True, floor=VARIANCE_FLOOR))
+
+
+def log_parkinson(panel: Panel, feature: Feature) -> Float64:
+    """log of the day's variance by Parkinson (1980) with the overnight part, at least log(1e-8)."""
+    return np.log(daily_variance("parkinson", panel, overnight=True, floor=VARIANCE_FLOOR))
+
+
+def standardised_return(panel: Panel, feature: Feature) -> Float64:
+    """The log return over the root mean square of the `window` returns before it: how surprising the day was. 0 after no move at all."""
+    moves = _returns(panel, feature)
+    before = np.sqrt(panel.previous(panel.rolling_mean(moves**2, feature.window or 1)))
+    return np.where(before == 0, 0.0 * moves, moves / np.where(before == 0, 1.0, before))
+
+
+def negative_standardised_return(panel: Panel, feature: Feature) -> Float64:
+    """`standardised_return` where it is negative, else 0: what falls do that rises do not (leverage)."""
+    return np.minimum(standardised_return(panel, feature), 0.0)
+
+
 def moving_average_ratio(panel: Panel, feature: Feature) -> Float64:
     """log(x / mean of the last `window` x)."""
     values = panel[feature.column or "close"]
@@ -190,6 +217,10 @@ FEATURES: dict[str, FeatureKind] = {
     "close_location": FeatureKind(close_location, column="none"),
     "rolling_mean_return": FeatureKind(rolling_mean_return, smallest_window=1, reach=1),
     "rolling_volatility": FeatureKind(rolling_volatility, smallest_window=2, reach=1),
+    "log_garman_klass": FeatureKind(log_garman_klass, column="none", reach=1),
+    "log_parkinson": FeatureKind(log_parkinson, column="none", reach=1),
+    "standardised_return": FeatureKind(standardised_return, smallest_window=2, reach=2),
+    "negative_standardised_return": FeatureKind(negative_standardised_return, smallest_window=2, reach=2),
     "moving_average_ratio": FeatureKind(moving_average_ratio, smallest_window=2),
     "relative_volume": FeatureKind(relative_volume, smallest_window=2),
     "rsi": FeatureKind(rsi, smallest_window=2, reach=1),

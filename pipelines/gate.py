@@ -11,6 +11,11 @@ full level in every run.
 Where the definition asks for a person's approval, what moves the champion and makes nothing safer is not made but proposed: promoting,
 putting the reference where nothing stands, and refreshing. Demoting waits for nobody. While a promotion waits the champion is not
 refreshed, and after any proposal only as many new dates later as a refresh needs.
+
+Checks. Where the definition names backtests, the problem says of each entry whether it passed, and the gate sees no more than that. Who
+fails one is not promoted, however low its loss; a champion whose recipe fails one goes, and is not refreshed. Nor does the reference stand
+if it fails: the baseline with the lowest loss that passes takes its place. Where none passes nothing is promoted, and a champion stays for
+want of another.
 """
 
 from __future__ import annotations
@@ -136,6 +141,8 @@ def decide(
         "comparisons": {one.candidate: [comparison.to_dict() for comparison in one.comparisons] for one in evaluation.candidates},
         "adjusted_p": {one.candidate: one.adjusted_p for one in evaluation.candidates},
     }
+    if gate.backtests:
+        evidence["checks"] = {one.candidate: {check.name: check.passed for check in one.checks} for one in evaluation.candidates}
     tried = words.tried(evaluation, gate, level, challenge) if challenge else closed or ""
 
     def made(verdict: str, name: str, entry: str, reason: str) -> Decision:
@@ -153,19 +160,22 @@ def decide(
         best = winners[0]
         reason = words.promoted(best, incumbent, tried, [one.candidate for one in winners])
         return made("promoted", best.candidate, best.candidate, reason)
+    standing = _standing(evaluation)
     if champion is None:
-        return made("reference", reference.candidate, reference.candidate, words.reference(evaluation, verdicts, tried))
-    demoted = _demotion(evaluation, gate, incumbent, failed_check)
+        if standing is None:
+            return Decision("refused", False, "", words.refused(reference, verdicts, tried), level, challenge, evidence)
+        return made("reference", standing.candidate, standing.candidate, words.reference(evaluation, verdicts, tried, standing))
+    demoted = _demotion(evaluation, gate, incumbent, failed_check, standing)
     if demoted is not None:
         successor, why = demoted
         return made(
             "demoted", successor, successor, f"{champion.candidate} is demoted: {why} {words.stands(successor, evaluation)} {tried}"
         )
-    standing = words.kept(evaluation, champion.candidate, incumbent, verdicts, tried)
+    stays = words.kept(evaluation, champion.candidate, incumbent, verdicts, tried)
     fresh, why = _refreshed(gate, history, incumbent, refresh)
     evidence["refresh"] = why
     entry = champion.entry or champion.candidate
-    return made("refreshed" if fresh else "kept", champion.candidate, entry, f"{why} {standing}")
+    return made("refreshed" if fresh else "kept", champion.candidate, entry, f"{why} {stays}")
 
 
 def _decision(verdict: str, champion: ChampionState, reason: str) -> Decision:
@@ -185,6 +195,20 @@ def _closed(evaluation: Evaluation, gate: Gate, history: History) -> str | None:
 
 
 def _judge(entry: CandidateEvaluation, gate: Gate, level: float) -> _Verdict:
+    """The comparison, and then the checks: both must be passed."""
+    found = _compared(entry, gate, level)
+    if not entry.failed_checks:
+        return found
+    return _Verdict(found.name, False, f"{found.why}, {'but' if found.passes else 'and'} fails: {words.failed(entry)}")
+
+
+def _standing(evaluation: Evaluation) -> CandidateEvaluation | None:
+    """Who stands where nothing better does: the reference, or the baseline with the lowest loss that passes its checks; None: nobody."""
+    passing = [one for one in evaluation.candidates if one.baseline and not one.invalid and not one.failed_checks]
+    return next((one for one in passing if one.candidate == evaluation.reference), passing[0] if passing else None)
+
+
+def _compared(entry: CandidateEvaluation, gate: Gate, level: float) -> _Verdict:
     """Significance after correction, and the minimum effect, against everything that the entry must beat."""
     if entry.invalid:
         return _Verdict(entry.candidate, False, f"cannot be compared: {entry.invalid}")
@@ -202,15 +226,25 @@ def _judge(entry: CandidateEvaluation, gate: Gate, level: float) -> _Verdict:
     return _Verdict(entry.candidate, True, f"beats {beaten} ({words.against(weakest, p_value)} against {weakest.against}, the closest)")
 
 
-def _demotion(evaluation: Evaluation, gate: Gate, incumbent: CandidateEvaluation, failed_check: str | None) -> tuple[str, str] | None:
+def _demotion(
+    evaluation: Evaluation, gate: Gate, incumbent: CandidateEvaluation, failed_check: str | None, standing: CandidateEvaluation | None
+) -> tuple[str, str] | None:
     """Who follows a champion that may not stay, and why it may not; None if it may.
 
     A champion that is no baseline goes when a baseline beats it: one-sided, at the definition's level shared over the baselines
-    (Bonferroni). The best of those that beat it follows if it beats the reference too; else the reference.
+    (Bonferroni). The best of those that beat it follows if it beats the reference too; else the reference, or who stands in for it.
     """
-    baselines = [one for one in evaluation.candidates if one.baseline and not one.invalid and one.candidate != incumbent.candidate]
+    if standing is None:
+        return None
     if failed_check:
-        return evaluation.reference, f"a check failed: {failed_check.rstrip('.')}."
+        return standing.candidate, f"a check failed: {failed_check.rstrip('.')}."
+    if incumbent.failed_checks:
+        return standing.candidate, f"it fails: {words.failed(incumbent)}."
+    baselines = [
+        one
+        for one in evaluation.candidates
+        if one.baseline and not one.invalid and not one.failed_checks and one.candidate != incumbent.candidate
+    ]
     if incumbent.baseline or incumbent.invalid:
         return None
     level = gate.level / max(1, len(baselines))
@@ -224,7 +258,7 @@ def _demotion(evaluation: Evaluation, gate: Gate, incumbent: CandidateEvaluation
         ahead = _against(one, evaluation.reference)
         if _significant(ahead, level) and (ahead.effect or 0.0) >= gate.minimum_effect:
             return one.candidate, why
-    return evaluation.reference, why
+    return standing.candidate, why
 
 
 def _against(entry: CandidateEvaluation, other: str) -> Comparison:
@@ -239,6 +273,11 @@ def _refreshed(gate: Gate, history: History, incumbent: CandidateEvaluation, ref
     """Whether the champion's recipe, fitted on newer data, takes its place; and why (not)."""
     if incumbent.invalid:
         return False, f"Its recipe could not be evaluated ({incumbent.invalid}), so its version is not refreshed."
+    if incumbent.failed_checks:
+        return (
+            False,
+            f"No refresh, and nothing to put in its place: no baseline passes its checks either. It fails: {words.failed(incumbent)}.",
+        )
     if history.waiting_as == "promoted":
         return False, f"No refresh: version {history.waiting} waits for a person."
     dates = history.since_champion if refresh is None else refresh.dates

@@ -76,8 +76,26 @@ def waits(verdict: str, reason: str, gate: Gate, replaces: int | None) -> str:
     return f"Accepted by the gate ({verdict}); nothing moves until {people} it.{older} The gate's words: {reason}"
 
 
-def reference(evaluation: Evaluation, verdicts: Sequence[Judged], how: str) -> str:
+def failed(entry: CandidateEvaluation) -> str:
+    """The checks that an entry fails."""
+    return "; ".join(check.words for check in entry.failed_checks)
+
+
+def refused(reference: CandidateEvaluation, verdicts: Sequence[Judged], how: str) -> str:
+    others = f" {listed(verdicts)}" if verdicts else ""
+    own = f"{reference.candidate}, the reference, fails: {failed(reference)}."
+    return f"Nothing is promoted: no baseline passes its checks. {own}{others} {how}"
+
+
+def reference(evaluation: Evaluation, verdicts: Sequence[Judged], how: str, standing: CandidateEvaluation) -> str:
     name = evaluation.reference
+    if standing.candidate != name:
+        own = next(one for one in evaluation.candidates if one.candidate == name)
+        others = f" {listed(verdicts)}" if verdicts else ""
+        return (
+            f"No skill is shown. {name}, the reference, may not stand, for it fails: {failed(own)}. {standing.candidate} stands in its "
+            f"place: of the baselines that pass their checks it has the lowest loss.{others} {how}"
+        )
     if not verdicts:
         return f"No skill over {name} is shown, and {name} stands as the reference. {how}"
     return f"No skill over {name}: nothing beat what it must beat, and {name} stands as the reference. {listed(verdicts)} {how}"

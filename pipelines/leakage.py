@@ -145,6 +145,6 @@ def _learns_noise(definition: Definition, samples: Samples, as_of: pd.Timestamp)
     fold = make_folds(definition, samples.index, as_of)[-1]
     skilled = skill_on_shuffled(definition, samples, fold, task_of(definition, samples.columns))
     detail = "; ".join(skilled.values()) or (
-        f"a ridge and a small network fitted on shuffled labels do not beat the mean of these labels on fold {fold.name}"
+        f"a linear model and a small network fitted on shuffled labels do not beat the mean of these labels on fold {fold.name}"
     )
     return LeakageCheck("shuffled labels give no skill", not skilled, detail, tuple(skilled))

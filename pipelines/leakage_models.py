@@ -26,10 +26,10 @@ _TRAIN, _VALIDATION, _ASKED = 1000, 250, 250
 _SKILL_LEVEL = 0.001
 _SKILL_EFFECT = 0.01
 
-#: what is fitted on shuffled labels: one linear model and one small network, against the mean of the labels
-SHUFFLED: Mapping[str, dict[str, Any]] = {
-    "ridge": {},
-    "dense": {"hidden": [16], "epochs": 3, "batch": 512},
+#: what is fitted on shuffled labels, by what the problem asks for: one linear model and one small network, against the mean of the labels
+SHUFFLED: Mapping[str, Mapping[str, dict[str, Any]]] = {
+    "quantiles": {"ridge": {}, "dense": {"hidden": [16], "epochs": 3, "batch": 512}},
+    "variances": {"har": {"form": "har"}, "dense": {"hidden": [16], "epochs": 3, "batch": 512, "loss": "qlike"}},
 }
 NO_INFORMATION = "historical_mean"
 
@@ -78,7 +78,8 @@ def skill_on_shuffled(definition: Definition, samples: Samples, fold: Fold, task
     parts = select(fold, samples.index, definition.folds.embargo)
     index = shuffled.index.take(parts.test)
     losses = {}
-    for name, settings in {NO_INFORMATION: {}, **SHUFFLED}.items():
+    tried = SHUFFLED.get(task.kind, SHUFFLED["quantiles"])
+    for name, settings in {NO_INFORMATION: {}, **tried}.items():
         try:
             model = _fitted(name, settings, task, shuffled, parts, definition.seed)
         except FitFailure as failure:
@@ -87,7 +88,7 @@ def skill_on_shuffled(definition: Definition, samples: Samples, fold: Fold, task
         losses[name] = _by_date(problem.losses(prediction, index)[definition.gate.loss], index.time)
     faults = {}
     lag = default_lag(len(losses[NO_INFORMATION]), task.outputs)
-    for name in SHUFFLED:
+    for name in tried:
         result = diebold_mariano(losses[name], losses[NO_INFORMATION], lag=lag, alternative="less")
         if result.effect is not None and result.effect > _SKILL_EFFECT and result.p_value < _SKILL_LEVEL:
             faults[name] = (

@@ -145,13 +145,30 @@ class Metric(Manifest):
 
 @dataclass(frozen=True)
 class Comparison(Manifest):
-    """One candidate against one baseline, on one loss a date. `effect` is the relative reduction of the loss (positive: better)."""
+    """One candidate against one baseline, on one loss a date. `effect` is the relative reduction of the loss (positive: better); of a
+    logarithmic loss, whose level means nothing, it is the reduction itself."""
 
     against: str
     effect: float | None
     statistic: float | None
     p_value: float | None
     dates: int
+
+
+@dataclass(frozen=True)
+class Check(Manifest):
+    """Something that a model must pass whatever its loss is (a backtest); the gate sees only whether it did, and the words.
+
+    Attributes:
+        figures: its numbers, for the log.
+        severity: orders failures of one check; nothing else.
+    """
+
+    name: str
+    passed: bool
+    words: str
+    figures: dict[str, float] = field(default_factory=dict)
+    severity: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -175,6 +192,11 @@ class CandidateEvaluation(Manifest):
     #: of the model confidence set (Hansen, Lunde and Nason 2011): above 0.05 it cannot be told from the best. None if invalid. For reading;
     #: it decides nothing.
     confidence_p: float | None = None
+    checks: tuple[Check, ...] = ()  # those of the problem that the definition's gate names; who fails one is not promoted
+
+    @property
+    def failed_checks(self) -> tuple[Check, ...]:
+        return tuple(check for check in self.checks if not check.passed)
 
 
 @dataclass(frozen=True)
@@ -204,8 +226,8 @@ class Evaluation(Manifest):
 class Decision(Manifest):
     """What the gate decided, in words a person can read.
 
-    verdict: promoted | reference | refreshed | kept | demoted | historical | rolled-back, and of a version that a person decides about:
-    pending | first-approval | approved | rejected.
+    verdict: promoted | reference | refreshed | kept | demoted | historical | rolled-back | refused (there is no champion, and nobody passes
+    the checks), and of a version that a person decides about: pending | first-approval | approved | rejected.
     `promoted` is true when the live alias moves to a new version.
     """
 

@@ -61,6 +61,8 @@ def check_loss(definition: Definition, trained: Trained, scored: Scored) -> list
 
     One loss a date, averaged over entities. The reference is fitted on the rows that the champion was trained on.
     """
+    from pipelines.problems import problem_of
+
     settings, loss = definition.monitoring, definition.gate.loss
     known, reason = _known(definition, scored)
     if reason:
@@ -80,10 +82,13 @@ def check_loss(definition: Definition, trained: Trained, scored: Scored) -> list
         ]
     against = float(both["reference"].mean())
     excess = mean_over_dates((both["loss"] - both["reference"]).to_numpy(), scored.horizon, definition.seed)
-    if not against > 0:
+    logarithmic = problem_of(definition).logarithmic(loss)
+    whole = 1.0 if logarithmic else against
+    if not whole > 0:
         return [*found, not_measured(LOSS, f"{definition.reference}'s {loss} is {number(against)}: no part of it can be taken")]
-    value, p_value = excess.value / against, excess.above(0.0)
-    detail = f"{loss} {value:+.1%} against {definition.reference}'s {number(against)} over {len(both)} sessions"
+    value, p_value = excess.value / whole, excess.above(0.0)
+    told = f"{value:+.3f}, a difference of logarithms," if logarithmic else f"{value:+.1%}"
+    detail = f"{loss} {told} against {definition.reference}'s {number(against)} over {len(both)} sessions"
     detail += f", p {p_value:.3f} that it is no higher"
     return [
         *found,
@@ -93,8 +98,8 @@ def check_loss(definition: Definition, trained: Trained, scored: Scored) -> list
             definition.reference,
             value,
             threshold=settings.loss,
-            low=excess.low / against,
-            high=excess.high / against,
+            low=excess.low / whole,
+            high=excess.high / whole,
             alarm=value > settings.loss and p_value <= settings.level,
             detail=detail,
         ),

@@ -59,9 +59,14 @@ def plot_forecasts(rows: pd.DataFrame, name: str, path: Path) -> None:
     """Forecast against actual with bands at the farthest horizon: a row a fold, a column an entity (the first two).
 
     Args:
-        rows: an evaluation's predictions/<candidate>.parquet of quantiles: entity, target_time, horizon, q.., actual, fold.
+        rows: an evaluation's predictions/<candidate>.parquet: entity, target_time, horizon, q.. (or `variance`, which is drawn as its root,
+            because its peaks would hide the rest), actual, fold.
     """
     levels = quantile_columns(rows)
+    point, label = levels.get(0.5, ""), "forecast (median)"
+    if not levels:
+        rows = rows.assign(point=np.sqrt(rows["variance"]), actual=np.sqrt(rows["actual"]))
+        point, label = "point", "forecast (root of the daily variance)"
     horizon = rows["horizon"].max()
     chosen = rows[rows["horizon"] == horizon].sort_values("target_time")
     folds, entities = list(dict.fromkeys(chosen["fold"])), list(dict.fromkeys(rows["entity"]))[:2]
@@ -75,7 +80,7 @@ def plot_forecasts(rows: pd.DataFrame, name: str, path: Path) -> None:
             time = dates.astype(np.float64)  # plain numbers and labels of our own: matplotlib's dates take several times as long
             for low, high in _bands(levels):
                 axes.fill_between(time, part[low], part[high], color=BLUE, alpha=0.16, linewidth=0)
-            axes.plot(time, part[levels[0.5]], color=BLUE, linewidth=0.9, label="forecast (median)")
+            axes.plot(time, part[point], color=BLUE, linewidth=0.9, label=label)
             axes.plot(time, part["actual"], color=RED, linewidth=0.9, label="actual")
             axes.set_title(f"{name}, {entity}, {horizon} steps ahead, test period {fold}", fontsize=8, loc="left")
             axes.tick_params(labelsize=6)

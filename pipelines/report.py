@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pipelines.promotions import PromotionRow
 
 #: leaderboard columns beside the deciding loss, where the problem has them
-SHOWN = ("price_mae", "crps", "mase", "directional_accuracy", "coverage_90", "rank_ic")
+SHOWN = ("price_mae", "crps", "mase", "directional_accuracy", "coverage_90", "rank_ic", "pinball_97_5", "exceptions_97_5", "exceptions_99")
 _STYLE = (
     "body{font:15px/1.5 system-ui,'Noto Sans CJK SC','Microsoft YaHei','PingFang SC',sans-serif;"
     "max-width:62rem;margin:2rem auto;padding:0 1rem}"
@@ -108,6 +108,7 @@ def report_text(
         lines.append(f"- **{name} failed** and is not compared: {reason}")
     invalid = [entry for entry in evaluation.candidates if entry.invalid and entry.candidate not in (failed or {})]
     lines += [f"- **{entry.candidate} is not promotable**: {entry.invalid}" for entry in invalid]
+    lines += checks_text(definition, evaluation)
     lines += ["", "## Test period by test period", "", *fold_table(evaluation), ""]
     lines += ["## Protocol", "", evaluation.protocol, ""]
     lines += [f"- Test periods: {', '.join(f'{fold.test_start} to {fold.test_end}' for fold in evaluation.folds)}."]
@@ -144,6 +145,24 @@ def leaderboard_table(evaluation: Evaluation) -> list[str]:
         row += [_against(entry, name) for name in against]
         rows.append([*row, p_value(entry.confidence_p), str(entry.seeds)])
     return [f"| {' | '.join(table_cell(cell) for cell in row)} |" for row in rows]
+
+
+def checks_text(definition: Definition, evaluation: Evaluation) -> list[str]:
+    """The backtests that the gate names, as a Markdown section; empty where it names none."""
+    names = definition.gate.backtests
+    if not names:
+        return []
+    rows = [["candidate", *names], ["---"] * (len(names) + 1)]
+    for entry in evaluation.candidates:
+        passed = {check.name: "passed" if check.passed else "**failed**" for check in entry.checks}
+        rows.append([entry.candidate, *(passed.get(name, "-") for name in names)])
+    lines = ["", "## Backtests", "", *(f"| {' | '.join(table_cell(cell) for cell in row)} |" for row in rows), ""]
+    lines += [
+        f"Over all {evaluation.dates:,} test dates, each test at {100 * definition.gate.backtest_level:g} %. "
+        "Who fails one is not promoted.",
+        "",
+    ]
+    return lines + [f"- {entry.candidate}: {check.words}." for entry in evaluation.candidates for check in entry.checks]
 
 
 def confidence_text(evaluation: Evaluation) -> str:

@@ -57,6 +57,10 @@ def candidate_metrics(evaluation: Evaluation, entry: CandidateEvaluation, report
         add(f"effect.{comparison.against}", comparison.effect)
         add(f"p_value.{comparison.against}", comparison.p_value)
     add("confidence_p", entry.confidence_p)
+    for check in entry.checks:
+        add(f"{check.name}.passed", float(check.passed))
+        for figure, value in check.figures.items():
+            add(f"{check.name}.{figure}", value)
     for number, fold in enumerate(evaluation.folds):
         add(f"fold_{evaluation.loss}", entry.fold_losses.get(fold.name), number)
     add("fit_seconds", sum(fit.seconds for fit, _ in reports))

@@ -109,7 +109,7 @@ class PyfuncModel:
             labels = [f"h{step + 1}_{quantile_column(level)}" for step in range(task.outputs) for level in prediction.levels]
         elif prediction.kind == "probabilities":
             labels = list(task.classes)
-        elif prediction.kind == "scores":
+        elif prediction.kind in ("scores", "variances"):
             labels = [f"h{step + 1}" for step in range(task.outputs)]
         else:
             labels = [f"path{path + 1}_h{step + 1}" for path in range(values.shape[1]) for step in range(task.outputs)]

@@ -169,7 +169,8 @@ def decision_code_digest() -> str:
         "decisions.py",
         "gate.py",
         "folds.py",
-        "statistics/*.py",
+        "statistics/**/*.py",
+        "risk/*.py",
         "problems/*.py",
     )
     files = [path for name in names for path in folder.glob(name)]

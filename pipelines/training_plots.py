@@ -12,6 +12,7 @@ from models.base import FitReport
 from pipelines.fit_process import fork, is_warm
 from pipelines.manifests import CandidateEvaluation, Evaluation, FitResult
 from pipelines.plots import plot_coverage, plot_forecasts, plot_leaderboard, plot_losses, plot_skill, quantile_columns
+from pipelines.plots_risk import plot_exceptions, risk_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +22,7 @@ def draw_training(evaluation: Evaluation, reports: Mapping[FitResult, FitReport]
     """Draw all plots of a training into `folder` unless they are there; those for the report, by caption.
 
     `leaderboard.svg`, and for each candidate a folder of its name with `skill.svg`, `losses.svg` (where there are epochs), and for
-    quantiles `forecasts.svg` and `coverage.svg`.
+    quantiles `forecasts.svg` and `coverage.svg`, for variances `forecasts.svg`, for values at risk `exceptions.svg`.
     """
     if not folder.is_dir():
         part = folder.with_name(f".{folder.name}-{os.getpid()}")
@@ -38,6 +39,7 @@ def draw_training(evaluation: Evaluation, reports: Mapping[FitResult, FitReport]
         f"{best}: loss saved against the reference": folder / best / "skill.svg",
         f"{best}: forecast against actual": folder / best / "forecasts.svg",
         f"{best}: coverage": folder / best / "coverage.svg",
+        f"{best}: losses beyond the value at risk": folder / best / "exceptions.svg",
     }
     return {caption: path for caption, path in wanted.items() if path.is_file()}
 
@@ -79,9 +81,13 @@ def _draw_candidate(
     if entry.invalid or not predictions.is_file():
         return
     rows = _read(predictions)
-    if "actual" in rows.columns and 0.5 in quantile_columns(rows):
+    quantiles = 0.5 in quantile_columns(rows)
+    if "actual" in rows.columns and (quantiles or "variance" in rows.columns):
         plot_forecasts(rows, name, place / "forecasts.svg")
+    if "actual" in rows.columns and quantiles:
         plot_coverage(rows, name, place / "coverage.svg")
+    if "actual" in rows.columns and risk_columns(rows):
+        plot_exceptions(rows, name, place / "exceptions.svg")
 
 
 def _read(path: Path, columns: list[str] | None = None) -> pd.DataFrame:

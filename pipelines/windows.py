@@ -130,11 +130,16 @@ def _digest(definition: Definition, clean: CleanManifest) -> str:
     import pipelines.calendars
     import pipelines.features
     import pipelines.panel
+    import pipelines.problems.portfolio
+    import pipelines.problems.upcoming
+    import pipelines.variance_estimators
 
     problem = type(problem_of(definition))
+    problems = (pipelines.problems.portfolio, pipelines.problems.upcoming)
+    shared = (pipelines.calendars, pipelines.features, pipelines.panel, *problems, pipelines.variance_estimators)
     files = {
         module.__name__: digest_file(Path(module.__file__))
-        for module in (pipelines.calendars, pipelines.features, pipelines.panel, sys.modules[__name__], sys.modules.get(problem.__module__))
+        for module in (*shared, sys.modules[__name__], sys.modules.get(problem.__module__))
         if module is not None and module.__file__
     }
     settings = definition.model_dump(mode="json", include={"features", "window", "problem", "calendar"})
@@ -178,7 +183,7 @@ def require_samples(definition: Definition, samples: Samples, dropped: Dropped) 
 def _build(definition: Definition, clean: pd.DataFrame, as_of: pd.Timestamp | None) -> tuple[Samples, Dropped]:
     problem = problem_of(definition)
     _require_columns(clean, ("entity", "time", *problem.required))
-    clean = _in_order(clean)
+    clean = problem.arrange(_in_order(clean))
     first = first_rows(clean)
     time = clean["time"].to_numpy().astype("datetime64[ns]")
     breaks = _breaks(time, first, definition.calendar, definition.window.maximum_gap)

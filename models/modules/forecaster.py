@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from models.base import Task
-from models.modules.heads import HEADS, Head
+from models.modules.heads import HEADS, Head, VarianceHead
 from models.network_settings import NetworkSettings
 
 
@@ -29,16 +29,18 @@ class Forecaster(nn.Module):
 
 
 class Supervised(Forecaster):
-    """A body and a head, trained by the head's loss."""
+    """A body and a head, trained by the head's loss. `centred`: each window's own mean is taken off first, feature by feature."""
 
-    def __init__(self, body: nn.Module, head: Head) -> None:
+    def __init__(self, body: nn.Module, head: Head, centred: bool = False) -> None:
         super().__init__()
-        self.body, self.head = body, head
+        self.body, self.head, self.centred = body, head, centred
 
     def begin(self, targets: Tensor) -> None:
         self.head.begin(targets)
 
     def forward(self, windows: Tensor) -> Tensor:
+        if self.centred:
+            windows = windows - windows.mean(dim=1, keepdim=True)
         output: Tensor = self.head(self.body(windows))
         return output
 
@@ -55,4 +57,6 @@ class Supervised(Forecaster):
 def supervised(body: nn.Module, settings: NetworkSettings, task: Task) -> Supervised:
     """Put the head that the settings ask for on a body with an attribute `width` (features it gives)."""
     width = int(body.width)  # type: ignore[arg-type]
-    return Supervised(body, HEADS[settings.loss](width, task.outputs, task.levels))
+    if settings.loss == "qlike":
+        return Supervised(body, VarianceHead(width, task.outputs, settings.residual != "none"), settings.centred)
+    return Supervised(body, HEADS[settings.loss](width, task.outputs, task.levels), settings.centred)

@@ -166,6 +166,38 @@ class PointHead(Head):
         return output[:, :, None] + self.offsets
 
 
+class VarianceHead(Head):
+    """The logarithm of a variance, trained by QLIKE: the mean of exp(y - f) - (y - f) - 1 over outputs, y and f logarithms (Patton, 2011).
+
+    With y e^-f + f it shares every gradient, and beside it is nought for a perfect forecast. The last layer starts at nought, weights and
+    all, so that the first forecast is what `begin` is told: where the targets are logarithms of factors on another model's forecast
+    (`residual`), exactly that forecast.
+    """
+
+    def __init__(self, inputs: int, outputs: int, residual: bool) -> None:
+        super().__init__()
+        self.residual = residual
+        self.linear = nn.Linear(inputs, outputs)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def begin(self, targets: Tensor) -> None:
+        if not self.residual:
+            self.linear.bias.copy_(targets.double().exp().mean(0).log())
+
+    def forward(self, features: Tensor) -> Tensor:
+        found: Tensor = self.linear(features)
+        return found
+
+    def loss(self, output: Tensor, targets: Tensor) -> Tensor:
+        missed = targets - output
+        return (missed.exp() - missed - 1).mean()
+
+    def quantiles(self, output: Tensor) -> Tensor:
+        """[batch, outputs, 1]: the logarithm itself."""
+        return output[:, :, None]
+
+
 HEADS: dict[str, type[Head]] = {"quantile": QuantileHead, "student_t": StudentHead, "mse": PointHead}
 
 

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 from pipelines.problems.base import Problem
 from pipelines.problems.forecast import Forecast
+from pipelines.problems.risk import Risk
+from pipelines.problems.volatility import Volatility
 from pipelines.registered import Settings
 
 if TYPE_CHECKING:
     from pipelines.definition import Definition
 
-PROBLEMS: dict[str, type[Problem]] = {"forecast": Forecast}
+PROBLEMS: dict[str, type[Problem]] = {"forecast": Forecast, "volatility": Volatility, "risk": Risk}
 
 
 def problem_settings() -> dict[str, type[Settings]]:

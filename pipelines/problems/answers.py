@@ -88,6 +88,9 @@ def signals_of(prediction: Prediction, classes: tuple[str, ...]) -> dict[str, Fl
         return {name: values[:, number] for number, name in enumerate(classes) if number or len(classes) == 1}
     if prediction.kind == "scores":
         return {"score": values.mean(axis=1)}
+    if prediction.kind == "variances":
+        with np.errstate(all="ignore"):
+            return {"log_variance": np.log(values[:, 0])}
     last = values[:, -1, :] if prediction.kind == "quantiles" else values[:, :, -1]
     if prediction.kind == "paths":
         return {"mean": last.mean(axis=1), "deviation": last.std(axis=1)}

@@ -20,7 +20,8 @@ from pipelines.registered import Settings
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pipelines.definition import Window
+    from pipelines.definition import Gate, Window
+    from pipelines.manifests import Check
 
 Float64 = NDArray[np.float64]
 
@@ -64,6 +65,8 @@ class Problem(ABC):
     """One kind of problem, bound to its settings and the window of a definition."""
 
     Settings: ClassVar[type[Settings]]
+    #: checks that a definition's gate may name
+    backtests: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, settings: Any, window: Window) -> None:
         self.settings = settings
@@ -73,6 +76,14 @@ class Problem(ABC):
     @abstractmethod
     def required(self) -> tuple[str, ...]:
         """Clean columns that the problem reads."""
+
+    def arrange(self, clean: pd.DataFrame) -> pd.DataFrame:
+        """The rows that samples are cut from: the clean ones by default, or others made of them (one entity of several, a portfolio).
+
+        A row may be made of clean rows of its own date and of earlier ones. `clean` is sorted by entity and time with index 0..n-1, and so
+        must be what comes out; features, `observe` and `targets` see that.
+        """
+        return clean
 
     def observe(self, clean: pd.DataFrame) -> pd.DataFrame:
         """Columns beside the features that models of this problem need (increment, level); float64, the rows of `clean`. None by default.
@@ -96,6 +107,19 @@ class Problem(ABC):
     @abstractmethod
     def losses(self, prediction: Prediction, index: SampleIndex) -> Mapping[str, Float64]:
         """Every loss a gate may name: float64, [n], one a sample, lower is better."""
+
+    def logarithmic(self, loss: str) -> bool:
+        """Whether a loss is one of whose level nothing can be said (a logarithmic score): then differences are compared, not ratios."""
+        return False
+
+    def checks(self, prediction: Prediction, index: SampleIndex, gate: Gate, seed: int) -> tuple[Check, ...]:
+        """What a model must pass to be promoted, whatever its loss is, over all test dates; none by default.
+
+        Args:
+            prediction: of the test samples of all folds.
+            gate: its `backtests` are those wanted, all of them among `backtests` above.
+        """
+        return ()
 
     @abstractmethod
     def metrics(self, prediction: Prediction, index: SampleIndex, scale: Float64) -> list[MetricParts]:
@@ -136,7 +160,7 @@ class Problem(ABC):
         """What a prediction says, as numbers whose distribution can be watched: float64, [n], one a sample.
 
         Of quantiles `median` and `width` (of the widest central interval) at the last output, of probabilities each class but the first,
-        of scores their mean `score`, of paths `mean` and `deviation` at the last output.
+        of scores their mean `score`, of variances `log_variance` of the first output, of paths `mean` and `deviation` at the last output.
         """
         from pipelines.problems.answers import signals_of
 

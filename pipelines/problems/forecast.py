@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from models.base import Prediction, Task
@@ -24,6 +23,7 @@ from pipelines.problems.quantile_scores import (
     quantile_column,
     quantiles_of,
 )
+from pipelines.problems.upcoming import upcoming_times
 from pipelines.registered import Settings
 
 if TYPE_CHECKING:
@@ -85,16 +85,13 @@ class Forecast(Problem):
         """Cumulative changes; `origin` is the untransformed last value, and dates not observed yet are the calendar's next sessions."""
         level, horizon, rows = self._level(clean), self.window.horizon, len(clean)
         first = first_rows(clean)
-        time = clean["time"].to_numpy().astype("datetime64[ns]")
         last = np.repeat(first[1:] - 1, np.diff(first))
         values = np.full((rows, horizon), np.nan, dtype=np.float32)
-        target_time = np.full((rows, horizon), _NAT)
         for step in range(1, horizon + 1):
             known = np.flatnonzero(np.arange(rows) + step <= last)
             with np.errstate(over="ignore", invalid="ignore"):  # beyond float32: infinite, and no label
                 values[known, step - 1] = level[known + step] - level[known]
-            target_time[known, step - 1] = time[known + step]
-        _fill_from_calendar(target_time, time, last, calendar)
+        target_time = upcoming_times(clean, horizon, calendar)
         known_all = np.isfinite(values).all(axis=1)
         return Targets(
             values=values,
@@ -205,24 +202,3 @@ class Forecast(Problem):
             price: Float64 = np.exp(change)
             price *= origin
         return price
-
-
-def _fill_from_calendar(
-    target_time: NDArray[np.datetime64], time: NDArray[np.datetime64], last: NDArray[np.int64], calendar: str | None
-) -> None:
-    """Write the dates after each entity's last observation, in place: the k-th missing one is the calendar's k-th session after it."""
-    from pipelines.calendars import next_sessions, sessions
-
-    horizon = target_time.shape[1]
-    ends = np.unique(last)
-    moments, place = np.unique(time[ends], return_inverse=True)
-    if not len(moments):
-        return
-    coming = np.asarray(sessions(calendar, moments[0], next_sessions(calendar, moments[-1], horizon)[-1])).astype("datetime64[ns]")
-    after = np.searchsorted(coming, moments.astype("datetime64[D]"), side="right")
-    ahead = coming[after[:, None] + np.arange(horizon)]
-    for observed in range(horizon):
-        rows = ends - observed
-        own = rows >= 0
-        own[own] = last[rows[own]] == ends[own]
-        target_time[rows[own], observed:] = ahead[place[own], : horizon - observed]

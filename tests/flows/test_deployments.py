@@ -13,13 +13,14 @@ import yaml
 
 from flows.deployment_file import FILE, deployment_file
 from flows.deployment_plan import KINDS, LONGEST_SCHEDULE, QUEUES, coming_runs, form_of, plan_deployments, rule_of, runs_of
-from pipelines.definition import load_definition
+from pipelines.definition import DEFINITIONS, load_definition
 from pipelines.errors import DefinitionError
 from pipelines.schedules import AfterClose
 from tests.flows.served import Served, served, until
 from tests.support import REPOSITORY, tiny_values, write_definition
 
 XNYS = AfterClose("XNYS", "session")
+SHIPPED = len(list(DEFINITIONS.glob("*.yaml")))
 
 
 def live_values(**changes: Any) -> dict[str, Any]:
@@ -34,7 +35,7 @@ def test_every_definition_has_its_deployments(tmp_path: Path) -> None:
     assert {one.full_name for one in found} >= {
         f"{kind}/{name}" for kind in ("train", "score", "backfill", "monitor", "approve") for name in ("index-price", "live")
     }
-    assert len({one.full_name for one in found}) == len(found) == 4 * len(KINDS)
+    assert len({one.full_name for one in found}) == len(found) == (SHIPPED + 1) * len(KINDS)
     by_name = {one.full_name: one for one in found}
     assert by_name["score/live"].name == str(path)
     assert by_name["score/live"].timing == XNYS
@@ -59,7 +60,7 @@ def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
     two = write_definition(tmp_path / "two.yaml", live_values())
     with pytest.raises(DefinitionError, match=r"two\.yaml and .*one\.yaml are both named 'live'"):
         plan_deployments([str(one), str(two)])
-    assert len(plan_deployments([str(one), str(one)])) == 4 * len(KINDS)
+    assert len(plan_deployments([str(one), str(one)])) == (SHIPPED + 1) * len(KINDS)
 
 
 def test_a_rule_holds_the_coming_runs_in_the_exchanges_time() -> None:
@@ -105,7 +106,7 @@ def test_the_forms_offer_what_can_be_chosen() -> None:
 def test_prefect_yaml_is_what_the_definitions_say() -> None:
     assert FILE.read_text(encoding="utf-8") == deployment_file(), "write it anew: python -m flows.deployment_file"
     entries = yaml.safe_load(FILE.read_text(encoding="utf-8"))["deployments"]
-    assert len(entries) == 3 * len(KINDS)
+    assert len(entries) == SHIPPED * len(KINDS)
     scores = next(one for one in entries if one["name"] == "index-price" and one["entrypoint"] == "flows.score.score_flow")
     assert scores["concurrency_limit"] == {"limit": 1, "collision_strategy": "ENQUEUE"}
     assert scores["schedules"][0]["timezone"] == "America/New_York"

@@ -44,6 +44,10 @@ def test_values_by_hand() -> None:
         volume=[5.0, 0.0, 7.0, 14.0],
     )
     nan = np.nan
+    overnight = np.array([np.log(11 / 10), np.log(12 / 11), 0.0]) ** 2
+    width, body = np.log([1.2, 1.0, 14 / 12]), np.log([1.0, 1.0, 13 / 12])
+    garman_klass = 0.5 * width**2 - (2 * np.log(2) - 1) * body**2 + overnight
+    parkinson = width**2 / (4 * np.log(2)) + overnight
     expected = {
         ("log_return",): [nan, np.log(1.1), np.log(12 / 11), np.log(13 / 12)],
         ("simple_return",): [nan, 0.1, 1 / 11, 1 / 12],
@@ -63,6 +67,10 @@ def test_values_by_hand() -> None:
         ("moving_average_ratio", 2): [nan, np.log(11 / 10.5), np.log(12 / 11.5), np.log(13 / 12.5)],
         ("relative_volume", 2): [nan, 0.0, np.log(7 / 3.5), np.log(14 / 10.5)],
         ("rsi", 2): [nan, nan, 100.0, 100.0],
+        ("log_garman_klass",): np.log([nan, *garman_klass]),
+        ("log_parkinson",): np.log([nan, *parkinson]),
+        ("standardised_return", 2): [nan, nan, nan, np.log(13 / 12) / np.sqrt((np.log(1.1) ** 2 + np.log(12 / 11) ** 2) / 2)],
+        ("negative_standardised_return", 2): [nan, nan, nan, 0.0],
         ("rolling_volatility", 2): [nan, nan, *np.abs(np.diff(np.log([1.1, 12 / 11, 13 / 12]))) / np.sqrt(2)],
     }
     assert {key[0] for key in expected} == set(FEATURES), "every kind has a value here"

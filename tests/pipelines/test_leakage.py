@@ -155,7 +155,7 @@ def test_a_model_that_peeks_is_named(peeking: type[Model], monkeypatch: pytest.M
 
 def test_skill_on_shuffled_labels_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipelines.leakage_models, "model_class", lambda name: ReadsTheAnswer if name == "dense" else model_class(name))
-    monkeypatch.setitem(pipelines.leakage_models.SHUFFLED, "dense", {})
+    monkeypatch.setitem(pipelines.leakage_models.SHUFFLED, "quantiles", {"dense": {}})
     wanted = small(candidates={"mean": {"model": "historical_mean"}})
     found = outcome(wanted, bars(300))["shuffled labels give no skill"]
     assert found.columns == ("dense",)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from models.base import Hardware
@@ -27,14 +28,23 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
+#: what forecasts variances alone
+VARIANCES = ("ewma", "garch", "har", "last_variance")
+#: what answers one return alone
+RETURNS = ("garch_t", "historical_simulation")
+ONE_STEP = definition(window={"length": 10, "horizon": 1})
+VOLATILITY = definition(problem={"kind": "volatility"}, window={"length": 10, "horizon": 2})
+
+
 @pytest.fixture(scope="module")
 def samples() -> Samples:
     return build_samples(definition(), market())
 
 
-def fitted(name: str, samples: Samples, folder: Path, seed: int = 1) -> Path:
+def fitted(name: str, samples: Samples, folder: Path, seed: int = 1, settings: dict[str, Any] | None = None) -> Path:
     """A fitted model's folder."""
-    model = unfitted(name, SETTINGS.get(name, {}), task_of(definition(), samples.columns).to_dict())
+    asked = ONE_STEP if name in RETURNS else definition() if "__increment" in samples.columns else VOLATILITY
+    model = unfitted(name, settings or SETTINGS.get(name, {}), task_of(asked, samples.columns).to_dict())
     train, validation = cut(samples, (np.arange(0, 300), np.arange(310, 400)), model.context, folder)
     model.fit(train, validation, seed=seed, hardware=Hardware())
     save_model(model, folder / f"{name}-{seed}")
@@ -44,6 +54,8 @@ def fitted(name: str, samples: Samples, folder: Path, seed: int = 1) -> Path:
 @pytest.mark.parametrize("name", sorted(ZOO))
 def test_every_model_is_served_as_it_was(name: str, samples: Samples, tmp_path: Path) -> None:
     folder = tmp_path / "version"
+    other = VOLATILITY if name in VARIANCES else ONE_STEP if name in RETURNS else None
+    samples = build_samples(other, market()) if other else samples
     write_served(folder, [fitted(name, samples, tmp_path)], samples, {})
     served = read_served(folder)
     assert served.manifest["context"] == served.model.context
@@ -64,6 +76,19 @@ def test_members_are_averaged(samples: Samples, tmp_path: Path) -> None:
     chosen = samples.take(np.arange(50))
     mean = np.mean([load_model(member).predict(chosen).values for member in members], axis=0, dtype=np.float64)
     np.testing.assert_allclose(served.model.predict(chosen).values, mean, rtol=1e-6, atol=1e-9)
+
+
+def test_variances_are_served_by_an_ensemble_that_stands_on_har(tmp_path: Path) -> None:
+    samples = build_samples(VOLATILITY, market())
+    residual = {"hidden": [4], "epochs": 1, "loss": "qlike", "residual": "log_har_leverage"}
+    members = [fitted("dense", samples, tmp_path, seed, residual) for seed in (1, 2)]
+    write_served(tmp_path / "version", members, samples, {"candidate": "dense"})
+    served = read_served(tmp_path / "version")
+    assert served.model.context == 22, "a month, which is more than the window"
+    windows = samples.gather(np.array([100, 200]), length=22)
+    frame = served.predict(pd.DataFrame(windows[0], columns=list(samples.columns)))
+    assert list(frame.columns) == ["h1", "h2"]
+    np.testing.assert_array_equal(frame.to_numpy(dtype=np.float32), served.predict(windows)[:1])
 
 
 def test_the_golden_batch_is_drawn_over_all_the_history(samples: Samples, tmp_path: Path) -> None:

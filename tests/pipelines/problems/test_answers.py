@@ -86,6 +86,7 @@ def test_signals_say_where_and_how_wide() -> None:
     two = signals_of(Prediction("probabilities", np.array([[0.3, 0.7]], dtype=np.float32)), ("repaid", "defaulted"))
     assert list(two) == ["defaulted"]
     assert list(signals_of(Prediction("scores", np.ones((2, 3), dtype=np.float32)), ())) == ["score"]
+    assert list(signals_of(Prediction("variances", np.ones((2, 3), dtype=np.float32)), ())) == ["log_variance"]
     paths = cast(Any, np.arange(12, dtype=np.float32).reshape(1, 4, 3))
     assert {name: signal.tolist() for name, signal in signals_of(Prediction("paths", paths), ()).items()} == {
         "mean": [6.5],

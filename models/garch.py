@@ -1,0 +1,144 @@
+"""GARCH(1,1) and GJR-GARCH with t errors by `arch`, brought to the level of the target."""
+
+from __future__ import annotations
+
+import warnings
+from typing import ClassVar, Literal, cast
+
+import numpy as np
+from pydantic import Field
+
+from models.base import ModelSettings
+from models.errors import FitFailure
+from models.samples import Samples
+from models.variance import VarianceModel, past_log_variance, past_moves
+from models.volatility_scale import Float64, chunks, known_rows
+
+_FEWEST = 100
+#: days of the training part's level that the window's own level is mixed with
+_PRIOR_DAYS = 20
+
+
+class GarchSettings(ModelSettings):
+    """Which recursion, and how much of the past it is fitted on and reads."""
+
+    asymmetric: bool = Field(default=True, description="GJR: a fall raises the variance by more than a rise; false: plain GARCH")
+    context: int = Field(default=500, ge=50, le=5000, description="past returns that the filter runs over, from the training variance on")
+    level: Literal["window", "training"] = Field(
+        default="window",
+        description="what brings returns' variances to the target's level: the past that is read, or the training part alone",
+    )
+    observations: int = Field(default=20_000, ge=200, description="the likelihood takes at most so many returns, the newest of each entity")
+
+
+class Garch(VarianceModel):
+    """GARCH (Bollerslev, 1986) or GJR-GARCH (Glosten, Jagannathan and Runkle, 1993), a constant mean, Student's t errors.
+
+    One set of parameters for all entities, fitted to their returns one after the other, on the training part; the filter runs forward over
+    later returns without a refit. The recursion speaks of squared returns from close to close; the target is a range estimate, or
+    the user's own measure. So each output is multiplied by the training mean of target over forecast, the factor that minimises QLIKE; and,
+    since entities differ in that level, by how the days' own variances lay to the recursion's over the past that is read, against training.
+    """
+
+    Settings: ClassVar[type[ModelSettings]] = GarchSettings
+    family: ClassVar[str] = "garch"
+
+    @property
+    def context(self) -> int:
+        return max(self.task.length, cast(GarchSettings, self.settings).context)
+
+    def fit_state(self, samples: Samples) -> tuple[dict[str, Float64], dict[str, object]]:
+        settings = cast(GarchSettings, self.settings)
+        returns = self._pooled(samples, settings.observations)
+        parameters, freedom, converged = fit_garch(returns, settings.asymmetric)
+        state = {"parameters": parameters, "start": np.array([returns.var()])}
+        ratio = np.zeros(self.task.outputs)
+        for part in chunks(samples):
+            ratio += (part.targets.astype(np.float64) / self._ahead(self._filter(part, state)[0], state)).sum(axis=0)
+        state["ratio"] = ratio / len(samples)
+        names = ("mean", "omega", "alpha", "gamma", "beta")
+        notes = {**dict(zip(names, parameters.tolist(), strict=True)), "degrees_of_freedom": freedom, "converged": converged}
+        return state, {**notes, "ratio": state["ratio"].tolist(), "observations": len(returns)}
+
+    def variances(self, samples: Samples, state: dict[str, Float64]) -> Float64:
+        variance, path = self._filter(samples, state)
+        forecast = self._ahead(variance, state) * state["ratio"]
+        settings = cast(GarchSettings, self.settings)
+        if settings.level == "training":
+            return forecast
+        ratio = np.exp(past_log_variance(samples, self.task, settings.context)) / path
+        known = np.isfinite(ratio)
+        days = np.where(known, ratio, 0.0).sum(axis=1) / state["ratio"][0]  # each 1 on average where the level is that of training
+        return forecast * ((days + _PRIOR_DAYS) / (known.sum(axis=1) + _PRIOR_DAYS))[:, None]
+
+    def _pooled(self, samples: Samples, observations: int) -> Float64:
+        """Known returns, entity after entity."""
+        assert self.task.move is not None
+        column = samples.column(self.task.move)
+        rows = known_rows(samples)
+        share = max(_FEWEST, observations // len(rows))
+        parts = [samples.observations.values[own, column].astype(np.float64) for own in rows]
+        returns = np.concatenate([part[np.isfinite(part)][-share:] for part in parts])
+        if len(returns) < _FEWEST or not returns.std() > 0:
+            raise FitFailure(f"{len(returns)} returns that vary too little or are too few (below {_FEWEST}): a GARCH cannot be fitted")
+        return returns
+
+    def _filter(self, samples: Samples, state: dict[str, Float64]) -> tuple[Float64, Float64]:
+        moves = past_moves(samples, self.task, cast(GarchSettings, self.settings).context)
+        return filtered(moves, state["parameters"], float(state["start"][0]))
+
+    def _ahead(self, variance: Float64, state: dict[str, Float64]) -> Float64:
+        """float64, [n, outputs]: the mean of the recursion's expected variances over each output's steps, from the first step's, [n]."""
+        _, omega, alpha, gamma, beta = state["parameters"]
+        answer = np.empty((len(variance), self.task.outputs))
+        total = np.zeros(len(variance))
+        for step in range(1, max(self.task.steps) + 1):
+            total += variance
+            variance = omega + (alpha + gamma / 2 + beta) * variance
+            for output in (place for place, wanted in enumerate(self.task.steps) if wanted == step):
+                answer[:, output] = total / step
+        return answer
+
+
+def filtered(returns: Float64, parameters: Float64, start: float) -> tuple[Float64, Float64]:
+    """float64, [n]: the variance expected one step after the last of `returns`, [n, length], oldest first; NaN leaves it as it was. And
+    float64, [n, length]: the variance that was expected of each of them.
+
+    Args:
+        parameters: mean, omega, alpha, gamma, beta.
+        start: the variance before the first return.
+    """
+    mean, omega, alpha, gamma, beta = parameters
+    variance = np.full(len(returns), start)
+    path = np.empty(returns.shape)
+    for step in range(returns.shape[1]):
+        path[:, step] = variance
+        shock = returns[:, step] - mean
+        following = omega + (alpha + gamma * (shock < 0)) * shock**2 + beta * variance
+        variance = np.where(np.isfinite(shock), following, variance)
+    return variance, path
+
+
+def fit_garch(returns: Float64, asymmetric: bool) -> tuple[Float64, float, bool]:
+    """Maximum likelihood by `arch`.
+
+    Returns:
+        float64, [5]: mean, omega, alpha, gamma (0 if symmetric), beta, of plain returns; degrees of freedom; whether the search converged.
+
+    Raises:
+        FitFailure: it ended in parameters that are not finite.
+    """
+    from arch import arch_model
+
+    scale = float(returns.std())
+    model = arch_model(returns / scale, mean="Constant", vol="GARCH", p=1, o=int(asymmetric), q=1, dist="t", rescale=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what the search ended with is checked and reported instead
+        result = model.fit(disp="off", show_warning=False, options={"maxiter": 500})
+    found = result.params
+    gamma = float(found["gamma[1]"]) if asymmetric else 0.0
+    numbers = [found["mu"] * scale, found["omega"] * scale**2, found["alpha[1]"], gamma, found["beta[1]"]]
+    parameters = np.array([float(number) for number in numbers])
+    if not np.isfinite(parameters).all():
+        raise FitFailure(f"the likelihood of GARCH over {len(returns)} returns ended in parameters that are not finite")
+    return parameters, float(found["nu"]), result.convergence_flag == 0

@@ -1,0 +1,85 @@
+"""What the classical forecasts of variances share: the past they read, how they are fitted, asked, saved and loaded.
+
+A day's own variance reaches a model as its logarithm (`task.log_variance`) and its log return as `task.move`. Everything is pooled over
+entities, because a served model is asked about windows alone.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from models.base import FitReport, Hardware, Model, ModelSettings, Prediction, Task
+from models.classical import STATE, labelled_together
+from models.errors import FitFailure
+from models.samples import Samples
+from models.volatility_scale import Float64, chunks, past
+
+
+def check_variances(task: Task, name: str) -> None:
+    """Raises FitFailure: the task asks for other than variances, or does not say where the past ones are."""
+    if task.kind != "variances" or task.log_variance is None or task.move is None:
+        raise FitFailure(f"{name} forecasts variances, and this problem asks for {task.kind}: use it with `problem: {{kind: volatility}}`")
+
+
+def past_log_variance(samples: Samples, task: Task, length: int) -> Float64:
+    """float64, [n, length], oldest first; NaN before an entity's first row."""
+    assert task.log_variance is not None
+    return past(samples, task.log_variance, length)
+
+
+def past_moves(samples: Samples, task: Task, length: int) -> Float64:
+    """float64, [n, length], oldest first: log returns; NaN before an entity's first row."""
+    assert task.move is not None
+    return past(samples, task.move, length)
+
+
+class VarianceModel(Model):
+    """A classical forecast of variances; the state is one safetensors file of float64 arrays."""
+
+    def __init__(self, settings: ModelSettings, task: Task) -> None:
+        super().__init__(settings, task)
+        self.state: dict[str, Float64] | None = None
+
+    @abstractmethod
+    def fit_state(self, samples: Samples) -> tuple[dict[str, Float64], dict[str, object]]:
+        """What is learnt from labelled samples, as arrays by name, and notes for the report."""
+
+    @abstractmethod
+    def variances(self, samples: Samples, state: dict[str, Float64]) -> Float64:
+        """float64, [n, outputs], positive; a row's bits depend on that row alone."""
+
+    def fit(self, train: Samples, validation: Samples, *, seed: int, hardware: Hardware) -> FitReport:
+        check_variances(self.task, type(self).__name__)
+        samples = labelled_together(train, validation)
+        self.state, notes = self.fit_state(samples)
+        parameters = sum(array.size for array in self.state.values())
+        return FitReport(parameters=parameters, notes={**notes, "samples": len(samples)})
+
+    def predict(self, samples: Samples) -> Prediction:
+        if self.state is None:
+            raise RuntimeError("fit or load the model first")
+        values = np.empty((len(samples), self.task.outputs), dtype=np.float32)
+        start = 0
+        for part in chunks(samples):
+            values[start : start + len(part)] = self.variances(part, self.state)
+            start += len(part)
+        return Prediction("variances", values)
+
+    def save(self, folder: Path) -> None:
+        from safetensors.numpy import save_file
+
+        if self.state is None:
+            raise RuntimeError("fit or load the model first")
+        save_file({name: np.ascontiguousarray(array) for name, array in self.state.items()}, folder / STATE)
+
+    @classmethod
+    def load(cls, folder: Path, settings: ModelSettings, task: Task) -> Self:
+        from safetensors.numpy import load_file
+
+        model = cls(settings, task)
+        model.state = load_file(folder / STATE)
+        return model

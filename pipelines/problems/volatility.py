@@ -1,0 +1,195 @@
+"""Volatility: the variance of the next day, and the mean daily variance of the next `window.horizon` days."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from models.base import Prediction, Task
+from models.samples import SampleIndex
+from pipelines.panel import Panel
+from pipelines.problems.base import Float64, MetricParts, Problem, Targets
+from pipelines.problems.quantile_scores import identity
+from pipelines.problems.upcoming import upcoming_times
+from pipelines.registered import Settings
+from pipelines.variance_estimators import ESTIMATORS, daily_variance, floored
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LOG_VARIANCE = "__log_variance"
+MOVE = "__return"
+#: trading days a year, for volatilities that people read
+YEAR = 252
+#: variances are in squared returns; squared errors are told in squared percent, or they would all be 0.0000000
+PERCENT = 1e4
+_NAT = np.datetime64("NaT", "ns")
+
+
+class VolatilitySettings(Settings):
+    """How a day's variance is measured.
+
+    `garman_klass` and `parkinson` read the day's range, and with `overnight` the squared return from the last close to the open beside it;
+    `squared_return` is from close to close; `column` takes a daily variance that the data bring (a realised measure).
+    """
+
+    kind: Literal["volatility"] = "volatility"
+    estimator: Literal["garman_klass", "parkinson", "squared_return", "column"] = "garman_klass"
+    overnight: bool = Field(default=True, description="garman_klass and parkinson: add the squared return from the last close to the open")
+    column: str | None = Field(default=None, description="estimator column: the clean column of daily variances (squared log returns)")
+    price: str = Field(default="close", description="the column whose log returns leverage terms and GARCH read")
+    floor: float = Field(
+        default=1e-8, gt=0, description="a day's variance below this counts as this; the default is a volatility of one basis point a day"
+    )
+
+    @model_validator(mode="after")
+    def _column(self) -> VolatilitySettings:
+        if (self.column is None) == (self.estimator == "column"):
+            raise ValueError("`column` names the daily variances for `estimator: column`, and for that alone")
+        return self
+
+
+class Volatility(Problem):
+    """Targets: the variance of the next day and, where `window.horizon` is more than 1, the mean daily variance of that many next days.
+
+    They are measured as `settings.estimator` says. A day whose high is its low, with no overnight move, measures a variance of nought: it
+    counts as `floor`, because QLIKE is infinite there. A day that cannot be measured (a price missing or not positive, a close outside the
+    range, a negative realised measure, the first day after a forbidden gap) has no variance: no window holds it, no label rests on it.
+    """
+
+    Settings = VolatilitySettings
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """The days over which each output is a mean."""
+        return (1,) if self.window.horizon == 1 else (1, self.window.horizon)
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        measured = (self.settings.column,) if self.settings.column else ESTIMATORS[self.settings.estimator].columns
+        return tuple(dict.fromkeys((*measured, self.settings.price)))
+
+    def observe(self, clean: pd.DataFrame) -> pd.DataFrame:
+        """`__log_variance` (of the day) and `__return` (log return of the price since the entity's last observation)."""
+        import pandas as pd
+
+        panel = Panel(clean)
+        with np.errstate(all="ignore"):
+            price = panel[self.settings.price]
+            level = np.log(np.where(price > 0, price, np.nan))
+            return pd.DataFrame({LOG_VARIANCE: np.log(self._variance(clean)), MOVE: level - panel.previous(level)}, index=clean.index)
+
+    def targets(self, clean: pd.DataFrame, calendar: str | None) -> Targets:
+        """Mean daily variances; `origin` is the day's own variance, and dates not observed yet are the calendar's next sessions."""
+        panel, variance = Panel(clean), self._variance(clean)
+        horizon = self.window.horizon
+        ahead = np.column_stack([panel.previous(variance, -step) for step in range(1, horizon + 1)])
+        times = upcoming_times(clean, horizon, calendar)
+        values = np.column_stack([ahead[:, :steps].mean(axis=1) for steps in self.steps]).astype(np.float32)
+        known = np.isfinite(values).all(axis=1)
+        return Targets(
+            values=values,
+            label_start=np.where(known, times[:, 0], _NAT),
+            label_end=np.where(known, times[:, -1], _NAT),
+            target_time=times[:, [steps - 1 for steps in self.steps]],
+            origin=variance,
+        )
+
+    def task(self, columns: tuple[str, ...], features: tuple[str, ...]) -> Task:
+        return Task(
+            kind="variances",
+            outputs=len(self.steps),
+            levels=(),
+            classes=(),
+            columns=columns,
+            features=features,
+            length=self.window.length,
+            steps=self.steps,
+            log_variance=LOG_VARIANCE,
+            move=MOVE,
+        )
+
+    def losses(self, prediction: Prediction, index: SampleIndex) -> Mapping[str, Float64]:
+        """`qlike` and `mse` of the next day's variance; with a longer horizon also `qlike_h5`, `mse_h5` of the mean over its days."""
+        forecast, target = variances_of(prediction), index.target.astype(np.float64)
+        found: dict[str, Float64] = {}
+        for number, steps in enumerate(self.steps):
+            found[_named("qlike", steps)] = qlike(forecast[:, number], target[:, number])
+            found[_named("mse", steps)] = (PERCENT * (forecast[:, number] - target[:, number])) ** 2
+        return found
+
+    def metrics(self, prediction: Prediction, index: SampleIndex, scale: Float64) -> list[MetricParts]:
+        """The losses; `log_rmse`, the root mean squared error of the logarithm; `level`, the mean of target over forecast (1)."""
+        forecast, target = variances_of(prediction), index.target.astype(np.float64)
+        found = [MetricParts(name, (values,), identity, "lower") for name, values in self.losses(prediction, index).items()]
+        for number, steps in enumerate(self.steps):
+            ratio = target[:, number] / forecast[:, number]
+            found.append(MetricParts(_named("log_rmse", steps), (np.log(ratio) ** 2,), np.sqrt, "lower"))
+            found.append(MetricParts(_named("level", steps), (ratio,), identity, "target", 1.0))
+        return found
+
+    def scale_of(self, train: SampleIndex) -> Mapping[int, float]:
+        """One: QLIKE has no unit."""
+        return dict.fromkeys(np.unique(train.entity).tolist(), 1.0)
+
+    def rows(self, prediction: Prediction, index: SampleIndex, entities: tuple[str, ...]) -> pd.DataFrame:
+        """One row a sample and horizon (1, and `window.horizon`): `variance`, the expected mean daily variance over so many days, and
+        `volatility`, its root annualised by 252 days."""
+        import pandas as pd
+
+        variance = variances_of(prediction).ravel()
+        count, outputs = prediction.values.shape
+        with np.errstate(invalid="ignore"):
+            volatility = np.sqrt(YEAR * variance)
+        return pd.DataFrame(
+            {
+                "entity": pd.array(list(entities), dtype="str").take(np.repeat(index.entity, outputs)),
+                "time": np.repeat(index.time.astype("datetime64[us]"), outputs),
+                "target_time": index.target_time.astype("datetime64[us]").ravel(),
+                "horizon": np.tile(np.array(self.steps, dtype=np.int64), count),
+                "variance": variance,
+                "volatility": volatility,
+            },
+            copy=False,
+        )
+
+    def answers(self, rows: pd.DataFrame, index: SampleIndex, entities: tuple[str, ...]) -> Prediction:
+        from pipelines.problems.answers import ordered_values
+
+        samples = np.repeat(np.arange(len(index)), len(self.steps))
+        found = ordered_values(rows, index.take(samples), np.tile(self.steps, len(index)), entities, ["variance"])
+        return Prediction("variances", found.reshape(len(index), -1).astype(np.float32))
+
+    def _variance(self, clean: pd.DataFrame) -> Float64:
+        settings: Any = self.settings
+        if settings.column:
+            return floored(Panel(clean)[settings.column], settings.floor)
+        return daily_variance(settings.estimator, Panel(clean), overnight=settings.overnight, floor=settings.floor)
+
+
+def qlike(forecast: Float64, target: Float64) -> Float64:
+    """y / f - log(y / f) - 1, of that shape: 0 where the forecast is what came, and positive elsewhere (Patton, 2011).
+
+    It differs from y / f + log f, which trains the networks, by what no forecast changes, so differences between forecasts are the same;
+    this form is never negative, so that a relative effect has a meaning. Its mean is least for the mean of a noisy unbiased target.
+    """
+    ratio = target / forecast
+    return np.asarray(ratio - np.log(ratio) - 1.0)
+
+
+def variances_of(prediction: Prediction) -> Float64:
+    """float64, [n, outputs].
+
+    Raises:
+        ValueError: the prediction holds something else.
+    """
+    if prediction.kind != "variances":
+        raise ValueError(f"expected variances, got {prediction.kind}: the model answers another question")
+    return prediction.values.astype(np.float64)
+
+
+def _named(name: str, steps: int) -> str:
+    return name if steps == 1 else f"{name}_h{steps}"
