@@ -21,12 +21,12 @@ def approve_flow(name: str, version: int, by: str, why: str, verdict: Literal["a
         why: the reason, for the record.
         verdict: what is decided.
     """
-    from flows.events import REFUSED, emit
+    from flows.events import announce_rejection
     from pipelines.approval import approve, reject
 
     definition, home = load_definition(name), Home.from_environment()
     decide = {"approve": approve, "reject": reject}[verdict]
     decision = decide(definition, home, version, by, why)
     if verdict == "reject":
-        emit(REFUSED, definition, f"{definition.name}: {decision.verdict}. {decision.reason}", verdict=decision.verdict, version=version)
+        announce_rejection(definition, decision, version)
     return {"definition": definition.name, "decision": decision.to_dict()}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from prefect import flow
+from pydantic import Field
 
 from flows.artifacts import publish_validation
 from flows.display import DISPLAY
@@ -17,7 +19,15 @@ if TYPE_CHECKING:
     from pipelines.backfill import BackfillPlan, ChunkResult
 
 
-@flow(name="backfill", flow_run_name="backfill {name} {start} to {end}", validate_parameters=True)
+def _run_name() -> str:
+    """What the UI calls a run: the definition's name without its folder, and the dates."""
+    from prefect.runtime import flow_run
+
+    given = flow_run.parameters
+    return f"backfill {Path(str(given['name'])).stem} {given['start']} to {given['end']}"
+
+
+@flow(name="backfill", flow_run_name=_run_name, validate_parameters=True)
 def backfill_flow(
     name: str,
     start: str,
@@ -26,7 +36,7 @@ def backfill_flow(
     only: Literal["missing", "failed", "stale", "all"] = "missing",
     model: str = "champion",
     newest_first: bool = False,
-    max_active: int = 1,
+    max_active: Annotated[int, Field(ge=1, le=64)] = 1,
     retrain: Literal["monthly", "quarterly"] | None = None,
     restated: bool = False,
 ) -> dict[str, Any]:

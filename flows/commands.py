@@ -64,7 +64,7 @@ def init(home: Home, file: Path, name: str | None, to: Path | None) -> Outcome:
 def validate(home: Home, name: str, as_of: str | None) -> Outcome:
     from flows.server import prefect_server
 
-    _load(name)
+    _load(name, home)
     with prefect_server(home), DISPLAY.live():
         from flows.validate import validate_flow
 
@@ -76,7 +76,7 @@ def train(home: Home, name: str, as_of: str | None, candidates: list[str] | None
     from pipelines.early_checks import check_train
     from pipelines.fit_process import warm
 
-    check_train(_load(name), home, as_of, candidates, hardware)
+    check_train(_load(name, home), home, as_of, candidates, hardware)
     if hardware["accelerator"] == "cpu":
         warm()
     with prefect_server(home), DISPLAY.live():
@@ -89,7 +89,7 @@ def score(home: Home, name: str, as_of: str | None, version: int | None) -> Outc
     from flows.server import prefect_server
     from pipelines.early_checks import check_score
 
-    check_score(_load(name), home, as_of, version)
+    check_score(_load(name, home), home, as_of, version)
     with prefect_server(home), DISPLAY.live():
         from flows.score import score_flow
 
@@ -111,7 +111,7 @@ def backfill(
     """Plan and run, or only plan, or only show the ledger. `options`: newest_first, max_active, retrain, restated."""
     from pipelines.early_checks import check_backfill
 
-    definition = _load(name)
+    definition = _load(name, home)
     check_backfill(definition, home, start, end, entity, only, model, options["retrain"])
     if dry_run or status:
         from pipelines.backfill import show_plan
@@ -129,33 +129,33 @@ def backfill(
 def status(home: Home, name: str) -> Outcome:
     from pipelines.status import status as state
 
-    return state(_load(name), home)
+    return state(_load(name, home), home)
 
 
 def history(home: Home, name: str) -> Outcome:
     from pipelines.history import history as decisions
 
-    definition = _load(name)
+    definition = _load(name, home)
     return {"definition": definition.name, **decisions(definition, home)}
 
 
 def report(home: Home, name: str) -> Outcome:
     from pipelines.report import newest_report
 
-    return newest_report(_load(name), home)
+    return newest_report(_load(name, home), home)
 
 
 def export(home: Home, name: str, start: str, end: str, to: Path) -> Outcome:
     from pipelines.export import export as write
 
-    return write(_load(name), home, start, end, to)
+    return write(_load(name, home), home, start, end, to)
 
 
 def check_leakage(home: Home, name: str, as_of: str | None) -> Outcome:
     """Ingest and validate as a training would, then try to make the future change the past."""
     from pipelines.leakage import check_leakage as check
 
-    definition = _load(name)
+    definition = _load(name, home)
     found = check(definition, home, as_of)
     columns = sorted({column for one in found.checks if not one.passed for column in one.columns})
     return {"ok": found.passed, "definition": definition.name, "columns": columns, "checks": [one.to_dict() for one in found.checks]}
@@ -164,7 +164,7 @@ def check_leakage(home: Home, name: str, as_of: str | None) -> Outcome:
 def rollback(home: Home, name: str, why: str) -> Outcome:
     from pipelines.rollback import rollback as back
 
-    definition = _load(name)
+    definition = _load(name, home)
     return {"definition": definition.name, "decision": back(definition, home, why).to_dict()}
 
 
@@ -174,8 +174,8 @@ def ui(home: Home) -> Outcome:
     return serve_interfaces(home)
 
 
-def _load(name: str) -> Any:
+def _load(name: str, home: Home) -> Any:
     """The definition, so that a mistake in it is said before anything is started."""
-    from pipelines.definition import load_definition
+    from pipelines.known_definitions import load_and_remember
 
-    return load_definition(name)
+    return load_and_remember(name, home)

@@ -52,6 +52,7 @@ def prepare_environment(home: Home) -> None:
     if home.prefect_api:
         os.environ["PREFECT_API_URL"] = home.prefect_api
     _take_credentials(home)
+    _say_that_it_lives(home)
 
 
 def _take_credentials(home: Home) -> None:
@@ -66,3 +67,10 @@ def _take_credentials(home: Home) -> None:
         os.environ.setdefault("PREFECT_API_AUTH_STRING", secrets.prefect)
     if home.tracking_uri == stack.address("mlflow") and "MLFLOW_TRACKING_USERNAME" not in os.environ:
         os.environ.update(MLFLOW_TRACKING_USERNAME=USER, MLFLOW_TRACKING_PASSWORD=secrets.mlflow_password)
+
+
+def _say_that_it_lives(home: Home) -> None:
+    """Runs of commands send heartbeats as often as the servers' search for silent runs needs; the record of `finflow up` says."""
+    stack = read_stack(home.servers)
+    if stack is not None and home.prefect_api == stack.prefect_api:
+        os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", str(stack.heartbeat_seconds))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pipelines.conclusion import Conclusion
-    from pipelines.manifests import RawManifest
+    from pipelines.manifests import Decision, RawManifest
 
 LATE_DATA = "finflow.late-data"
 QUARANTINE = "finflow.quarantine"
@@ -21,6 +21,7 @@ REFUSED = "finflow.promotion-refused"
 WAITS = "finflow.approval-needed"
 DEMOTED = "finflow.demoted"
 DRIFT = "finflow.drift"
+STALE = "finflow.stale-data"
 
 #: verdicts after which the challengers that were tried have not taken the champion's place
 _NOT_TAKEN = ("kept", "refreshed", "reference", "refused")
@@ -43,6 +44,11 @@ def announce_decision(definition: Definition, conclusion: Conclusion) -> None:
     if kind is not None:
         text = f"{definition.name}: {decision.verdict}. {decision.reason}"
         emit(kind, definition, text, verdict=decision.verdict, challenge=decision.challenge)
+
+
+def announce_rejection(definition: Definition, decision: Decision, version: int) -> None:
+    """An event where a person refused a version."""
+    emit(REFUSED, definition, f"{definition.name}: {decision.verdict}. {decision.reason}", verdict=decision.verdict, version=version)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from prefect.cache_policies import NO_CACHE
 
 from flows.artifacts import publish_validation
 from flows.display import DISPLAY
-from flows.events import DRIFT
+from flows.events import DRIFT, STALE
 from flows.scheduled import arrive, run_name
 from flows.tasks import validate_task
 from pipelines.definition import Definition, load_definition
@@ -66,23 +66,25 @@ def publish_monitoring(definition: Definition, found: MonitoringResult) -> None:
 
 
 def emit_monitoring(definition: Definition, name: str, found: MonitoringResult) -> None:
-    """One event: `finflow.drift` when anything alarms, else `finflow.monitored`.
+    """One event: `finflow.drift` when drift alarms, `finflow.stale-data` when only the data do (late, with gaps), else `finflow.monitored`.
 
     The resource's label `finflow.retrain` is the definition's `monitoring.retrain` where a training may answer the alarms, else `never`:
     an automation that starts trainings matches `on-drift`. `finflow.new` is `true` where the monitoring before, of the same champion, did
-    not have all of these alarms: drift that lasts starts one training, not one a day. The same monitoring again is the same event to the
+    not have all of these alarms, and `finflow.new-drift` where it did not have all of the drift: drift that lasts starts one training, not
+    one a day. The same monitoring again is the same event to the
     server (its id), stored once.
     """
     from prefect.events import emit_event
 
     retrain = found.retrain if found.drift else "never"
     emit_event(
-        event=DRIFT if found.alarms else MONITORED,
+        event=DRIFT if found.drift else STALE if found.alarms else MONITORED,
         resource={
             "prefect.resource.id": f"finflow.definition.{definition.name}",
             "prefect.resource.name": definition.title or definition.name,
             "finflow.retrain": retrain,
             "finflow.new": str(bool(found.new_alarms)).lower(),
+            "finflow.new-drift": str(found.new_drift).lower(),
         },
         payload={
             "text": f"{definition.name} as of {found.as_of[:10]}: {'; '.join(found.alarms[:5]) or 'no alarm'}",

@@ -31,9 +31,10 @@ def monitor(home: Home, name: str, as_of: str | None) -> Outcome:
     from flows.called import called
     from flows.display import DISPLAY
     from flows.server import prefect_server
-    from pipelines.definition import load_definition
+    from pipelines.early_checks import check_monitor
+    from pipelines.known_definitions import load_and_remember
 
-    load_definition(name)
+    check_monitor(load_and_remember(name, home), home, as_of)
     with prefect_server(home), DISPLAY.live():
         from flows.monitor import monitor_flow
 
@@ -42,18 +43,25 @@ def monitor(home: Home, name: str, as_of: str | None) -> Outcome:
 
 def approve(home: Home, name: str, version: int, by: str, why: str) -> Outcome:
     from pipelines.approval import approve as decide
-    from pipelines.definition import load_definition
+    from pipelines.known_definitions import load_and_remember
 
-    definition = load_definition(name)
+    definition = load_and_remember(name, home)
     return _decided(home, definition, decide(definition, home, version, by, why))
 
 
 def reject(home: Home, name: str, version: int, by: str, why: str) -> Outcome:
     from pipelines.approval import reject as decide
-    from pipelines.definition import load_definition
+    from pipelines.known_definitions import load_and_remember
 
-    definition = load_definition(name)
-    return _decided(home, definition, decide(definition, home, version, by, why))
+    definition = load_and_remember(name, home)
+    decision = decide(definition, home, version, by, why)
+    if home.prefect_api:  # where servers run, somebody may want to be told
+        from flows.events import announce_rejection
+        from flows.server import send_what_is_queued
+
+        announce_rejection(definition, decision, version)
+        send_what_is_queued()
+    return _decided(home, definition, decision)
 
 
 def _decided(home: Home, definition: Definition, decision: Decision) -> Outcome:

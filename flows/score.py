@@ -34,15 +34,18 @@ def score_flow(name: str, as_of: str | None = None, version: int | None = None) 
     return {"definition": definition.name, **scored.to_dict(), **({"missed": missed} if missed else {})}
 
 
-def catch_up(definition: Definition, home: Home, clean: CleanManifest, arrival: Arrival) -> dict[str, Any] | None:
-    """The sessions between the last prediction and a scheduled run's own, as a backfill by the versions effective then; None if none."""
+def catch_up(definition: Definition, home: Home, clean: CleanManifest, arrival: Arrival) -> list[dict[str, Any]]:
+    """The sessions without a prediction before a scheduled run's own, filled as backfills by the versions effective then."""
     from pipelines.arrival import missed_sessions
+
+    missed = [] if arrival.session is None else missed_sessions(definition, home, arrival.session)
+    return [_fill(definition, home, clean, start, end) for start, end in missed]
+
+
+def _fill(definition: Definition, home: Home, clean: CleanManifest, start: str, end: str) -> dict[str, Any]:
     from pipelines.backfill import backfill_result
 
-    missed = None if arrival.session is None else missed_sessions(definition, home, arrival.session)
-    if missed is None:
-        return None
-    plan = backfill_plan_task(definition, home, *missed, {"model": "as-of", "clean": clean})
+    plan = backfill_plan_task(definition, home, start, end, {"model": "as-of", "clean": clean})
     progress = backfill_progress(definition.name, len(plan.chunks()))
     done = []
     for dates in plan.chunks():

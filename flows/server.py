@@ -51,7 +51,7 @@ class ServerRecord:
         if not self.alive:
             return False
         try:
-            with urllib.request.urlopen(f"{self.api}/health", timeout=5) as answer:
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"{self.api}/health", timeout=5) as answer:
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False
@@ -80,7 +80,7 @@ def prefect_server(home: Home) -> Iterator[str]:
         with watched_runs(record.api):
             yield record.api
     finally:
-        _send_what_is_queued()
+        send_what_is_queued()
         del os.environ["PREFECT_API_URL"]
         _leave(home)
 
@@ -120,7 +120,7 @@ def _leave(home: Home) -> None:
             _record_path(home).unlink(missing_ok=True)
 
 
-def _send_what_is_queued() -> None:
+def send_what_is_queued() -> None:
     """Logs and events go to the server in the background: let them arrive before it may end."""
     if "prefect" not in sys.modules:
         return

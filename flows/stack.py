@@ -23,6 +23,7 @@ from flows.stack_processes import START_SECONDS, descendants, end, flow_runs, he
 from flows.stack_secrets import Secrets, make_secrets, read_secrets
 from flows.stack_settings import LOOPBACK, ServerSettings, read_settings
 from flows.stack_state import refuse_another_database
+from flows.zombies import heartbeat_seconds
 from pipelines.errors import FinflowError
 from pipelines.home import Home
 from pipelines.processes import is_alive
@@ -52,11 +53,11 @@ def start_stack(home: Home, names: list[str]) -> dict[str, Any]:
         FinflowError: a definition, setting or database is not as it should be, or a server does not come up (the message names its log).
             Whatever this call started has been ended.
     """
-    from pipelines.definition import load_definition
+    from pipelines.known_definitions import load_and_remember
 
     began = time.monotonic()
     for name in names:
-        load_definition(name)
+        load_and_remember(name, home)
     settings, database = read_settings(home), database_from_environment()
     with _alone(home):
         before = read_stack(home.servers)
@@ -73,7 +74,7 @@ def start_stack(home: Home, names: list[str]) -> dict[str, Any]:
         except BaseException:
             _undo(home, started)
             raise
-        stack = replace(stack, up=True)
+        stack = replace(stack, up=True, heartbeat_seconds=heartbeat_seconds())
         write_stack(home.servers, stack)
     return {
         "ok": True,

@@ -111,7 +111,7 @@ def _is_gone(tag: str) -> bool:
 
 def _answers(api: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{api.rstrip('/')}/health", timeout=5) as answer:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"{api.rstrip('/')}/health", timeout=5) as answer:
             return bool(answer.status == 200)
     except (OSError, ValueError):
         return False

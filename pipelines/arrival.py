@@ -56,9 +56,10 @@ def wait_for_session(
         LateDataError: at the deadline there was no row of that session.
     """
     deadline = due.at.to_pydatetime() + datetime.timedelta(minutes=definition.schedule.late_minutes)
-    told = False
+    told, arrived = False, None
     while True:
-        arrived, trouble = _look(definition, home, due.session)
+        seen, trouble = _look(definition, home, due.session)
+        arrived = seen or arrived  # what came stays, though the source cannot be read at the next look
         if arrived is not None and not arrived.missing:
             return arrived
         left = (deadline - now()).total_seconds()
@@ -101,29 +102,36 @@ def session_as_of(definition: Definition, home: Home, session: str) -> pd.Timest
     return as_of.as_unit("us")
 
 
-def missed_sessions(definition: Definition, home: Home, session: str) -> tuple[str, str] | None:
-    """First and last (ISO) of the sessions between the last one predicted before `session` and itself; None if none was missed.
+def missed_sessions(definition: Definition, home: Home, session: str) -> list[tuple[str, str]]:
+    """First and last (ISO) of each run of sessions before `session` that have no prediction, though an earlier session has one.
 
-    A definition without any prediction in the two years before has missed nothing: its history is for a person to backfill.
+    Sessions are looked for one by one, so that one is found again if filling it was cut short, or if a later one was predicted meanwhile.
+    Not missed are those before the first prediction of the last two years (that history is for a person to backfill), and those that a
+    backfill by the versions effective then has settled, well or badly.
     """
     import pandas as pd
 
     from pipelines.calendars import sessions
     from pipelines.lake import Lake
+    from pipelines.ledger import Ledger
     from pipelines.predictions import Predictions
+    from pipelines.status import ranges
 
     day = pd.Timestamp(session)
-    lake = Lake(home.lake)
-    told = Predictions(lake, definition.name).read(day - pd.Timedelta(days=LOOK_BACK_DAYS), day - pd.Timedelta(days=1), columns=["time"])
+    lake, last = Lake(home.lake), day - pd.Timedelta(days=1)
+    told = Predictions(lake, definition.name).read(day - pd.Timedelta(days=LOOK_BACK_DAYS), last, columns=["time"])
     if told.empty:
-        return None
-    first, last = told["time"].max().normalize() + pd.Timedelta(days=1), day - pd.Timedelta(days=1)
+        return []
+    predicted = pd.DatetimeIndex(told["time"].dt.normalize().unique())
+    first = predicted.min()
     if definition.calendar is not None:
         days = sessions(definition.calendar, first, last)
     else:
         there = lake.read(f"raw/{definition.name}", columns=["time"])["time"].dt.normalize()
         days = pd.DatetimeIndex(there[(there >= first) & (there <= last)].unique()).sort_values()
-    return (f"{days[0]:%Y-%m-%d}", f"{days[-1]:%Y-%m-%d}") if len(days) else None
+    settled = Ledger(lake, definition.name).read(f"{first:%Y-%m-%d}", f"{last:%Y-%m-%d}", "as-of", None)
+    answered = days.isin(predicted) | days.isin(pd.DatetimeIndex(list(settled)))
+    return [(one["start"], one["end"]) for one in ranges(days, answered)]
 
 
 def named(entities: tuple[str, ...]) -> str:

@@ -98,7 +98,7 @@ def backfill_result(plan: BackfillPlan, chunks: Iterable[ChunkResult], mode: str
         changes=changes,
         table_version=max(versions, default=None),
         estimate_seconds=plan.estimate_seconds,
-        summary=_summary(plan, counts, len(after), written, changes, mode),
+        summary=_summary(plan, counts, len(after), written, sum(one.in_sample or 0 for one in after.values()), changes, mode),
     )
 
 
@@ -107,7 +107,7 @@ def shown_plan(plan: BackfillPlan, mode: str) -> dict[str, Any]:
     return {**backfill_result(plan, [], mode).to_dict(), "will_run": list(plan.selected) if mode == "dry-run" else []}
 
 
-def _summary(plan: BackfillPlan, counts: dict[str, int], ran: int, written: int, changes: Changes, mode: str) -> str:
+def _summary(plan: BackfillPlan, counts: dict[str, int], ran: int, written: int, in_sample: int, changes: Changes, mode: str) -> str:
     """One line: how many dates, what became of them, what was written, what changed by it."""
     said = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
     how = plan.model + (", restated" if plan.restated else "")
@@ -119,4 +119,5 @@ def _summary(plan: BackfillPlan, counts: dict[str, int], ran: int, written: int,
     if not plan.selected:
         return f"{head}: {said}; nothing to do with --only {plan.only}, nothing was written"
     rows = f"{written:,} rows written" if written else "0 rows written (all were there already)"
+    rows += f", {in_sample:,} rows of these dates in-sample" if in_sample else ""
     return f"{head}: {ran} ran, {said}; {rows}; {changes.words}"

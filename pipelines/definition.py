@@ -291,7 +291,7 @@ def parse_definition(values: dict[str, Any], origin: str = "definition") -> Defi
 
 
 def definition_path(name: str) -> Path:
-    """The file behind NAME: a shipped definition's name, or a path to a YAML file.
+    """The file behind NAME: a shipped definition's name, a path to a YAML file, or the name of one that this home has met by its path.
 
     Raises:
         DefinitionError: neither.
@@ -304,6 +304,11 @@ def definition_path(name: str) -> Path:
         raise DefinitionError(f"{error} NAME is a definition's name or a path ending in .yaml.") from None
     path = DEFINITIONS / f"{name}.yaml"
     if not path.is_file():
+        from pipelines.known_definitions import known_path
+
+        met = known_path(name)
+        if met is not None:
+            return met
         known = ", ".join(sorted(found.stem for found in DEFINITIONS.glob("*.yaml")))
         raise DefinitionError(f"no definition {name!r}: there are {known}; or give a path ending in .yaml.")
     return path

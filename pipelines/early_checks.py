@@ -62,15 +62,29 @@ def check_score(definition: Definition, home: Home, as_of: str | None, version: 
     _check_as_of(definition, home, as_of)
 
 
+def check_monitor(definition: Definition, home: Home, as_of: str | None) -> None:
+    """Raises FinflowError: an as-of that is no date, or lies ahead. A monitoring may stand after the last session in the data."""
+    if as_of is None:
+        return
+    stamp = _date(as_of)
+    now = datetime.datetime.now(datetime.UTC)
+    if (stamp if stamp.tzinfo else stamp.replace(tzinfo=datetime.UTC)) > now:
+        raise FinflowError(f"as-of {as_of[:40]} lies ahead: give a date up to today, {now:%Y-%m-%d}.")
+
+
+def _date(as_of: str) -> datetime.datetime:
+    try:
+        return datetime.datetime.fromisoformat(as_of.strip())
+    except ValueError:
+        raise FinflowError(f"as-of {as_of[:40]!a} is no date: write it as 2018-12-31.") from None
+
+
 def _check_as_of(definition: Definition, home: Home, as_of: str | None) -> None:
     from pipelines.knowledge import resolve_as_of
 
     if as_of is None:
         return
-    try:
-        datetime.datetime.fromisoformat(as_of.strip())
-    except ValueError:
-        raise FinflowError(f"as-of {as_of[:40]!a} is no date: write it as 2018-12-31.") from None
+    _date(as_of)
     _unless_newer(definition, home, lambda: resolve_as_of(definition, home, as_of))
 
 

@@ -36,6 +36,7 @@ class MonitoringResult(Manifest):
         alarms: the checks that alarm, in words.
         drift: whether one of them is such that a training may answer it (late data and gaps are not).
         new_alarms: those of them that the monitoring before did not have, of the same champion.
+        new_drift: whether one of the new alarms is of drift, which a training may answer.
         retrain: the definition's setting, for whoever starts trainings.
         written: rows written to `table`; 0: it was there.
         report: the HTML file; the Markdown lies beside it.
@@ -52,6 +53,7 @@ class MonitoringResult(Manifest):
     alarms: tuple[str, ...]
     drift: bool
     new_alarms: tuple[str, ...]
+    new_drift: bool
     retrain: str
     table: str
     written: int
@@ -101,6 +103,7 @@ def monitor(definition: Definition, home: Home, clean: CleanManifest) -> Monitor
         alarms=tuple(f"{one.subject}: {one.detail}" for one in alarms.values()),
         drift=any(one.drift for one in alarms.values()),
         new_alarms=tuple(f"{one.subject}: {one.detail}" for place, one in alarms.items() if place not in before),
+        new_drift=any(one.drift for place, one in alarms.items() if place not in before),
         retrain=definition.monitoring.retrain,
         table=table.table,
         written=0,

@@ -37,6 +37,7 @@ class Stack:
         secure: they ask for credentials.
         host: where clients on this machine find them.
         database: `host:port/name` of their PostgreSQL; None: SQLite files of the home.
+        heartbeat_seconds: how often a run says that it lives, for the servers mark one that is silent as crashed.
     """
 
     token: str
@@ -45,6 +46,7 @@ class Stack:
     host: str
     database: str | None
     servers: tuple[ServerProcess, ...]
+    heartbeat_seconds: int = 180
 
     def server(self, name: str) -> ServerProcess:
         return next(one for one in self.servers if one.name == name)

@@ -37,7 +37,7 @@ def test_every_entry_is_an_automation_that_prefect_takes() -> None:
 
     entries = read_automations()
     names = [entry["name"] for entry in entries]
-    assert len(set(names)) == len(names) == 10
+    assert len(set(names)) == len(names) == 11
     for entry in entries:
         filled = fill({key: value for key, value in entry.items() if key != "for_each_definition"}, WORDS)
         assert "$" not in str(filled)
@@ -98,9 +98,9 @@ def test_what_happens_reaches_log_and_webhook_and_drift_trains(tmp_path: Path) -
             ("finflow.quarantine", live, {"text": "live: 40 rows were put into quarantine, 20.0% of those that came."}),
             ("finflow.promotion-refused", live, {"text": "live: kept. dense does not beat ridge"}),
             ("finflow.approval-needed", live, {"text": "switched off"}),
-            ("finflow.drift", {**live, "finflow.retrain": "on-drift", "finflow.new": "true"}, drift),
-            ("finflow.drift", {**other, "finflow.retrain": "never", "finflow.new": "true"}, drift),
-            ("finflow.drift", {**other, "finflow.retrain": "on-drift", "finflow.new": "false"}, drift),
+            ("finflow.drift", {**live, "finflow.retrain": "on-drift", "finflow.new": "true", "finflow.new-drift": "true"}, drift),
+            ("finflow.drift", {**other, "finflow.retrain": "never", "finflow.new": "true", "finflow.new-drift": "true"}, drift),
+            ("finflow.drift", {**other, "finflow.retrain": "on-drift", "finflow.new": "false", "finflow.new-drift": "false"}, drift),
         )
         score = server.deployment("score/live")["id"]
         server.post(f"/deployments/{score}/create_flow_run", {"state": {"type": "SCHEDULED"}, "name": "the late one"})

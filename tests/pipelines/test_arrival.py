@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.arrival import LateDataError, missed_sessions, session_as_of, wait_for_session
+from pipelines.arrival import Arrived, LateDataError, missed_sessions, session_as_of, wait_for_session
 from pipelines.definition import Definition, load_definition
 from pipelines.home import Home
 from pipelines.ingest import ingest
 from pipelines.lake import Lake
+from pipelines.ledger import Ledger, LedgerRow
 from pipelines.predictions import Predictions
 from pipelines.schedules import Due
 from tests.support import tiny_values, write_definition
@@ -138,10 +139,30 @@ def predicted(home: Home, *dates: str) -> None:
 
 def test_the_sessions_that_were_missed(tmp_path: Path, home: Home) -> None:
     definition = replayed(tmp_path)
-    assert missed_sessions(definition, home, "2017-03-14") is None, "nothing was ever predicted: nothing was missed"
+    assert missed_sessions(definition, home, "2017-03-14") == [], "nothing was ever predicted: nothing was missed"
     predicted(home, "2017-03-13")
-    assert missed_sessions(definition, home, "2017-03-14") is None
-    assert missed_sessions(definition, home, "2017-03-15") == ("2017-03-14", "2017-03-14")
-    assert missed_sessions(definition, home, "2017-04-17") == ("2017-03-14", "2017-04-13"), "over Good Friday and the weekend"
+    assert missed_sessions(definition, home, "2017-03-14") == []
+    assert missed_sessions(definition, home, "2017-03-15") == [("2017-03-14", "2017-03-14")]
+    assert missed_sessions(definition, home, "2017-04-17") == [("2017-03-14", "2017-04-13")], "over Good Friday and the weekend"
     predicted(home, "2017-04-18")
-    assert missed_sessions(definition, home, "2017-04-17") == ("2017-03-14", "2017-04-13"), "a later prediction does not count"
+    assert missed_sessions(definition, home, "2017-04-17") == [("2017-03-14", "2017-04-13")], "a later prediction does not count"
+
+
+def test_a_session_that_was_not_filled_is_found_again_behind_a_later_prediction(tmp_path: Path, home: Home) -> None:
+    definition = replayed(tmp_path)
+    predicted(home, "2017-03-13", "2017-03-16", "2017-03-20")
+    gaps = [("2017-03-14", "2017-03-15"), ("2017-03-17", "2017-03-17")]
+    assert missed_sessions(definition, home, "2017-03-21") == gaps, "as after a kill between the live score and its catching up"
+    row = LedgerRow("2017-03-17", "as-of", "", "failed", 1, 0, "", 0, "no rows that day", "abc", 0.0)
+    Ledger(Lake(home.lake), "tiny").record([row])
+    assert missed_sessions(definition, home, "2017-03-21") == gaps[:1], "what a backfill settled is not tried every night"
+
+
+def test_what_came_stays_though_the_source_fails_at_the_last_look(tmp_path: Path, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    definition = replayed(tmp_path)
+    raw = ingest(definition, home)
+    looks = [(Arrived(raw, ("S2",)), ""), (None, "the source cannot be read")]
+    monkeypatch.setattr("pipelines.arrival._look", lambda *_: looks.pop(0))
+    due = Due("2017-03-13", pd.Timestamp("2017-03-13T21:00", tz="UTC"))
+    times = iter([due.at.to_pydatetime(), due.at.to_pydatetime() + datetime.timedelta(days=1)])
+    assert wait_for_session(definition, home, due, now=lambda: next(times), sleep=lambda _: None).missing == ("S2",)

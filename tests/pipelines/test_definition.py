@@ -8,6 +8,8 @@ import pytest
 
 from pipelines.definition import DEFINITIONS, load_definition, read_yaml
 from pipelines.errors import DefinitionError
+from pipelines.home import Home
+from tests.support import tiny_values, write_definition
 
 
 @pytest.mark.parametrize("path", sorted(DEFINITIONS.glob("*.yaml")), ids=lambda path: path.stem)
@@ -56,3 +58,20 @@ def test_other_encodings_are_refused(tmp_path: Path) -> None:
 def test_names_that_are_no_definitions(name: str) -> None:
     with pytest.raises(DefinitionError):
         load_definition(name)
+
+
+def test_a_definition_met_by_its_path_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: Home) -> None:
+    from pipelines.known_definitions import load_and_remember
+
+    path = write_definition(tmp_path / "mine.yaml", tiny_values(name="known"))
+    with pytest.raises(DefinitionError, match="no definition 'known'"):
+        load_definition("known")
+    assert load_and_remember(str(path), home) == load_definition("known")
+    moved = write_definition(tmp_path / "other.yaml", tiny_values(name="known", seed=9))
+    load_and_remember(str(moved), home)
+    assert load_definition("known").seed == 9, "the file used last counts"
+    moved.unlink()
+    with pytest.raises(DefinitionError, match="no definition 'known'"):
+        load_definition("known")
+    load_and_remember("index-price", home)
+    assert not (home.root / "definitions.json").read_text().count("index-price")
