@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from pipelines.errors import ConflictError
 from pipelines.home import Home
 from pipelines.manifests import Manifest
 from pipelines.prune_needs import Rule
@@ -58,6 +59,7 @@ def prune(home: Home, keep: str, delete: bool, *, say: Callable[[PruneResult], N
     Raises:
         FinflowError: a rule that is none; another prune runs.
         StateError: a table cannot be read: nothing is deleted.
+        ConflictError: a training began while it was deleting; what was not deleted yet stays.
     """
     from filelock import FileLock, Timeout
 
@@ -82,6 +84,7 @@ def _prune(home: Home, keep: str, rule: Rule, delete: bool, say: Callable[[Prune
     from pipelines.prune_tables import waste_tables
 
     client = store_client(home)
+    before = _records(home)
     needs = find_needs(home, client, rule, now)
     waste = [
         *waste_folders(home, needs, now),
@@ -100,5 +103,19 @@ def _prune(home: Home, keep: str, rule: Rule, delete: bool, say: Callable[[Prune
         say(result)
     if delete:
         for one in waste:
+            _check_quiet(home, before)
             one.free()
     return result
+
+
+def _records(home: Home) -> dict[str, int]:
+    """The records of what runs need, and when each was written: a training writes its own before it looks for fits."""
+    return {path.name: path.stat().st_mtime_ns for path in home.runs.glob("*.json")} if home.runs.is_dir() else {}
+
+
+def _check_quiet(home: Home, before: dict[str, int]) -> None:
+    """Raises ConflictError: a training began since what is needed was looked up; what it needs may be about to go."""
+    if not _records(home).items() <= before.items():  # records that this prune removed are no matter
+        raise ConflictError(
+            "a training began meanwhile, and what it needs is not known yet: the rest stays. Run the command again after it."
+        )

@@ -16,7 +16,7 @@ import pytest
 from flows.operating_pages import prune as page
 from flows.operating_pages import readable
 from pipelines.approval import reject
-from pipelines.errors import FinflowError, StateError
+from pipelines.errors import ConflictError, FinflowError, StateError
 from pipelines.home import Home
 from pipelines.lake import Lake
 from pipelines.mlflow_store import prepare_store, store_client
@@ -462,6 +462,21 @@ def test_killed_in_the_middle_it_goes_on(home: Home, empty_store: Path, died_at:
     prune(home, "1-run", delete=True, now=NOW.isoformat())
     check(story, "1-run", before, story.picture())
     assert prune(home, "1-run", delete=True, now=NOW.isoformat()).freed == ()
+
+
+def test_a_training_that_begins_meanwhile_stops_it(home: Home, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(empty_store, home.mlflow)
+    story = Story(home, 1)
+    before = story.picture()
+
+    def begin(result: Any) -> None:
+        newest = max(home.runs.glob("*.json"))
+        newest.write_text(newest.read_text(encoding="utf-8"), encoding="utf-8")  # planned again: it may use what is about to go
+
+    with pytest.raises(ConflictError, match="a training began meanwhile"):
+        prune(home, "1-run", delete=True, say=begin, now=NOW.isoformat())
+    assert story.picture() == before
+    assert prune(home, "1-run", delete=True, now=NOW.isoformat()).freed
 
 
 def test_a_folder_half_removed_never_looks_whole(home: Home, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
