@@ -111,6 +111,10 @@ class Served:
                 if error.code != 503 or wait is None:  # 503: SQLite was locked; Prefect's own client tries again, too
                     raise
                 time.sleep(wait)
+            except TimeoutError:
+                if (method == "POST" and not path.endswith("/filter")) or wait is None:
+                    raise
+                time.sleep(wait)  # a busy machine
         raise AssertionError("unreachable")
 
 

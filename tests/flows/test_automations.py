@@ -112,7 +112,7 @@ def test_what_happens_reaches_log_and_webhook_and_drift_trains(tmp_path: Path) -
 
         wanted = {"late", "quarantine", "refused", "drift", "not-started", "failed"}
         several = {"drift": 2, "failed": 2, "not-started": 2}
-        until(lambda: all(len(told(server, kind)) == several.get(kind, 1) for kind in wanted), 60)
+        until(lambda: all(len(told(server, kind)) == several.get(kind, 1) for kind in wanted), 180)
         assert told(server, "late") == ["live: late: no row of session 2018-03-12"]
         assert "live as of 2018-03-12: psi of log_return 0.61; ks 0.4. Report: monitor.html" in told(server, "drift")
         assert any(text.startswith("score live: the run the late one should have started at") for text in told(server, "not-started"))

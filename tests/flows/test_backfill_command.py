@@ -25,6 +25,7 @@ RUNNER = CliRunner()
 RANGE = ("--start", "2017-07-03", "--end", "2017-07-31")
 INTERRUPTED = """
 import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests themselves run in the background of a shell
 import pipelines.backfill, pipelines.backfill_plan
 pipelines.backfill_plan.CHUNK_DATES = 4
 original, seen = pipelines.backfill.run_chunk, []

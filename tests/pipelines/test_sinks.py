@@ -260,13 +260,13 @@ def test_a_password_comes_from_the_environment_and_is_in_no_message(home: Home, 
 
 
 @pytest.mark.slow
-def test_a_real_postgresql(home: Home, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_real_postgresql(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """Four writers at once, twice over, with the password in the environment."""
     import sqlalchemy
 
     from tests.postgresql import postgresql
 
-    with postgresql(tmp_path / "server", "s3cret") as address:
+    with postgresql("s3cret") as address:
         monkeypatch.setenv("FINFLOW_TEST_PASSWORD", "s3cret")
         url = address.replace(":s3cret@", ":${FINFLOW_TEST_PASSWORD}@")
         market = make_market(home, sink={"kind": "sql", "url": url, "table": "scores"})
