@@ -56,7 +56,7 @@ def test_forty_missed_sessions_make_one_run_that_waits_and_catches_up(tmp_path: 
     last_seen = days[-1 - MISSED]
     path = write_definition(tmp_path / "live.yaml", replayed(tmp_path, "live", last_seen, late_minutes=60 * 24 * 30))
     tardy = write_definition(tmp_path / "tardy.yaml", replayed(tmp_path, "tardy", last_seen, late_minutes=0))
-    with served(tmp_path, PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS="2") as server:
+    with served(tmp_path, PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS="8") as server:
         server.register(str(path), str(tardy))
         finflow = Finflow(server.home, server.api)
         finflow.json("train", str(path))
