@@ -194,7 +194,7 @@ class Network(Model):
             return
         if self.task.kind == "probabilities":
             raise FitFailure(
-                f"classes are learnt by `loss: cross_entropy`, not by {loss or type(self).__name__}: set it, or choose another model"
+                f"probabilities of classes are learnt by `loss: cross_entropy`, not by {loss or type(self).__name__}: set it"
             )
         if self.task.kind != "quantiles":
             raise FitFailure(f"this network answers with quantiles; the problem asks for {self.task.kind}: choose another model")
