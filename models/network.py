@@ -193,9 +193,7 @@ class Network(Model):
             check_classes(self.task, "a network with `loss: cross_entropy`")
             return
         if self.task.kind == "probabilities":
-            raise FitFailure(
-                f"probabilities of classes are learnt by `loss: cross_entropy`, not by {loss or type(self).__name__}: set it"
-            )
+            raise FitFailure(f"probabilities of classes are learnt by `loss: cross_entropy`, not by {loss or type(self).__name__}: set it")
         if self.task.kind != "quantiles":
             raise FitFailure(f"this network answers with quantiles; the problem asks for {self.task.kind}: choose another model")
         if self.settings.predicts == "level" and self.task.level is None:
