@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from models.base import FitReport, Hardware, Model, ModelSettings, Prediction, Task
 from models.batches import Batches, check_samples, prepare
 from models.classical import labelled_together
+from models.classifier import check_classes, class_codes
 from models.errors import FitFailure
 from models.har_regression import CONTEXT, HarRegression
 from models.network_settings import NetworkSettings, TrainingSettings
@@ -30,7 +31,8 @@ WEIGHTS = "weights.safetensors"
 
 
 class Network(Model):
-    """A model trained by gradient steps. A subclass gives its module; it answers quantiles, or variances where the problem asks for them.
+    """A model trained by gradient steps. A subclass gives its module; it answers quantiles, or variances or probabilities where the problem
+    asks for them.
 
     Variances are learnt as logarithms; with `residual`, as those of a factor on the forecast of a regression that was fitted first, on the
     training and the validation part as it is when it stands alone. Before the first step the network is that regression, to the bit.
@@ -79,7 +81,7 @@ class Network(Model):
         if self._residual != "none":
             self.base = HarRegression.fit(self._residual, labelled_together(train, validation), self.task)
         targets = self._targets(train)
-        scaling = fit_scaling(self.settings.scaling, train, self.task, targets, scale_targets=self.task.kind != "variances")
+        scaling = fit_scaling(self.settings.scaling, train, self.task, targets, scale_targets=self.task.kind == "quantiles")
         ready = prepare(train, scaling, self.task)
         same = ready if validation.observations is train.observations else prepare(validation, scaling, self.task)
         parts = {
@@ -101,7 +103,7 @@ class Network(Model):
         )
 
     def predict(self, samples: Samples) -> Prediction:
-        """Quantiles, float32, [n, outputs, levels]; or variances, float32, [n, outputs].
+        """Quantiles, float32, [n, outputs, levels]; or variances, float32, [n, outputs]; or probabilities, float32, [n, classes].
 
         Raises:
             ValueError: a window holds a value that is not finite (the message names the sample and the column), or the samples do not fit
@@ -115,7 +117,7 @@ class Network(Model):
         check_samples(samples, self.task)
         batches = Batches(samples, self.scaling, self.task, prepared=prepare(samples, self.scaling, self.task))
         count = len(samples)
-        values = np.empty((count, self.task.outputs, len(self.task.levels) or 1), dtype=np.float32)
+        values = np.empty((count, self.task.outputs, len(self.task.levels) or len(self.task.classes) or 1), dtype=np.float32)
         origin = self._levels(samples)
         base = self._base(samples)
         with one_thread_count(1), torch.inference_mode():
@@ -127,11 +129,16 @@ class Network(Model):
                 answers = self.scaling.answers(scaled[: stop - start])
                 if base is not None:
                     answers = np.exp(answers + base[start:stop, :, None])
+                if self.task.kind == "probabilities":
+                    answers = np.exp(answers - answers.max(axis=2, keepdims=True))
+                    answers /= answers.sum(axis=2, keepdims=True)
                 values[start:stop] = answers if origin is None else answers - origin[start:stop, None, None]
         if not np.isfinite(values).all():
             raise ValueError(self._what_is_wrong(samples, values))
         if base is not None:
             return Prediction("variances", values[:, :, 0])
+        if self.task.kind == "probabilities":
+            return Prediction("probabilities", values[:, 0, :])
         return Prediction("quantiles", values, self.task.levels)
 
     def save(self, folder: Path) -> None:
@@ -182,6 +189,11 @@ class Network(Model):
             raise FitFailure(
                 f"variances are learnt by `loss: qlike`, not by {loss or type(self).__name__}: set it, or choose another model"
             )
+        if loss == "cross_entropy":
+            check_classes(self.task, "a network with `loss: cross_entropy`")
+            return
+        if self.task.kind == "probabilities":
+            raise FitFailure(f"probabilities of classes are learnt by `loss: cross_entropy`, not by {loss or type(self).__name__}: set it")
         if self.task.kind != "quantiles":
             raise FitFailure(f"this network answers with quantiles; the problem asks for {self.task.kind}: choose another model")
         if self.settings.predicts == "level" and self.task.level is None:
@@ -208,6 +220,8 @@ class Network(Model):
             if not (targets > 0).all():
                 raise FitFailure("a variance among the targets is not positive; only labelled samples can be fitted")
             return np.log(targets) - base
+        if self.task.kind == "probabilities":
+            return class_codes(samples, self.task)[:, None].astype(np.float64)
         levels = self._levels(samples)
         targets = samples.targets.astype(np.float64)
         return targets if levels is None else targets + levels[:, None]

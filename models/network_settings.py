@@ -38,10 +38,10 @@ class TrainingSettings(ModelSettings):
 class NetworkSettings(TrainingSettings):
     """Training settings of a network with a loss of its own choice."""
 
-    loss: Literal["quantile", "student_t", "mse", "qlike"] = Field(
+    loss: Literal["quantile", "student_t", "mse", "qlike", "cross_entropy"] = Field(
         default="quantile",
         description="pinball loss over the levels, likelihood of a Student t, or squared error with a spread from validation; variances: "
-        "qlike, always",
+        "qlike, always; probabilities of classes: cross_entropy, always",
     )
     residual: Literal["none", "har", "log_har", "log_har_leverage"] = Field(
         default="none",

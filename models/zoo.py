@@ -21,6 +21,9 @@ ZOO: dict[str, str] = {
     "garch": "models.garch:Garch",
     "historical_simulation": "models.historical_simulation:HistoricalSimulation",
     "garch_t": "models.garch_t:GarchT",
+    "majority": "models.class_frequency:Majority",
+    "class_frequency": "models.class_frequency:ClassFrequency",
+    "logistic": "models.logistic:Logistic",
 }
 
 

@@ -58,7 +58,7 @@ def evaluate(
 
     The same predictions again return what lies there. `folder` holds evaluation.json; losses.parquet (time, entity, fold, candidate, every
     loss); samples.parquet (position, time, entity, fold, origin, target_1 ...); predictions/<candidate>.parquet (the problem's prediction
-    rows with `fold`, and for quantiles and variances `actual`: what came, on their scale).
+    rows with `fold`, and `actual`: for quantiles and variances what came, on their scale, for probabilities the class).
 
     Args:
         samples: all samples of the run; positions point into them.

@@ -66,6 +66,9 @@ def write_tables(folder: Path, problem: Problem, panel: Panel, losses: Mapping[s
             rows["fold"] = rows["time"].map(fold_of)
             if forecast.ensemble.kind in ("quantiles", "variances"):
                 rows["actual"] = _actual(problem, panel, forecast.ensemble)
+            elif forecast.ensemble.kind == "probabilities":
+                classes = np.array(problem.task((), ()).classes, dtype=object)
+                rows["actual"] = classes[panel.index.target[:, 0].astype(np.int64)]
         _parquet(rows, folder / "predictions" / f"{name}.parquet")
 
 

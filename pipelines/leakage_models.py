@@ -30,6 +30,7 @@ _SKILL_EFFECT = 0.01
 SHUFFLED: Mapping[str, Mapping[str, dict[str, Any]]] = {
     "quantiles": {"ridge": {}, "dense": {"hidden": [16], "epochs": 3, "batch": 512}},
     "variances": {"har": {"form": "har"}, "dense": {"hidden": [16], "epochs": 3, "batch": 512, "loss": "qlike"}},
+    "probabilities": {"logistic": {}, "dense": {"hidden": [16], "epochs": 3, "batch": 512, "loss": "cross_entropy"}},
 }
 NO_INFORMATION = "historical_mean"
 

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from pipelines.promotions import PromotionRow
 
 #: leaderboard columns beside the deciding loss, where the problem has them
-SHOWN = ("price_mae", "crps", "mase", "directional_accuracy", "coverage_90", "rank_ic", "pinball_97_5", "exceptions_97_5", "exceptions_99")
+SHOWN = (
+    *("price_mae", "crps", "mase", "directional_accuracy", "coverage_90", "rank_ic", "pinball_97_5", "exceptions_97_5", "exceptions_99"),
+    *("brier", "accuracy", "auc", "calibration_error"),
+)
 _STYLE = (
     "body{font:15px/1.5 system-ui,'Noto Sans CJK SC','Microsoft YaHei','PingFang SC',sans-serif;"
     "max-width:62rem;margin:2rem auto;padding:0 1rem}"

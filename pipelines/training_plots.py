@@ -12,6 +12,7 @@ from models.base import FitReport
 from pipelines.fit_process import fork, is_warm
 from pipelines.manifests import CandidateEvaluation, Evaluation, FitResult
 from pipelines.plots import plot_coverage, plot_forecasts, plot_leaderboard, plot_losses, plot_skill, quantile_columns
+from pipelines.plots_classes import class_columns, plot_calibration, plot_confusion
 from pipelines.plots_risk import plot_exceptions, risk_columns
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ def draw_training(evaluation: Evaluation, reports: Mapping[FitResult, FitReport]
     """Draw all plots of a training into `folder` unless they are there; those for the report, by caption.
 
     `leaderboard.svg`, and for each candidate a folder of its name with `skill.svg`, `losses.svg` (where there are epochs), and for
-    quantiles `forecasts.svg` and `coverage.svg`, for variances `forecasts.svg`, for values at risk `exceptions.svg`.
+    quantiles `forecasts.svg` and `coverage.svg`, for variances `forecasts.svg`, for values at risk `exceptions.svg`, for
+    classes `calibration.svg` and `confusion.svg`.
     """
     if not folder.is_dir():
         part = folder.with_name(f".{folder.name}-{os.getpid()}")
@@ -40,6 +42,8 @@ def draw_training(evaluation: Evaluation, reports: Mapping[FitResult, FitReport]
         f"{best}: forecast against actual": folder / best / "forecasts.svg",
         f"{best}: coverage": folder / best / "coverage.svg",
         f"{best}: losses beyond the value at risk": folder / best / "exceptions.svg",
+        f"{best}: calibration": folder / best / "calibration.svg",
+        f"{best}: confusion matrix": folder / best / "confusion.svg",
     }
     return {caption: path for caption, path in wanted.items() if path.is_file()}
 
@@ -88,6 +92,9 @@ def _draw_candidate(
         plot_coverage(rows, name, place / "coverage.svg")
     if "actual" in rows.columns and risk_columns(rows):
         plot_exceptions(rows, name, place / "exceptions.svg")
+    if "actual" in rows.columns and class_columns(rows):
+        plot_calibration(rows, name, place / "calibration.svg")
+        plot_confusion(rows, name, place / "confusion.svg")
 
 
 def _read(path: Path, columns: list[str] | None = None) -> pd.DataFrame:

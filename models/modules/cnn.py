@@ -1,4 +1,4 @@
-"""Dilated causal convolutions, read at the last step."""
+"""Dilated causal convolutions, read at the last step; and plain convolutions with pooling, read whole."""
 
 from __future__ import annotations
 
@@ -74,3 +74,37 @@ class CnnBody(nn.Module):
             values = block(values)
         output: Tensor = self.dense(values[:, -1])
         return output
+
+
+class PooledBody(nn.Module):
+    """[batch, length, features] to [batch, width]: convolutions, each with ReLU and max pooling; dense layers on what is left."""
+
+    def __init__(
+        self, inputs: int, length: int, channels: int, kernel: int, layers: int, pool: int, dense: Sequence[int], dropout: float
+    ) -> None:
+        super().__init__()
+        sizes = (inputs, *[channels] * layers)
+        self.convolutions = nn.ModuleList(Convolution(before, channels, kernel, 1) for before in sizes[:-1])
+        self.pool = pool
+        self.dropout = SharedDropout(dropout)
+        flat = channels * pooled_steps(length, kernel, layers, pool)
+        self.dense = dense_layers(flat, dense, dropout)
+        self.width = dense[-1] if dense else flat
+
+    def forward(self, windows: Tensor) -> Tensor:
+        values = windows
+        for convolution in self.convolutions:
+            found = torch.relu(convolution(values))
+            steps = found.shape[1] // self.pool
+            # steps that fill no pool are left out, the newest ones stay
+            found = found[:, found.shape[1] - steps * self.pool :]
+            values = self.dropout(found.reshape(len(found), steps, self.pool, -1).amax(dim=2))
+        output: Tensor = self.dense(values.flatten(1))
+        return output
+
+
+def pooled_steps(length: int, kernel: int, layers: int, pool: int) -> int:
+    """Steps that are left after so many convolutions without padding, each pooled; below 1: the window is too short."""
+    for _ in range(layers):
+        length = (length - kernel + 1) // pool
+    return length

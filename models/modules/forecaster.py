@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from models.base import Task
-from models.modules.heads import HEADS, Head, VarianceHead
+from models.modules.heads import HEADS, ClassHead, Head, VarianceHead
 from models.network_settings import NetworkSettings
 
 
@@ -59,4 +59,6 @@ def supervised(body: nn.Module, settings: NetworkSettings, task: Task) -> Superv
     width = int(body.width)  # type: ignore[arg-type]
     if settings.loss == "qlike":
         return Supervised(body, VarianceHead(width, task.outputs, settings.residual != "none"), settings.centred)
+    if settings.loss == "cross_entropy":
+        return Supervised(body, ClassHead(width, len(task.classes)), settings.centred)
     return Supervised(body, HEADS[settings.loss](width, task.outputs, task.levels), settings.centred)

@@ -198,6 +198,32 @@ class VarianceHead(Head):
         return output[:, :, None]
 
 
+class ClassHead(Head):
+    """Logits of classes, trained by cross-entropy. Targets are positions of classes; the first forecast is near the base rate."""
+
+    def __init__(self, inputs: int, classes: int) -> None:
+        super().__init__()
+        self.classes = classes
+        self.linear = quiet_linear(inputs, classes)
+
+    def begin(self, targets: Tensor) -> None:
+        counts = torch.bincount(targets[:, 0].long(), minlength=self.classes).double()
+        # one more of each: the logarithm of a class that never came is infinite
+        with torch.no_grad():
+            self.linear.bias.copy_(((counts + 1) / (counts.sum() + self.classes)).log())
+
+    def forward(self, features: Tensor) -> Tensor:
+        found: Tensor = self.linear(features)
+        return found
+
+    def loss(self, output: Tensor, targets: Tensor) -> Tensor:
+        return functional.cross_entropy(output, targets[:, 0].long())
+
+    def quantiles(self, output: Tensor) -> Tensor:
+        """[batch, 1, classes]: the logits themselves; the model makes probabilities of them, in float64."""
+        return output[:, None, :]
+
+
 HEADS: dict[str, type[Head]] = {"quantile": QuantileHead, "student_t": StudentHead, "mse": PointHead}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipelines.problems.base import Problem
+from pipelines.problems.classify import Classify
 from pipelines.problems.forecast import Forecast
 from pipelines.problems.risk import Risk
 from pipelines.problems.volatility import Volatility
@@ -13,7 +14,7 @@ from pipelines.registered import Settings
 if TYPE_CHECKING:
     from pipelines.definition import Definition
 
-PROBLEMS: dict[str, type[Problem]] = {"forecast": Forecast, "volatility": Volatility, "risk": Risk}
+PROBLEMS: dict[str, type[Problem]] = {"forecast": Forecast, "volatility": Volatility, "risk": Risk, "classify": Classify}
 
 
 def problem_settings() -> dict[str, type[Settings]]:
