@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flows.missed_runs import SUPERSEDED, superseded_by
 from flows.tasks import await_session_task, ingest_task
 from pipelines.arrival import LateDataError
 from pipelines.definition import Definition
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from pipelines.schedules import Due
 
 LATE = "Late data"
-SUPERSEDED = "Superseded"
 _PAGE = 200  # flow runs that Prefect answers at once
 
 
@@ -92,9 +92,9 @@ def give_way(definition: Definition, kind: str) -> State | None:
         newest = max([*due, run], key=_planned_for)
         for older in due:
             if older.id != newest.id and older.state is not None and older.state.is_scheduled():
-                client.set_flow_run_state(older.id, Cancelled(name=SUPERSEDED, message=_by(newest)))
+                client.set_flow_run_state(older.id, Cancelled(name=SUPERSEDED, message=superseded_by(newest)))
     # The others never began; this one ends in good order, and a cancelled state would end its process with a traceback.
-    return None if newest.id == run.id else Completed(name=SUPERSEDED, message=_by(newest))
+    return None if newest.id == run.id else Completed(name=SUPERSEDED, message=superseded_by(newest))
 
 
 def run_name(kind: str) -> Callable[[], str]:
@@ -134,10 +134,6 @@ def _this_run() -> FlowRun | None:
 
 def _planned_for(run: FlowRun) -> Any:
     return run.expected_start_time
-
-
-def _by(newest: FlowRun) -> str:
-    return f"Superseded by the run planned for {_planned_for(newest):%Y-%m-%d %H:%M} UTC ({newest.name}): one run catches up."
 
 
 def _due_runs(client: SyncPrefectClient, run: FlowRun) -> list[FlowRun]:

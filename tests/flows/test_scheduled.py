@@ -18,6 +18,7 @@ from tests.flows.served import Served, served, until
 from tests.support import Finflow, tiny_values, write_definition
 
 MISSED = 40
+SUPERSEDE = "from flows.missed_runs import supersede_missed; print(supersede_missed())"
 
 
 def replayed(folder: Path, name: str, start: pd.Timestamp, **schedule: Any) -> dict[str, Any]:
@@ -35,7 +36,8 @@ def schedule_runs(server: Served, name: str, count: int) -> None:
     now = pd.Timestamp.now("UTC")
     identity = server.deployment(name)["id"]
     server.post(f"/deployments/{identity}/resume_deployment")
-    start = now - pd.Timedelta(days=1 + count * 7 / 5)
+    evenings = pd.bdate_range(end=now.normalize(), periods=count + 2) + pd.Timedelta(hours=23)
+    start = evenings[evenings <= now][-count] - pd.Timedelta(minutes=1)
     body = {"start_time": start.isoformat(), "end_time": now.isoformat(), "min_runs": count, "max_runs": count}
     server.post(f"/deployments/{identity}/schedule", body)
 
@@ -56,7 +58,7 @@ def test_forty_missed_sessions_make_one_run_that_waits_and_catches_up(tmp_path: 
     last_seen = days[-1 - MISSED]
     path = write_definition(tmp_path / "live.yaml", replayed(tmp_path, "live", last_seen, late_minutes=60 * 24 * 30))
     tardy = write_definition(tmp_path / "tardy.yaml", replayed(tmp_path, "tardy", last_seen, late_minutes=0))
-    with served(tmp_path, PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS="8") as server:
+    with served(tmp_path, PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS="12") as server:
         server.register(str(path), str(tardy))
         finflow = Finflow(server.home, server.api)
         finflow.json("train", str(path))
@@ -64,11 +66,13 @@ def test_forty_missed_sessions_make_one_run_that_waits_and_catches_up(tmp_path: 
         schedule_runs(server, "score/live", MISSED)
         schedule_runs(server, "score/tardy", 1)
         assert sum(states(server, "score/live").values()) >= MISSED - 2
+        superseded = int(server.python(SUPERSEDE).splitlines()[-1])
+        assert superseded >= MISSED - 3, "as `finflow up` does before it starts the worker"
         with server.worker():
             waiting = {
                 "task_runs": {"name": {"like_": f"wait for the rows of {newest:%Y-%m-%d}"}, "state": {"type": {"any_": ["RUNNING"]}}}
             }
-            until(lambda: server.post("/task_runs/filter", waiting), 120)
+            until(lambda: server.post("/task_runs/filter", waiting), 180)
             late = until(lambda: [run for run in server.runs() if run["state_name"] == "Late data"], 90)[0]
             assert late["state_type"] == "FAILED"
             assert f"tardy: late: no row of session {newest:%Y-%m-%d} had come" in late["state"]["message"]
