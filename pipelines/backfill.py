@@ -116,9 +116,19 @@ def run_chunk(definition: Definition, home: Home, plan: BackfillPlan, dates: Seq
 
 
 def show_plan(definition: Definition, home: Home, start: str, end: str, mode: str = "dry-run", **options: Any) -> dict[str, Any]:
-    """What a backfill would do (`dry-run`), or what the ledger says of the dates (`status`); options as for `plan_backfill`."""
+    """What a backfill would do (`dry-run`), or what the ledger says of the dates (`status`); options as for `plan_backfill`.
+
+    `trainings` are the first dates of the periods that a walk forward would train before it answers; the estimate leaves them out.
+    """
+    from pipelines.walk_forward import walk_steps
+
     try:
-        return shown_plan(plan_backfill(definition, home, start, end, **options), mode)
+        plan = plan_backfill(definition, home, start, end, **options)
+        shown = shown_plan(plan, mode)
+        trainings = [step.period.start for step in walk_steps(definition, home, plan)] if mode == "dry-run" else []
+        if trainings:
+            shown["summary"] += f"; before them {len(trainings)} trainings, of the periods from {', '.join(trainings)}, not in that time"
+        return {**shown, "trainings": trainings}
     finally:
         forget()
 

@@ -87,6 +87,15 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, BackfillResul
     return place, place.run(), shown
 
 
+def test_the_dry_run_names_the_trainings(once: tuple[Place, BackfillResult, dict[str, Any]]) -> None:
+    place, _, shown = once
+    trained = [row.version for row in place.record.rows()]
+    assert len(shown["trainings"]) == len(trained) > 0
+    assert f"before them {len(trained)} trainings, of the periods from {shown['trainings'][0]}" in shown["summary"]
+    after = show_plan(place.definition, place.home, START, END, retrain="quarterly", clean=place.clean(END))
+    assert after["trainings"] == []
+
+
 def test_each_quarter_is_answered_by_a_model_that_knew_only_what_came_before(once: tuple[Place, BackfillResult, Any]) -> None:
     place, result, _ = once
     assert result.ok
