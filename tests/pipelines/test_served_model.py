@@ -13,6 +13,7 @@ from models.base import Hardware
 from models.samples import Samples
 from models.saving import save_model
 from models.zoo import ZOO
+from pipelines.definition import Definition
 from pipelines.errors import RegistryError
 from pipelines.fit_data import cut, unfitted
 from pipelines.served_files import check_files
@@ -32,6 +33,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
 VARIANCES = ("ewma", "garch", "har", "last_variance")
 #: what answers one return alone
 RETURNS = ("garch_t", "historical_simulation")
+#: what answers classes alone
+CLASSES = ("class_frequency", "logistic", "majority")
+TREND = definition(problem={"kind": "classify"}, window={"length": 10, "horizon": 2}, gate={"loss": "log_loss"})
 ONE_STEP = definition(window={"length": 10, "horizon": 1})
 VOLATILITY = definition(problem={"kind": "volatility"}, window={"length": 10, "horizon": 2})
 
@@ -41,9 +45,17 @@ def samples() -> Samples:
     return build_samples(definition(), market())
 
 
+def asked_of(name: str) -> Definition | None:
+    """The definition whose task such a model answers; None: any."""
+    for names, asked in ((VARIANCES, VOLATILITY), (RETURNS, ONE_STEP), (CLASSES, TREND)):
+        if name in names:
+            return asked
+    return None
+
+
 def fitted(name: str, samples: Samples, folder: Path, seed: int = 1, settings: dict[str, Any] | None = None) -> Path:
     """A fitted model's folder."""
-    asked = ONE_STEP if name in RETURNS else definition() if "__increment" in samples.columns else VOLATILITY
+    asked = asked_of(name) or (definition() if "__increment" in samples.columns else VOLATILITY)
     model = unfitted(name, settings or SETTINGS.get(name, {}), task_of(asked, samples.columns).to_dict())
     train, validation = cut(samples, (np.arange(0, 300), np.arange(310, 400)), model.context, folder)
     model.fit(train, validation, seed=seed, hardware=Hardware())
@@ -54,7 +66,7 @@ def fitted(name: str, samples: Samples, folder: Path, seed: int = 1, settings: d
 @pytest.mark.parametrize("name", sorted(ZOO))
 def test_every_model_is_served_as_it_was(name: str, samples: Samples, tmp_path: Path) -> None:
     folder = tmp_path / "version"
-    other = VOLATILITY if name in VARIANCES else ONE_STEP if name in RETURNS else None
+    other = asked_of(name)
     samples = build_samples(other, market()) if other else samples
     write_served(folder, [fitted(name, samples, tmp_path)], samples, {})
     served = read_served(folder)
