@@ -21,7 +21,7 @@ def home_at(root: Path) -> Home:
 
 @pytest.mark.benchmark
 def test_what_the_servers_cost(tmp_path: Path, prefect_api: str) -> None:
-    """Both trainings are of the same definition in empty homes, and both count from inside the flow: its first task to its end."""
+    """Both trainings are of the same definition in empty homes; the run counts from its start to its end, the command with its imports."""
     path = write_definition(tmp_path / "tiny.yaml", tiny_values())
     finflow = Finflow(home_at(tmp_path / "served"), "")
     del finflow.environment["PREFECT_API_URL"]
