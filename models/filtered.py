@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 
-from models.base import FitReport, Hardware, Model, ModelSettings, Prediction, Task
-from models.classical import STATE, labelled_together
+from models.arrays import ArrayModel
+from models.base import FitReport, Hardware, Prediction
+from models.classical import labelled_together
 from models.errors import FitFailure
 from models.garch import fit_garch
 from models.samples import Samples
-from models.volatility_scale import Float64, chunks, known_rows, past
+from models.volatility_scale import Float64, known_rows, past
 
 #: increments below which no GARCH is fitted
 FEWEST = 250
 Asymmetry = Literal["none", "rises", "falls"]
 
 
-class FilteredModel(Model):
+class FilteredModel(ArrayModel):
     """Quantiles of the next increment (a return, a loss). The state is one safetensors file of float64 arrays."""
-
-    def __init__(self, settings: ModelSettings, task: Task) -> None:
-        super().__init__(settings, task)
-        self.state: dict[str, Float64] | None = None
 
     @abstractmethod
     def fit_state(self, samples: Samples) -> tuple[dict[str, Float64], dict[str, object]]:
@@ -34,6 +30,10 @@ class FilteredModel(Model):
     @abstractmethod
     def quantiles(self, increments: Float64, state: dict[str, Float64]) -> Float64:
         """float64, [n, levels], of the increment after the last of [n, context], oldest first, NaN before an entity's first row."""
+
+    def answer(self, samples: Samples, state: dict[str, Float64]) -> Float64:
+        assert self.task.increment is not None
+        return self.quantiles(past(samples, self.task.increment, self.context), state)[:, None]
 
     def fit(self, train: Samples, validation: Samples, *, seed: int, hardware: Hardware) -> FitReport:
         task = self.task
@@ -47,30 +47,7 @@ class FilteredModel(Model):
         return FitReport(parameters=sum(array.size for array in self.state.values()), notes={**notes, "samples": len(samples)})
 
     def predict(self, samples: Samples) -> Prediction:
-        if self.state is None:
-            raise RuntimeError("fit or load the model first")
-        assert self.task.increment is not None
-        values = np.empty((len(samples), 1, len(self.task.levels)), dtype=np.float32)
-        start = 0
-        for part in chunks(samples):
-            values[start : start + len(part), 0] = self.quantiles(past(part, self.task.increment, self.context), self.state)
-            start += len(part)
-        return Prediction("quantiles", values, self.task.levels)
-
-    def save(self, folder: Path) -> None:
-        from safetensors.numpy import save_file
-
-        if self.state is None:
-            raise RuntimeError("fit or load the model first")
-        save_file({name: np.ascontiguousarray(array) for name, array in self.state.items()}, folder / STATE)
-
-    @classmethod
-    def load(cls, folder: Path, settings: ModelSettings, task: Task) -> Self:
-        from safetensors.numpy import load_file
-
-        model = cls(settings, task)
-        model.state = load_file(folder / STATE)
-        return model
+        return Prediction("quantiles", self.answers(samples, 1, len(self.task.levels)), self.task.levels)
 
 
 def known_increments(samples: Samples, column: str) -> Float64:

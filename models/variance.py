@@ -7,16 +7,13 @@ entities, because a served model is asked about windows alone.
 from __future__ import annotations
 
 from abc import abstractmethod
-from pathlib import Path
-from typing import Self
 
-import numpy as np
-
-from models.base import FitReport, Hardware, Model, ModelSettings, Prediction, Task
-from models.classical import STATE, labelled_together
+from models.arrays import ArrayModel
+from models.base import FitReport, Hardware, Prediction, Task
+from models.classical import labelled_together
 from models.errors import FitFailure
 from models.samples import Samples
-from models.volatility_scale import Float64, chunks, past
+from models.volatility_scale import Float64, past
 
 
 def check_variances(task: Task, name: str) -> None:
@@ -37,12 +34,8 @@ def past_moves(samples: Samples, task: Task, length: int) -> Float64:
     return past(samples, task.move, length)
 
 
-class VarianceModel(Model):
+class VarianceModel(ArrayModel):
     """A classical forecast of variances; the state is one safetensors file of float64 arrays."""
-
-    def __init__(self, settings: ModelSettings, task: Task) -> None:
-        super().__init__(settings, task)
-        self.state: dict[str, Float64] | None = None
 
     @abstractmethod
     def fit_state(self, samples: Samples) -> tuple[dict[str, Float64], dict[str, object]]:
@@ -52,6 +45,9 @@ class VarianceModel(Model):
     def variances(self, samples: Samples, state: dict[str, Float64]) -> Float64:
         """float64, [n, outputs], positive; a row's bits depend on that row alone."""
 
+    def answer(self, samples: Samples, state: dict[str, Float64]) -> Float64:
+        return self.variances(samples, state)
+
     def fit(self, train: Samples, validation: Samples, *, seed: int, hardware: Hardware) -> FitReport:
         check_variances(self.task, type(self).__name__)
         samples = labelled_together(train, validation)
@@ -60,26 +56,4 @@ class VarianceModel(Model):
         return FitReport(parameters=parameters, notes={**notes, "samples": len(samples)})
 
     def predict(self, samples: Samples) -> Prediction:
-        if self.state is None:
-            raise RuntimeError("fit or load the model first")
-        values = np.empty((len(samples), self.task.outputs), dtype=np.float32)
-        start = 0
-        for part in chunks(samples):
-            values[start : start + len(part)] = self.variances(part, self.state)
-            start += len(part)
-        return Prediction("variances", values)
-
-    def save(self, folder: Path) -> None:
-        from safetensors.numpy import save_file
-
-        if self.state is None:
-            raise RuntimeError("fit or load the model first")
-        save_file({name: np.ascontiguousarray(array) for name, array in self.state.items()}, folder / STATE)
-
-    @classmethod
-    def load(cls, folder: Path, settings: ModelSettings, task: Task) -> Self:
-        from safetensors.numpy import load_file
-
-        model = cls(settings, task)
-        model.state = load_file(folder / STATE)
-        return model
+        return Prediction("variances", self.answers(samples, self.task.outputs))

@@ -120,17 +120,21 @@ def show_plan(definition: Definition, home: Home, start: str, end: str, mode: st
 
     `trainings` are the first dates of the periods that a walk forward would train before it answers; the estimate leaves them out.
     """
-    from pipelines.walk_forward import walk_steps
-
     try:
         plan = plan_backfill(definition, home, start, end, **options)
         shown = shown_plan(plan, mode)
-        trainings = [step.period.start for step in walk_steps(definition, home, plan)] if mode == "dry-run" else []
+        trainings = _trainings(definition, home, plan) if mode == "dry-run" and plan.untrained else []
         if trainings:
             shown["summary"] += f"; before them {len(trainings)} trainings, of the periods from {', '.join(trainings)}, not in that time"
         return {**shown, "trainings": trainings}
     finally:
         forget()
+
+
+def _trainings(definition: Definition, home: Home, plan: BackfillPlan) -> list[str]:
+    from pipelines.walk_forward import walk_steps
+
+    return [step.period.start for step in walk_steps(definition, home, plan)]
 
 
 def forget() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from torch import Tensor, nn
 
 from models.base import Task
@@ -9,23 +11,23 @@ from models.modules.heads import HEADS, ClassHead, Head, VarianceHead
 from models.network_settings import NetworkSettings
 
 
-class Forecaster(nn.Module):
+class Forecaster(nn.Module, ABC):
     """Base of what a network trains: windows [batch, length, features] to quantiles [batch, outputs, levels], all scaled."""
 
+    @abstractmethod
     def begin(self, targets: Tensor) -> None:
         """See `Head.begin`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def loss(self, output: Tensor, targets: Tensor) -> Tensor:
         """What early stopping watches: the mean loss of `forward`'s output, a scalar."""
-        raise NotImplementedError
 
     def finish(self, output: Tensor, targets: Tensor) -> None:
         """See `Head.finish`."""
 
+    @abstractmethod
     def quantiles(self, output: Tensor) -> Tensor:
         """[batch, outputs, levels], ascending along levels, of `forward`'s output."""
-        raise NotImplementedError
 
 
 class Supervised(Forecaster):

@@ -8,6 +8,7 @@ training, on the validation part; `quantiles` reads the output as [batch, output
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
@@ -17,23 +18,23 @@ from torch.nn import functional
 ONE = math.log(math.e - 1)
 
 
-class Head(nn.Module):
+class Head(nn.Module, ABC):
     """Base of the heads."""
 
+    @abstractmethod
     def begin(self, targets: Tensor) -> None:
         """Set the state that depends on the training targets alone: [n, outputs]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def loss(self, output: Tensor, targets: Tensor) -> Tensor:
         """The mean loss, a scalar."""
-        raise NotImplementedError
 
     def finish(self, output: Tensor, targets: Tensor) -> None:
         """Fit what is left once the weights stand, on the validation part."""
 
+    @abstractmethod
     def quantiles(self, output: Tensor) -> Tensor:
         """[batch, outputs, levels]."""
-        raise NotImplementedError
 
 
 class QuantileHead(Head):

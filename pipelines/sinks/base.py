@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -19,6 +20,7 @@ class SinkSettings(Settings):
     # What a person wrote is not repeated in the message about it: it may hold a password.
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
+    @abstractmethod
     def write(self, rows: pd.DataFrame) -> int:
         """Take the rows of one delivery, all of them or (killed in between) none or some; the same call again completes it.
 
@@ -32,7 +34,6 @@ class SinkSettings(Settings):
         Raises:
             SinkError: they cannot be written; nothing in the message is secret.
         """
-        raise NotImplementedError
 
     def resolved(self, folder: Path) -> Self:
         """With paths relative to `folder` made absolute."""

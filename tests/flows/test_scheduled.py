@@ -31,13 +31,13 @@ def replayed(folder: Path, name: str, start: pd.Timestamp, **schedule: Any) -> d
     return tiny_values(name=name, source=source, folds=folds, schedule={"score": "0 23 * * 1-5", "poll_seconds": 1, **schedule})
 
 
-def schedule_runs(server: Served, name: str, count: int) -> None:
-    """Let the server make the runs of the last days that it would have made had it been up."""
+def schedule_runs(server: Served, name: str, count: int, later: int = 0) -> None:
+    """Let the server make the runs of the last days that it would have made had it been up, but for the `later` newest."""
     now = pd.Timestamp.now("UTC")
     identity = server.deployment(name)["id"]
     server.post(f"/deployments/{identity}/resume_deployment")
-    evenings = pd.bdate_range(end=now.normalize(), periods=count + 2) + pd.Timedelta(hours=23)
-    start = evenings[evenings <= now][-count] - pd.Timedelta(minutes=1)
+    evenings = pd.bdate_range(end=now.normalize(), periods=count + later + 2) + pd.Timedelta(hours=23)
+    start = evenings[evenings <= now][-count - later] - pd.Timedelta(minutes=1)
     body = {"start_time": start.isoformat(), "end_time": now.isoformat(), "min_runs": count, "max_runs": count}
     server.post(f"/deployments/{identity}/schedule", body)
 
@@ -68,6 +68,7 @@ def test_forty_missed_sessions_make_one_run_that_waits_and_catches_up(tmp_path: 
         assert sum(states(server, "score/live").values()) >= MISSED - 2
         superseded = int(server.python(SUPERSEDE).splitlines()[-1])
         assert superseded >= MISSED - 3, "as `finflow up` does before it starts the worker"
+        schedule_runs(server, "score/live", 3, later=MISSED)  # these meet the worker, and give way by themselves
         with server.worker():
             waiting = {
                 "task_runs": {"name": {"like_": f"wait for the rows of {newest:%Y-%m-%d}"}, "state": {"type": {"any_": ["RUNNING"]}}}
