@@ -10,38 +10,17 @@ import pandas as pd
 import pytest
 
 import pipelines.features as features_module
-from pipelines.backfill import backfill, backfill_result, forget, plan_backfill, run_chunk, show_plan
+from pipelines.backfill import backfill_result, forget, plan_backfill, run_chunk, show_plan
 from pipelines.calendars import sessions
 from pipelines.errors import FinflowError
 from pipelines.home import Home
 from pipelines.ledger import Ledger
 from pipelines.predictions import Predictions
 from pipelines.scoring import score_clean
+from tests.pipelines.backfill_support import DATES, END, START, market, registry, registry_of, run
 from tests.pipelines.serving_support import Market, Registry, bars, make_market
 
-START, END = "2017-06-01", "2017-06-30"
-DATES = [f"{day:%Y-%m-%d}" for day in sessions("XNYS", START, END)]
-
-
-@pytest.fixture
-def market(home: Home) -> Market:
-    return make_market(home)
-
-
-@pytest.fixture
-def registry(market: Market, monkeypatch: pytest.MonkeyPatch) -> Registry:
-    return registry_of(market, monkeypatch)
-
-
-def registry_of(market: Market, monkeypatch: pytest.MonkeyPatch) -> Registry:
-    registry = Registry(market.definition)
-    registry.install(monkeypatch)
-    registry.promote(1, "2017-05-31")
-    return registry
-
-
-def run(market: Market, start: str = START, end: str = END, **options: Any) -> Any:
-    return backfill(market.definition, market.home, start, end, clean=market.clean(end), **options)
+__all__ = ["market", "registry"]  # fixtures
 
 
 def rows_of(market: Market) -> pd.DataFrame:
