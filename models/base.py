@@ -41,6 +41,7 @@ class Task:
         steps: for `variances`, the steps ahead over whose mean each output is taken: (1, 5) asks for the next one and the next five.
         log_variance: column holding the logarithm of the observation's own variance, or None.
         move: column holding the observation's own log return, which variances answer to, or None.
+        paths: for `paths`, how many a model draws.
     """
 
     kind: Kind
@@ -55,6 +56,7 @@ class Task:
     steps: tuple[int, ...] = ()
     log_variance: str | None = None
     move: str | None = None
+    paths: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -98,7 +98,8 @@ def save_ensemble(folders: Sequence[Path], folder: Path) -> None:
 
 
 def average(predictions: Sequence[Prediction]) -> Prediction:
-    """One forecast of several for the same samples: the mean of their quantiles (Vincent, 1912), probabilities or scores; all their paths.
+    """One forecast of several for the same samples: the mean of their quantiles (Vincent, 1912), probabilities or scores; of paths as many
+    as one of them has, from each in turn, so that all answers are equally many draws.
 
     Means of ascending quantiles ascend. Variances are averaged in logarithms (a geometric mean): their errors are factors. The sum is taken
     in float64, in the order given.
@@ -112,13 +113,15 @@ def average(predictions: Sequence[Prediction]) -> Prediction:
     if len(predictions) == 1:
         return first
     for other in predictions[1:]:
-        same_shape = other.values.shape == first.values.shape or (first.kind == "paths" and len(other) == len(first))
-        if (other.kind, other.levels) != (first.kind, first.levels) or not same_shape:
+        if (other.kind, other.levels, other.values.shape) != (first.kind, first.levels, first.values.shape):
             raise ValueError(
                 f"predictions differ: {first.kind} {first.values.shape} {first.levels} and {other.kind} {other.values.shape} {other.levels}"
             )
     if first.kind == "paths":
-        return Prediction(first.kind, np.concatenate([prediction.values for prediction in predictions], axis=1), first.levels)
+        mixed = first.values.copy()
+        for number, prediction in enumerate(predictions):
+            mixed[:, number :: len(predictions)] = prediction.values[:, number :: len(predictions)]
+        return Prediction(first.kind, mixed, first.levels)
     total = np.zeros(first.values.shape, dtype=np.float64)
     if first.kind == "variances":
         for prediction in predictions:

@@ -74,7 +74,7 @@ def fit_filter(samples: Samples, column: str, asymmetry: Asymmetry) -> tuple[dic
     if len(increments) < FEWEST or not increments.std() > 0:
         raise FitFailure(f"{len(increments)} increments that vary are too few for a GARCH: it needs {FEWEST}")
     sign = -1.0 if asymmetry == "rises" else 1.0
-    (mean, omega, alpha, gamma, beta), freedom, converged = fit_garch(sign * increments, asymmetry != "none")
+    (mean, omega, alpha, gamma, beta), (freedom,), converged = fit_garch(sign * increments, asymmetry != "none")
     falls, rises = (gamma, 0.0) if sign > 0 else (0.0, gamma)
     state = {
         "parameters": np.array([sign * mean, omega, alpha, beta, falls, rises]),

@@ -50,7 +50,7 @@ class Garch(VarianceModel):
     def fit_state(self, samples: Samples) -> tuple[dict[str, Float64], dict[str, object]]:
         settings = cast(GarchSettings, self.settings)
         returns = self._pooled(samples, settings.observations)
-        parameters, freedom, converged = fit_garch(returns, settings.asymmetric)
+        parameters, (freedom,), converged = fit_garch(returns, settings.asymmetric)
         state = {"parameters": parameters, "start": np.array([returns.var()])}
         ratio = np.zeros(self.task.outputs)
         for part in chunks(samples):
@@ -119,11 +119,12 @@ def filtered(returns: Float64, parameters: Float64, start: float) -> tuple[Float
     return variance, path
 
 
-def fit_garch(returns: Float64, asymmetric: bool) -> tuple[Float64, float, bool]:
-    """Maximum likelihood by `arch`.
+def fit_garch(returns: Float64, asymmetric: bool, *, skewed: bool = False) -> tuple[Float64, tuple[float, ...], bool]:
+    """Maximum likelihood by `arch`, with Student's t errors, or Hansen's (1994) skewed ones.
 
     Returns:
-        float64, [5]: mean, omega, alpha, gamma (0 if symmetric), beta, of plain returns; degrees of freedom; whether the search converged.
+        float64, [5]: mean, omega, alpha, gamma (0 if symmetric), beta, of plain returns; degrees of freedom (and the skew); whether the
+        search converged.
 
     Raises:
         FitFailure: it ended in parameters that are not finite.
@@ -131,7 +132,9 @@ def fit_garch(returns: Float64, asymmetric: bool) -> tuple[Float64, float, bool]
     from arch import arch_model
 
     scale = float(returns.std())
-    model = arch_model(returns / scale, mean="Constant", vol="GARCH", p=1, o=int(asymmetric), q=1, dist="t", rescale=False)
+    model = arch_model(
+        returns / scale, mean="Constant", vol="GARCH", p=1, o=int(asymmetric), q=1, dist="skewt" if skewed else "t", rescale=False
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what the search ended with is checked and reported instead
         result = model.fit(disp="off", show_warning=False, options={"maxiter": 500})
@@ -141,4 +144,5 @@ def fit_garch(returns: Float64, asymmetric: bool) -> tuple[Float64, float, bool]
     parameters = np.array([float(number) for number in numbers])
     if not np.isfinite(parameters).all():
         raise FitFailure(f"the likelihood of GARCH over {len(returns)} returns ended in parameters that are not finite")
-    return parameters, float(found["nu"]), result.convergence_flag == 0
+    shape = ("eta", "lambda") if skewed else ("nu",)
+    return parameters, tuple(float(found[name]) for name in shape), result.convergence_flag == 0

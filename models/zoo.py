@@ -24,6 +24,9 @@ ZOO: dict[str, str] = {
     "majority": "models.class_frequency:Majority",
     "class_frequency": "models.class_frequency:ClassFrequency",
     "logistic": "models.logistic:Logistic",
+    "stationary_bootstrap": "models.stationary_bootstrap:StationaryBootstrap",
+    "garch_paths": "models.garch_paths:GarchPaths",
+    "scenario_gan": "models.scenario_gan:ScenarioGan",
 }
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.base import Prediction
-from models.samples import Samples
+from models.samples import SampleIndex, Samples
 from pipelines.comparisons import REPLICATIONS, Compared, compare_all, daily_means, overlap, superior
 from pipelines.definition import Definition, Recipe
 from pipelines.digest import digest_arrays, digest_json
@@ -111,7 +111,8 @@ def evaluate(
         replications=replications,
         logarithmic=problem.logarithmic(definition.gate.loss),
     )
-    scale = _scales(definition, problem, samples, panel)
+    train = _training_parts(definition, samples, panel)
+    scale = _scales(problem, panel, train)
     block = _block(len(dates), horizon)
     valid = {name: values for name, values in daily.items() if name not in invalid}
     confidence = _confidence(valid, block, seed)
@@ -131,7 +132,7 @@ def evaluate(
                 recipe=recipes[name].model_dump(mode="json"),
                 recipe_digest=recipes[name].digest,
                 seeds=0 if name in failed else len(panel.forecasts[name].seeds),
-                metrics=() if wrong else _metrics(problem, panel, name, scale, block, seed),
+                metrics=() if wrong else _metrics(problem, panel, name, train, scale, block, seed),
                 fold_losses={} if wrong else _fold_losses(panel, deciding[name]),
                 seed_losses={} if wrong else _seed_losses(definition, problem, panel, name),
                 invalid=wrong,
@@ -210,14 +211,18 @@ def _invalid(panel: Panel, losses: Mapping[str, Mapping[str, Float64]]) -> dict[
     return found
 
 
-def _scales(definition: Definition, problem: Problem, samples: Samples, panel: Panel) -> Float64:
-    """Each test sample's scale for scaled errors, from the training part of its own fold: float64, [n]."""
+def _training_parts(definition: Definition, samples: Samples, panel: Panel) -> list[SampleIndex]:
+    """By fold, its training samples."""
     from pipelines.folds import select
 
+    return [samples.index.take(select(fold, samples.index, definition.folds.embargo).train) for fold in panel.folds]
+
+
+def _scales(problem: Problem, panel: Panel, train: Sequence[SampleIndex]) -> Float64:
+    """Each test sample's scale for scaled errors, from the training part of its own fold: float64, [n]."""
     scale = np.ones(len(panel.index))
-    for number, fold in enumerate(panel.folds):
-        train = select(fold, samples.index, definition.folds.embargo).train
-        scales = problem.scale_of(samples.index.take(train))
+    for number, part in enumerate(train):
+        scales = problem.scale_of(part)
         here = np.flatnonzero(panel.fold == number)
         codes, place = np.unique(panel.index.entity[here], return_inverse=True)
         scale[here] = np.array([_scale_of(scales, int(code)) for code in codes])[place]
@@ -255,12 +260,14 @@ def _no_skill(daily: Mapping[str, Float64], candidates: Sequence[str], reference
     return superior_predictive_ability(daily[reference], own, block=block, replications=CONFIDENCE_REPLICATIONS, seed=seed)
 
 
-def _metrics(problem: Problem, panel: Panel, name: str, scale: Float64, block: int, seed: int) -> tuple[Metric, ...]:
+def _metrics(
+    problem: Problem, panel: Panel, name: str, train: Sequence[SampleIndex], scale: Float64, block: int, seed: int
+) -> tuple[Metric, ...]:
     from pipelines.statistics import metric_interval
 
-    found = []
+    found, answer = [], panel.forecasts[name].ensemble
     with np.errstate(all="ignore"):
-        for parts in problem.metrics(panel.forecasts[name].ensemble, panel.index, scale):
+        for parts in (*problem.metrics(answer, panel.index, scale), *problem.memory(answer, panel.index, panel.fold, train)):
             value, low, high = metric_interval(
                 parts, panel.index.time, level=INTERVAL, block=block, replications=INTERVAL_REPLICATIONS, seed=seed
             )

@@ -14,6 +14,7 @@ from pipelines.manifests import CandidateEvaluation, Evaluation, FitResult
 from pipelines.plots import plot_coverage, plot_forecasts, plot_leaderboard, plot_losses, plot_skill, quantile_columns
 from pipelines.plots_classes import class_columns, plot_calibration, plot_confusion
 from pipelines.plots_risk import plot_exceptions, risk_columns
+from pipelines.plots_scenarios import plot_facts, plot_paths, scenario_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +25,7 @@ def draw_training(evaluation: Evaluation, reports: Mapping[FitResult, FitReport]
 
     `leaderboard.svg`, and for each candidate a folder of its name with `skill.svg`, `losses.svg` (where there are epochs), and for
     quantiles `forecasts.svg` and `coverage.svg`, for variances `forecasts.svg`, for values at risk `exceptions.svg`, for
-    classes `calibration.svg` and `confusion.svg`.
+    classes `calibration.svg` and `confusion.svg`, for paths `paths.svg` and `facts.svg`.
     """
     if not folder.is_dir():
         part = folder.with_name(f".{folder.name}-{os.getpid()}")
@@ -44,6 +45,8 @@ def draw_training(evaluation: Evaluation, reports: Mapping[FitResult, FitReport]
         f"{best}: losses beyond the value at risk": folder / best / "exceptions.svg",
         f"{best}: calibration": folder / best / "calibration.svg",
         f"{best}: confusion matrix": folder / best / "confusion.svg",
+        f"{best}: drawn paths against what came": folder / best / "paths.svg",
+        f"{best}: stylised facts": folder / best / "facts.svg",
     }
     return {caption: path for caption, path in wanted.items() if path.is_file()}
 
@@ -95,6 +98,10 @@ def _draw_candidate(
     if "actual" in rows.columns and class_columns(rows):
         plot_calibration(rows, name, place / "calibration.svg")
         plot_confusion(rows, name, place / "confusion.svg")
+    if scenario_columns(rows):
+        samples = _read(Path(evaluation.folder) / "samples.parquet")
+        plot_paths(rows, samples, name, place / "paths.svg")
+        plot_facts(rows, samples, name, place / "facts.svg")
 
 
 def _read(path: Path, columns: list[str] | None = None) -> pd.DataFrame:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pipelines.problems.base import Problem
 from pipelines.problems.classify import Classify
 from pipelines.problems.forecast import Forecast
+from pipelines.problems.generate import Generate
 from pipelines.problems.risk import Risk
 from pipelines.problems.volatility import Volatility
 from pipelines.registered import Settings
@@ -14,7 +15,13 @@ from pipelines.registered import Settings
 if TYPE_CHECKING:
     from pipelines.definition import Definition
 
-PROBLEMS: dict[str, type[Problem]] = {"forecast": Forecast, "volatility": Volatility, "risk": Risk, "classify": Classify}
+PROBLEMS: dict[str, type[Problem]] = {
+    "forecast": Forecast,
+    "volatility": Volatility,
+    "risk": Risk,
+    "classify": Classify,
+    "generate": Generate,
+}
 
 
 def problem_settings() -> dict[str, type[Settings]]:

@@ -6,7 +6,7 @@ The gate and everything after it see only what is here: sample index, losses, me
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -128,6 +128,18 @@ class Problem(ABC):
         Args:
             scale: float64, [n]; each sample's scale from its fold's training part, for scaled errors (see `scale_of`).
         """
+
+    def memory(
+        self, prediction: Prediction, index: SampleIndex, fold: NDArray[np.int64], train: Sequence[SampleIndex]
+    ) -> list[MetricParts]:
+        """Metrics of how far answers repeat what their own fold was fitted on, beside `metrics`; none by default.
+
+        Args:
+            prediction: of the test samples of all folds, `index`.
+            fold: int64, [n]; which of `train` each was predicted after.
+            train: by fold, its training samples.
+        """
+        return []
 
     @abstractmethod
     def scale_of(self, train: SampleIndex) -> Mapping[int, float]:

@@ -146,7 +146,7 @@ def test_garch_is_what_arch_forecasts(asymmetric: bool) -> None:
     from arch import arch_model
 
     returns = stochastic_volatility(1500, 3)[1]
-    parameters, freedom, converged = fit_garch(returns, asymmetric)
+    parameters, (freedom,), converged = fit_garch(returns, asymmetric)
     assert converged
     assert freedom > 2
     model = arch_model(returns, mean="Constant", vol="GARCH", p=1, o=int(asymmetric), q=1, dist="t", rescale=False)

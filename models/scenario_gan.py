@@ -1,0 +1,188 @@
+"""Scenarios: paths of returns drawn by a generator that was trained against a critic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from models.base import FitReport, Hardware, Model, ModelSettings, Prediction, Task
+from models.errors import FitFailure
+from models.network import WEIGHTS
+from models.network_settings import Real, TrainingSettings, Whole, Width
+from models.paths import (
+    LARGEST_STEP,
+    check_paths,
+    drawn_in_parts,
+    generators,
+    long_run_deviation,
+    past_increments,
+    training_series,
+)
+from models.reproducible import one_thread_count, reproducible
+from models.samples import Samples
+from models.volatility_scale import Float64
+
+if TYPE_CHECKING:
+    from models.modules.scenario import ScenarioGenerator
+
+#: Samples whose paths are drawn together, the last of them padded: kernels are chosen by shape, so bits would depend on the count.
+TOGETHER = 16
+
+
+class ScenarioGanSettings(TrainingSettings):
+    """A generator whose past shocks drive volatility, and the critic that it is trained against."""
+
+    batch: Whole = Field(default=64, ge=1, le=1_048_576, description="paths a gradient step, drawn and real")
+    learning_rate: Real = Field(default=0.001, gt=0, le=1)
+    channels: Width = Field(default=8, description="of the generator's convolution")
+    layers: Whole = Field(default=7, ge=1, le=12, description="of the generator; it remembers 2 ** layers shocks")
+    critic: Width = Field(default=16, description="channels of the critic's convolution")
+    segment: Whole = Field(default=180, ge=16, le=5000, description="steps of a path that the critic reads")
+    moments: Real = Field(
+        default=1.0,
+        ge=0,
+        le=1000,
+        description="weight of the distance of a few moments (lags of |r|, leverage, quantiles) from the training part's",
+    )
+    context: Whole = Field(default=2500, ge=50, le=20_000, description="past increments whose deviation the drawn ones are brought to")
+    filter: Whole = Field(default=250, ge=1, le=5000, description="past increments whose shocks a path goes on from")
+
+
+class ScenarioGan(Model):
+    """An adversarial generator of return paths with the stylised facts, after QuantGAN (Wiese, Knobloch, Korn and Kretschmer 2020).
+
+    It learns from stretches of `segment` increments of every entity's training part, standardised by the entity's deviation. Asked about a
+    sample, it finds the shocks that the past increments stand for and goes on from there with drawn ones.
+    """
+
+    Settings: ClassVar[type[ModelSettings]] = ScenarioGanSettings
+    family: ClassVar[str] = "gan"
+    seeded: ClassVar[bool] = True
+
+    def __init__(self, settings: ModelSettings, task: Task) -> None:
+        super().__init__(settings, task)
+        self.generator: ScenarioGenerator | None = None
+        self.state: dict[str, Float64] = {}
+
+    @property
+    def context(self) -> int:
+        settings = self._settings
+        return max(self.task.length, settings.context, settings.filter)
+
+    @property
+    def _settings(self) -> ScenarioGanSettings:
+        return cast(ScenarioGanSettings, self.settings)
+
+    def fit(self, train: Samples, validation: Samples, *, seed: int, hardware: Hardware) -> FitReport:
+        from models.modules.scenario import ScenarioGenerator
+        from models.modules.scenario_training import ScenarioTraining
+        from models.modules.trainer import run_training
+        from models.scenario_segments import scenario_part
+
+        check_paths(self.task, type(self).__name__)
+        if hardware.devices > 1:
+            raise FitFailure("scenario_gan is trained on one device: leave --devices out, or the candidate")
+        series = training_series(train, self.task)
+        deviations = {entity: float(values.std()) for entity, values in series.items()}
+        pooled = float(np.sqrt(np.mean([values.var() for values in series.values()])))
+        parts = [scenario_part(part, self.task, self._settings, deviations, pooled) for part in (train, validation)]
+        with reproducible(seed, hardware.threads):
+            generator = ScenarioGenerator(self._settings)
+            training = ScenarioTraining(generator, self._settings, self.task, parts[0], parts[1], seed)
+            run_training(training, hardware)
+        self.generator = generator.eval()
+        self.state = {"deviation": np.array([pooled]), "seed": np.array([float(seed)])}
+        return FitReport(
+            epochs=training.epochs_done(),
+            best_epoch=int(training.best) + 1,
+            parameters=sum(parameter.numel() for parameter in generator.parameters()),
+            notes={
+                "training_samples": len(train),
+                "validation_samples": len(validation),
+                "steps_an_epoch": training.steps,
+                **training.notes(),
+            },
+        )
+
+    def predict(self, samples: Samples) -> Prediction:
+        """Paths, float32, [n, task.paths, outputs].
+
+        Raises:
+            RuntimeError: the model was neither fitted nor loaded.
+            ValueError: a path is not finite.
+        """
+        if self.generator is None:
+            raise RuntimeError("this model was neither fitted nor loaded")
+        return drawn_in_parts(samples, self.task, self._steps)
+
+    def save(self, folder: Path) -> None:
+        from safetensors.numpy import save_file
+
+        if self.generator is None:
+            raise RuntimeError("this model was neither fitted nor loaded")
+        arrays: dict[str, NDArray[Any]] = {f"network.{name}": tensor.numpy() for name, tensor in self.generator.state_dict().items()}
+        arrays |= {f"state.{name}": array for name, array in self.state.items()}
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, folder / WEIGHTS)
+
+    @classmethod
+    def load(cls, folder: Path, settings: ModelSettings, task: Task) -> Self:
+        """Raises ValueError: the weights are absent, damaged, or of another network than the settings describe."""
+        import torch
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        from models.modules.scenario import ScenarioGenerator
+
+        try:
+            arrays = load_file(folder / WEIGHTS)
+        except (FileNotFoundError, SafetensorError) as error:
+            raise ValueError(f"{folder / WEIGHTS} cannot be read: {error}") from None
+        model = cls(settings, task)
+        with torch.random.fork_rng(devices=[]):
+            generator = ScenarioGenerator(model._settings)
+        weights = {name.removeprefix("network."): torch.from_numpy(a) for name, a in arrays.items() if name.startswith("network.")}
+        model.state = {name.removeprefix("state."): array for name, array in arrays.items() if name.startswith("state.")}
+        try:
+            generator.load_state_dict(weights)
+        except RuntimeError as error:
+            raise ValueError(f"{folder / WEIGHTS} does not fit its settings: {error}") from None
+        if set(model.state) != {"deviation", "seed"}:
+            raise ValueError(f"{folder / WEIGHTS} lacks the deviation or the seed of its draws")
+        model.generator = generator.eval()
+        return model
+
+    def _steps(self, samples: Samples) -> Float64:
+        """Increments, float64, [n, paths, outputs]."""
+        past = past_increments(samples, self.task, self.context)
+        deviation = long_run_deviation(past[:, -self._settings.context :], float(self.state["deviation"][0]))
+        seed, shape = int(self.state["seed"][0]), (self.task.paths, self.task.outputs)
+        known = (past[:, -self._settings.filter :] / deviation[:, None]).astype(np.float32)
+        shocks = np.stack([generator.standard_normal(shape, dtype=np.float32) for generator in generators(past, seed)])
+        drawn = np.concatenate(
+            [self._draw(known[start : start + TOGETHER], shocks[start : start + TOGETHER]) for start in range(0, len(known), TOGETHER)]
+        )
+        if not np.isfinite(drawn).all():
+            raise ValueError("a drawn path is not finite: the generator's weights are damaged, or its training ran away")
+        return np.clip(drawn, -LARGEST_STEP, LARGEST_STEP) * deviation[:, None, None]
+
+    def _draw(self, known: NDArray[np.float32], shocks: NDArray[np.float32]) -> Float64:
+        """Standardised steps after known ones [n, filter] by shocks [n, paths, outputs], n at most TOGETHER."""
+        import torch
+
+        assert self.generator is not None
+        count, paths, outputs = shocks.shape
+        rows = np.minimum(np.arange(TOGETHER), count - 1)
+        found = np.empty((TOGETHER, paths, outputs))
+        with one_thread_count(1), torch.inference_mode():
+            state = self.generator.start(TOGETHER)
+            for returns in torch.from_numpy(known[rows]).unbind(1):
+                self.generator.observe(state, returns)
+            state = state.repeated(paths)
+            noise = torch.from_numpy(shocks[rows].reshape(TOGETHER * paths, outputs))
+            for step in range(outputs):
+                found[:, :, step] = self.generator.follow(state, noise[:, step]).numpy().reshape(TOGETHER, paths)
+        return found[:count]
