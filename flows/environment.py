@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from models.kernels import KERNELS
 from pipelines.home import Home
 from pipelines.redaction import hide_in_logs
 from pipelines.stack_record import read_stack
@@ -44,7 +45,7 @@ def prepare_environment(home: Home) -> None:
     """
     hide_in_logs()
     os.environ.update(_QUIET)
-    for name, value in {**_THREADS, **_EMBEDDED}.items():
+    for name, value in {**_THREADS, **KERNELS, **_EMBEDDED}.items():
         os.environ.setdefault(name, value)
     os.environ.setdefault("PREFECT_HOME", str(home.prefect))
     os.environ.setdefault("PREFECT_LOCAL_STORAGE_PATH", str(home.prefect / "results"))

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from models.kernels import KERNELS
+
 
 @contextmanager
 def reproducible(seed: int, threads: int = 1) -> Iterator[None]:
@@ -41,6 +43,8 @@ def reproducible(seed: int, threads: int = 1) -> Iterator[None]:
 @contextmanager
 def one_thread_count(threads: int) -> Iterator[None]:
     """Torch computes with so many threads inside the block."""
+    for name, mode in KERNELS.items():
+        os.environ.setdefault(name, mode)
     import torch
 
     before = torch.get_num_threads()

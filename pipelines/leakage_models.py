@@ -26,13 +26,15 @@ _TRAIN, _VALIDATION, _ASKED = 1000, 250, 250
 _SKILL_LEVEL = 0.001
 _SKILL_EFFECT = 0.01
 
-#: what is fitted on shuffled labels, by what the problem asks for: one linear model and one small network, against the mean of the labels
+#: what is fitted on shuffled labels, by what the problem asks for: one linear model and one small network, against the mean of the labels;
+#: of paths a small generator, against blocks of the past
 SHUFFLED: Mapping[str, Mapping[str, dict[str, Any]]] = {
     "quantiles": {"ridge": {}, "dense": {"hidden": [16], "epochs": 3, "batch": 512}},
     "variances": {"har": {"form": "har"}, "dense": {"hidden": [16], "epochs": 3, "batch": 512, "loss": "qlike"}},
     "probabilities": {"logistic": {}, "dense": {"hidden": [16], "epochs": 3, "batch": 512, "loss": "cross_entropy"}},
+    "paths": {"scenario_gan": {"epochs": 2, "channels": 4, "layers": 4, "critic": 4}},
 }
-NO_INFORMATION = "historical_mean"
+NO_INFORMATION: Mapping[str, str] = {"paths": "stationary_bootstrap"}
 
 
 def quick_positions(samples: Samples, cut: np.datetime64, embargo: int) -> Positions:
@@ -73,14 +75,15 @@ def peeking_candidates(definition: Definition, samples: Samples, world: World, t
 
 
 def skill_on_shuffled(definition: Definition, samples: Samples, fold: Fold, task: Task) -> dict[str, str]:
-    """Models that still beat the labels' mean on the fold's test part after all labels were shuffled, with the evidence."""
+    """Models that still beat what knows nothing on the fold's test part after all labels were shuffled, with the evidence."""
     problem = problem_of(definition)
     shuffled = shuffle_labels(samples, definition.seed)
     parts = select(fold, samples.index, definition.folds.embargo)
     index = shuffled.index.take(parts.test)
     losses = {}
+    uninformed = NO_INFORMATION.get(task.kind, "historical_mean")
     tried = SHUFFLED.get(task.kind, SHUFFLED["quantiles"])
-    for name, settings in {NO_INFORMATION: {}, **tried}.items():
+    for name, settings in {uninformed: {}, **tried}.items():
         try:
             model = _fitted(name, settings, task, shuffled, parts, definition.seed)
         except FitFailure as failure:
@@ -88,12 +91,12 @@ def skill_on_shuffled(definition: Definition, samples: Samples, fold: Fold, task
         prediction = model.predict(shuffled.take(parts.test))
         losses[name] = _by_date(problem.losses(prediction, index)[definition.gate.loss], index.time)
     faults = {}
-    lag = default_lag(len(losses[NO_INFORMATION]), task.outputs)
+    lag = default_lag(len(losses[uninformed]), task.outputs)
     for name in tried:
-        result = diebold_mariano(losses[name], losses[NO_INFORMATION], lag=lag, alternative="less")
+        result = diebold_mariano(losses[name], losses[uninformed], lag=lag, alternative="less")
         if result.effect is not None and result.effect > _SKILL_EFFECT and result.p_value < _SKILL_LEVEL:
             faults[name] = (
-                f"{name} beats the mean of shuffled labels by {result.effect:.1%} (p = {result.p_value:.4f}, {result.dates} dates)"
+                f"{name} beats {uninformed} on shuffled labels by {result.effect:.1%} (p = {result.p_value:.4f}, {result.dates} dates)"
             )
     return faults
 

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from models.kernels import KERNELS
 from pipelines.home import Home
 from tests.support import REPOSITORY, Finflow, tiny_values, write_definition
 
 DATA = REPOSITORY.parent / "shared" / "data"
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+for _name, _value in {"OMP_NUM_THREADS": "1", **KERNELS}.items():
+    os.environ.setdefault(_name, _value)
 
 
 @pytest.fixture(autouse=True)

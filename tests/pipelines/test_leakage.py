@@ -159,7 +159,7 @@ def test_skill_on_shuffled_labels_is_found(monkeypatch: pytest.MonkeyPatch) -> N
     wanted = small(candidates={"mean": {"model": "historical_mean"}})
     found = outcome(wanted, bars(300))["shuffled labels give no skill"]
     assert found.columns == ("dense",)
-    assert "dense beats the mean of shuffled labels by 100.0%" in found.detail
+    assert "dense beats historical_mean on shuffled labels by 100.0%" in found.detail
 
 
 def test_shuffled_labels_are_the_same_labels_elsewhere() -> None:
