@@ -41,7 +41,9 @@ class ScenarioGanSettings(TrainingSettings):
     channels: Width = Field(default=8, description="of the generator's convolution")
     layers: Whole = Field(default=7, ge=1, le=12, description="of the generator; it remembers 2 ** layers shocks")
     critic: Width = Field(default=16, description="channels of the critic's convolution")
-    segment: Whole = Field(default=180, ge=16, le=5000, description="steps of a path that the critic reads")
+    segment: Whole | None = Field(
+        default=None, ge=2, le=10_000, description="steps that the critic reads: the window's last and the path; all of both by default"
+    )
     moments: Real = Field(
         default=1.0,
         ge=0,

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from models.scenario_gan import ScenarioGanSettings
 
 
+def steps_before(settings: ScenarioGanSettings, task: Task) -> int:
+    """Increments up to a sample that a segment holds."""
+    return task.length if settings.segment is None else settings.segment - task.outputs
+
+
 class PastIncrements:
     """Draws the last increments of samples, in units of their entity's deviation; takes the place of `models.batches.Batches`."""
 
@@ -46,7 +51,7 @@ def scenario_part(samples: Samples, task: Task, settings: ScenarioGanSettings, d
     """
     from models.modules.training import Part
 
-    before = settings.segment - task.outputs
+    before = steps_before(settings, task)
     if not 0 <= before <= task.length:
         raise FitFailure(
             f"segment: {settings.segment} must lie between {task.outputs} (the paths) and {task.outputs + task.length} (window and path)"

@@ -14,6 +14,7 @@ from models.modules.moments import Moments
 from models.modules.scenario import ScenarioCritic, ScenarioGenerator
 from models.modules.training import Part, Training
 from models.scenario_gan import ScenarioGanSettings
+from models.scenario_segments import steps_before
 
 #: The generator that is judged and kept is an average over about 1 / (1 - MEMORY) steps.
 MEMORY = 0.995
@@ -40,7 +41,7 @@ class ScenarioTraining(Training):
         super().__init__(forecaster, settings, train, validation, seed)
         self.critic = ScenarioCritic(settings)
         self.average = WeightAverage(forecaster, MEMORY)
-        self.before = settings.segment - task.outputs
+        self.before = steps_before(settings, task)
         some = torch.linspace(0, len(train) - 1, min(len(train), SEGMENTS)).long().numpy()
         targets = torch.from_numpy(train.targets)
         forecaster.begin(targets)
