@@ -21,6 +21,7 @@ _HEAD = f"""\
 #   prefect work-queue create training --pool {POOL} --priority 2 --limit 1
 #   prefect work-queue create backfill --pool {POOL} --priority 3 --limit 1
 #   prefect deploy --all --prefect-file prefect.yaml
+#   python -m flows.worker --limit 4
 # A schedule after a close holds the sessions of the coming year, from {SINCE} on, in the exchange's own time.
 """
 

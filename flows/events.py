@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pipelines.manifests import Decision, RawManifest
 
 LATE_DATA = "finflow.late-data"
+AWAITS = "finflow.awaiting-data"
 QUARANTINE = "finflow.quarantine"
 REFUSED = "finflow.promotion-refused"
 WAITS = "finflow.approval-needed"
@@ -33,6 +34,17 @@ def emit(event: str, definition: Definition, text: str, **details: Any) -> None:
 
     resource = {"prefect.resource.id": f"finflow.definition.{definition.name}", "prefect.resource.name": definition.name}
     emit_event(event, resource=resource, payload={"text": redacted(text), **details})
+
+
+def announce_wait(run_id: Any, text: str) -> None:
+    """An event about a run that ends its attempt for want of data: whoever watches for silent runs must not take it for a dead one.
+
+    Prefect sends one of the new state, too. But one that follows another which it never sent (of a run's first state, where a schedule
+    made the run in the last five minutes) is held back for a quarter of an hour.
+    """
+    from prefect.events import emit_event
+
+    emit_event(AWAITS, resource={"prefect.resource.id": f"prefect.flow-run.{run_id}"}, payload={"text": redacted(text)})
 
 
 def announce_decision(definition: Definition, conclusion: Conclusion) -> None:

@@ -1,4 +1,4 @@
-"""After downtime: of the runs that a schedule has missed only the newest is left, before a worker sees forty of them."""
+"""After downtime: of the runs that a schedule has missed only the newest is left, before a worker sees forty (`flows.worker`)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ _PAGE = 200
 def supersede_missed() -> int:
     """Cancel, on the server of PREFECT_API_URL, the scheduled runs whose time has come but for the newest of each deployment.
 
-    Runs that a person asked for are left alone, and so are those that have begun: they look for themselves whether a newer one is due.
+    Runs that a person asked for are left alone, and so are those whose process runs: they look for themselves whether a newer one is due.
+    One that awaits late data has none, and counts by the time it was planned for.
 
     Returns:
         How many were cancelled.

@@ -1,4 +1,4 @@
-"""What a scheduled run does before its stages: it gives way to a newer one, waits for its session's rows, and says when they are late.
+"""What a scheduled run does before its stages: it gives way to a newer one, awaits its session's rows, and says when they are late.
 
 A run that a person or an automation asks for does none of this: it reads what is there.
 """
@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flows.awaiting import come_back
 from flows.missed_runs import SUPERSEDED, superseded_by
-from flows.tasks import await_session_task, ingest_task
-from pipelines.arrival import LateDataError
+from flows.tasks import ingest_task, look_for_session_task
+from pipelines.arrival import Awaited, LateDataError
 from pipelines.definition import Definition
 from pipelines.errors import FinflowError
 from pipelines.home import Home
@@ -40,6 +41,8 @@ class Arrival:
 def arrive(definition: Definition, home: Home, kind: str, as_of: str | None, *, ends_late: bool = True) -> Arrival | State:
     """Read the source as a run of the flow `kind` should; or the state in which the run ends now, superseded or late.
 
+    A run whose session's rows are not there yet leaves its process here, and begins anew at the next look (see `awaiting.come_back`).
+
     Args:
         as_of: what a person asked for.
         ends_late: False: a run that watches the data goes on without the session's rows when they are late; to say so is its work.
@@ -55,16 +58,23 @@ def arrive(definition: Definition, home: Home, kind: str, as_of: str | None, *, 
     if newer is not None:
         return newer
     try:
-        arrived = await_session_task(definition, home, due)
+        found = look_for_session_task(definition, home, due)
     except LateDataError as error:
         if ends_late:
             return _late(definition, due, error)
         return Arrival(ingest_task(definition, home), session_as_of(definition, home, due.session).isoformat(), due.session)
-    return Arrival(arrived.raw, session_as_of(definition, home, due.session).isoformat(), due.session)
+    if isinstance(found, Awaited):
+        run = _this_run()
+        assert run is not None
+        come_back(run, found)
+    return Arrival(found.raw, session_as_of(definition, home, due.session).isoformat(), due.session)
 
 
 def scheduled_session(definition: Definition, kind: str) -> Due | None:
-    """The newest session that is due, in a run that a schedule began; None in any other."""
+    """The newest session that was due when a run first started that a schedule began; None in any other run.
+
+    A run that awaits its data starts several times, and stays with its session and its deadline.
+    """
     import pandas as pd
 
     from pipelines.schedules import session_at
@@ -73,11 +83,11 @@ def scheduled_session(definition: Definition, kind: str) -> Due | None:
     timing = definition.schedule.timing(kind)
     if run is None or timing is None or not run.auto_scheduled or run.deployment_id is None:
         return None
-    return session_at(definition, timing, pd.Timestamp.now("UTC"))
+    return session_at(definition, timing, pd.Timestamp.now("UTC") if run.start_time is None else pd.Timestamp(run.start_time))
 
 
 def give_way(definition: Definition, kind: str) -> State | None:
-    """The state of a run that a newer one of its schedule supersedes; older ones that still wait are ended too, and never start.
+    """The state of a run that a newer one of its schedule supersedes; older ones that still wait, for a place or data, are ended too.
 
     Renews the schedule as well, where its dates run out.
     """
@@ -93,7 +103,7 @@ def give_way(definition: Definition, kind: str) -> State | None:
         for older in due:
             if older.id != newest.id and older.state is not None and older.state.is_scheduled():
                 client.set_flow_run_state(older.id, Cancelled(name=SUPERSEDED, message=superseded_by(newest)))
-    # The others never began; this one ends in good order, and a cancelled state would end its process with a traceback.
+    # The others have no process; this one ends in good order, and a cancelled state would end its process with a traceback.
     return None if newest.id == run.id else Completed(name=SUPERSEDED, message=superseded_by(newest))
 
 

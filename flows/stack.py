@@ -230,10 +230,8 @@ def _await(site: _Site, stack: Stack, name: str) -> None:
 def _register(home: Home, names: list[str]) -> dict[str, Any]:
     from flows.automations import apply_automations
     from flows.deployments import register_deployments
-    from flows.missed_runs import supersede_missed
 
-    registered = {"deployments": register_deployments(home, names), "automations": apply_automations(home)}
-    return {**registered, "superseded": supersede_missed()}
+    return {"deployments": register_deployments(home, names), "automations": apply_automations(home)}
 
 
 def _elsewhere(home: Home, before: Stack | None, stack: Stack) -> list[str]:

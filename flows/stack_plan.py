@@ -103,13 +103,13 @@ def plan_worker(home: Home, stack: Stack, settings: ServerSettings, secrets: Sec
     environment = {
         **_common(home, stack, "worker"),
         **client_environment(stack, secrets),
-        "PREFECT_WORKER_WEBSERVER_HOST": LOOPBACK,  # Prefect's default is every interface
+        "PREFECT_WORKER_WEBSERVER_HOST": LOOPBACK,
         "PREFECT_WORKER_WEBSERVER_PORT": str(stack.server("worker").port),
         "PREFECT_WORKER_QUERY_SECONDS": "2",
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO",
     }
-    command = (sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process", "--name", POOL)
-    return Start("worker", (*command, "--limit", str(settings.runs), "--install-policy", "never", "--with-healthcheck"), environment)
+    command = (sys.executable, "-m", "flows.worker", "--name", POOL, "--limit", str(settings.runs), "--with-healthcheck")
+    return Start("worker", command, environment)
 
 
 def client_environment(stack: Stack, secrets: Secrets | None) -> dict[str, str]:

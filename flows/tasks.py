@@ -15,7 +15,7 @@ from pipelines.home import Home
 from pipelines.manifests import CleanManifest, Evaluation, FitResult, FitSpec, PredictionResult, RawManifest, SampleManifest
 
 if TYPE_CHECKING:
-    from pipelines.arrival import Arrived
+    from pipelines.arrival import Arrived, Awaited
     from pipelines.backfill import BackfillPlan, ChunkResult
     from pipelines.conclusion import Conclusion
     from pipelines.schedules import Due
@@ -62,26 +62,29 @@ def ingest_task(definition: Definition, home: Home) -> RawManifest:
 
 
 @task(
-    name="await session",
-    task_run_name="wait for the rows of {due.session}",
+    name="look for session",
+    task_run_name="look for the rows of {due.session}",
     retries=2,
     retry_delay_seconds=[2, 10],
     retry_condition_fn=_transient,
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-def await_session_task(definition: Definition, home: Home, due: Due) -> Arrived:
-    """Source to raw table, once the session's rows are there."""
+def look_for_session_task(definition: Definition, home: Home, due: Due) -> Arrived | Awaited:
+    """Source to raw table, and whether the session's rows are there."""
     from flows.events import LATE_DATA, emit
-    from pipelines.arrival import named, wait_for_session
+    from pipelines.arrival import Awaited, look_for_session, named
 
-    arrived = wait_for_session(definition, home, due, say=_say_in_log)
-    DISPLAY.say(f"session {due.session} is there: {arrived.raw.added:,} new rows")
-    if arrived.missing:
-        text = f"{definition.name}: late: of session {due.session} no row of {named(arrived.missing)} came; the run goes on without."
+    found = look_for_session(definition, home, due)
+    if isinstance(found, Awaited):
+        DISPLAY.say(found.text)
+        return found
+    DISPLAY.say(f"session {due.session} is there: {found.raw.added:,} new rows")
+    if found.missing:
+        text = f"{definition.name}: late: of session {due.session} no row of {named(found.missing)} came; the run goes on without."
         _say_in_log(text)
         emit(LATE_DATA, definition, text, session=due.session)
-    return arrived
+    return found
 
 
 @task(name="validate", task_run_name="hold against the contract", cache_policy=NO_CACHE, persist_result=False)

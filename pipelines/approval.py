@@ -43,7 +43,8 @@ def approve(definition: Definition, home: Home, version: int, by: str, why: str)
         why: the reason, for the record.
 
     Raises:
-        RegistryError: the version does not wait (the message says what became of it), or may not be loaded.
+        RegistryError: the version does not wait (the message says what became of it), may not be loaded, or was made for another task
+            than the definition asks now.
         FinflowError: no name or reason, a name that breaks the rule for names, or one that has approved already.
         ConflictError: others kept deciding at the same time.
     """
@@ -60,6 +61,7 @@ def reject(definition: Definition, home: Home, version: int, by: str, why: str) 
 
 
 def _decide(definition: Definition, home: Home, version: int, by: str, why: str, *, rejects: bool) -> Decision:
+    from pipelines.asked import check_task
     from pipelines.lake import Lake
     from pipelines.promotions import Promotions
     from pipelines.registry import load_version, repair_aliases
@@ -76,7 +78,7 @@ def _decide(definition: Definition, home: Home, version: int, by: str, why: str,
             row = _rejected(definition, rows, pending, person, reason)
         else:
             verdict = _verdict(definition, rows, pending, person)
-            load_version(home, definition.name, version, promotions)
+            check_task(definition, load_version(home, definition.name, version, promotions))
             row = _approved(definition, home, rows, pending, person, reason, verdict)
         try:
             promotions.record(row, table_version)

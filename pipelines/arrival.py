@@ -1,9 +1,8 @@
-"""A scheduled run's session: waiting for its rows, the as-of that sees them, and the sessions that were missed before it."""
+"""A scheduled run's session: looking for its rows, the as-of that sees them, and the sessions that were missed before it."""
 
 from __future__ import annotations
 
 import datetime
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
     from pipelines.home import Home
     from pipelines.schedules import Due
 
+#: seconds between two looks, at least: the run gives its place back meanwhile, and its process must have ended when it is taken up again
+SHORTEST_REST = 20.0
 #: how far back a live run looks for the last session that was predicted; an older definition is backfilled by a person
 LOOK_BACK_DAYS = 730
 
@@ -34,42 +35,44 @@ class Arrived(Manifest):
     missing: tuple[str, ...]
 
 
-def wait_for_session(
+@dataclass(frozen=True)
+class Awaited(Manifest):
+    """A look in vain: what has not come and until when it is waited for, in words; and when to look again (ISO instant, UTC)."""
+
+    text: str
+    next_look: str
+
+
+def look_for_session(
     definition: Definition,
     home: Home,
     due: Due,
     *,
-    say: Callable[[str], None] = lambda text: None,
     now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
-    sleep: Callable[[float], None] = time.sleep,
-) -> Arrived:
-    """Read the source every `poll_seconds` until the session's rows are there: those of every entity that had one at the session before.
+) -> Arrived | Awaited:
+    """Read the source once: are the session's rows there, those of every entity that had one at the session before?
 
-    At the deadline, `late_minutes` after the session's rows were due, it goes on with the entities that came. There is one look at least,
-    however late the run begins. A source that cannot be read meanwhile counts as one whose rows are not there yet.
+    Where they are not, the next look is `poll_seconds` away, or at the deadline, `late_minutes` after the session's rows were due, if that
+    is sooner; `SHORTEST_REST` at least, so that the last look may be as much later. From the deadline on it is answered with the entities
+    that came. A source that cannot be read counts as one that has nothing new: what it brought before is in the raw table.
 
     Args:
-        say: gets a line at the first look in vain.
-        now, sleep: the clock.
+        now: the clock.
 
     Raises:
         LateDataError: at the deadline there was no row of that session.
     """
     deadline = due.at.to_pydatetime() + datetime.timedelta(minutes=definition.schedule.late_minutes)
-    told, arrived = False, None
-    while True:
-        seen, trouble = _look(definition, home, due.session)
-        arrived = seen or arrived  # what came stays, though the source cannot be read at the next look
-        if arrived is not None and not arrived.missing:
-            return arrived
-        left = (deadline - now()).total_seconds()
-        if left <= 0:
-            break
-        if not told:
-            what = "its rows" if arrived is None else f"the rows of {named(arrived.missing)}"
-            say(f"session {due.session}: waiting for {what} until {deadline:%Y-%m-%d %H:%M} UTC. {trouble}".rstrip())
-            told = True
-        sleep(min(definition.schedule.poll_seconds, left))
+    arrived, trouble = _look(definition, home, due.session)
+    if arrived is not None and not arrived.missing:
+        return arrived
+    present = now()
+    left = (deadline - present).total_seconds()
+    if left > 0:
+        what = "its rows" if arrived is None else f"the rows of {named(arrived.missing)}"
+        text = f"session {due.session}: waiting for {what} until {deadline:%Y-%m-%d %H:%M} UTC. {trouble}".rstrip()
+        rest = max(SHORTEST_REST, min(definition.schedule.poll_seconds, left))
+        return Awaited(text, (present + datetime.timedelta(seconds=rest)).isoformat())
     if arrived is None:
         raise LateDataError(
             f"{definition.name}: late: no row of session {due.session} had come by {deadline:%Y-%m-%d %H:%M} UTC, "
@@ -143,19 +146,22 @@ def _look(definition: Definition, home: Home, session: str) -> tuple[Arrived | N
     """What has come of the session (None: no row), and what is wrong with the source if it cannot be read."""
     import pandas as pd
 
-    from pipelines.ingest import ingest
+    from pipelines.ingest import ingest, stored_raw
     from pipelines.lake import Lake
 
+    trouble, raw = "", None
     try:
         raw = ingest(definition, home)
     except SourceError as error:
-        return None, str(error)
+        trouble, raw = str(error), stored_raw(definition, home)
+    if raw is None:
+        return None, trouble
     rows = Lake(home.lake).read(raw.table, version=raw.version, columns=["entity", "time"])
     days = rows["time"].dt.normalize()
     day = pd.Timestamp(session)
     here = set(rows.loc[days == day, "entity"])
     if not here:
-        return None, f"The newest row is of {days.max():%Y-%m-%d}." if len(days) else "There is no row at all."
+        return None, trouble or (f"The newest row is of {days.max():%Y-%m-%d}." if len(days) else "There is no row at all.")
     before = days[days < day].max()
     expected = set(rows.loc[days == before, "entity"])
-    return Arrived(raw, tuple(sorted(expected - here))), ""
+    return Arrived(raw, tuple(sorted(expected - here))), trouble

@@ -35,7 +35,7 @@ def recorded(lake: Lake, definition: Definition, model: str) -> Promotions:
         model: champion, as-of, a version's number, retrain-monthly or retrain-quarterly.
     """
     if model.startswith(RETRAIN):
-        from pipelines.walk_forward import WalkRecord
+        from pipelines.walk_record import WalkRecord
 
         return WalkRecord(lake, definition.name, model.removeprefix(RETRAIN))
     from pipelines.promotions import Promotions

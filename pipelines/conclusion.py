@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -47,18 +48,20 @@ def evaluate_training(
         The evaluation, and the candidates that could not be fitted, with the reason.
 
     Raises:
-        FitError: a baseline or the champion's recipe could not be fitted.
+        FitError: a baseline or the champion's recipe could not be fitted; the latter only where what is asked has not changed since the
+            champion's version was made, for then it goes.
     """
     from pipelines.decisions import next_level
     from pipelines.evaluation import evaluate, read_evaluation
+    from pipelines.frozen import answers_another_task
     from pipelines.lake import Lake
     from pipelines.problems import problem_of
     from pipelines.promotions import Promotions
     from pipelines.windows import open_samples
 
-    predictions, failed = completed(plan, answers)
     folder = home.evaluations / plan.run_key
     promotions = Promotions(Lake(home.lake), definition.name)
+    predictions, failed = completed(plan, answers, spared=functools.cache(lambda: answers_another_task(definition, home, promotions)))
     if promotions.find(plan.run_key) is not None and (folder / "evaluation.json").is_file():
         return read_evaluation(folder), failed
     samples = open_samples(plan.samples.folder)
@@ -73,16 +76,19 @@ def evaluate_training(
         folder=folder,
         level=next_level(definition, promotions),
         recipes=plan.recipes,
-        champion=plan.champion_recipe,
+        champion=None if plan.champion_recipe in failed else plan.champion_recipe,
         failed=failed,
     )
     return evaluation, failed
 
 
 def completed(
-    plan: TrainingPlan, answers: Sequence[Answer]
+    plan: TrainingPlan, answers: Sequence[Answer], *, spared: Callable[[], bool] = lambda: False
 ) -> tuple[dict[str, dict[str, dict[int, tuple[Int64, Prediction]]]], dict[str, str]]:
     """Predictions by candidate, fold and seed; and for each candidate without a full set the reason.
+
+    Args:
+        spared: asked where the champion's recipe could not be fitted: whether it may be decided without it.
 
     Raises:
         FitError: a baseline, the champion's recipe or every candidate is not complete, or a process was lost (which another try may
@@ -94,9 +100,11 @@ def completed(
     for spec, answer in zip(plan.specs, answers, strict=True):
         if isinstance(answer, BaseException) and not isinstance(answer, FitError):
             raise answer
-        if isinstance(answer, FitError) and (spec.candidate in plan.baselines or spec.candidate == plan.champion_recipe):
+        lost = isinstance(answer, FitLostError)
+        needed = spec.candidate in plan.baselines or (spec.candidate == plan.champion_recipe and (lost or not spared()))
+        if isinstance(answer, FitError) and needed:
             raise FitError(f"{answer} Without {spec.candidate} nothing can be decided.")
-        if isinstance(answer, FitLostError):
+        if lost:
             raise FitLostError(
                 f"{answer} Nothing was decided, and the fits that ended are kept: run the command again, or leave {spec.candidate} out "
                 "with --candidates."
@@ -138,7 +146,7 @@ def conclude_training(
     """
     from pipelines.code_version import code_version
     from pipelines.decisions import promotion_row, training_decision
-    from pipelines.frozen import frozen_losses
+    from pipelines.frozen import Incumbent, incumbent
     from pipelines.lake import Lake
     from pipelines.promotions import Promotions
     from pipelines.registry import repair_aliases, withdraw
@@ -150,8 +158,10 @@ def conclude_training(
     logged = log_training(definition, home, evaluation, fits, plan.samples, tags=tags)
     for attempt in range(ATTEMPTS):
         recorded = promotions.find(plan.run_key) is not None
-        frozen, failed_check = (None, None) if recorded else frozen_losses(definition, home, plan, evaluation, promotions)
-        ruling = training_decision(definition, promotions, evaluation, frozen=frozen, failed_check=failed_check)
+        now = Incumbent() if recorded else incumbent(definition, home, plan, evaluation, promotions, failed)
+        ruling = training_decision(
+            definition, promotions, evaluation, frozen=now.losses, changed=now.changed, failed_check=now.failed_check
+        )
         if ruling.recorded is not None:
             break
         made = _register(definition, home, plan, ruling, logged.children, on_done) if ruling.registers else None

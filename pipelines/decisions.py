@@ -16,13 +16,14 @@ after it, `training_decision` finds the run key, returns the recorded decision, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from pipelines.asked import asked_digest
 from pipelines.comparisons import Compared, compare_all, superior
 from pipelines.definition import Definition, Recipe
 from pipelines.evaluation_store import daily_losses
@@ -73,6 +74,7 @@ def training_decision(
     evaluation: Evaluation,
     *,
     frozen: pd.Series[float] | None = None,
+    changed: str | None = None,
     failed_check: str | None = None,
 ) -> Ruling:
     """Decide on the newest state of the promotions table; writes nothing.
@@ -80,6 +82,7 @@ def training_decision(
     Args:
         frozen: the deciding loss a date of the champion's frozen version (see `evaluation.date_losses`), indexed by date; dates that it was
             trained on are left out here. Without it a refresh goes by the number of new dates alone.
+        changed: what is asked otherwise than the champion's version was made for, in words.
         failed_check: why the champion may not stay, in words.
 
     Raises:
@@ -92,7 +95,7 @@ def training_decision(
         return Ruling(recorded.decision, recorded, expected, before, evaluation)
     dates, losses = daily_losses(evaluation)
     logarithmic = problem_of(definition).logarithmic(evaluation.loss)
-    state = None if before is None else _state(before, evaluation)
+    state = None if before is None else _state(before, evaluation, losses)
     entry = None if state is None else state.entry
     if entry != evaluation.champion and (state is None or entry is not None):
         # another training changed the champion since this one was evaluated
@@ -105,7 +108,7 @@ def training_decision(
             logarithmic=logarithmic,
         )
     challenges, last = _last_challenge(rows)
-    waiting, proposed = waiting_row(rows), last_proposal(rows)
+    waiting, proposed, asked = waiting_row(rows), last_proposal(rows), asked_digest(definition)
     history = History(
         challenges=challenges,
         new_dates=_after(dates, last),
@@ -113,12 +116,16 @@ def training_decision(
         since_proposal=None if proposed is None else _after(dates, proposed.test_end),
         waiting=None if waiting is None else waiting.version,
         waiting_as=None if waiting is None else str(waiting.evidence.get("proposed", "")),
+        proposal_answers=proposed is not None and proposed.evidence.get("asked", asked) == asked,
     )
     refresh = None
     if frozen is not None and state is not None and entry is not None:
         refresh = compare_frozen(dates, losses[entry], frozen, state.effective_as_of, logarithmic=logarithmic)
-    decision = decide(evaluation, definition.gate, state, history, refresh=refresh, failed_check=failed_check)
-    return Ruling(decision, None, expected, before, evaluation)
+    decision = decide(evaluation, definition.gate, state, history, refresh=refresh, changed=changed, failed_check=failed_check)
+    ruling = Ruling(decision, None, expected, before, evaluation)
+    if not ruling.registers:
+        return ruling
+    return replace(ruling, decision=replace(decision, evidence={**decision.evidence, "asked": asked}))
 
 
 def promotion_row(
@@ -206,9 +213,9 @@ def compare_frozen(
     return Refresh(len(both), old - new if logarithmic else 1.0 - new / old)
 
 
-def _state(before: PromotionRow, evaluation: Evaluation) -> ChampionState:
+def _state(before: PromotionRow, evaluation: Evaluation, losses: Mapping[str, NDArray[np.float64]]) -> ChampionState:
     digest = Recipe.model_validate(before.recipe).digest
-    entries = [one.candidate for one in evaluation.candidates if one.recipe_digest == digest]
+    entries = [one.candidate for one in evaluation.candidates if one.recipe_digest == digest and one.candidate in losses]
     # two names may carry one recipe; the evaluation says which of them stands for the champion
     entry = evaluation.champion if evaluation.champion in entries else next(iter(entries), None)
     return ChampionState(before.candidate, int(before.version or 0), before.effective_as_of, entry)

@@ -1,53 +1,95 @@
-"""The champion's own version, with the weights it was promoted with, on dates after its training ended."""
+"""The champion's own version before a decision: its weights on dates after its training ended, and what keeps it from staying as it is."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from pipelines.definition import Definition
+from pipelines.definition import Definition, Recipe
 from pipelines.errors import RegistryError
 from pipelines.home import Home
 from pipelines.manifests import Evaluation
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pipelines.promotions import Promotions
     from pipelines.training import TrainingPlan
 
 
-def frozen_losses(
-    definition: Definition, home: Home, plan: TrainingPlan, evaluation: Evaluation, promotions: Promotions
-) -> tuple[pd.Series[float] | None, str | None]:
-    """The deciding loss a date of the champion's version, and why it may not stay.
+@dataclass(frozen=True, eq=False)
+class Incumbent:
+    """The champion's version, as a training finds it.
 
-    Returns:
-        The losses on the evaluation's dates after the version's training ended, or None where there are none (or the definition has
-        asked for another task since); and the reason why the version cannot be loaded or answers no more as it did, or None.
+    Attributes:
+        losses: the deciding loss a date, on the evaluation's dates after the version's training ended; None where there are none, or
+            where the definition has asked for another task since.
+        changed: what is asked otherwise than it was made for, in words, or None.
+        failed_check: why it may not stay: it cannot be loaded, answers no more as it did, or its recipe cannot be fitted for what is
+            asked now; or None.
     """
+
+    losses: pd.Series[float] | None = None
+    changed: str | None = None
+    failed_check: str | None = None
+
+
+def incumbent(
+    definition: Definition,
+    home: Home,
+    plan: TrainingPlan,
+    evaluation: Evaluation,
+    promotions: Promotions,
+    failed: Mapping[str, str],
+) -> Incumbent:
+    """Look at the champion's version.
+
+    Args:
+        failed: by recipe, why it could not be fitted.
+    """
+    from pipelines.asked import changed_task
     from pipelines.evaluation import date_losses
-    from pipelines.inference import check_task
     from pipelines.problems import problem_of
     from pipelines.registry import load_version
     from pipelines.windows import open_samples
 
     row = promotions.champion_row()
     if row is None or row.version is None or pd.Timestamp(evaluation.as_of) < pd.Timestamp(row.effective_as_of):
-        return None, None
+        return Incumbent()
     try:
         served = load_version(home, definition.name, row.version, promotions)
     except RegistryError as error:
-        return None, str(error)
+        return Incumbent(failed_check=str(error))
+    changed = changed_task(definition, served)
+    if changed is not None:
+        name = plan.champion_recipe
+        unfit = name in failed and plan.recipes[name].digest == Recipe.model_validate(row.recipe).digest if name else False
+        why = f"what is asked has changed ({changed}), and its recipe cannot be fitted for it: {failed[name]}" if name and unfit else None
+        return Incumbent(changed=changed, failed_check=why)
     samples = open_samples(plan.samples.folder)
-    try:
-        check_task(definition, served, samples.columns)
-    except RegistryError:
-        return None, None
+    if served.task.columns != samples.columns:
+        return Incumbent()
     ended = np.datetime64(pd.Timestamp(row.effective_as_of).tz_convert("UTC").tz_localize(None).normalize(), "ns")
     index = samples.index
     wanted = index.labelled & (index.time > ended) & (index.time >= np.datetime64(evaluation.first_date))
     if not wanted.any():
-        return None, None
+        return Incumbent()
     chosen = samples.take(np.flatnonzero(wanted))
-    return date_losses(problem_of(definition), evaluation.loss, served.model.predict(chosen), chosen), None
+    return Incumbent(date_losses(problem_of(definition), evaluation.loss, served.model.predict(chosen), chosen))
+
+
+def answers_another_task(definition: Definition, home: Home, promotions: Promotions) -> bool:
+    """Whether the champion's version was made for another task than the definition asks now; False where it cannot be loaded."""
+    from pipelines.asked import changed_task
+    from pipelines.registry import load_version
+
+    row = promotions.champion_row()
+    if row is None or row.version is None:
+        return False
+    try:
+        return changed_task(definition, load_version(home, definition.name, row.version, promotions)) is not None
+    except RegistryError:
+        return False

@@ -12,6 +12,10 @@ Where the definition asks for a person's approval, what moves the champion and m
 putting the reference where nothing stands, and refreshing. Demoting waits for nobody. While a promotion waits the champion is not
 refreshed, and after any proposal only as many new dates later as a refresh needs.
 
+What is asked. Where the definition asks otherwise than the champion's version was made for (other quantiles, features, weights), that
+version answers no more, and its recipe competes refitted like the others. If it stands it is refreshed at once, however few dates are new:
+it was compared, and there is no version to compare it with. If it cannot be fitted or evaluated for what is asked now, it goes.
+
 Checks. Where the definition names backtests, the problem says of each entry whether it passed, and the gate sees no more than that. Who
 fails one is not promoted, however low its loss; a champion whose recipe fails one goes, and is not refreshed. Nor does the reference stand
 if it fails: the baseline with the lowest loss that passes takes its place. Where none passes nothing is promoted, and a champion stays for
@@ -59,6 +63,7 @@ class History:
         since_proposal: and after the last version was made that a person was asked about since; None if none was.
         waiting: the version that waits for a person, if one does.
         waiting_as: what the gate said of it: promoted, reference or refreshed.
+        proposal_answers: the last version that a person was asked about since the champion was made answers what is asked now.
     """
 
     challenges: int
@@ -67,6 +72,7 @@ class History:
     since_proposal: int | None = None
     waiting: int | None = None
     waiting_as: str | None = None
+    proposal_answers: bool = True
 
 
 @dataclass(frozen=True)
@@ -101,13 +107,16 @@ def decide(
     history: History,
     *,
     refresh: Refresh | None = None,
+    changed: str | None = None,
     failed_check: str | None = None,
 ) -> Decision:
     """Decide who is champion after this evaluation.
 
     Args:
         refresh: how the refitted recipe did against the champion's frozen weights, where that was measured.
-        failed_check: why the champion may not stay (its golden batch does not come out, say), in words.
+        changed: what is asked otherwise than the champion's version was made for, in words.
+        failed_check: why the champion may not stay (its golden batch does not come out, or its recipe cannot be fitted for what is asked
+            now), in words. Then it is decided without its recipe, too.
 
     Returns:
         The decision. `evidence["entry"]` is the evaluation's entry whose recipe is to be fitted and registered if it is `promoted` or
@@ -124,7 +133,9 @@ def decide(
         return _decision(
             "historical", champion, words.historical(evaluation, champion.candidate, champion.version, champion.effective_as_of)
         )
-    if champion is not None and (champion.entry not in entries or champion.entry != evaluation.champion):
+    # the champion's recipe could not be fitted at all: it goes without having been compared
+    left_out = failed_check is not None and champion is not None and champion.entry is None and evaluation.champion is None
+    if champion is not None and not left_out and (champion.entry not in entries or champion.entry != evaluation.champion):
         return _decision("kept", champion, words.not_compared(champion.candidate))
 
     closed = _closed(evaluation, gate, history)
@@ -141,6 +152,8 @@ def decide(
         "comparisons": {one.candidate: [comparison.to_dict() for comparison in one.comparisons] for one in evaluation.candidates},
         "adjusted_p": {one.candidate: one.adjusted_p for one in evaluation.candidates},
     }
+    if changed:
+        evidence["changed"] = changed
     if gate.backtests:
         evidence["checks"] = {one.candidate: {check.name: check.passed for check in one.checks} for one in evaluation.candidates}
     tried = words.tried(evaluation, gate, level, challenge) if challenge else closed or ""
@@ -165,14 +178,17 @@ def decide(
         if standing is None:
             return Decision("refused", False, "", words.refused(reference, verdicts, tried), level, challenge, evidence)
         return made("reference", standing.candidate, standing.candidate, words.reference(evaluation, verdicts, tried, standing))
-    demoted = _demotion(evaluation, gate, incumbent, failed_check, standing)
+    demoted = _demotion(evaluation, gate, incumbent, _unfit(incumbent, changed) or failed_check, standing)
     if demoted is not None:
         successor, why = demoted
         return made(
             "demoted", successor, successor, f"{champion.candidate} is demoted: {why} {words.stands(successor, evaluation)} {tried}"
         )
+    if left_out:
+        reason = words.nobody_follows(champion.candidate, str(failed_check), tried)
+        return Decision("kept", False, champion.candidate, reason, level, challenge, evidence)
     stays = words.kept(evaluation, champion.candidate, incumbent, verdicts, tried)
-    fresh, why = _refreshed(gate, history, incumbent, refresh)
+    fresh, why = _refreshed(gate, history, incumbent, refresh, changed)
     evidence["refresh"] = why
     entry = champion.entry or champion.candidate
     return made("refreshed" if fresh else "kept", champion.candidate, entry, f"{why} {stays}")
@@ -269,8 +285,17 @@ def _significant(one: Comparison, level: float) -> bool:
     return one.statistic is not None and one.p_value is not None and one.p_value <= level
 
 
-def _refreshed(gate: Gate, history: History, incumbent: CandidateEvaluation, refresh: Refresh | None) -> tuple[bool, str]:
-    """Whether the champion's recipe, fitted on newer data, takes its place; and why (not)."""
+def _unfit(incumbent: CandidateEvaluation, changed: str | None) -> str | None:
+    """Why a champion may not stay whose version answers no more what is asked, and whose recipe says nothing to it."""
+    if changed is None or not incumbent.invalid:
+        return None
+    return f"what is asked has changed ({changed}), and its recipe cannot be evaluated for it: {incumbent.invalid}"
+
+
+def _refreshed(
+    gate: Gate, history: History, incumbent: CandidateEvaluation, refresh: Refresh | None, changed: str | None
+) -> tuple[bool, str]:
+    """Whether the champion's recipe, fitted on newer data or for what is asked now, takes its place; and why (not)."""
     if incumbent.invalid:
         return False, f"Its recipe could not be evaluated ({incumbent.invalid}), so its version is not refreshed."
     if incumbent.failed_checks:
@@ -278,14 +303,17 @@ def _refreshed(gate: Gate, history: History, incumbent: CandidateEvaluation, ref
             False,
             f"No refresh, and nothing to put in its place: no baseline passes its checks either. It fails: {words.failed(incumbent)}.",
         )
-    if history.waiting_as == "promoted":
+    open_to_a_person = changed is None or history.proposal_answers
+    if history.waiting_as == "promoted" and open_to_a_person:
         return False, f"No refresh: version {history.waiting} waits for a person."
     dates = history.since_champion if refresh is None else refresh.dates
-    if history.since_proposal is not None and history.since_proposal < gate.refresh_dates:
+    if history.since_proposal is not None and history.since_proposal < gate.refresh_dates and open_to_a_person:
         return False, (
             f"No refresh: {history.since_proposal} test dates since the last version was made that a person was asked about, and "
             f"{gate.refresh_dates} are needed."
         )
+    if changed is not None:
+        return True, words.asked_anew(changed)
     if dates < gate.refresh_dates:
         return False, f"No refresh: {dates} test dates since its version was made, and {gate.refresh_dates} are needed."
     if refresh is None:

@@ -116,6 +116,15 @@ def stands(successor: str, evaluation: Evaluation) -> str:
     return f"{successor} {'stands as the reference' if successor == evaluation.reference else 'takes its place'}."
 
 
+def nobody_follows(champion: str, failed_check: str, how: str) -> str:
+    why = failed_check.rstrip(".")
+    return f"{champion} stays for want of another, for no baseline passes its checks, though one of its own failed: {why}. {how}"
+
+
+def asked_anew(changed: str) -> str:
+    return f"What is asked has changed since its version was made ({changed}): its recipe is fitted for that at once."
+
+
 def refresh_refused(dates: int, effect: float | None, minimum: float) -> str:
     if effect is None:
         return f"No refresh: its refitted recipe cannot be compared with its version on the {dates} dates since."

@@ -10,8 +10,9 @@ import pandas as pd
 
 from models.base import Prediction
 from models.samples import Samples
+from pipelines.asked import check_task
 from pipelines.definition import Definition
-from pipelines.errors import FinflowError, RegistryError
+from pipelines.errors import FinflowError
 from pipelines.predictions import COLUMNS
 from pipelines.window_digests import UInt64, as_column, window_digests
 
@@ -34,24 +35,6 @@ class _About:
     scored_at: pd.Timestamp
     backfill_id: str | None
     restated: bool
-
-
-def check_task(definition: Definition, served: ServedModel, columns: tuple[str, ...]) -> None:
-    """See that a version answers what the definition asks now.
-
-    Raises:
-        RegistryError: naming what differs and what to do.
-    """
-    from pipelines.windows import task_of
-
-    now = task_of(definition, columns).to_dict()
-    then = served.task.to_dict()
-    changed = [f"{key} was {then[key]}, is {now[key]}" for key in now if then.get(key) != now[key]]
-    if changed:
-        raise RegistryError(
-            f"version {served.version} of {definition.name} was trained for another task ({'; '.join(changed)}): "
-            f"restore the definition, or train again: finflow train {definition.name}"
-        )
 
 
 def prediction_rows(

@@ -56,6 +56,16 @@ def ingest(definition: Definition, home: Home, *, now: pd.Timestamp | None = Non
     raise ConflictError(f"table {table}: other runs kept writing to it {ATTEMPTS} times over. Nothing was written; run the command again.")
 
 
+def stored_raw(definition: Definition, home: Home) -> RawManifest | None:
+    """The raw table as it is, without a look at the source; None where nothing was ever ingested."""
+    lake, table = Lake(home.lake), f"raw/{definition.name}"
+    version = lake.version(table)
+    if version is None:
+        return None
+    stored = lake.read(table, version=version)
+    return _manifest(table, version, stored, stored.head(0))
+
+
 def _manifest(table: str, version: int, stored: pd.DataFrame, fresh: pd.DataFrame) -> RawManifest:
     times = [frame["time"] for frame in (stored, fresh) if len(frame)]
     first, last = min(part.min() for part in times), max(part.max() for part in times)

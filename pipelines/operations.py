@@ -23,7 +23,7 @@ class Schedule(Settings):
     monitor: str | None = None
     timezone: str = "UTC"
     late_minutes: int = Field(default=240, ge=0, description="how long a run waits for its session's rows before it says `late`")
-    poll_seconds: float = Field(default=60, gt=0, description="between two looks for them")
+    poll_seconds: float = Field(default=60, gt=0, description="between two looks for them, 20 at least")
 
     @field_validator("train", "score", "monitor")
     @classmethod

@@ -153,7 +153,7 @@ def _makers(rows: list[PromotionRow]) -> dict[int, str]:
 
 
 def _walk_rows(lake: Lake, name: str) -> list[PromotionRow]:
-    from pipelines.walk_forward import WalkRecord
+    from pipelines.walk_record import WalkRecord
 
     return [row for every in _WALKS for row in WalkRecord(lake, name, every).rows()]
 

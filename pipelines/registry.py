@@ -43,7 +43,7 @@ class ServedModel:
     """A version that passed every check, ready to predict.
 
     Attributes:
-        manifest: what the version says of itself: candidate, recipe, as_of, data, libraries, files.
+        manifest: what the version says of itself: what it was asked, candidate, recipe, as_of, data, libraries, files.
     """
 
     model: Model
@@ -180,12 +180,14 @@ def _upload(
     run_id: str,
 ) -> str:
     """Build the version's folder and upload it; the digest of its manifest."""
+    from pipelines.asked import asked_of
     from pipelines.fit_keys import library_versions
     from pipelines.served_model import write_served
     from pipelines.windows import open_samples
 
     facts = {
         "definition": definition.name,
+        "asked": asked_of(definition),
         "candidate": candidate,
         "recipe": _entry(evaluation, candidate).recipe,
         "as_of": evaluation.as_of,

@@ -63,12 +63,13 @@ def score_clean(definition: Definition, home: Home, clean: CleanManifest, versio
     """Score the session of a validated batch's as-of; the alias is resolved to a version once, here.
 
     Raises:
-        RegistryError: there is no champion, or the version may not be loaded.
+        RegistryError: there is no champion, or the version may not be loaded or answers another task than is asked now.
         NotEnoughHistoryError: no entity has a full window at that date.
         FinflowError: an answer is not finite; nothing is written.
         SinkError: the definition's sink takes no rows; they are in the lake, and the same call again sends them.
     """
     from pipelines.as_known import on_dates, view_as_known, without_future
+    from pipelines.asked import check_task
     from pipelines.inference import prediction_rows, unusable_dates
     from pipelines.lake import Lake
     from pipelines.predictions import Predictions
@@ -81,6 +82,7 @@ def score_clean(definition: Definition, home: Home, clean: CleanManifest, versio
     promotions = Promotions(lake, definition.name)
     version = champion_version(definition, home, promotions) if version is None else version
     served = load_version(home, definition.name, version, promotions)
+    check_task(definition, served, promotions=promotions)
     as_of = pd.Timestamp(clean.as_of)
     date = session_of(definition, lake, clean)
     view = view_as_known(lake, clean, as_of, date)

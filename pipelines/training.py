@@ -163,6 +163,7 @@ def decision_code_digest() -> str:
     names = (
         "training.py",
         "conclusion.py",
+        "asked.py",
         "frozen.py",
         "evaluation*.py",
         "comparisons.py",

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,32 +21,19 @@ import pandas as pd
 from models.base import Hardware
 from pipelines.backfill_versions import RETRAIN, Choice
 from pipelines.definition import Definition
-from pipelines.digest import digest_file, digest_json
-from pipelines.errors import ConflictError, ContractError, FinflowError, FitError, NotEnoughHistoryError
+from pipelines.errors import ContractError, FinflowError, FitError, NotEnoughHistoryError
 from pipelines.home import Home
 from pipelines.manifests import CleanManifest, Manifest, RawManifest, SampleManifest
 from pipelines.promotions import PromotionRow, Promotions
+from pipelines.walk_periods import Period, periods, unasked
+from pipelines.walk_record import DecidedBefore, WalkRecord
 
 if TYPE_CHECKING:
     from pipelines.backfill_plan import BackfillPlan
-    from pipelines.lake import Lake
     from pipelines.training import TrainingPlan
 
-MONTHS = {"monthly": 1, "quarterly": 3}
-ATTEMPTS = 50
-_Kept = tuple[PromotionRow, ...]
 #: why a period has no model, by what that depends on: asked several times a run
 _closed: dict[tuple[str, str], str | None] = {}
-
-
-@dataclass(frozen=True)
-class Period(Manifest):
-    """A month or a quarter of the calendar: its first and last day, and the instant whose knowledge trains its model (None: no data)."""
-
-    start: str
-    end: str
-    as_of: str | None
-    key: str
 
 
 @dataclass(frozen=True)
@@ -59,75 +45,6 @@ class WalkStep(Manifest):
     keys: tuple[str, ...]
     registers: bool
     raw: RawManifest
-
-
-class WalkRecord(Promotions):
-    """The decisions of a walk: as the promotions table, but of any generation of definition, code and data, told apart by key."""
-
-    def __init__(self, lake: Lake, definition_name: str, every: str) -> None:
-        super().__init__(lake, definition_name)
-        self.table = f"walk-{every}/{definition_name}"
-
-    def of(self, key: str) -> PromotionRow | None:
-        """The decision of that key; the row that names a version goes before the one that was recorded without."""
-        found = [row for row in self.rows() if row.run_key == key]
-        return max(found, key=lambda row: (row.version is not None, -row.sequence), default=None)
-
-    def append(self, row: PromotionRow) -> PromotionRow:
-        """Record a decision, unless another run of the walk has recorded the same meanwhile; the row that stands.
-
-        Raises:
-            ConflictError: others kept writing.
-        """
-        from pipelines.promotions import _frame
-
-        for _ in range(ATTEMPTS):
-            rows, version = self.snapshot()
-            there = self.of(row.run_key)
-            if there is not None and (there.version is not None or row.version is None):
-                return there
-            numbered = replace(row, sequence=len(rows) + 1, recorded_at=pd.Timestamp.now("UTC").isoformat())
-            try:
-                self.lake.append(self.table, _frame(numbered), expected_version=version)
-            except ConflictError:
-                continue
-            return numbered
-        raise ConflictError(f"{self.table}: other runs kept writing to it. Run the command again.")
-
-
-class _Before(Promotions):
-    """The decisions of a walk before one of its periods: what the gate sees."""
-
-    def __init__(self, record: WalkRecord, keys: Sequence[str]) -> None:
-        super().__init__(record.lake, record.name)
-        self._rows = tuple(row for row in map(record.of, keys) if row is not None)
-
-    def snapshot(self) -> tuple[_Kept, int | None]:
-        return self._rows, None
-
-
-def periods(definition: Definition, lake: Lake, raw: RawManifest, every: str, last: str) -> list[Period]:
-    """The periods of a walk up to the one that holds the ISO date `last`, oldest first."""
-    from pipelines.as_known import published
-
-    frame = lake.read(raw.table, version=raw.version)
-    hashes = pd.util.hash_pandas_object(frame[sorted(frame.columns)], index=False).to_numpy()
-    known_at = pd.DatetimeIndex(frame["known_at"])
-    days = pd.DatetimeIndex(frame["time"].dt.normalize().unique()).sort_values()
-    months, anchor = MONTHS[every], pd.Timestamp(definition.folds.first_test)
-    start = pd.Timestamp(anchor.year, (anchor.month - 1) // months * months + 1, 1)
-    key, found = digest_json({"walk": every, **_fixed(definition)}), []
-    while start <= pd.Timestamp(last):
-        after = start + pd.DateOffset(months=months)
-        before = days[days < start]
-        as_of = published(definition, before[-1:])[0] if len(before) else None
-        known = known_at <= as_of if as_of is not None else np.zeros(0, dtype=bool)
-        rows = [int(known.sum()), int(hashes[known].sum(dtype=np.uint64))] if as_of is not None else []
-        key = digest_json([key, f"{start:%Y-%m-%d}", rows])
-        end = after - pd.Timedelta(days=1)
-        found.append(Period(f"{start:%Y-%m-%d}", f"{end:%Y-%m-%d}", None if as_of is None else as_of.isoformat(), key))
-        start = after
-    return found
 
 
 def walk_choices(
@@ -248,9 +165,9 @@ def train_period(definition: Definition, home: Home, step: WalkStep) -> Promotio
     from pipelines.decisions import promotion_row
     from pipelines.lake import Lake
 
-    asked = _unasked(definition)
+    asked = unasked(definition)
     record = WalkRecord(Lake(home.lake), definition.name, step.every)
-    before = _Before(record, step.keys)
+    before = DecidedBefore(record, step.keys)
     try:
         samples = _samples(asked, home, step.raw, step.period)
         plan, evaluation = _evaluate(asked, home, step, samples, before)
@@ -265,12 +182,6 @@ def train_period(definition: Definition, home: Home, step: WalkStep) -> Promotio
     version, digest = _register(asked, home, step, plan, evaluation, ruling.decision) if step.registers else (None, "")
     row = promotion_row(asked, ruling, samples.clean, version=version, manifest_digest=digest, code_version=code_version())
     return record.append(row)
-
-
-def _unasked(definition: Definition) -> Definition:
-    """The definition without a person's approval: nobody can be asked about the past."""
-    gate = definition.gate.model_copy(update={"approval": "none", "four_eyes": False})
-    return definition.model_copy(update={"gate": gate})
 
 
 def _samples(definition: Definition, home: Home, raw: RawManifest, period: Period) -> SampleManifest:
@@ -338,20 +249,3 @@ def _register(definition: Definition, home: Home, step: WalkStep, plan: Training
     for name, value in {"finflow.walk": step.every, "finflow.walk_period": step.period.start}.items():
         client.set_model_version_tag(definition.name, str(made.version), name, value)
     return made.version, made.manifest_digest
-
-
-def _fixed(definition: Definition) -> dict[str, Any]:
-    """What every decision of a walk depends on beside the data: the definition's meaning, the code, the libraries."""
-    from pipelines.fit_keys import code_digest, library_versions
-    from pipelines.training import decision_code_digest, meaning
-
-    here = Path(__file__).parent
-    names = ("walk_forward", "windows", "features", "panel", "calendars", "knowledge", "contract", "contract_rules")
-    files = [here / f"{name}.py" for name in names] + sorted((here.parent / "expectations").rglob("*.py"))
-    return {
-        "definition": meaning(_unasked(definition)),
-        "models": {recipe.model: code_digest(recipe.model) for recipe in definition.recipes.values()},
-        "decisions": decision_code_digest(),
-        "files": {path.relative_to(here.parent).as_posix(): digest_file(path) for path in files},
-        "libraries": library_versions(),
-    }

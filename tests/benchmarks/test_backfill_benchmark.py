@@ -26,29 +26,11 @@ from pipelines.home import Home
 from pipelines.lake import Lake
 from pipelines.windows import build_samples
 from tests.benchmarks.figures import record
+from tests.benchmarks.many_bars import many_bars
 from tests.benchmarks.test_scoring_benchmark import fitted
 from tests.pipelines.serving_support import Market, Registry, Served
 
 SYMBOLS, DAYS = 500, 250
-
-
-def bars(days: pd.DatetimeIndex) -> pd.DataFrame:
-    """Made-up bars of many symbols, with `known_at` by the rule of publication."""
-    random = np.random.default_rng(0)
-    close = 100 * np.exp(np.cumsum(random.normal(0, 0.01, (SYMBOLS, len(days))), axis=1)).ravel()
-    opened = close * np.exp(random.normal(0, 0.002, len(close)))
-    return pd.DataFrame(
-        {
-            "entity": pd.array(np.repeat([f"S{number:03d}" for number in range(SYMBOLS)], len(days)), dtype="str"),
-            "time": np.tile(days.as_unit("us"), SYMBOLS),
-            "open": opened,
-            "high": np.maximum(opened, close) * 1.003,
-            "low": np.minimum(opened, close) * 0.997,
-            "close": close,
-            "volume": random.uniform(1e5, 2e5, len(close)),
-            "known_at": np.tile(published_at("XNYS", 60, days), SYMBOLS),
-        }
-    )
 
 
 def bare(lake: Lake, clean: Any, definition: Any, model: Any, start: pd.Timestamp, rows: pd.DataFrame) -> tuple[dict[str, float], Any]:
@@ -84,7 +66,7 @@ def test_a_year_of_five_hundred_symbols(tmp_path: Path, monkeypatch: pytest.Monk
     """The best of three rounds of each, in turn: other work on the machine slows a round, nothing makes one faster."""
     definition = load_definition("index-price")
     days = sessions("XNYS", "2015-06-01", "2018-12-31")[-DAYS - definition.window.length - 40 :]
-    frame = bars(days)
+    frame = many_bars(SYMBOLS, days).assign(known_at=np.tile(published_at("XNYS", 60, days), SYMBOLS))
     model: Any = fitted(definition, build_samples(definition, frame), "dense")
     registry = Registry(definition)
     registry.install(monkeypatch)

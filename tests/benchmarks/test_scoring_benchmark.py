@@ -27,35 +27,17 @@ from pipelines.lake import Lake
 from pipelines.predictions import Predictions
 from pipelines.windows import build_samples, task_of
 from tests.benchmarks.figures import record
+from tests.benchmarks.many_bars import many_bars
 from tests.pipelines.serving_support import Served
 
 WINDOWS = 500_000
 ENTITIES = 250
 
 
-def market() -> pd.DataFrame:
-    """Made-up bars of many entities."""
-    days = sessions("XNYS", "2008-01-02", "2018-12-31")[: WINDOWS // ENTITIES + 90]
-    random = np.random.default_rng(0)
-    close = 100 * np.exp(np.cumsum(random.normal(0, 0.01, (ENTITIES, len(days))), axis=1)).ravel()
-    opened = close * np.exp(random.normal(0, 0.002, len(close)))
-    return pd.DataFrame(
-        {
-            "entity": pd.array(np.repeat([f"E{number:03d}" for number in range(ENTITIES)], len(days)), dtype="str"),
-            "time": np.tile(days.as_unit("us"), ENTITIES),
-            "open": opened,
-            "high": np.maximum(opened, close) * 1.003,
-            "low": np.minimum(opened, close) * 0.997,
-            "close": close,
-            "volume": random.uniform(1e5, 2e5, len(close)),
-        }
-    )
-
-
 @pytest.fixture(scope="module")
 def prepared() -> tuple[Definition, Samples]:
     definition = load_definition("index-price")
-    frame = market()
+    frame = many_bars(ENTITIES, sessions("XNYS", "2008-01-02", "2018-12-31")[: WINDOWS // ENTITIES + 90])
     samples = without_future(definition, build_samples(definition, frame), frame)
     by_date = np.argsort(samples.index.time, kind="stable")[:WINDOWS]
     return definition, samples.take(by_date)

@@ -76,21 +76,9 @@ class Served:
         self.python(EMIT, json.dumps(events))
 
     @contextmanager
-    def worker(self) -> Iterator[subprocess.Popen[bytes]]:
+    def worker(self, *options: str) -> Iterator[subprocess.Popen[bytes]]:
         """A worker of the pool `finflow`, for the time of the block."""
-        command = [
-            sys.executable,
-            "-m",
-            "prefect",
-            "worker",
-            "start",
-            "--pool",
-            "finflow",
-            "--type",
-            "process",
-            "--install-policy",
-            "never",
-        ]
+        command = [sys.executable, "-m", "flows.worker", *options]
         environment = {**self.environment, "PREFECT_WORKER_QUERY_SECONDS": "1", "PREFECT_WORKER_WEBSERVER_PORT": str(free_port())}
         with (self.log.parent / "worker.log").open("ab") as stream:
             process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=stream, stderr=stream, start_new_session=True)

@@ -134,16 +134,17 @@ def test_what_happens_reaches_log_and_webhook_and_drift_trains(tmp_path: Path) -
 
 @pytest.mark.slow
 def test_a_run_whose_worker_died_with_it_is_marked_and_its_place_is_free(tmp_path: Path) -> None:
-    """The run waits for data that do not come; worker and flow are killed together, so that nobody can say what became of it."""
-    path = write_definition(tmp_path / "live.yaml", live_values(calendar="24/7", schedule={"score": "* * * * *", "late_minutes": 100_000}))
+    """Worker and flow are killed together in the middle of a training, so that nobody can say what became of it."""
+    endless = {"dense": {"model": "dense", "settings": {"hidden": [8], "epochs": 100_000, "patience": 100_000, "batch": 8}}}
+    path = write_definition(tmp_path / "live.yaml", live_values(candidates=endless))
     with served(tmp_path, **QUICK) as server:
         server.register(str(path), FINFLOW_ZOMBIE_SECONDS="40")
         with server.worker() as worker:
-            run = until(lambda: [one for one in server.runs() if one["state_type"] == "RUNNING"], 120)[0]
+            run = server.post(f"/deployments/{server.deployment('train/live')['id']}/create_flow_run", {"state": {"type": "SCHEDULED"}})
+            until(lambda: server.get(f"/flow_runs/{run['id']}")["state_type"] == "RUNNING", 120)
             until(lambda: server.post("/task_runs/filter", {"flow_runs": {"id": {"any_": [run["id"]]}}}), 30)
             kill_all(worker)
-        assert server.deployment("score/live")["global_concurrency_limit"]["active_slots"] == 1
-        server.post(f"/deployments/{run['deployment_id']}/pause_deployment")  # no other run meanwhile
+        assert server.deployment("train/live")["global_concurrency_limit"]["active_slots"] == 1
 
         def marked() -> dict[str, Any] | None:
             found: dict[str, Any] = server.get(f"/flow_runs/{run['id']}")
@@ -151,7 +152,7 @@ def test_a_run_whose_worker_died_with_it_is_marked_and_its_place_is_free(tmp_pat
 
         crashed = until(marked, 110, every=2)
         assert "No sign of life for 40 s" in crashed["state"]["message"]
-        assert server.deployment("score/live")["global_concurrency_limit"]["active_slots"] == 0
+        assert server.deployment("train/live")["global_concurrency_limit"]["active_slots"] == 0
 
 
 def kill_all(worker: subprocess.Popen[bytes]) -> None:

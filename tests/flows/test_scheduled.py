@@ -1,4 +1,5 @@
-"""Scheduled runs on a real server with a worker: forty missed sessions make one run, which waits for its data and catches up."""
+"""Scheduled runs on a real server with a worker of one place: forty missed sessions make one run, which holds no place while it awaits
+its data, and catches up."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 
 from flows.alerts import read_alerts
+from flows.awaiting import AWAITING
 from pipelines.calendars import sessions
 from pipelines.definition import load_definition
 from pipelines.lake import Lake
@@ -18,7 +20,7 @@ from tests.flows.served import Served, served, until
 from tests.support import Finflow, tiny_values, write_definition
 
 MISSED = 40
-SUPERSEDE = "from flows.missed_runs import supersede_missed; print(supersede_missed())"
+ZOMBIE_SECONDS, POLL_SECONDS = 40, 90
 
 
 def replayed(folder: Path, name: str, start: pd.Timestamp, **schedule: Any) -> dict[str, Any]:
@@ -42,12 +44,21 @@ def schedule_runs(server: Served, name: str, count: int, later: int = 0) -> None
     server.post(f"/deployments/{identity}/schedule", body)
 
 
-def states(server: Served, deployment: str) -> dict[str, int]:
-    """How many due runs of a deployment are in each state."""
+def due_runs(server: Served, deployment: str) -> list[dict[str, Any]]:
+    """The runs of a deployment whose time has come, by the time they were planned for."""
     identity = server.deployment(deployment)["id"]
     now = pd.Timestamp.now("UTC")
-    found = [run for run in server.runs() if run["deployment_id"] == identity and pd.Timestamp(run["expected_start_time"]) <= now]
+    return [run for run in server.runs() if run["deployment_id"] == identity and pd.Timestamp(run["expected_start_time"]) <= now]
+
+
+def states(server: Served, deployment: str) -> dict[str, int]:
+    """How many due runs of a deployment are in each state."""
+    found = due_runs(server, deployment)
     return {state: sum(run["state_name"] == state for run in found) for state in {run["state_name"] for run in found}}
+
+
+def awaiting(server: Served, deployment: str) -> list[dict[str, Any]]:
+    return [run for run in due_runs(server, deployment) if run["state_name"] == AWAITING]
 
 
 @pytest.mark.slow
@@ -56,36 +67,46 @@ def test_forty_missed_sessions_make_one_run_that_waits_and_catches_up(tmp_path: 
     newest = pd.Timestamp(session_at(load_definition("index-price"), Cron("* * * * *"), now).session)  # type: ignore[union-attr]
     days = sessions("XNYS", newest - pd.Timedelta(days=100), newest)
     last_seen = days[-1 - MISSED]
-    path = write_definition(tmp_path / "live.yaml", replayed(tmp_path, "live", last_seen, late_minutes=60 * 24 * 30))
+    patience = {"late_minutes": 60 * 24 * 30, "poll_seconds": POLL_SECONDS}
+    path = write_definition(tmp_path / "live.yaml", replayed(tmp_path, "live", last_seen, **patience))
     tardy = write_definition(tmp_path / "tardy.yaml", replayed(tmp_path, "tardy", last_seen, late_minutes=0))
     with served(tmp_path, PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS="12") as server:
-        server.register(str(path), str(tardy))
         finflow = Finflow(server.home, server.api)
         finflow.json("train", str(path))
         finflow.json("score", str(path))
+        server.register(str(path), str(tardy), FINFLOW_ZOMBIE_SECONDS=str(ZOMBIE_SECONDS))
         schedule_runs(server, "score/live", MISSED)
-        schedule_runs(server, "score/tardy", 1)
         assert sum(states(server, "score/live").values()) >= MISSED - 2
-        superseded = int(server.python(SUPERSEDE).splitlines()[-1])
-        assert superseded >= MISSED - 3, "as `finflow up` does before it starts the worker"
-        schedule_runs(server, "score/live", 3, later=MISSED)  # these meet the worker, and give way by themselves
-        with server.worker():
-            waiting = {
-                "task_runs": {"name": {"like_": f"wait for the rows of {newest:%Y-%m-%d}"}, "state": {"type": {"any_": ["RUNNING"]}}}
-            }
-            until(lambda: server.post("/task_runs/filter", waiting), 180)
-            late = until(lambda: [run for run in server.runs() if run["state_name"] == "Late data"], 90)[0]
+        with server.worker("--limit", "1"):
+            (waiting,) = until(lambda: awaiting(server, "score/live"), 180)
+            superseded = states(server, "score/live")["Superseded"]
+            assert superseded >= MISSED - 3, "before the worker asked for any"
+            said = f"session {newest:%Y-%m-%d}: waiting for its rows until "
+            assert waiting["state"]["message"].startswith(said)
+            assert pd.Timestamp(waiting["next_scheduled_start_time"]) > now
+            schedule_runs(server, "score/tardy", 1)
+            (late,) = until(lambda: [run for run in server.runs() if run["state_name"] == "Late data"], 40)
             assert late["state_type"] == "FAILED"
             assert f"tardy: late: no row of session {newest:%Y-%m-%d} had come" in late["state"]["message"]
-            (tmp_path / "live.txt").write_text(f"{newest:%Y-%m-%d}")
-            until(lambda: states(server, "score/live").get("Completed"), 90)
-        found = states(server, "score/live")
-        assert found["Completed"] == 1
+            assert awaiting(server, "score/live")[0]["run_count"] == 1, "whose place and slot were free meanwhile"
+            schedule_runs(server, "score/live", 2, later=MISSED)  # older than the one that waits: they meet the worker, and give way
+            until(lambda: states(server, "score/live")["Superseded"] >= superseded + 2, 90)
+        # down and up again; the silence is longer than that of a run which has died
+        ended = pd.Timestamp(waiting["state"]["timestamp"]) + pd.Timedelta(seconds=ZOMBIE_SECONDS + 15)
+        until(lambda: pd.Timestamp.now("UTC") > ended, ZOMBIE_SECONDS + 20)
+        assert [run["id"] for run in awaiting(server, "score/live")] == [waiting["id"]]
+        (tmp_path / "live.txt").write_text(f"{newest:%Y-%m-%d}")
+        with server.worker("--limit", "1"):
+            until(lambda: states(server, "score/live").get("Completed"), 120)
+        found = {run["state_name"]: run for run in due_runs(server, "score/live")}
         assert set(found) == {"Completed", "Superseded"}
-        assert found["Superseded"] >= MISSED - 3
-        ended = [run for run in server.runs() if run["state_name"] == "Superseded"]
-        assert all("one run catches up" in run["state"]["message"] for run in ended)
-        assert sum(run["run_count"] for run in ended) <= 4, "those that still waited never started"
+        assert found["Completed"]["id"] == waiting["id"]
+        assert found["Completed"]["auto_scheduled"]
+        ended_early = [run for run in server.runs() if run["state_name"] == "Superseded"]
+        assert all("one run catches up" in run["state"]["message"] for run in ended_early)
+        assert 1 <= sum(run["run_count"] for run in ended_early) <= 2, "the missed ones never started"
+        logs = server.post("/logs/filter", {"logs": {"flow_run_id": {"any_": [waiting["id"]]}, "level": {"ge_": 30}}})
+        assert [one["message"][: len(said)] for one in logs if "waiting for" in one["message"]] == [said], "one line for all looks"
 
         rows = Predictions(Lake(server.home.lake), "live").read(last_seen, newest)
         live = rows[rows["backfill_id"].isna()]

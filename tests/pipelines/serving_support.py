@@ -66,6 +66,7 @@ class Served:
     version: int
     task: Task
     model: Model
+    manifest: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,8 @@ class Row:
 
     version: int
     effective_as_of: pd.Timestamp
+    verdict: str = "promoted"
+    moves: bool = True
 
 
 @dataclass

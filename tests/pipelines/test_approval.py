@@ -6,12 +6,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
 import pytest
 
 from pipelines.approval import approve, reject, same_person
+from pipelines.asked import asked_of
 from pipelines.definition import Definition, Gate, parse_definition
 from pipelines.errors import DefinitionError, FinflowError, RegistryError
 from pipelines.gate import ChampionState, History, decide
@@ -90,9 +92,15 @@ def desk(home: Home, monkeypatch: pytest.MonkeyPatch) -> Desk:
     import pipelines.registry as registry
 
     asked: list[Any] = []
-    monkeypatch.setattr(registry, "load_version", lambda home, name, version, promotions: asked.append(("load", version)))
+    market = make_market(home, gate={"loss": "mae", "approval": "required"})
+
+    def load(home: Home, name: str, version: int, promotions: Promotions) -> Any:
+        asked.append(("load", version))
+        return SimpleNamespace(version=version, manifest={"asked": asked_of(market.definition)})
+
+    monkeypatch.setattr(registry, "load_version", load)
     monkeypatch.setattr(registry, "repair_aliases", lambda home, promotions: asked.append("repair"))
-    return Desk(make_market(home, gate={"loss": "mae", "approval": "required"}), asked)
+    return Desk(market, asked)
 
 
 class Desk:

@@ -1,4 +1,4 @@
-"""A scheduled run's session: waiting, being late, seeing late rows, catching up. A replay over a clock file makes the days."""
+"""A scheduled run's session: looking for it, being late, seeing late rows, catching up. A replay over a clock file makes the days."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.arrival import Arrived, LateDataError, missed_sessions, session_as_of, wait_for_session
+from pipelines.arrival import SHORTEST_REST, Arrived, Awaited, LateDataError, look_for_session, missed_sessions, session_as_of
 from pipelines.definition import Definition, load_definition
 from pipelines.home import Home
 from pipelines.ingest import ingest
@@ -24,21 +24,27 @@ DUE = Due("2017-03-14", pd.Timestamp("2017-03-14T21:00", tz="UTC"))
 
 
 class Clock:
-    """The wall clock and the replay's: after `sleeps[n]`-th sleep the replay stands at that date."""
+    """The wall clock and the replay's: after `rests[n]`-th rest the replay stands at that date."""
 
     def __init__(self, file: Path, start: str, then: dict[int, str]) -> None:
         self.file, self.then = file, then
         self.present = datetime.datetime.fromisoformat(start).replace(tzinfo=datetime.UTC)
-        self.slept: list[float] = []
+        self.rested: list[float] = []
+        self.said: list[str] = []
 
     def now(self) -> datetime.datetime:
         return self.present
 
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.present += datetime.timedelta(seconds=seconds)
-        if len(self.slept) in self.then:
-            self.file.write_text(self.then[len(self.slept)])
+    def look(self, definition: Definition, home: Home, due: Due = DUE) -> Arrived:
+        """Look, rest as long as is said, and look again, until it is over."""
+        while isinstance(found := look_for_session(definition, home, due, now=self.now), Awaited):
+            wanted = datetime.datetime.fromisoformat(found.next_look)
+            self.rested.append((wanted - self.present).total_seconds())
+            self.said.append(found.text)
+            self.present = wanted
+            if len(self.rested) in self.then:
+                self.file.write_text(self.then[len(self.rested)])
+        return found
 
 
 def replayed(tmp_path: Path, clock: str = "2017-03-13", **schedule: Any) -> Definition:
@@ -50,45 +56,51 @@ def replayed(tmp_path: Path, clock: str = "2017-03-13", **schedule: Any) -> Defi
     return load_definition(str(path))
 
 
-def test_rows_that_come_late_are_waited_for(tmp_path: Path, home: Home) -> None:
+def test_rows_that_come_late_are_looked_for_until_they_are_there(tmp_path: Path, home: Home) -> None:
     clock = Clock(tmp_path / "clock.txt", "2017-03-14T21:00:05", {3: "2017-03-14"})
-    said: list[str] = []
-    arrived = wait_for_session(replayed(tmp_path), home, DUE, say=said.append, now=clock.now, sleep=clock.sleep)
-    assert clock.slept == [600, 600, 600]
+    arrived = clock.look(replayed(tmp_path), home)
+    assert clock.rested == [600, 600, 600]
     assert arrived.raw.last_time.startswith("2017-03-14")
     assert arrived.raw.added == 2
     assert arrived.missing == ()
-    assert said == ["session 2017-03-14: waiting for its rows until 2017-03-14 22:00 UTC. The newest row is of 2017-03-13."]
+    assert clock.said == ["session 2017-03-14: waiting for its rows until 2017-03-14 22:00 UTC. The newest row is of 2017-03-13."] * 3
 
 
 def test_rows_that_are_there_are_not_waited_for(tmp_path: Path, home: Home) -> None:
     clock = Clock(tmp_path / "clock.txt", "2017-04-14T09:00", {})
     definition = replayed(tmp_path, "2017-03-15")
-    assert wait_for_session(definition, home, DUE, now=clock.now, sleep=clock.sleep).raw.last_time.startswith("2017-03-15")
-    assert clock.slept == []
+    assert clock.look(definition, home).raw.last_time.startswith("2017-03-15")
+    assert clock.rested == []
 
 
 def test_after_the_deadline_it_is_late_in_plain_words(tmp_path: Path, home: Home) -> None:
-    clock = Clock(tmp_path / "clock.txt", "2017-03-14T21:30", {})
+    clock = Clock(tmp_path / "clock.txt", "2017-03-14T21:25", {})
     with pytest.raises(LateDataError) as caught:
-        wait_for_session(replayed(tmp_path), home, DUE, now=clock.now, sleep=clock.sleep)
+        clock.look(replayed(tmp_path), home)
     assert str(caught.value) == (
         "tiny: late: no row of session 2017-03-14 had come by 2017-03-14 22:00 UTC, 60 minutes after it was due. The newest row is of "
         "2017-03-13. Nothing was done; the next run catches up."
     )
-    assert sum(clock.slept) == 30 * 60, "to the deadline and no further"
-    assert clock.present.isoformat() == "2017-03-14T22:00:00+00:00"
+    assert clock.rested == [600, 600, 600, 300], "to the deadline and no further"
+
+
+def test_between_two_looks_there_is_time_for_a_process_to_end(tmp_path: Path, home: Home) -> None:
+    clock = Clock(tmp_path / "clock.txt", "2017-03-14T21:59:15", {})
+    with pytest.raises(LateDataError):
+        clock.look(replayed(tmp_path, poll_seconds=1), home)
+    assert clock.rested == [SHORTEST_REST] * 3, "and so the last look may be as much after the deadline"
 
 
 def test_a_source_that_cannot_be_read_is_late_too(tmp_path: Path, home: Home) -> None:
     definition = replayed(tmp_path)
     (tmp_path / "clock.txt").write_text("soon")
     clock = Clock(tmp_path / "clock.txt", "2017-03-14T21:00", {2: "2017-03-14"})
-    assert wait_for_session(definition, home, DUE, now=clock.now, sleep=clock.sleep).raw.last_time.startswith("2017-03-14")
+    assert clock.look(definition, home).raw.last_time.startswith("2017-03-14")
+    assert "holds 'soon'" in clock.said[0]
     (tmp_path / "clock.txt").write_text("soon")
     late = Clock(tmp_path / "clock.txt", "2017-03-15T21:00", {})
     with pytest.raises(LateDataError, match="holds 'soon'"):
-        wait_for_session(definition, home, Due("2017-03-15", DUE.at), now=late.now, sleep=late.sleep)
+        late.look(definition, home, Due("2017-03-15", DUE.at))
 
 
 def test_an_entity_that_lags_is_waited_for_and_then_left_out(tmp_path: Path, home: Home) -> None:
@@ -106,9 +118,12 @@ def test_an_entity_that_lags_is_waited_for_and_then_left_out(tmp_path: Path, hom
     schedule = {"poll_seconds": 600, "late_minutes": 30}
     definition = load_definition(str(write_definition(tmp_path / "bars.yaml", tiny_values(source=source, schedule=schedule))))
     clock = Clock(file, "2017-03-14T21:00", {})
-    arrived = wait_for_session(definition, home, DUE, now=clock.now, sleep=clock.sleep)
+    arrived = clock.look(definition, home)
     assert arrived.missing == ("B",), "OLD had no row at the session before"
-    assert sum(clock.slept) == 1800
+    assert sum(clock.rested) == 1800
+    assert clock.said[0] == "session 2017-03-14: waiting for the rows of B until 2017-03-14 21:30 UTC."
+    file.unlink()
+    assert clock.look(definition, home).missing == ("B",), "what came stays, though the source cannot be read at the last look"
 
 
 def test_the_as_of_sees_late_rows_and_nothing_of_the_next_session(tmp_path: Path, home: Home) -> None:
@@ -156,13 +171,3 @@ def test_a_session_that_was_not_filled_is_found_again_behind_a_later_prediction(
     row = LedgerRow("2017-03-17", "as-of", "", "failed", 1, 0, "", 0, "no rows that day", "abc", 0.0)
     Ledger(Lake(home.lake), "tiny").record([row])
     assert missed_sessions(definition, home, "2017-03-21") == gaps[:1], "what a backfill settled is not tried every night"
-
-
-def test_what_came_stays_though_the_source_fails_at_the_last_look(tmp_path: Path, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    definition = replayed(tmp_path)
-    raw = ingest(definition, home)
-    looks = [(Arrived(raw, ("S2",)), ""), (None, "the source cannot be read")]
-    monkeypatch.setattr("pipelines.arrival._look", lambda *_: looks.pop(0))
-    due = Due("2017-03-13", pd.Timestamp("2017-03-13T21:00", tz="UTC"))
-    times = iter([due.at.to_pydatetime(), due.at.to_pydatetime() + datetime.timedelta(days=1)])
-    assert wait_for_session(definition, home, due, now=lambda: next(times), sleep=lambda _: None).missing == ("S2",)

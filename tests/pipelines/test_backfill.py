@@ -17,15 +17,10 @@ from pipelines.home import Home
 from pipelines.ledger import Ledger
 from pipelines.predictions import Predictions
 from pipelines.scoring import score_clean
-from tests.pipelines.backfill_support import DATES, END, START, market, registry, registry_of, run
+from tests.pipelines.backfill_support import DATES, END, START, market, registry, registry_of, rows_of, run, statuses
 from tests.pipelines.serving_support import Market, Registry, bars, make_market
 
 __all__ = ["market", "registry"]  # fixtures
-
-
-def rows_of(market: Market) -> pd.DataFrame:
-    rows = market.lake.read("predictions/tiny").drop(columns=["scored_at", "backfill_id"])
-    return rows.sort_values(["time", "entity", "horizon", "version", "input_digest"]).reset_index(drop=True)
 
 
 def assert_as_scored(market: Market, dates: list[str]) -> None:
@@ -48,10 +43,6 @@ def scored_one_by_one(market: Market, dates: list[str]) -> pd.DataFrame:
 
 def versions(market: Market) -> tuple[int | None, int | None]:
     return market.lake.version("predictions/tiny"), market.lake.version("ledger/tiny")
-
-
-def statuses(result: Any) -> dict[str, tuple[str, str]]:
-    return {one.date: (one.before, one.after) for one in result.dates}
 
 
 def test_it_gives_the_rows_that_scoring_each_date_gives(market: Market, registry: Registry) -> None:

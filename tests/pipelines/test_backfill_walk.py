@@ -23,7 +23,8 @@ from pipelines.manifests import CleanManifest
 from pipelines.mlflow_store import prepare_store, store_client
 from pipelines.predictions import Predictions
 from pipelines.promotions import Promotions
-from pipelines.walk_forward import WalkRecord, periods
+from pipelines.walk_periods import periods
+from pipelines.walk_record import WalkRecord
 from tests.support import tiny_values
 
 START, END = "2017-01-03", "2017-06-30"

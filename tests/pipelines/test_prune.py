@@ -214,7 +214,7 @@ def test_versions_that_nobody_can_call_for_go(trained: Trained) -> None:
 
 def test_versions_that_a_decision_names_stay_though_their_run_does_not(trained: Trained) -> None:
     """The period of a walk, whose run is long past: a backfill of the same range loads its version, and fits nothing."""
-    from pipelines.walk_forward import WalkRecord
+    from pipelines.walk_record import WalkRecord
 
     home = trained.home
     lake = Lake(home.lake)
