@@ -78,20 +78,24 @@ def judge(without: Float64, with_them: Float64, sizes: NDArray[np.int64], level:
     """
     if not (np.isfinite(without).all() and np.isfinite(with_them).all()):
         return Verdict(False, "a validation loss is not finite")
-    gain = without - with_them
-    by_pair = gain @ (sizes / sizes.sum())
+    gain, weights = without - with_them, sizes / sizes.sum()
+    by_pair = gain @ weights
     p_seeds, p_blocks = _one_sided(by_pair), _one_sided(gain.mean(axis=0))
-    loss = float((without @ (sizes / sizes.sum())).mean())
-    figures = {"gains": tuple(by_pair.tolist()), "loss": loss, "p_seeds": p_seeds, "p_blocks": p_blocks}
-    if not by_pair.mean() > 0:
-        return Verdict(False, "the validation loss is no lower with generated samples", **figures)  # type: ignore[arg-type]
+    against = _objection(float(by_pair.mean()), p_seeds, p_blocks, level)
+    reason = against or "the validation loss is lower with generated samples, over seeds and over dates"
+    return Verdict(against is None, reason, tuple(by_pair.tolist()), float((without @ weights).mean()), p_seeds, p_blocks)
+
+
+def _objection(gain: float, p_seeds: float | None, p_blocks: float | None, level: float) -> str | None:
+    if not gain > 0:
+        return "the validation loss is no lower with generated samples"
     if p_seeds is None or p_seeds > level:
-        return Verdict(False, "the gain may be an accident of the seeds", **figures)  # type: ignore[arg-type]
+        return "the gain may be an accident of the seeds"
     if p_blocks is None:
-        return Verdict(False, "the validation part is too short to tell a gain from an accident of its dates", **figures)  # type: ignore[arg-type]
+        return "the validation part is too short to tell a gain from an accident of its dates"
     if p_blocks > level:
-        return Verdict(False, "the gain may be an accident of the validation part's dates", **figures)  # type: ignore[arg-type]
-    return Verdict(True, "the validation loss is lower with generated samples, over seeds and over dates", **figures)  # type: ignore[arg-type]
+        return "the gain may be an accident of the validation part's dates"
+    return None
 
 
 def _one_sided(values: Float64) -> float | None:

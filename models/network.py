@@ -40,6 +40,9 @@ class Network(Model):
     Variances are learnt as logarithms; with `residual`, as those of a factor on the forecast of a regression that was fitted first, on the
     training and the validation part as it is when it stands alone. Before the first step the network is that regression, to the bit.
 
+    With `augmentation` a trial on the training and the validation part comes first, and generated samples are used only if it says so; a
+    refusal leaves the fit as it would be without the option, to the bit.
+
     Predictions are made on the CPU by one thread, so that they are the same bits in every process.
     """
 

@@ -71,7 +71,7 @@ class WindowGenerator(Source):
     def condition(self, targets: Tensor) -> Tensor:
         """[batch, condition_width]: what windows are made for."""
         if self.classes:
-            return functional.one_hot(targets[:, 0].long(), self.classes).to(targets.dtype)
+            return (targets == torch.arange(self.classes, device=targets.device)).to(targets.dtype)
         return (targets - self.condition_location) / self.condition_scale
 
     def standard(self, windows: Tensor) -> Tensor:

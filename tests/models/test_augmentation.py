@@ -123,6 +123,16 @@ def test_whatever_the_targets_are(case: str, monkeypatch: pytest.MonkeyPatch, tm
     assert len(np.unique(windows.numpy().round(4), axis=0)) > 400, "no window twice"
 
 
+@pytest.mark.parametrize("precision", ["64-true", "bf16-mixed", "bf16-true"])
+def test_other_precisions(precision: str, data: tuple[Samples, Task], monkeypatch: pytest.MonkeyPatch) -> None:
+    keep_always(monkeypatch)
+    answers = [
+        trained("dense", data, hardware=Hardware(precision=precision), augmentation=BRIEF)[0].predict(data[0]).values for _ in range(2)
+    ]
+    assert np.isfinite(answers[0]).all()
+    np.testing.assert_array_equal(*answers)
+
+
 def test_other_seeds_come_to_the_same_verdict(data: tuple[Samples, Task]) -> None:
     notes = [trained("dense", data, seed=seed, augmentation=BRIEF)[1].notes["augmentation"] for seed in (1, 2)]
     assert notes[0] == notes[1]
