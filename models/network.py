@@ -77,6 +77,16 @@ class Network(Model):
 
         return Training(forecaster, self.settings, train, validation, seed)
 
+    def source(self, train: Part, steps: int) -> Source:
+        """A generator of training samples, fitted on the training part alone.
+
+        The seed is fixed, so all fits of a fold have the same. With `residual` its targets are what the regression leaves of the training
+        part's, and that regression has seen the validation part, as ever.
+        """
+        from models.modules.window_training import fit_generator
+
+        return fit_generator(train, len(self.task.classes), steps, seed=0)
+
     def fit(self, train: Samples, validation: Samples, *, seed: int, hardware: Hardware) -> FitReport:
         from models.modules.training import Part
 
@@ -144,12 +154,6 @@ class Network(Model):
             return self._train(parts, seed, alone, source).forecaster
 
         return try_augmentation(settings, make, train, parts["validation"], validation.index)
-
-    def source(self, train: Part, steps: int) -> Source:
-        """A generator of training samples, fitted on the training part alone."""
-        from models.modules.window_training import fit_generator
-
-        return fit_generator(train, len(self.task.classes), steps, seed=0)
 
     def predict(self, samples: Samples) -> Prediction:
         """Quantiles, float32, [n, outputs, levels]; or variances, float32, [n, outputs]; or probabilities, float32, [n, classes].
