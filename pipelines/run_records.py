@@ -75,7 +75,7 @@ def candidate_metrics(evaluation: Evaluation, entry: CandidateEvaluation, report
     verdicts = augmentation_notes(reports)
     for number, fold in enumerate(evaluation.folds):
         notes = verdicts.get(fold.name, {})
-        for name in ("kept", "gain", "loss", "p_seeds", "p_blocks"):
+        for name in ("kept", "share", "gain", "loss", "p_seeds", "p_blocks"):
             add(f"augmentation.{name}", notes.get(name), number)
         for pair, gain in enumerate(notes.get("gains", ())):
             add(f"augmentation.gain/{fold.name}", gain, pair)

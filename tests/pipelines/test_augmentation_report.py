@@ -57,6 +57,8 @@ def test_mlflow_has_the_verdict_of_every_fold() -> None:
     assert found == {
         ("augmentation.kept", 0): 1.0,
         ("augmentation.kept", 1): 0.0,
+        ("augmentation.share", 0): 0.5,
+        ("augmentation.share", 1): 0.5,
         ("augmentation.gain", 0): 0.02,
         ("augmentation.loss", 0): 0.3,
         ("augmentation.p_seeds", 0): 0.01,
