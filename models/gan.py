@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from models.base import ModelSettings
 from models.network import Network
@@ -24,6 +24,16 @@ class GanSettings(TrainingSettings):
     noise: Width = Field(default=8, description="random inputs of the generator")
     paths: Whole = Field(default=200, ge=20, le=100_000, description="paths drawn a sample; their empirical quantiles are the answer")
     learning_rate: Real = Field(default=0.002, gt=0, le=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_augmentation(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "augmentation" in values:
+            raise ValueError(
+                "augmentation is for networks trained by a loss: here generated samples would teach the critic that another generator's "
+                "mistakes are real; leave it out, or choose recurrent, cnn or dense"
+            )
+        return values
 
 
 class Gan(Network):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.augmentation import Augmentation, Verdict
 from models.base import FitReport, Hardware, Model, ModelSettings, Prediction, Task
 from models.batches import Batches, check_samples, prepare
 from models.classical import labelled_together
@@ -24,6 +26,7 @@ from models.variance import check_variances
 if TYPE_CHECKING:
     from models.modules.forecaster import Forecaster
     from models.modules.training import Part, Training
+    from models.modules.window_generator import Source
 
 #: Every forward pass of `predict` has so many rows, the last one padded: kernels are chosen by shape, so bits would depend on the count.
 PREDICTION_ROWS = 512
@@ -36,6 +39,9 @@ class Network(Model):
 
     Variances are learnt as logarithms; with `residual`, as those of a factor on the forecast of a regression that was fitted first, on the
     training and the validation part as it is when it stands alone. Before the first step the network is that regression, to the bit.
+
+    With `augmentation` a trial on the training and the validation part comes first, and generated samples are used only if it says so; a
+    refusal leaves the fit as it would be without the option, to the bit.
 
     Predictions are made on the CPU by one thread, so that they are the same bits in every process.
     """
@@ -57,6 +63,10 @@ class Network(Model):
     def _residual(self) -> str:
         return self.settings.residual if isinstance(self.settings, NetworkSettings) else "none"
 
+    @property
+    def _augmentation(self) -> Augmentation | None:
+        return self.settings.augmentation if isinstance(self.settings, NetworkSettings) else None
+
     @abstractmethod
     def module(self) -> Forecaster:
         """A new network for the settings and the task, with random weights."""
@@ -67,8 +77,17 @@ class Network(Model):
 
         return Training(forecaster, self.settings, train, validation, seed)
 
+    def source(self, train: Part, steps: int) -> Source:
+        """A generator of training samples, fitted on the training part alone.
+
+        The seed is fixed, so all fits of a fold have the same. With `residual` its targets are what the regression leaves of the training
+        part's, and that regression has seen the validation part, as ever.
+        """
+        from models.modules.window_training import fit_generator
+
+        return fit_generator(train, len(self.task.classes), steps, seed=0)
+
     def fit(self, train: Samples, validation: Samples, *, seed: int, hardware: Hardware) -> FitReport:
-        from models.modules.trainer import run_training
         from models.modules.training import Part
 
         self._check_task()
@@ -88,19 +107,53 @@ class Network(Model):
             "train": Part(Batches(train, scaling, self.task, prepared=ready), scaling.targets(targets)),
             "validation": Part(Batches(validation, scaling, self.task, prepared=same), scaling.targets(self._targets(validation))),
         }
-        with reproducible(seed, hardware.threads):
-            forecaster = self.module()
-            _begin(forecaster, parts["train"])
-            training = self.training(forecaster, parts["train"], parts["validation"], seed)
-            run_training(training, hardware)
-            _finish(forecaster.eval(), parts["validation"])
-        self.scaling, self.forecaster = scaling, forecaster
+        notes: dict[str, Any] = {"training_samples": len(train), "validation_samples": len(validation)}
+        source = None
+        if self._augmentation is not None:
+            source, verdict = self._try_augmentation(self._augmentation, parts, validation, hardware)
+            notes["augmentation"] = verdict.notes(self._augmentation)
+        training = self._train(parts, seed, hardware, source)
+        self.scaling, self.forecaster = scaling, training.forecaster
         return FitReport(
             epochs=training.epochs_done(),
             best_epoch=int(training.best) + 1,
-            parameters=sum(parameter.numel() for parameter in forecaster.parameters()),
-            notes={"training_samples": len(train), "validation_samples": len(validation), "steps_an_epoch": training.steps},
+            parameters=sum(parameter.numel() for parameter in self.forecaster.parameters()),
+            notes={**notes, "steps_an_epoch": training.steps},
         )
+
+    def _train(self, parts: dict[str, Part], seed: int, hardware: Hardware, source: Source | None) -> Training:
+        """Train a new network, with generated samples where there is a source of them."""
+        from models.modules.augmented_training import AugmentedTraining
+        from models.modules.trainer import run_training
+
+        train, validation = parts["train"], parts["validation"]
+        with reproducible(seed, hardware.threads):
+            forecaster = self.module()
+            _begin(forecaster, train)
+            if source is None or self._augmentation is None:
+                training = self.training(forecaster, train, validation, seed)
+            else:
+                training = AugmentedTraining(forecaster, self.settings, train, validation, seed, source, self._augmentation.share)
+            run_training(training, hardware)
+            _finish(forecaster.eval(), validation)
+        return training
+
+    def _try_augmentation(
+        self, settings: Augmentation, parts: dict[str, Part], validation: Samples, hardware: Hardware
+    ) -> tuple[Source | None, Verdict]:
+        """The trial runs on one device: the size of a step does not depend on their number, so what helps on one helps on several."""
+        from models.augmentation_trial import try_augmentation
+
+        alone = replace(hardware, devices=1, strategy="auto")
+
+        def make() -> Source:
+            with reproducible(0, hardware.threads):
+                return self.source(parts["train"], settings.steps)
+
+        def train(seed: int, source: Source | None) -> Forecaster:
+            return self._train(parts, seed, alone, source).forecaster
+
+        return try_augmentation(settings, make, train, parts["validation"], validation.index)
 
     def predict(self, samples: Samples) -> Prediction:
         """Quantiles, float32, [n, outputs, levels]; or variances, float32, [n, outputs]; or probabilities, float32, [n, classes].

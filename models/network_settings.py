@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from models.augmentation import Augmentation
 from models.base import ModelSettings
 
 #: A whole number as YAML writes it: `true` and "8" are no numbers.
@@ -49,4 +50,8 @@ class NetworkSettings(TrainingSettings):
     )
     centred: bool = Field(
         default=False, description="take each window's own mean off its scaled features; throws the level of the window away"
+    )
+    augmentation: Augmentation | None = Field(
+        default=None,
+        description="generated training samples beside the real ones, where the validation part says that they help; {} takes the defaults",
     )

@@ -146,6 +146,7 @@ def conclude_training(
     """
     from pipelines.code_version import code_version
     from pipelines.decisions import promotion_row, training_decision
+    from pipelines.fits import read_report
     from pipelines.frozen import Incumbent, incumbent
     from pipelines.lake import Lake
     from pipelines.promotions import Promotions
@@ -187,7 +188,8 @@ def conclude_training(
     withdraw(home, promotions, plan.run_key)
     row, champion = _recorded(promotions, plan.run_key)
     plots = {caption: Path(path) for caption, path in logged.plots.items()}
-    report = write_report(definition, home, evaluation, row, champion, plan.samples, failed=failed, plots=plots)
+    reports = [(fit, read_report(fit)) for fit in fits]
+    report = write_report(definition, home, evaluation, row, champion, plan.samples, failed=failed, plots=plots, reports=reports)
     log_decision(home, logged, row, champion, report)
     waiting = describe_waiting(definition.name, promotions.rows())
     outcome = {

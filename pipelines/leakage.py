@@ -136,7 +136,7 @@ def _peeks(definition: Definition, samples: Samples, world: World) -> LeakageChe
     faults = peeking_candidates(definition, samples, world, task_of(definition, samples.columns))
     count = len(definition.recipes)
     detail = "; ".join(faults.values()) or (
-        f"{count} models, fitted briefly up to {world.cut}, predict the same to the bit when everything after it is noise"
+        f"{count} models, fitted briefly up to {world.cut}, predict and report the same to the bit when everything after it is noise"
     )
     return LeakageCheck("no model peeks", not faults, detail, tuple(faults))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Hardware, Model, Prediction, Task
+from models.base import FitReport, Hardware, Model, Prediction, Task
 from models.errors import FitFailure
 from models.samples import Samples
 from models.zoo import model_class
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from pipelines.definition import Definition, Recipe
 
 _TRAIN, _VALIDATION, _ASKED = 1000, 250, 250
+#: of a trial of generated samples
+_BRIEF = {"seeds": 3, "steps": 20}
 _SKILL_LEVEL = 0.001
 _SKILL_EFFECT = 0.01
 
@@ -59,16 +61,20 @@ def peeking_candidates(definition: Definition, samples: Samples, world: World, t
     """Candidates and baselines whose predictions up to the cut depend on what came after it, with what did; fitted briefly.
 
     Each is fitted on the original data and in the other world (which has the same rows), in both with the whole tensor before its eyes, and
-    asked for the same samples; in the other world their targets are blanked.
+    asked for the same samples; in the other world their targets are blanked. What the fit reports must be the same too: generated samples
+    that a trial refused leave the predictions alone, and show only in the losses that were compared.
     """
     faults = {}
     parts = quick_positions(samples, world.cut, definition.folds.embargo)
     there = quick_positions(world.samples, world.cut, definition.folds.embargo)
     for name, recipe in definition.recipes.items():
         try:
-            expected = _answer(recipe, task, samples, parts, definition.seed, blank=False)
-            if not _same_bits(expected, _answer(recipe, task, world.samples, there, definition.seed, blank=True)):
+            expected, told = _answer(recipe, task, samples, parts, definition.seed, blank=False)
+            found, retold = _answer(recipe, task, world.samples, there, definition.seed, blank=True)
+            if not _same_bits(expected, found):
                 faults[name] = f"{name}: predictions up to {world.cut} change when everything after it is {world.what}"
+            elif repr(told) != repr(retold):
+                faults[name] = f"{name}: what its fit up to {world.cut} reports changes when everything after it is {world.what}"
         except FitFailure as failure:
             faults[name] = f"{name} could not be fitted up to {world.cut}: {failure}"
     return faults
@@ -85,7 +91,7 @@ def skill_on_shuffled(definition: Definition, samples: Samples, fold: Fold, task
     tried = SHUFFLED.get(task.kind, SHUFFLED["quantiles"])
     for name, settings in {uninformed: {}, **tried}.items():
         try:
-            model = _fitted(name, settings, task, shuffled, parts, definition.seed)
+            model, _ = _fitted(name, settings, task, shuffled, parts, definition.seed)
         except FitFailure as failure:
             return {name: f"{name} could not be fitted on fold {fold.name}: {failure}"}
         prediction = model.predict(shuffled.take(parts.test))
@@ -109,19 +115,21 @@ def shuffle_labels(samples: Samples, seed: int) -> Samples:
     return replace(samples, index=replace(samples.index, target=target))
 
 
-def _answer(recipe: Recipe, task: Task, samples: Samples, parts: Positions, seed: int, *, blank: bool) -> Prediction:
+def _answer(recipe: Recipe, task: Task, samples: Samples, parts: Positions, seed: int, *, blank: bool) -> tuple[Prediction, FitReport]:
     settings = dict(recipe.settings)
     if "epochs" in model_class(recipe.model).Settings.model_fields:
         settings["epochs"] = 1
+    if settings.get("augmentation") is not None:
+        settings["augmentation"] = {**settings["augmentation"], **_BRIEF}
     asked = samples.take(parts.test)
-    return _fitted(recipe.model, settings, task, samples, parts, seed).predict(_blank(asked) if blank else asked)
+    model, report = _fitted(recipe.model, settings, task, samples, parts, seed)
+    return model.predict(_blank(asked) if blank else asked), report
 
 
-def _fitted(model: str, settings: dict[str, Any], task: Task, samples: Samples, parts: Positions, seed: int) -> Model:
+def _fitted(model: str, settings: dict[str, Any], task: Task, samples: Samples, parts: Positions, seed: int) -> tuple[Model, FitReport]:
     found = model_class(model)
     fresh = found(found.Settings.model_validate(settings), task)
-    fresh.fit(samples.take(parts.train), samples.take(parts.validation), seed=seed, hardware=Hardware())
-    return fresh
+    return fresh, fresh.fit(samples.take(parts.train), samples.take(parts.validation), seed=seed, hardware=Hardware())
 
 
 def _blank(samples: Samples) -> Samples:

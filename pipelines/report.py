@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipelines.augmentation_report import Reports, augmentation_text
 from pipelines.definition import Definition
 from pipelines.errors import FinflowError
 from pipelines.home import Home
@@ -43,6 +44,7 @@ def write_report(
     *,
     failed: Mapping[str, str] | None = None,
     plots: Mapping[str, Path] | None = None,
+    reports: Reports = (),
 ) -> Path:
     """Write the report under `home.reports/<definition>/`; the same run again writes the same file.
 
@@ -51,6 +53,7 @@ def write_report(
         champion: the row of who was champion after it; None while there was none.
         failed: why a candidate could not be fitted, by its name.
         plots: SVG files by their captions; the HTML holds them whole.
+        reports: of every fit.
 
     Returns:
         The HTML file; the Markdown lies beside it, with the suffix .md.
@@ -58,7 +61,7 @@ def write_report(
     folder = home.reports / definition.name
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{evaluation.as_of[:10]}-{evaluation.run_key[:12]}"
-    text = report_text(definition, evaluation, row, champion, samples, failed=failed)
+    text = report_text(definition, evaluation, row, champion, samples, failed=failed, reports=reports)
     page = page_of(definition.title or definition.name, text, plots or {})
     write_whole(folder / f"{name}.md", text)
     write_whole(folder / f"{name}.html", page)
@@ -86,6 +89,7 @@ def report_text(
     samples: SampleManifest,
     *,
     failed: Mapping[str, str] | None = None,
+    reports: Reports = (),
 ) -> str:
     """The report as Markdown: also the note of the MLflow parent run."""
     clean = samples.clean
@@ -113,6 +117,7 @@ def report_text(
     lines += [f"- **{entry.candidate} is not promotable**: {entry.invalid}" for entry in invalid]
     lines += checks_text(definition, evaluation)
     lines += ["", "## Test period by test period", "", *fold_table(evaluation), ""]
+    lines += augmentation_text(reports)
     lines += ["## Protocol", "", evaluation.protocol, ""]
     lines += [f"- Test periods: {', '.join(f'{fold.test_start} to {fold.test_end}' for fold in evaluation.folds)}."]
     lines += [

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from models.base import FitReport
+from pipelines.augmentation_report import augmentation_notes
 from pipelines.definition import Definition
 from pipelines.manifests import CandidateEvaluation, Evaluation, FitResult, SampleManifest
 
@@ -40,7 +41,10 @@ def candidate_params(definition: Definition, entry: CandidateEvaluation, reports
 
 
 def candidate_metrics(evaluation: Evaluation, entry: CandidateEvaluation, reports: Reports, moment: int) -> list[Metric]:
-    """Final scalars with their intervals, the deciding loss a fold (step: the fold's number), and one point an epoch of each fit."""
+    """Final scalars with their intervals, the deciding loss a fold (step: the fold's number), and one point an epoch of each fit.
+
+    Of generated training samples: what was decided in each fold (step: the fold's number), and each pair's gain (step: the pair's).
+    """
     from mlflow.entities import Metric
 
     found: list[Metric] = []
@@ -68,6 +72,13 @@ def candidate_metrics(evaluation: Evaluation, entry: CandidateEvaluation, report
         for point in report.epochs:
             for name in ("train_loss", "validation_loss"):
                 add(f"{name}/{fit.fold}/seed_{fit.seed}", point.get(name), int(point["epoch"]))
+    verdicts = augmentation_notes(reports)
+    for number, fold in enumerate(evaluation.folds):
+        notes = verdicts.get(fold.name, {})
+        for name in ("kept", "share", "gain", "loss", "p_seeds", "p_blocks"):
+            add(f"augmentation.{name}", notes.get(name), number)
+        for pair, gain in enumerate(notes.get("gains", ())):
+            add(f"augmentation.gain/{fold.name}", gain, pair)
     return found
 
 

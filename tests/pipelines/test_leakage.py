@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -151,6 +151,39 @@ def test_a_model_that_peeks_is_named(peeking: type[Model], monkeypatch: pytest.M
     found = outcome(wanted, bars(300))["no model peeks"]
     assert found.columns == ("oracle",)
     assert "oracle: predictions up to" in found.detail
+
+
+AUGMENTED = {"net": {"model": "dense", "settings": {"hidden": [4], "augmentation": {"share": 1.0}}}}
+
+
+def test_generated_samples_pass() -> None:
+    found = outcome(small(candidates=AUGMENTED), bars(300))
+    assert [name for name, check in found.items() if not check.passed] == []
+
+
+def test_a_generator_that_peeks_is_named_even_where_its_samples_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refused samples leave no trace in the predictions, so the losses of the trial must give the generator away."""
+    from models.network import Network
+    from tests.models.augmentation_cases import Junk
+
+    junk: list[Junk] = []
+
+    def of_the_whole_tensor(self: Network, train: Any, steps: int) -> Junk:
+        junk.append(Junk(train))
+        junk[-1].window = junk[-1].window + float(np.nanmean(train.batches.scaling.features(whole(train))))
+        return junk[-1]
+
+    monkeypatch.setattr(Network, "source", of_the_whole_tensor)
+    found = outcome(small(candidates=AUGMENTED), bars(300))["no model peeks"]
+    assert found.columns == ("net",)
+    assert "net: what its fit up to" in found.detail
+    assert len(junk) == 2
+
+
+def whole(train: Any) -> np.ndarray:
+    """float32, [windows, features]: the first row of every window in the tensor, the test part's too."""
+    windows = train.batches._windows
+    return np.nan_to_num(np.array(windows[:, 0, : len(train.batches.scaling.feature_location)]))
 
 
 def test_skill_on_shuffled_labels_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

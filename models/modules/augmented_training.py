@@ -1,0 +1,38 @@
+"""Training with generated samples beside the real ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.modules.forecaster import Forecaster
+from models.modules.training import Part, Training
+from models.modules.window_generator import Source
+from models.network_settings import TrainingSettings
+
+
+class AugmentedTraining(Training):
+    """The same training, with `share` generated samples beside each real one in every step, drawn anew each time.
+
+    First weights, epochs, steps, learning rates, and the order of the real samples are those of the training without: what differs is
+    that a step's loss is the mean over real and generated samples (which makes a step dearer). The validation part is real, all of it.
+    The `train_loss` in the history is of both together.
+    """
+
+    def __init__(
+        self, forecaster: Forecaster, settings: TrainingSettings, train: Part, validation: Part, seed: int, source: Source, share: float
+    ) -> None:
+        super().__init__(forecaster, settings, train, validation, seed)
+        self.source, self.share = source, share
+        self._random: Any = None
+
+    def on_fit_start(self) -> None:
+        super().on_fit_start()
+        self._random = torch.Generator().manual_seed(self.seed * 1000 + self.global_rank)  # each device draws its own
+
+    def learn(self, windows: Tensor, targets: Tensor) -> Tensor:
+        with torch.no_grad():
+            made, answers = self.source.draw(max(1, round(self.share * len(windows))), self._random)
+        return super().learn(torch.cat((windows, made.to(windows))), torch.cat((targets, answers.to(targets))))
