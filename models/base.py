@@ -38,8 +38,10 @@ class Task:
         length: observations in a window.
         increment: column whose sum over the next h steps is target h (a log return), or None where targets are not sums.
         level: column holding the level that the target is a change of (a log price), or None.
-        steps: for `variances`, the steps ahead over whose mean each output is taken: (1, 5) asks for the next one and the next five.
-        log_variance: column holding the logarithm of the observation's own variance, or None.
+        steps: for variances and their quantiles, the steps ahead over whose mean each output is taken: (1, 5) asks for the next one and the
+            next five.
+        log_variance: column holding the logarithm of the observation's own variance, or None. With it, `quantiles` are of the logarithms of
+            variances, and so are the targets.
         move: column holding the observation's own log return, which variances answer to, or None.
         paths: for `paths`, how many a model draws.
     """

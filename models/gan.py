@@ -22,8 +22,14 @@ class GanSettings(TrainingSettings):
     cell: Literal["lstm", "gru", "rnn"] = "lstm"
     hidden: Width = Field(default=16, description="units of the recurrent layer and of the dense one, in the generator and in the critic")
     noise: Width = Field(default=8, description="random inputs of the generator")
-    paths: Whole = Field(default=200, ge=20, le=100_000, description="paths drawn a sample; their empirical quantiles are the answer")
-    learning_rate: Real = Field(default=0.002, gt=0, le=1)
+    paths: Whole = Field(
+        default=256, ge=20, le=100_000, description="paths drawn a sample, whose quantiles or mean are the answer; best a power of 2"
+    )
+    crps_weight: Real = Field(
+        default=5.0, ge=0, le=1_000, description="weight of the CRPS of `draws` beside the critic's verdict; 0: the critic alone"
+    )
+    draws: Whole = Field(default=16, ge=2, le=1_000, description="paths drawn a window in training, of which that CRPS is estimated")
+    learning_rate: Real = Field(default=0.005, gt=0, le=1)
 
     @model_validator(mode="before")
     @classmethod
@@ -39,8 +45,11 @@ class GanSettings(TrainingSettings):
 class Gan(Network):
     """ForGAN (Koochali, Schichtel, Dengel and Ahmed, 2019: Probabilistic forecasting of sensory data with generative adversarial networks).
 
-    The generator reads the window and noise, and draws the path of the targets; the quantiles are those of `paths` draws. The draws use one
-    fixed table of noise, kept with the weights, so a sample's answer depends on its window alone.
+    The generator reads the window and noise, and draws the path of the targets; the quantiles are those of `paths` draws, and an expected
+    variance is their mean. The draws use one fixed table of noise, kept with the weights, so a sample's answer depends on its window alone.
+
+    A critic alone leaves the spread of a forecast to chance, so the generator also learns by a proper scoring rule of its draws
+    (Pacchiardi, Adewoyin, Dueben and Dutta, 2024: Probabilistic forecasting with generative networks via scoring rule minimization).
     """
 
     Settings: ClassVar[type[ModelSettings]] = GanSettings

@@ -21,7 +21,7 @@ from models.network_settings import NetworkSettings, TrainingSettings
 from models.reproducible import one_thread_count, reproducible
 from models.samples import Samples
 from models.scaling import Scaling, fit_scaling
-from models.variance import check_variances
+from models.variance import check_variances, with_variances
 
 if TYPE_CHECKING:
     from models.modules.forecaster import Forecaster
@@ -37,8 +37,9 @@ class Network(Model):
     """A model trained by gradient steps. A subclass gives its module; it answers quantiles, or variances or probabilities where the problem
     asks for them.
 
-    Variances are learnt as logarithms; with `residual`, as those of a factor on the forecast of a regression that was fitted first, on the
-    training and the validation part as it is when it stands alone. Before the first step the network is that regression, to the bit.
+    Variances, and their quantiles, are learnt as logarithms; with `residual`, as those of a factor on the forecast of a regression that was
+    fitted first, on the training and the validation part as it is when it stands alone. By QLIKE the network is that regression before the
+    first step, to the bit.
 
     With `augmentation` a trial on the training and the validation part comes first, and generated samples are used only if it says so; a
     refusal leaves the fit as it would be without the option, to the bit.
@@ -61,7 +62,7 @@ class Network(Model):
 
     @property
     def _residual(self) -> str:
-        return self.settings.residual if isinstance(self.settings, NetworkSettings) else "none"
+        return self.settings.residual
 
     @property
     def _augmentation(self) -> Augmentation | None:
@@ -98,7 +99,7 @@ class Network(Model):
                     f"the {name} part has {len(samples)} samples; a network needs at least one on each of {hardware.devices} devices"
                 )
         if self._residual != "none":
-            self.base = HarRegression.fit(self._residual, labelled_together(train, validation), self.task)
+            self.base = HarRegression.fit(self._residual, with_variances(labelled_together(train, validation), self.task), self.task)
         targets = self._targets(train)
         scaling = fit_scaling(self.settings.scaling, train, self.task, targets, scale_targets=self.task.kind == "quantiles")
         ready = prepare(train, scaling, self.task)
@@ -181,14 +182,16 @@ class Network(Model):
                 scaled = self.forecaster.quantiles(self.forecaster(windows)).numpy()
                 answers = self.scaling.answers(scaled[: stop - start])
                 if base is not None:
-                    answers = np.exp(answers + base[start:stop, :, None])
+                    answers = answers + base[start:stop, :, None]
+                if self.task.kind == "variances":
+                    answers = np.exp(answers)
                 if self.task.kind == "probabilities":
                     answers = np.exp(answers - answers.max(axis=2, keepdims=True))
                     answers /= answers.sum(axis=2, keepdims=True)
                 values[start:stop] = answers if origin is None else answers - origin[start:stop, None, None]
         if not np.isfinite(values).all():
             raise ValueError(self._what_is_wrong(samples, values))
-        if base is not None:
+        if self.task.kind == "variances":
             return Prediction("variances", values[:, :, 0])
         if self.task.kind == "probabilities":
             return Prediction("probabilities", values[:, 0, :])
@@ -233,15 +236,15 @@ class Network(Model):
         loss = self.settings.loss if isinstance(self.settings, NetworkSettings) else ""
         if loss == "qlike":
             check_variances(self.task, "a network with `loss: qlike`")
+            if self.task.kind == "quantiles":
+                raise FitFailure("`loss: qlike` learns an expected variance, and this problem asks for its quantiles: set loss: quantile")
             return
         if self._residual != "none":
-            raise FitFailure(
-                f"residual: {self._residual} is for variances: set `loss: qlike` with `problem: {{kind: volatility}}`, or leave it out"
-            )
+            check_variances(self.task, f"a network with `residual: {self._residual}`")
         if self.task.kind == "variances":
-            raise FitFailure(
-                f"variances are learnt by `loss: qlike`, not by {loss or type(self).__name__}: set it, or choose another model"
-            )
+            if loss:
+                raise FitFailure(f"expected variances are learnt by `loss: qlike`, not by {loss}: set it, or choose another model")
+            return
         if loss == "cross_entropy":
             check_classes(self.task, "a network with `loss: cross_entropy`")
             return
@@ -262,7 +265,7 @@ class Network(Model):
 
     def _base(self, samples: Samples) -> NDArray[np.float64] | None:
         """float64, [n, outputs]: of variances, the logarithms that the network's output is added to; nought without `residual`."""
-        if self.task.kind != "variances":
+        if self.task.log_variance is None:
             return None
         return np.zeros((len(samples), self.task.outputs)) if self.base is None else self.base.log_forecast(samples, self.task)
 
@@ -270,6 +273,8 @@ class Network(Model):
         base = self._base(samples)
         if base is not None:
             targets = samples.targets.astype(np.float64)
+            if self.task.kind == "quantiles":
+                return targets - base
             if not (targets > 0).all():
                 raise FitFailure("a variance among the targets is not positive; only labelled samples can be fitted")
             return np.log(targets) - base

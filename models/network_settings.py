@@ -34,6 +34,10 @@ class TrainingSettings(ModelSettings):
     predicts: Literal["change", "level"] = Field(
         default="change", description="what the network answers: the change that the problem asks for, or the level it ends at (a price)"
     )
+    residual: Literal["none", "har", "log_har", "log_har_leverage"] = Field(
+        default="none",
+        description="variances: the output is added to the logarithm of this regression's forecast, which stays as it was fitted",
+    )
 
 
 class NetworkSettings(TrainingSettings):
@@ -41,12 +45,8 @@ class NetworkSettings(TrainingSettings):
 
     loss: Literal["quantile", "student_t", "mse", "qlike", "cross_entropy"] = Field(
         default="quantile",
-        description="pinball loss over the levels, likelihood of a Student t, or squared error with a spread from validation; variances: "
-        "qlike, always; probabilities of classes: cross_entropy, always",
-    )
-    residual: Literal["none", "har", "log_har", "log_har_leverage"] = Field(
-        default="none",
-        description="variances: the output is added to the logarithm of this regression's forecast, which stays as it was fitted",
+        description="pinball loss over the levels, likelihood of a Student t, or squared error with a spread from validation; expected "
+        "variances: qlike, always; probabilities of classes: cross_entropy, always",
     )
     centred: bool = Field(
         default=False, description="take each window's own mean off its scaled features; throws the level of the window away"

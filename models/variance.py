@@ -7,19 +7,29 @@ entities, because a served model is asked about windows alone.
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import replace
+
+import numpy as np
 
 from models.arrays import ArrayModel
 from models.base import FitReport, Hardware, Prediction, Task
 from models.classical import labelled_together
 from models.errors import FitFailure
 from models.samples import Samples
-from models.volatility_scale import Float64, past
+from models.volatility_scale import Float64, chunks, past
 
 
 def check_variances(task: Task, name: str) -> None:
-    """Raises FitFailure: the task asks for other than variances, or does not say where the past ones are."""
-    if task.kind != "variances" or task.log_variance is None or task.move is None:
+    """Raises FitFailure: the task asks for other than variances or their quantiles, or does not say where the past ones are."""
+    if task.kind not in ("variances", "quantiles") or task.log_variance is None or task.move is None:
         raise FitFailure(f"{name} forecasts variances, and this problem asks for {task.kind}: use it with `problem: {{kind: volatility}}`")
+
+
+def with_variances(samples: Samples, task: Task) -> Samples:
+    """The samples with variances as targets; where the task asks for quantiles, their targets are the logarithms."""
+    if task.kind != "quantiles":
+        return samples
+    return replace(samples, index=replace(samples.index, target=np.exp(samples.index.target)))
 
 
 def past_log_variance(samples: Samples, task: Task, length: int) -> Float64:
@@ -35,25 +45,36 @@ def past_moves(samples: Samples, task: Task, length: int) -> Float64:
 
 
 class VarianceModel(ArrayModel):
-    """A classical forecast of variances; the state is one safetensors file of float64 arrays."""
+    """A classical forecast of variances; the state is one safetensors file of float64 arrays.
+
+    Where quantiles are asked for, they are the logarithm of the forecast plus the quantiles of what it missed in training.
+    """
 
     @abstractmethod
     def fit_state(self, samples: Samples) -> tuple[dict[str, Float64], dict[str, object]]:
-        """What is learnt from labelled samples, as arrays by name, and notes for the report."""
+        """What is learnt from labelled samples of variances, as arrays by name, and notes for the report."""
 
     @abstractmethod
     def variances(self, samples: Samples, state: dict[str, Float64]) -> Float64:
         """float64, [n, outputs], positive; a row's bits depend on that row alone."""
 
     def answer(self, samples: Samples, state: dict[str, Float64]) -> Float64:
-        return self.variances(samples, state)
+        variances = self.variances(samples, state)
+        return variances if self.task.kind == "variances" else np.log(variances)[:, :, None] + state["missed"]
 
     def fit(self, train: Samples, validation: Samples, *, seed: int, hardware: Hardware) -> FitReport:
         check_variances(self.task, type(self).__name__)
         samples = labelled_together(train, validation)
-        self.state, notes = self.fit_state(samples)
-        parameters = sum(array.size for array in self.state.values())
+        state, notes = self.fit_state(with_variances(samples, self.task))
+        if self.task.kind == "quantiles":
+            forecasts = np.concatenate([self.variances(part, state) for part in chunks(samples)])
+            missed = samples.targets.astype(np.float64) - np.log(forecasts)
+            state = {**state, "missed": np.quantile(missed, self.task.levels, axis=0).T}  # [outputs, levels]
+        self.state = state
+        parameters = sum(array.size for array in state.values())
         return FitReport(parameters=parameters, notes={**notes, "samples": len(samples)})
 
     def predict(self, samples: Samples) -> Prediction:
-        return Prediction("variances", self.answers(samples, self.task.outputs))
+        levels = self.task.levels
+        shape = (self.task.outputs, len(levels)) if levels else (self.task.outputs,)
+        return Prediction(self.task.kind, self.answers(samples, *shape), levels)

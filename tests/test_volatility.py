@@ -96,8 +96,22 @@ def test_no_future_leaks_into_index_volatility() -> None:
     assert [check.detail for check in report.checks if not check.passed] == []
 
 
-def test_no_future_leaks_into_a_realised_measure(tmp_path: Path) -> None:
-    definition = parse_definition(volatility_values(write_measures(tmp_path / "rv.csv")))
+QUANTILES = {
+    "problem": {"kind": "volatility", "estimator": "column", "column": "rv5", "levels": [0.1, 0.5, 0.9]},
+    "candidates": {
+        "dense": {"model": "dense", "settings": {"hidden": [4], "epochs": 2, "batch": 128}},
+        "gan": {
+            "model": "gan",
+            "settings": {"hidden": 4, "noise": 2, "epochs": 2, "batch": 128, "paths": 32, "residual": "log_har_leverage"},
+        },
+    },
+    "gate": {"loss": "crps", "minimum_dates": 50},
+}
+
+
+@pytest.mark.parametrize("changes", [{}, QUANTILES], ids=["expected", "quantiles"])
+def test_no_future_leaks_into_a_realised_measure(changes: dict[str, Any], tmp_path: Path) -> None:
+    definition = parse_definition(volatility_values(write_measures(tmp_path / "rv.csv"), **changes))
     clean = definition.source.read()
     report = check_rows(definition, clean, pd.Timestamp("2017-11-20 22:00", tz="UTC"))
     assert [check.detail for check in report.checks if not check.passed] == []

@@ -11,6 +11,7 @@ from torch.nn import functional
 from models.base import Task
 from models.gan import GanSettings
 from models.modules.gan import Critic, Generator
+from models.modules.heads import sample_crps
 from models.modules.training import Part, Training
 
 #: Weight of the penalty on the critic's slope.
@@ -22,14 +23,16 @@ PACE = 2.0
 
 
 class AdversarialTraining(Training):
-    """One step of the critic, one of the generator, with the non-saturating loss (Goodfellow et al., 2014).
+    """One step of the critic, one of the generator, with the non-saturating loss (Goodfellow et al., 2014) and the CRPS of its draws.
+
+    The critic judges a path as a whole, the CRPS every target by itself: together they ask for the right spread and the right dependence.
 
     Two networks that chase each other go round in circles. Three remedies: the critic's slope at real paths is penalised (Mescheder,
     Geiger and Nowozin, 2018), it learns faster than the generator (Heusel et al., 2017), and the generator that is judged and kept has
     the running average of the weights (Yazici et al., 2019).
 
-    Early stopping watches the pinball loss of the drawn quantiles on the validation part: an adversarial loss says nothing about the
-    forecast. The `train_loss` in the history is the critic's, in nats: 2 log 2 when it can tell nothing apart.
+    Early stopping watches the pinball loss of the drawn quantiles (of variances, QLIKE) on the validation part: an adversarial loss says
+    nothing about the forecast. The `train_loss` in the history is the critic's, in nats: 2 log 2 when it can tell nothing apart.
     """
 
     forecaster: Generator
@@ -47,9 +50,11 @@ class AdversarialTraining(Training):
 
     def learn(self, windows: Tensor, targets: Tensor) -> Tensor:
         generator_optimizer, critic_optimizer = self.optimizers()  # type: ignore[attr-defined]
-        noise = torch.randn(len(windows), 1, self.forecaster.noise, device=windows.device, dtype=windows.dtype)
+        count, weight = self.settings.draws, self.settings.crps_weight
+        noise = torch.randn(len(windows), count if weight else 1, self.forecaster.noise, device=windows.device, dtype=windows.dtype)
         real = self.forecaster.steps(targets).requires_grad_()
-        drawn = self.forecaster.draws(windows, noise)[:, 0]
+        draws = self.forecaster.draws(windows, noise)
+        drawn = draws[:, 0]
 
         state = self.critic.state(windows)
         verdict = self.critic(state, real)
@@ -58,6 +63,8 @@ class AdversarialTraining(Training):
         self.descend(critic_optimizer, critic_loss + PENALTY * slope.square().sum(1).mean(), self.critic, PACE)
 
         generator_loss = functional.softplus(-self.critic(state.detach(), drawn)).mean()
+        if weight:
+            generator_loss = generator_loss + weight * sample_crps(self.forecaster.paths(draws), targets)
         self.descend(generator_optimizer, generator_loss, self.forecaster)
         self._remember()
         return critic_loss.detach()

@@ -191,8 +191,7 @@ class VarianceHead(Head):
         return found
 
     def loss(self, output: Tensor, targets: Tensor) -> Tensor:
-        missed = targets - output
-        return (missed.exp() - missed - 1).mean()
+        return qlike(output, targets)
 
     def quantiles(self, output: Tensor) -> Tensor:
         """[batch, outputs, 1]: the logarithm itself."""
@@ -232,6 +231,23 @@ def pinball(quantiles: Tensor, targets: Tensor, levels: Tensor) -> Tensor:
     """The mean pinball loss of [batch, outputs, levels] against [batch, outputs]."""
     missed = targets[:, :, None] - quantiles
     return torch.maximum(levels * missed, (levels - 1) * missed).mean()
+
+
+def qlike(output: Tensor, targets: Tensor) -> Tensor:
+    """The mean QLIKE of logarithms of variances, both [batch, outputs]."""
+    missed = targets - output
+    return (missed.exp() - missed - 1).mean()
+
+
+def sample_crps(draws: Tensor, targets: Tensor) -> Tensor:
+    """The mean CRPS of [batch, draws, outputs] against [batch, outputs], without bias whatever the number of draws (Ferro, 2014).
+
+    It is E|X - y| - E|X - X'| / 2 (Gneiting and Raftery, 2007); the second mean goes over pairs of different draws, from their ranks.
+    """
+    count = draws.shape[1]
+    ranks = torch.arange(1 - count, count, 2, device=draws.device, dtype=draws.dtype) / (count * (count - 1))
+    distance = (draws - targets[:, None]).abs().mean(1)
+    return (distance - (draws.sort(dim=1).values * ranks[:, None]).sum(1)).mean()
 
 
 def quiet_linear(inputs: int, outputs: int) -> nn.Linear:

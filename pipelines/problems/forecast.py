@@ -14,6 +14,7 @@ from models.samples import SampleIndex
 from pipelines.panel import first_rows
 from pipelines.problems.base import Float64, MetricParts, Problem, Targets
 from pipelines.problems.quantile_scores import (
+    check_levels,
     crps,
     directional_accuracy,
     error_metrics,
@@ -50,10 +51,7 @@ class ForecastSettings(Settings):
     @field_validator("levels")
     @classmethod
     def _levels(cls, levels: tuple[float, ...]) -> tuple[float, ...]:
-        ascending = list(levels) == sorted(set(levels))
-        if not levels or not ascending or levels[0] <= 0 or levels[-1] >= 1 or 0.5 not in levels:
-            raise ValueError(f"levels {list(levels)} must lie between 0 and 1, ascend, and have 0.5 among them")
-        return levels
+        return check_levels(levels)
 
 
 class Forecast(Problem):

@@ -21,6 +21,14 @@ def quantile_column(level: float) -> str:
     return f"q{int(whole):02d}" + (f"_{part}" if part else "")
 
 
+def check_levels(levels: tuple[float, ...]) -> tuple[float, ...]:
+    """The levels themselves. Raises ValueError: they are no quantile levels in order, or 0.5 is missing."""
+    ascending = list(levels) == sorted(set(levels))
+    if not levels or not ascending or levels[0] <= 0 or levels[-1] >= 1 or 0.5 not in levels:
+        raise ValueError(f"levels {list(levels)} must lie between 0 and 1, ascend, and have 0.5 among them")
+    return levels
+
+
 def quantiles_of(prediction: Prediction) -> Float64:
     """float64, [n, outputs, levels].
 

@@ -1,4 +1,4 @@
-"""Volatility: the variance of the next day, and the mean daily variance of the next `window.horizon` days."""
+"""Volatility: the variance of the next day, and the mean daily variance of the next `window.horizon` days, expected or as quantiles."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from models.base import Prediction, Task
 from models.samples import SampleIndex
 from pipelines.panel import Panel
 from pipelines.problems.base import Float64, MetricParts, Problem, Targets
-from pipelines.problems.quantile_scores import identity
+from pipelines.problems.quantile_scores import check_levels, crps, identity, interval_metrics, quantile_column, quantiles_of
 from pipelines.problems.upcoming import upcoming_times
 from pipelines.registered import Settings
 from pipelines.variance_estimators import ESTIMATORS, daily_variance, floored
@@ -44,6 +44,14 @@ class VolatilitySettings(Settings):
     floor: float = Field(
         default=1e-8, gt=0, description="a day's variance below this counts as this; the default is a volatility of one basis point a day"
     )
+    levels: tuple[float, ...] = Field(
+        default=(), description="quantile levels of the variance, ascending, 0.5 among them; none: the expected variance is asked for"
+    )
+
+    @field_validator("levels")
+    @classmethod
+    def _levels(cls, levels: tuple[float, ...]) -> tuple[float, ...]:
+        return check_levels(levels) if levels else levels
 
     @model_validator(mode="after")
     def _column(self) -> VolatilitySettings:
@@ -58,6 +66,9 @@ class Volatility(Problem):
     They are measured as `settings.estimator` says. A day whose high is its low, with no overnight move, measures a variance of nought: it
     counts as `floor`, because QLIKE is infinite there. A day that cannot be measured (a price missing or not positive, a close outside the
     range, a negative realised measure, the first day after a forbidden gap) has no variance: no window holds it, no label rests on it.
+
+    With `levels` the targets are the logarithms of these, models answer with quantiles of them, and errors are factors: a CRPS of 0.3 is
+    what a certain forecast that is out by a factor of 1.35 has. Prediction rows hold quantiles of the variance itself.
     """
 
     Settings = VolatilitySettings
@@ -88,7 +99,10 @@ class Volatility(Problem):
         horizon = self.window.horizon
         ahead = np.column_stack([panel.previous(variance, -step) for step in range(1, horizon + 1)])
         times = upcoming_times(clean, horizon, calendar)
-        values = np.column_stack([ahead[:, :steps].mean(axis=1) for steps in self.steps]).astype(np.float32)
+        values = np.column_stack([ahead[:, :steps].mean(axis=1) for steps in self.steps])
+        if self.settings.levels:
+            values = np.log(values)
+        values = values.astype(np.float32)
         known = np.isfinite(values).all(axis=1)
         return Targets(
             values=values,
@@ -100,9 +114,9 @@ class Volatility(Problem):
 
     def task(self, columns: tuple[str, ...], features: tuple[str, ...]) -> Task:
         return Task(
-            kind="variances",
+            kind="quantiles" if self.settings.levels else "variances",
             outputs=len(self.steps),
-            levels=(),
+            levels=self.settings.levels,
             classes=(),
             columns=columns,
             features=features,
@@ -113,7 +127,12 @@ class Volatility(Problem):
         )
 
     def losses(self, prediction: Prediction, index: SampleIndex) -> Mapping[str, Float64]:
-        """`qlike` and `mse` of the next day's variance; with a longer horizon also `qlike_h5`, `mse_h5` of the mean over its days."""
+        """`qlike` and `mse` of the next day's variance; with a longer horizon also `qlike_h5`, `mse_h5` of the mean over its days.
+
+        Of quantiles `crps` and `mae` (of the median), both of the logarithm, in the same way.
+        """
+        if self.settings.levels:
+            return self._quantile_losses(prediction, index)
         forecast, target = variances_of(prediction), index.target.astype(np.float64)
         found: dict[str, Float64] = {}
         for number, steps in enumerate(self.steps):
@@ -122,7 +141,13 @@ class Volatility(Problem):
         return found
 
     def metrics(self, prediction: Prediction, index: SampleIndex, scale: Float64) -> list[MetricParts]:
-        """The losses; `log_rmse`, the root mean squared error of the logarithm; `level`, the mean of target over forecast (1)."""
+        """The losses; `log_rmse`, the root mean squared error of the logarithm; `level`, the mean of target over forecast (1).
+
+        Of quantiles the losses, and the coverage of every central interval over both horizons.
+        """
+        if self.settings.levels:
+            found = [MetricParts(name, (values,), identity, "lower") for name, values in self.losses(prediction, index).items()]
+            return found + interval_metrics(quantiles_of(prediction), index.target.astype(np.float64), prediction.levels)
         forecast, target = variances_of(prediction), index.target.astype(np.float64)
         found = [MetricParts(name, (values,), identity, "lower") for name, values in self.losses(prediction, index).items()]
         for number, steps in enumerate(self.steps):
@@ -137,21 +162,26 @@ class Volatility(Problem):
 
     def rows(self, prediction: Prediction, index: SampleIndex, entities: tuple[str, ...]) -> pd.DataFrame:
         """One row a sample and horizon (1, and `window.horizon`): `variance`, the expected mean daily variance over so many days, and
-        `volatility`, its root annualised by 252 days."""
+        `volatility`, its root annualised by 252 days. Of quantiles: those of the variance, `q05`, `q50` ..."""
         import pandas as pd
 
-        variance = variances_of(prediction).ravel()
-        count, outputs = prediction.values.shape
-        with np.errstate(invalid="ignore"):
-            volatility = np.sqrt(YEAR * variance)
+        count, outputs = prediction.values.shape[:2]
+        values: dict[str, Float64] = {}
+        if self.settings.levels:
+            with np.errstate(over="ignore"):  # a forecast beyond all measure becomes infinite, and is refused as such
+                columns = np.exp(quantiles_of(prediction).reshape(count * outputs, -1)).T
+            values = dict(zip(map(quantile_column, prediction.levels), columns, strict=True))
+        else:
+            values["variance"] = variances_of(prediction).ravel()
+            with np.errstate(invalid="ignore"):
+                values["volatility"] = np.sqrt(YEAR * values["variance"])
         return pd.DataFrame(
             {
                 "entity": pd.array(list(entities), dtype="str").take(np.repeat(index.entity, outputs)),
                 "time": np.repeat(index.time.astype("datetime64[us]"), outputs),
                 "target_time": index.target_time.astype("datetime64[us]").ravel(),
                 "horizon": np.tile(np.array(self.steps, dtype=np.int64), count),
-                "variance": variance,
-                "volatility": volatility,
+                **values,
             },
             copy=False,
         )
@@ -160,8 +190,24 @@ class Volatility(Problem):
         from pipelines.problems.answers import ordered_values
 
         samples = np.repeat(np.arange(len(index)), len(self.steps))
-        found = ordered_values(rows, index.take(samples), np.tile(self.steps, len(index)), entities, ["variance"])
-        return Prediction("variances", found.reshape(len(index), -1).astype(np.float32))
+        levels = self.settings.levels
+        columns = [quantile_column(level) for level in levels] or ["variance"]
+        found = ordered_values(rows, index.take(samples), np.tile(self.steps, len(index)), entities, columns)
+        if not levels:
+            return Prediction("variances", found.reshape(len(index), -1).astype(np.float32))
+        with np.errstate(all="ignore"):
+            logarithms = np.log(found).astype(np.float32)
+        return Prediction("quantiles", logarithms.reshape(len(index), len(self.steps), len(levels)), levels)
+
+    def _quantile_losses(self, prediction: Prediction, index: SampleIndex) -> Mapping[str, Float64]:
+        quantiles, target = quantiles_of(prediction), index.target.astype(np.float64)
+        middle = prediction.levels.index(0.5)
+        found: dict[str, Float64] = {}
+        for number, steps in enumerate(self.steps):
+            own = slice(number, number + 1)
+            found[_named("crps", steps)] = crps(quantiles[:, own], target[:, own], prediction.levels)
+            found[_named("mae", steps)] = np.abs(quantiles[:, number, middle] - target[:, number])
+        return found
 
     def _variance(self, clean: pd.DataFrame) -> Float64:
         settings: Any = self.settings

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from models.modules.heads import HEADS, Head, PointHead, QuantileHead, StudentHead, pinball
+from models.modules.heads import HEADS, Head, PointHead, QuantileHead, StudentHead, pinball, sample_crps
 from tests.models.network_cases import LEVELS
 
 
@@ -17,6 +17,31 @@ def test_pinball_by_hand() -> None:
     levels = torch.tensor([0.1, 0.8])
     assert pinball(quantiles, torch.tensor([[3.0]]), levels).item() == pytest.approx((0.2 + 0.8) / 2)
     assert pinball(quantiles, torch.tensor([[0.0]]), levels).item() == pytest.approx((0.9 + 0.4) / 2)
+
+
+def test_sample_crps_is_that_of_a_normal() -> None:
+    """Closed form for a normal (Gneiting and Raftery, 2007): s (z (2 Phi(z) - 1) + 2 phi(z) - 1 / sqrt(pi)), z = (y - m) / s."""
+    torch.manual_seed(0)
+    location, scale = torch.tensor([0.5], requires_grad=True), torch.tensor([2.0], requires_grad=True)
+    targets = torch.tensor([[-3.0], [0.4], [2.5]])
+    shocks = torch.randn(3, 200_000, 1)
+    found = sample_crps(location + scale * shocks, targets)
+    z = (targets[:, 0].numpy() - 0.5) / 2.0
+    expected = 2.0 * (z * (2 * stats.norm.cdf(z) - 1) + 2 * stats.norm.pdf(z) - np.pi**-0.5)
+    assert found.item() == pytest.approx(expected.mean(), abs=0.01)
+    by_location, by_scale = torch.autograd.grad(found, (location, scale))
+    assert by_location.item() == pytest.approx(np.mean(1 - 2 * stats.norm.cdf(z)), abs=0.01)
+    assert by_scale.item() == pytest.approx(np.mean(2 * stats.norm.pdf(z) - np.pi**-0.5), abs=0.01)
+
+
+def test_sample_crps_by_pairs_and_without_bias() -> None:
+    torch.manual_seed(0)
+    draws, targets = torch.randn(4, 5, 3, dtype=torch.float64), torch.randn(4, 3, dtype=torch.float64)
+    pairs = (draws[:, :, None] - draws[:, None]).abs().sum((1, 2)) / (2 * 5 * 4)
+    expected = ((draws - targets[:, None]).abs().mean(1) - pairs).mean()
+    torch.testing.assert_close(sample_crps(draws, targets), expected)
+    many = sample_crps(torch.randn(100_000, 2, 1), torch.randn(100_000, 1)).item()
+    assert many == pytest.approx(np.pi**-0.5, abs=0.01), "two draws are as good as many, on average"
 
 
 @pytest.mark.parametrize("name", sorted(HEADS))

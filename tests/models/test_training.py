@@ -24,6 +24,7 @@ PLANTED: dict[str, dict[str, Any]] = {
     "dense": {"hidden": [32, 32], "epochs": 30, "batch": 256, "learning_rate": 0.005, "dropout": 0.0, "patience": 30},
     "recurrent": {"hidden": [16], "dense": [], "epochs": 25, "batch": 128, "learning_rate": 0.01, "dropout": 0.0, "patience": 30},
     "cnn": {"channels": 16, "layers": 1, "epochs": 25, "batch": 128, "learning_rate": 0.01, "dropout": 0.0, "patience": 30},
+    "gan": {"hidden": 12, "noise": 8, "paths": 64, "epochs": 15, "batch": 128, "learning_rate": 0.01, "patience": 30},
 }
 
 

@@ -185,9 +185,28 @@ def test_garch_takes_its_level_from_the_window(data: tuple[Samples, Task], model
     np.testing.assert_array_equal(models["gjr-training-level"].predict(moved).values, models["gjr-training-level"].predict(samples).values)
 
 
+@pytest.mark.parametrize("name", sorted(set(RECIPES) - {"mean"}))
+def test_quantiles_are_the_forecast_and_what_it_missed(
+    name: str, data: tuple[Samples, Task], models: dict[str, Model], tmp_path: Path
+) -> None:
+    samples, task = data
+    asked = replace(samples, index=replace(samples.index, target=np.log(samples.index.target)))
+    levels = (0.05, 0.5, 0.95)
+    train, validation, test = split(asked)
+    model = fitted(RECIPES[name][0], replace(task, kind="quantiles", levels=levels), train, validation, **RECIPES[name][1])
+    known = np.concatenate([part.targets - np.log(models[name].predict(part).values) for part in (train, validation)])
+    expected = np.log(models[name].predict(test).values)[:, :, None] + np.quantile(known, levels, axis=0).T
+    found = model.predict(test)
+    assert (found.kind, found.levels) == ("quantiles", levels)
+    np.testing.assert_allclose(found.values, expected, atol=1e-4)
+    save_model(model, tmp_path / "model")
+    np.testing.assert_array_equal(load_model(tmp_path / "model").predict(test).values, found.values)
+    np.testing.assert_array_equal(model.predict(test.take(np.array([7]))).values, found.values[7:8])
+
+
 def test_what_does_not_fit_is_refused(data: tuple[Samples, Task]) -> None:
     samples, task = data
-    other = replace(task, kind="quantiles", levels=(0.5,), steps=())
+    other = replace(task, kind="quantiles", levels=(0.5,), steps=(), log_variance=None)
     for name in ("har", "garch", "ewma", "last_variance"):
         found = model_class(name)
         with pytest.raises(FitFailure, match="kind: volatility"):

@@ -18,7 +18,7 @@ from models.network import Network
 from models.samples import Samples, from_windows
 from models.saving import load_model, save_model
 from tests.models.classical_cases import fitted
-from tests.models.network_cases import network, split
+from tests.models.network_cases import LEVELS, network, split
 from tests.models.variance_cases import variance_panel
 
 FAMILIES = ("cnn", "dense", "recurrent")
@@ -100,6 +100,23 @@ def test_learns_what_the_regression_cannot_see(name: str, residual: str) -> None
     assert loss(model) < 0.75 * loss(fitted("har", task, train, validation))
 
 
+@pytest.mark.parametrize("loss", ["quantile", "student_t"])
+def test_quantiles_stand_on_the_regression_too(loss: str, data: tuple[Samples, Task]) -> None:
+    samples, task = data
+    asked = replace(samples, index=replace(samples.index, target=np.log(samples.index.target)))
+    question = replace(task, kind="quantiles", levels=LEVELS)
+    test = split(asked)[2]
+    model = cast(Network, trained("dense", (asked, question), loss=loss, residual="log_har_leverage", epochs=1, learning_rate=1e-6))
+    found = model.predict(test).values
+    assert found.shape == (len(test), 2, 5)
+    # hardly trained, it is the regression of the variances, and quantiles around it that hardly move
+    regression = np.log(fitted("har", task, *split(samples)[:2]).predict(split(samples)[2]).values)
+    distance = found - regression[:, :, None]
+    assert (distance.std(axis=0) < 0.12 * np.abs(np.diff(distance.mean(axis=0))[:, :1]).sum()).all()
+    covered = ((found[:, :, 0] <= test.targets) & (test.targets <= found[:, :, -1])).mean()
+    assert 0.8 < covered < 0.97
+
+
 def test_the_head_is_trained_by_qlike_and_starts_at_the_mean() -> None:
     torch.manual_seed(0)
     targets = torch.randn(500, 2)
@@ -140,10 +157,9 @@ def test_what_does_not_belong_together_is_refused(data: tuple[Samples, Task]) ->
     quantiles = replace(task, kind="quantiles", levels=(0.5,), steps=())
     for asked, settings, message in (
         (task, {}, "learnt by `loss: qlike`"),
-        (quantiles, {"loss": "qlike"}, "kind: volatility"),
-        (quantiles, {"residual": "har"}, "is for variances"),
+        (quantiles, {"loss": "qlike"}, "set loss: quantile"),
+        (replace(quantiles, log_variance=None), {"loss": "qlike"}, "kind: volatility"),
+        (replace(quantiles, log_variance=None), {"residual": "har"}, "kind: volatility"),
     ):
         with pytest.raises(FitFailure, match=message):
             network("dense", asked, **settings).fit(samples, samples, seed=0, hardware=Hardware())
-    with pytest.raises(FitFailure, match="learnt by `loss: qlike`"):
-        network("gan", task).fit(samples, samples, seed=0, hardware=Hardware())

@@ -181,6 +181,40 @@ def test_rows_hold_variance_and_annual_volatility_and_are_read_back() -> None:
     np.testing.assert_allclose(problem.signals(prediction)["log_variance"], np.log([1e-4, 3e-4]), rtol=1e-5)
 
 
+LEVELS = (0.1, 0.5, 0.9)
+
+
+def test_quantiles_are_of_the_logarithm_and_rows_of_the_variance() -> None:
+    plain, problem = volatility(), volatility(levels=LEVELS)
+    np.testing.assert_allclose(problem.targets(clean(), "XNYS").values, np.log(plain.targets(clean(), "XNYS").values), rtol=1e-6)
+    task = problem.task(("a",), ("a",))
+    assert (task.kind, task.levels, task.outputs, task.log_variance) == ("quantiles", LEVELS, 2, LOG_VARIANCE)
+
+    index = index_of(np.log([[2e-4, 3e-4], [1e-4, 1e-4]]), entity=[0, 1])
+    wide, two = np.log(3.0), np.log(2.0)
+    median = np.log([[1e-4, 3e-4], [1e-4, 2e-4]])
+    values = np.stack([median - wide, median, median + wide], axis=2).astype(np.float32)
+    prediction = Prediction("quantiles", values, LEVELS)
+    losses = problem.losses(prediction, index)
+    assert list(losses) == ["crps", "mae", "crps_h2", "mae_h2"]
+    np.testing.assert_allclose(losses["mae"], [two, 0.0], atol=1e-5)
+    np.testing.assert_allclose(losses["mae_h2"], [0.0, two], atol=1e-5)
+    # twice the mean of 0.1 (log 3 + d), 0.5 |d| and 0.1 (log 3 - d) for a target d above the median
+    np.testing.assert_allclose(losses["crps"], [2 * (0.2 * wide + 0.5 * two) / 3, 2 * 0.2 * wide / 3], rtol=1e-4)
+    metrics = problem.metrics(prediction, index, np.ones(2))
+    assert [part.name for part in metrics] == ["crps", "mae", "crps_h2", "mae_h2", "coverage_80"]
+    assert value(metrics, "coverage_80") == 1.0
+
+    rows = problem.rows(prediction, index, ENTITIES)
+    assert list(rows.columns) == ["entity", "time", "target_time", "horizon", "q10", "q50", "q90"]
+    np.testing.assert_allclose(rows["q50"], [1e-4, 3e-4, 1e-4, 2e-4], rtol=1e-5)
+    np.testing.assert_allclose(rows["q90"], 3 * rows["q50"], rtol=1e-5)
+    found = problem.answers(rows.sample(frac=1.0, random_state=1), index, ENTITIES)
+    np.testing.assert_allclose(found.values, values, rtol=1e-6)
+    with pytest.raises(ValueError, match="expected quantiles"):
+        problem.losses(answers([[1e-4, 2e-4], [3e-4, 4e-4]]), index)
+
+
 def test_what_is_asked_of_a_model() -> None:
     wanted = definition(features=FEATURES, problem={"kind": "volatility"}, window={"length": 5, "horizon": 5})
     samples = build_samples(wanted, bars(60))
@@ -192,7 +226,9 @@ def test_what_is_asked_of_a_model() -> None:
     assert task_of(one, samples.columns).steps == (1,)
 
 
-@pytest.mark.parametrize("problem", [{"estimator": "column"}, {"column": "realised"}, {"estimator": "close_to_close"}, {"floor": 0}])
+@pytest.mark.parametrize(
+    "problem", [{"estimator": "column"}, {"column": "realised"}, {"estimator": "close_to_close"}, {"floor": 0}, {"levels": [0.1, 0.9]}]
+)
 def test_settings_that_make_no_sense_are_refused(problem: dict[str, object]) -> None:
     with pytest.raises(DefinitionError):
         volatility(1, **problem)
