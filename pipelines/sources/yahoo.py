@@ -18,7 +18,7 @@ BARS = {"Open": "open", "High": "high", "Low": "low", "Close": "close", "Volume"
 
 
 class YahooSource(SourceSettings):
-    """Daily bars of Yahoo's symbols as one panel. Needs `pip install "finflow[yahoo]"`.
+    """Daily bars of Yahoo's symbols as one panel. Needs the package `yfinance`: finflow's extra `yahoo`.
 
     Prices are adjusted for splits, and with `adjusted` for dividends too. Each dividend then changes the whole history: finflow takes the
     new one in as known from then on, and an earlier as-of goes on seeing the old. A day that is not over yet is left for a later read.
@@ -87,7 +87,8 @@ def _yfinance() -> Any:
         import yfinance
     except ImportError as error:
         raise SourceError(
-            f"the source `yahoo` needs the package yfinance, which finflow installs on demand only ({error}): pip install 'finflow[yahoo]'"
+            f"the source `yahoo` needs the package yfinance, which finflow does not bring ({error}): pip install 'yfinance>=1.7,<2' (the "
+            "extra `yahoo`)"
         ) from None
     return yfinance
 

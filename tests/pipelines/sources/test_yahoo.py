@@ -77,7 +77,7 @@ def test_what_goes_wrong_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "yfinance", None)
-    with pytest.raises(SourceError, match=r"pip install 'finflow\[yahoo\]'"):
+    with pytest.raises(SourceError, match=r"pip install 'yfinance>=1\.7,<2'"):
         YahooSource(symbols={"BTC": "BTC-USD"}).read()
     program = (
         "import sys; from pipelines.definition import load_definition; load_definition('crypto-price'); print('yfinance' in sys.modules)"
