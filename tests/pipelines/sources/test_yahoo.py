@@ -40,18 +40,18 @@ def test_prices_adjusted_for_dividends(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("now", "last"),
+    ("now", "session", "last"),
     [
-        ("2020-01-06 15:00", "2020-01-03"),  # Monday, the market is open
-        ("2020-01-06 21:00", "2020-01-06"),  # it has closed
-        ("2020-01-07 03:00", "2020-01-06"),  # Tuesday in UTC, Monday night in New York
-        ("2020-01-07 12:00", "2020-01-06"),  # before Tuesday's opening
+        ("2020-01-06 15:00", "2020-01-06", "2020-01-03"),  # Monday, the market is open
+        ("2020-01-06 21:00", "2020-01-06", "2020-01-06"),  # it has closed
+        ("2020-01-07 03:00", "2020-01-06", "2020-01-06"),  # Tuesday in UTC, Monday night in New York
+        ("2020-01-07 12:00", "2020-01-07", "2020-01-06"),  # before Tuesday's opening
+        ("2020-01-06 15:00", "2020-01-03", "2020-01-03"),  # Monday's bar is there, and Yahoo still speaks of Friday's session
     ],
 )
-def test_a_day_that_is_not_over_is_left_for_later(now: str, last: str) -> None:
+def test_a_day_that_is_not_over_is_left_for_later(now: str, session: str, last: str) -> None:
     days = answer("2020-01-03", [1.0, math.nan, math.nan, 2.0], "America/New_York").index
-    day = "2020-01-07" if now >= "2020-01-07 12" else "2020-01-06"
-    regular = {name: pd.Timestamp(f"{day} {clock}", tz="America/New_York") for name, clock in (("start", "09:30"), ("end", "16:00"))}
+    regular = {name: pd.Timestamp(f"{session} {clock}", tz="America/New_York") for name, clock in (("start", "09:30"), ("end", "16:00"))}
     over = _is_over(days, {"currentTradingPeriod": {"regular": regular}}, pd.Timestamp(now, tz="UTC"))
     assert str(days[over][-1].date()) == last
 
