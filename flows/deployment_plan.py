@@ -69,7 +69,8 @@ class Planned:
     Attributes:
         name: the definition's NAME as the flow is given it: its name, or the absolute path of its file.
         timing: when it runs by itself; None: never.
-        active: whether a new schedule starts at once. One over a stored history does not: nothing new would ever come.
+        active: whether a new schedule starts at once. One over a stored history does not: nothing new would ever come. Nor does one that
+            the definition has begin `paused`.
     """
 
     kind: Kind
@@ -98,7 +99,8 @@ class Planned:
         if self.timing is not None:
             lines.append(f"Runs {getattr(self.definition.schedule, self.kind.name)}.")
             if not self.active:
-                lines.append("Its source is a stored history, to which nothing is added: the schedule begins paused.")
+                why = "It is so defined" if self.definition.source.grows else "Its source is a stored history, to which nothing is added"
+                lines.append(f"{why}: the schedule begins paused.")
         return "\n\n".join(lines)
 
 
@@ -121,7 +123,8 @@ def plan_deployments(names: list[str]) -> list[Planned]:
             raise DefinitionError(f"{path} and {places[definition.name]} are both named {definition.name!r}: rename one of them.")
         places[definition.name] = path
         timings = {kind: definition.schedule.timing(kind.name) for kind in KINDS}
-        found += [Planned(kind, definition, name, timing, definition.source.grows) for kind, timing in timings.items()]
+        active = definition.source.grows and not definition.schedule.paused
+        found += [Planned(kind, definition, name, timing, active) for kind, timing in timings.items()]
     return found
 
 

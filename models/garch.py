@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from typing import ClassVar, Literal, cast
 
 import numpy as np
@@ -17,6 +18,10 @@ from models.volatility_scale import Float64, chunks, known_rows
 _FEWEST = 100
 #: days of the training part's level that the window's own level is mixed with
 _PRIOR_DAYS = 20
+#: mean, omega, alpha, gamma, beta and degrees of freedom that daily returns of unit variance have, roughly
+COMMON = np.array([0.0, 0.02, 0.05, 0.0, 0.93, 6.0])
+#: of the log-likelihood: less is the rounding of two searches that end at one place
+MATERIAL = 1.0
 
 
 class GarchSettings(ModelSettings):
@@ -122,6 +127,9 @@ def filtered(returns: Float64, parameters: Float64, start: float) -> tuple[Float
 def fit_garch(returns: Float64, asymmetric: bool, *, skewed: bool = False) -> tuple[Float64, tuple[float, ...], bool]:
     """Maximum likelihood by `arch`, with Student's t errors, or Hansen's (1994) skewed ones.
 
+    Over entities of unlike volatility the likelihood has ridges and cliffs: a search can end far from its top and call itself converged. So
+    there is a second one, from common values or (GJR) from the symmetric optimum, and the higher end counts.
+
     Returns:
         float64, [5]: mean, omega, alpha, gamma (0 if symmetric), beta, of plain returns; degrees of freedom (and the skew); whether the
         search converged.
@@ -129,20 +137,41 @@ def fit_garch(returns: Float64, asymmetric: bool, *, skewed: bool = False) -> tu
     Raises:
         FitFailure: it ended in parameters that are not finite.
     """
-    from arch import arch_model
-
     scale = float(returns.std())
-    model = arch_model(
-        returns / scale, mean="Constant", vol="GARCH", p=1, o=int(asymmetric), q=1, dist="skewt" if skewed else "t", rescale=False
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what the search ended with is checked and reported instead
-        result = model.fit(disp="off", show_warning=False, options={"maxiter": 500})
-    found = result.params
-    gamma = float(found["gamma[1]"]) if asymmetric else 0.0
-    numbers = [found["mu"] * scale, found["omega"] * scale**2, found["alpha[1]"], gamma, found["beta[1]"]]
-    parameters = np.array([float(number) for number in numbers])
+    found = _search(returns / scale, asymmetric, skewed)
+    units = np.array([scale, scale**2, 1.0, 1.0, 1.0])  # the mean is a return, omega a variance
+    parameters = found.parameters[:5] * units
     if not np.isfinite(parameters).all():
         raise FitFailure(f"the likelihood of GARCH over {len(returns)} returns ended in parameters that are not finite")
-    shape = ("eta", "lambda") if skewed else ("nu",)
-    return parameters, tuple(float(found[name]) for name in shape), result.convergence_flag == 0
+    return parameters, tuple(found.parameters[5:].tolist()), found.converged
+
+
+@dataclass(frozen=True, eq=False)
+class _Optimum:
+    """Where a search ended: mean, omega, alpha, gamma, beta, degrees of freedom (and skew), its log-likelihood, whether it converged."""
+
+    parameters: Float64
+    likelihood: float
+    converged: bool
+
+
+def _search(returns: Float64, asymmetric: bool, skewed: bool) -> _Optimum:
+    """The highest of two searches over returns of unit variance and, for GJR, of the symmetric optimum, which is one of its points."""
+    from arch import arch_model
+
+    model = arch_model(returns, mean="Constant", vol="GARCH", p=1, o=int(asymmetric), q=1, dist="skewt" if skewed else "t", rescale=False)
+    common = np.append(COMMON, 0.0) if skewed else COMMON
+    places = np.arange(len(common)) if asymmetric else np.delete(np.arange(len(common)), 3)  # no gamma
+    nested = _search(returns, False, skewed) if asymmetric else None
+    starts = (None, common[places] if nested is None else nested.parameters)
+    found = [] if nested is None else [nested]
+    for start in starts:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what the search ended with is checked and reported instead
+            result = model.fit(disp="off", show_warning=False, options={"maxiter": 500}, starting_values=start)
+        parameters = np.zeros(len(common))
+        parameters[places] = result.params.to_numpy()
+        found.append(_Optimum(parameters, float(result.loglikelihood), result.convergence_flag == 0))
+    usual = found[-2]  # from arch's own start: it stands unless another is materially higher
+    best = max(found, key=lambda one: one.likelihood if np.isfinite(one.likelihood) else -np.inf)
+    return usual if usual.likelihood >= best.likelihood - MATERIAL else best

@@ -14,6 +14,7 @@ ZOO: dict[str, str] = {
     "random_walk": "models.random_walk:RandomWalk",
     "historical_mean": "models.historical_mean:HistoricalMean",
     "arima": "models.arima:Arima",
+    "var": "models.var:Var",
     "ridge": "models.ridge:Ridge",
     "last_variance": "models.last_variance:LastVariance",
     "ewma": "models.ewma:Ewma",

@@ -1,4 +1,4 @@
-"""Trading sessions, and when a session's row becomes known."""
+"""Sessions, of an exchange or of months and quarters, and when a session's row becomes known."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ from pipelines.errors import DefinitionError
 FIRST = pd.Timestamp("1960-01-01")
 LAST = pd.Timestamp("2079-12-31")
 DAY = np.timedelta64(1, "D")
+# Data of a month or a quarter: one session a period, on its first or its last day as the data have it. Either way it closes as the period
+# ends (UTC): what is dated 1 March and speaks of all March is not known in March.
+PERIODS = {"month-start": ("M", "start"), "month-end": ("M", "end"), "quarter-start": ("Q", "start"), "quarter-end": ("Q", "end")}
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +34,8 @@ class _Calendar:
 
 @lru_cache(maxsize=32)
 def _calendar(code: str) -> _Calendar:
+    if code in PERIODS:
+        return _periods(*PERIODS[code])
     import exchange_calendars
     from exchange_calendars.errors import InvalidCalendarName
 
@@ -44,11 +49,20 @@ def _calendar(code: str) -> _Calendar:
     except (InvalidCalendarName, KeyError, TypeError, AttributeError):
         raise DefinitionError(
             f"calendar: exchange_calendars has no {code!r}: use an exchange's code (XNYS New York, XLON London, XSHG Shanghai, XHKG Hong "
-            "Kong, XTKS Tokyo, 24/7 for crypto), or leave the calendar out."
+            f"Kong, XTKS Tokyo, 24/7 for crypto), {', '.join(PERIODS)} for data of months and quarters, or leave the calendar out."
         ) from None
     sessions = found.sessions.to_numpy().astype("datetime64[ns]")
     closes = found.closes.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy().astype("datetime64[ns]")
     return _Calendar(sessions, closes, np.datetime64(first, "ns"), np.datetime64(last, "ns"))
+
+
+def _periods(unit: str, stamp: str) -> _Calendar:
+    """Every period of the years that sources may speak of."""
+    periods = pd.period_range("1700-01-01", "2199-12-31", freq=unit)
+    starts = periods.start_time.to_numpy().astype("datetime64[ns]")
+    following = (periods + 1).start_time.to_numpy().astype("datetime64[ns]")
+    days: NDArray[np.datetime64] = starts if stamp == "start" else np.subtract(following, DAY)
+    return _Calendar(days, following, starts[0], following[-1] - DAY)
 
 
 def _midnight(moment: Any) -> np.datetime64:
@@ -59,8 +73,9 @@ def sessions(calendar: str | None, start: Any, end: Any) -> pd.DatetimeIndex:
     """The sessions from `start` to `end`, both included.
 
     Args:
-        calendar: an exchange_calendars code. None: Monday to Friday, since nothing better is known of the series' holidays; so it is for
-            dates outside the years for which the exchange's holidays are known (Shanghai's are announced a year ahead).
+        calendar: an exchange_calendars code, or one of PERIODS. None: Monday to Friday, since nothing better is known of the series'
+            holidays; so it is for dates outside the years for which the exchange's holidays are known (Shanghai's are announced a year
+            ahead).
 
     Returns:
         datetime64[ns], naive midnights, ascending.

@@ -135,7 +135,11 @@ class Definition(Settings):
     description: str = ""
     simulated: bool = Field(default=False, description="the data are made up, and every report says so")
     source: Annotated[Any, ByKind("source", source_settings)]
-    calendar: str | None = Field(default=None, description="an exchange_calendars code (XNYS, XSHG); none: the dates of the data")
+    calendar: str | None = Field(
+        default=None,
+        description="an exchange_calendars code (XNYS, XSHG, 24/7), or month-start, month-end, quarter-start, quarter-end by how data of "
+        "months and quarters are dated; none: the dates of the data",
+    )
     publication_lag_minutes: int = Field(
         default=60, ge=0, description="after the session's close (or the end of the day), when a row becomes known"
     )

@@ -97,7 +97,8 @@ def _definition(path: Path, name: str, source: dict[str, Any], frame: pd.DataFra
     if rows < MINIMUM_ROWS:
         raise NotEnoughHistoryError(f"{path}: {rows} rows of one entity; a draft needs at least {MINIMUM_ROWS} to train and to test on.")
     calendar = _calendar(times)
-    spacing = _spacing(times, calendar)
+    spacing = _spacing(times)
+    missing = 2 * spacing if calendar is None and spacing > 1 else 0
     dense = rows >= 1000
     positive = bool((frame["close"].dropna() > 0).all())
     return {
@@ -105,9 +106,9 @@ def _definition(path: Path, name: str, source: dict[str, Any], frame: pd.DataFra
         "title": f"{path.stem}, the next {5 if dense else 1} observations",
         "source": source,
         **({"calendar": calendar} if calendar else {}),
-        "contract": _contract(rows, spacing, positive, calendar),
+        "contract": _contract(rows, missing, positive, calendar),
         "features": _features(frame, positive, spacing),
-        "window": {"length": 60 if dense else 20, "horizon": 5 if dense else 1, "maximum_gap": max(5, 2 * spacing)},
+        "window": {"length": 60 if dense else 20, "horizon": 5 if dense else 1, "maximum_gap": max(5, missing)},
         "problem": {
             "kind": "forecast",
             "column": "close",
@@ -130,9 +131,9 @@ def _definition(path: Path, name: str, source: dict[str, Any], frame: pd.DataFra
     }
 
 
-def _contract(rows: int, spacing: int, positive: bool, calendar: str | None) -> dict[str, Any]:
+def _contract(rows: int, missing: int, positive: bool, calendar: str | None) -> dict[str, Any]:
     contract: dict[str, Any] = {"kind": "bars", "minimum_history": min(250, rows // 2)}
-    contract |= {"maximum_gap": 2 * spacing} if spacing > 1 else {}
+    contract |= {"maximum_gap": missing} if missing else {}
     contract |= {} if positive else {"allow_negative": True}
     contract |= {"price_limit": 0.1} if calendar == "XSHG" else {}
     return contract
@@ -158,20 +159,20 @@ def _features(frame: pd.DataFrame, positive: bool, spacing: int) -> list[dict[st
     ]
 
 
-def _spacing(times: pd.Series, calendar: str | None) -> int:
+def _spacing(times: pd.Series) -> int:
     """Weekdays from one observation to the next, as a rule: 1 for daily data, 5 for weekly, about 21 for monthly."""
     import numpy as np
 
     days = times.to_numpy().astype("datetime64[D]")
-    return max(1, round(float(np.median(np.busday_count(days[:-1], days[1:]))))) if calendar is None else 1
+    return max(1, round(float(np.median(np.busday_count(days[:-1], days[1:])))))
 
 
 def _calendar(times: pd.Series) -> str | None:
-    """The exchange whose sessions the dates are, if one fits: nearly all of its sessions, and nearly nothing else."""
-    from pipelines.calendars import sessions
+    """The exchange (or kind of period) whose sessions the dates are, if one fits: nearly all of its sessions, and nearly nothing else."""
+    from pipelines.calendars import PERIODS, sessions
 
     best: tuple[float, str | None] = (0.0, None)
-    for code in CALENDARS:
+    for code in (*CALENDARS, *PERIODS):
         expected = sessions(code, times.iloc[0], times.iloc[-1])
         inside = float(times.isin(expected).mean())
         there = float(expected.isin(times).mean())

@@ -120,6 +120,11 @@ def log_parkinson(panel: Panel, feature: Feature) -> Float64:
     return np.log(daily_variance("parkinson", panel, overnight=True, floor=VARIANCE_FLOOR))
 
 
+def log_squared_return(panel: Panel, feature: Feature) -> Float64:
+    """log of the squared log return of the close, at least log(1e-8): a day's variance where the data have no range."""
+    return np.log(daily_variance("squared_return", panel, overnight=False, floor=VARIANCE_FLOOR))
+
+
 def standardised_return(panel: Panel, feature: Feature) -> Float64:
     """The log return over the root mean square of the `window` returns before it: how surprising the day was. 0 after no move at all."""
     moves = _returns(panel, feature)
@@ -219,6 +224,7 @@ FEATURES: dict[str, FeatureKind] = {
     "rolling_volatility": FeatureKind(rolling_volatility, smallest_window=2, reach=1),
     "log_garman_klass": FeatureKind(log_garman_klass, column="none", reach=1),
     "log_parkinson": FeatureKind(log_parkinson, column="none", reach=1),
+    "log_squared_return": FeatureKind(log_squared_return, column="none", reach=1),
     "standardised_return": FeatureKind(standardised_return, smallest_window=2, reach=2),
     "negative_standardised_return": FeatureKind(negative_standardised_return, smallest_window=2, reach=2),
     "moving_average_ratio": FeatureKind(moving_average_ratio, smallest_window=2),

@@ -22,6 +22,7 @@ class Schedule(Settings):
     score: str | None = None
     monitor: str | None = None
     timezone: str = "UTC"
+    paused: bool = Field(default=False, description="a server's new schedules begin paused, until somebody switches them on")
     late_minutes: int = Field(default=240, ge=0, description="how long a run waits for its session's rows before it says `late`")
     poll_seconds: float = Field(default=60, gt=0, description="between two looks for them, 20 at least")
 

@@ -98,7 +98,8 @@ def name_columns(headers: Sequence[str], path: Path) -> dict[str, str]:
         if name not in columns:
             shown = ", ".join(map(repr, headers[:20]))
             raise SourceError(
-                f"{path}: no column looks like {what} by its header; there are {shown}. Write the definition by hand, with `columns`."
+                f"{path}: no column looks like {what} by its header; there are {shown}. Write the definition by hand, with `columns` (or "
+                "`wide`, where each column is an entity)."
             )
     return columns
 

@@ -8,9 +8,13 @@ from pipelines.sources.base import SourceSettings
 from pipelines.sources.files import CsvSource, ParquetSource
 from pipelines.sources.replay import ReplaySource
 from pipelines.sources.simulated import SimulatedSource
+from pipelines.sources.statsmodels import StatsmodelsSource
+from pipelines.sources.yahoo import YahooSource
 
 SOURCES: dict[str, type[SourceSettings]] = {
     "arch": ArchSource,
+    "statsmodels": StatsmodelsSource,
+    "yahoo": YahooSource,
     "simulated": SimulatedSource,
     "csv": CsvSource,
     "parquet": ParquetSource,

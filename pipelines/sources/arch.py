@@ -1,4 +1,4 @@
-"""Daily market data that come with the `arch` package: something real to begin with, offline."""
+"""Market data that come with the `arch` package: something real to begin with, offline."""
 
 from __future__ import annotations
 
@@ -9,23 +9,25 @@ from pydantic import Field, field_validator
 from pipelines.errors import FinflowError, SourceError
 from pipelines.names import check_name
 from pipelines.sources.base import SourceSettings
+from pipelines.sources.packaged import package_file
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Series = Literal["sp500", "nasdaq", "vix", "wti"]
+Series = Literal["sp500", "nasdaq", "vix", "wti", "default.AAA", "default.BAA"]
 BARS = {"Open": "open", "High": "high", "Low": "low", "Close": "close", "Volume": "volume"}
 
 
 class ArchSource(SourceSettings):
     """Series of `arch.data` (Kevin Sheppard's arch package) as one panel.
 
-    `sp500` and `nasdaq` are daily bars of 1999-2018; `vix` and `wti` hold one price a day, which is open, high, low and close at once,
-    with a volume of 0.
+    `sp500` and `nasdaq` are daily bars of 1999-2018. The others hold one value, which is open, high, low and close at once, with a volume
+    of 0: `vix` and `wti` a price a day; `default.AAA` and `default.BAA` a yield a month of 1919-2018, in percent, dated the month's first
+    day (Moody's seasoned corporate bonds, means over the month).
     """
 
     kind: Literal["arch"] = "arch"
-    series: dict[str, Series] = Field(min_length=1, description="entity -> name of the series in arch.data")
+    series: dict[str, Series] = Field(min_length=1, description="entity -> name of the series in arch.data; `default.AAA`: a column of one")
 
     @field_validator("series")
     @classmethod
@@ -58,7 +60,7 @@ def _bars(entity: str, name: str) -> pd.DataFrame:
     if "Close" in loaded:
         values = loaded[list(BARS)].rename(columns=BARS)
     else:
-        price = loaded.iloc[:, 0].dropna()
+        price = loaded[name.partition(".")[2] or loaded.columns[0]].dropna()
         values = pd.DataFrame(dict.fromkeys(("open", "high", "low", "close"), price)).assign(volume=0.0)
     frame = values.astype("float64").reset_index(drop=True)
     frame.insert(0, "entity", pd.Series([entity] * len(frame), dtype="str"))
@@ -67,19 +69,14 @@ def _bars(entity: str, name: str) -> pd.DataFrame:
 
 
 def _load(name: str) -> pd.DataFrame:
-    """What `arch.data.<name>.load()` gives, without the 1.5 s that importing arch's models takes.
+    """What `arch.data.<name>.load()` gives (of `name.COLUMN`, all columns), without the 1.5 s that importing arch's models takes.
 
     Raises:
         ImportError: there is no such package.
         OSError: its file is not there.
     """
-    from importlib.util import find_spec
-    from pathlib import Path
-
     import pandas as pd
 
-    found = find_spec("arch")  # of a top-level package this imports nothing
-    if found is None or found.origin is None:
-        raise ImportError("it is not installed")
-    loaded = pd.read_csv(Path(found.origin).parent / "data" / name / f"{name}.csv.gz", index_col="Date", parse_dates=["Date"])
-    return loaded.apply(pd.to_numeric, errors="coerce")
+    folder = name.partition(".")[0]
+    file = package_file("arch", "data", folder, f"{folder}.csv.gz")
+    return pd.read_csv(file, index_col="Date", parse_dates=["Date"]).apply(pd.to_numeric, errors="coerce")

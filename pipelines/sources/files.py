@@ -1,4 +1,4 @@
-"""CSV and Parquet: a file, a folder, a glob or an fsspec URL; one file an entity, or one long table."""
+"""CSV and Parquet: a file, a folder, a glob or an fsspec URL; one file an entity, one long table, or wide ones with a column an entity."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field, PrivateAttr, field_serializer, field_validator, model_validator
+from pydantic import Field, PrivateAttr, ValidationInfo, field_serializer, field_validator, model_validator
 
 from pipelines.errors import FinflowError
 from pipelines.names import check_name
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 STANDARD = ("entity", "time", "open", "high", "low", "close", "volume", "known_at")
 MISSING = ("", "NA", "N/A", "#N/A", "NaN", "nan", "null", "NULL", "None", "-", "--")
+KEYS = ("entity", "time", "known_at")
 RESERVED = ("period",)
 
 Character = Annotated[str, Field(min_length=1, max_length=1)]
@@ -29,6 +30,9 @@ class FileSource(SourceSettings):
     A column that the definition does not name is an error and not carried along in silence: `columns` maps finflow's names to the file's
     headers, the standard names (entity, time or date, open, high, low, close, volume, known_at; in any case) are found by themselves, and
     `ignore` lists the rest.
+
+    With `wide` the file has a column an entity. Then every column beside the time is one, by its header's name or by the one that `columns`
+    gives it, and an empty cell is no observation: a currency that begins late, pauses or vanishes has no rows there.
     """
 
     path: str = Field(
@@ -37,6 +41,9 @@ class FileSource(SourceSettings):
     columns: dict[str, str] = Field(default_factory=dict, description="finflow's name -> the file's header, as {close: 收盘}")
     ignore: tuple[str, ...] = Field(default=(), description='headers that are left out; "*" leaves out whatever is not named')
     text: tuple[str, ...] = Field(default=(), description="finflow's names of the value columns that stay text; the others are numbers")
+    wide: str | None = Field(
+        default=None, description="the file has a column an entity; its cells are this value column (close), and empty ones no row"
+    )
     entity: str | None = Field(default=None, description="the entity of all rows; none: the entity column, else each file's name")
     date_format: str | None = Field(default=None, description="as strptime takes it (%d/%m/%Y); none: ISO dates, 20180102 and 2018/01/02")
     timezone: str | None = Field(default=None, description="IANA zone of times without one; times at its midnight are session dates")
@@ -55,10 +62,10 @@ class FileSource(SourceSettings):
             raise ValueError(f"path {value!r} holds a control character")
         return value
 
-    @field_validator("entity")
+    @field_validator("entity", "wide")
     @classmethod
-    def _entity(cls, value: str | None) -> str | None:
-        return value if value is None else _named(value, "entity")
+    def _name(cls, value: str | None, info: ValidationInfo) -> str | None:
+        return value if value is None else _named(value, "entity" if info.field_name == "entity" else "column")
 
     @field_validator("timezone")
     @classmethod
@@ -83,10 +90,18 @@ class FileSource(SourceSettings):
         wrong = sorted(set(self.text) & set(STANDARD))
         if wrong:
             raise ValueError(f"text: {wrong} have a type of their own")
+        if self.wide is not None:
+            self._check_wide(self.wide)
         unmapped = sorted(set(self.text) - set(self.columns))
         if unmapped:
             raise ValueError(f"text: {unmapped} are not among `columns`; map each to its header there")
         return self
+
+    def _check_wide(self, value: str) -> None:
+        if value in KEYS or value in RESERVED:
+            raise ValueError(f"wide: {value!r} is no value column: say what the cells are, as `wide: close`")
+        if self.entity is not None or "entity" in self.columns or self.text:
+            raise ValueError("wide: its columns are the entities and its cells are numbers: leave out `entity` and `text`")
 
     @field_serializer("path")
     def _shown(self, value: str) -> str:

@@ -24,7 +24,7 @@ ALIASES = {
 
 
 def match_columns(settings: FileSource, headers: Sequence[str], label: str) -> dict[str, int]:
-    """finflow's name -> position of the header.
+    """finflow's name -> position of the header; of a wide file, an entity -> position of its column.
 
     Raises:
         SourceError: a column that is missing, given twice, without a header, or not named by the definition.
@@ -34,7 +34,7 @@ def match_columns(settings: FileSource, headers: Sequence[str], label: str) -> d
     chosen = {name: _mapped(name, header, names, label) for name, header in settings.columns.items()}
     taken = set(chosen.values())
     for name, aliases in ALIASES.items():
-        if name in chosen or (name == "entity" and settings.entity is not None):
+        if name in chosen or (name == "entity" and settings.entity is not None) or (settings.wide and name not in ("time", "known_at")):
             continue
         found = [
             place
@@ -50,8 +50,24 @@ def match_columns(settings: FileSource, headers: Sequence[str], label: str) -> d
             chosen[name] = found[0]
     if "time" not in chosen:
         raise SourceError(f"{label}: no column is the time. There are {listed(names)}; map one: columns: {{time: ...}}.")
+    if settings.wide:
+        return _with_entities(settings, names, chosen, label)
     _check_extra(settings, names, set(chosen.values()), label)
     return chosen
+
+
+def _with_entities(settings: FileSource, names: list[str], chosen: dict[str, int], label: str) -> dict[str, int]:
+    """And the columns that `columns` does not name, each under its own header."""
+    used, ignored = set(chosen.values()), set(settings.ignore)
+    rest = {} if "*" in ignored else {name: place for place, name in enumerate(names) if place not in used and name not in ignored}
+    twice = sorted(set(rest) & set(chosen))
+    if twice:
+        raise SourceError(
+            f"{label}: column {listed(twice)} has the name that `columns` gives to another column; give one of them another name there."
+        )
+    if not rest.keys() | chosen.keys() - {"time", "known_at"}:
+        raise SourceError(f"{label}: no column beside the time is left to be an entity; there are {listed(names)}.")
+    return {**chosen, **rest}
 
 
 def _mapped(name: str, header: str, names: list[str], label: str) -> int:

@@ -49,6 +49,9 @@ def _all(settings: FileSource, files: list[DataFile], read: Callable[[DataFile, 
     named: dict[str, str] = {}
     for file in files:
         frame = read(file, rows_left)
+        if settings.wide is not None:
+            frame = _long(frame, settings.wide)
+            check_rows(settings, file.label, len(frame), rows_left)
         rows_left -= len(frame)
         if "entity" not in frame:
             entity = settings.entity or _entity_of(file, named)
@@ -62,6 +65,13 @@ def _all(settings: FileSource, files: list[DataFile], read: Callable[[DataFile, 
     if not rows_left < settings.maximum_rows:
         raise SourceError(f"{settings.path}: no row under the header; check how the file was exported.")
     return pd.concat(frames, ignore_index=True)
+
+
+def _long(frame: pd.DataFrame, value: str) -> pd.DataFrame:
+    """A wide file's rows as one for each entity and time that has a value: entity, time, known_at where there is one, and `value`."""
+    keys = [name for name in ("time", "known_at") if name in frame]
+    found = frame.melt(id_vars=keys, var_name="entity", value_name=value).dropna(subset=value, ignore_index=True)
+    return found.astype({"entity": "str"})[["entity", *keys, value]]
 
 
 def _entity_of(file: DataFile, named: dict[str, str]) -> str:

@@ -46,6 +46,17 @@ def test_every_definition_has_its_deployments(tmp_path: Path) -> None:
     assert by_name["train/index-price"].timing == AfterClose("XNYS", "week")
 
 
+def test_a_schedule_may_begin_paused(tmp_path: Path) -> None:
+    values = live_values(schedule={"score": "after the close of XNYS", "paused": True})
+    found = {one.full_name: one for one in plan_deployments([str(write_definition(tmp_path / "live.yaml", values))])}
+    assert found["score/live"].timing == XNYS
+    assert not found["score/live"].active
+    assert found["score/live"].description.endswith("It is so defined: the schedule begins paused.")
+    assert "Its source is a stored history" in found["score/index-price"].description
+    shipped = ("fx-rates", "fx-volatility", "crypto-price")
+    assert not [one for one in found.values() if one.definition.name in shipped and one.active], "no file, no extra by default"
+
+
 def test_live_scoring_goes_before_trainings_and_backfills() -> None:
     priority = {queue.name: queue.priority for queue in QUEUES}
     limits = {queue.name: queue.limit for queue in QUEUES}

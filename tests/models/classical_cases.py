@@ -11,6 +11,8 @@ from models.base import Hardware, Model, Task
 from models.samples import Observations, SampleIndex, Samples, from_windows
 from models.zoo import model_class
 
+#: settings that a model cannot do without
+NEEDED: dict[str, dict[str, object]] = {"var": {"series": ("noise_0",)}}
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -66,7 +68,7 @@ def split(samples: Samples, share: float = 0.6) -> tuple[Samples, Samples, Sampl
 def fitted(name: str, task: Task, train: Samples, validation: Samples, **settings: object) -> Model:
     """A model of the zoo, fitted."""
     found = model_class(name)
-    model = found(found.Settings.model_validate(settings), task)
+    model = found(found.Settings.model_validate({**NEEDED.get(name, {}), **settings}), task)
     model.fit(train, validation, seed=0, hardware=Hardware())
     return model
 

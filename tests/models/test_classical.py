@@ -1,4 +1,4 @@
-"""What all four classical models must hold."""
+"""What all classical models must hold."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from models.base import Hardware
 from models.errors import FitFailure
 from models.saving import load_model, save_model
 from models.zoo import model_class
-from tests.models.classical_cases import LEVELS, autoregressive, crps, fitted, panel, served, split
+from tests.models.classical_cases import LEVELS, NEEDED, autoregressive, crps, fitted, panel, served, split
 
-ALL = ("random_walk", "historical_mean", "arima", "ridge")
+ALL = ("random_walk", "historical_mean", "arima", "var", "ridge")
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +127,7 @@ def test_predicting_before_fitting_is_refused(case) -> None:  # type: ignore[no-
     for name in ALL:
         found = model_class(name)
         with pytest.raises(RuntimeError, match="fit or load"):
-            found(found.Settings(), task).predict(samples)
+            found(found.Settings.model_validate(NEEDED.get(name, {})), task).predict(samples)
 
 
 def test_classical_models_need_no_seed(case) -> None:  # type: ignore[no-untyped-def]
@@ -135,7 +135,7 @@ def test_classical_models_need_no_seed(case) -> None:  # type: ignore[no-untyped
     for name in ALL:
         found = model_class(name)
         assert not found.seeded
-        model = found(found.Settings(), task)
+        model = found(found.Settings.model_validate(NEEDED.get(name, {})), task)
         model.fit(train, validation, seed=99, hardware=Hardware())
         np.testing.assert_array_equal(model.predict(test).values, fitted(name, task, train, validation).predict(test).values)
 

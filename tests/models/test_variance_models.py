@@ -141,6 +141,28 @@ def test_ewma_by_hand(data: tuple[Samples, Task], models: dict[str, Model]) -> N
         np.testing.assert_allclose(models["ewma"].predict(samples).values[position], expected, rtol=1e-6)
 
 
+def likelihood(returns: np.ndarray, asymmetric: bool) -> float:
+    """Of the parameters that `fit_garch` ends with, by arch."""
+    from arch import arch_model
+
+    parameters, (freedom,), _ = fit_garch(returns, asymmetric)
+    mean, omega, alpha, gamma, beta = parameters / np.array([returns.std(), returns.var(), 1, 1, 1])
+    model = arch_model(returns / returns.std(), mean="Constant", vol="GARCH", p=1, o=int(asymmetric), q=1, dist="t", rescale=False)
+    return float(model.fix([mean, omega, alpha, *([gamma] if asymmetric else []), beta, freedom]).loglikelihood)
+
+
+@pytest.mark.parametrize("seed", [2, 4, 9])
+def test_a_search_that_runs_away_does_not_count(seed: int) -> None:
+    """Entities from calm to wild, one after the other: arch's own search ends in a mean of millions of deviations, or GJR below GARCH."""
+    random = np.random.default_rng(seed)
+    returns = np.concatenate([random.standard_t(4, 200) * 10.0 ** random.uniform(-4.5, -1.8) for _ in range(10)])
+    returns = np.where(random.random(len(returns)) < 0.02, 0.0, returns)
+    symmetric, asymmetric = (likelihood(returns, kind) for kind in (False, True))
+    assert asymmetric > symmetric - 2, "GJR-GARCH holds GARCH"
+    assert symmetric > {2: 1900, 4: -160, 9: -620}[seed]
+    assert abs(fit_garch(returns, True)[0][0]) < returns.std()
+
+
 @pytest.mark.parametrize("asymmetric", [False, True])
 def test_garch_is_what_arch_forecasts(asymmetric: bool) -> None:
     from arch import arch_model

@@ -48,6 +48,24 @@ def test_next_sessions_begin_after_the_time() -> None:
     assert len(next_sessions("XNYS", "2018-12-31", 700)) == 700
 
 
+def test_months_and_quarters_are_sessions_too() -> None:
+    assert texts(sessions("month-start", "2017-12-15", "2018-03-01")) == ["2018-01-01", "2018-02-01", "2018-03-01"]
+    assert texts(sessions("month-end", "2016-02-01", "2016-03-31")) == ["2016-02-29", "2016-03-31"]
+    assert texts(next_sessions("quarter-end", "2009-09-30", 2)) == ["2009-12-31", "2010-03-31"]
+    assert texts(next_sessions("quarter-start", "1918-11-11", 1)) == ["1919-01-01"]
+    assert len(sessions("month-start", "1919-01-01", "2018-12-31")) == 1200
+
+
+def test_what_speaks_of_a_month_is_known_when_it_is_over() -> None:
+    end_of_march = pd.Timestamp("2018-04-01", tz="UTC")
+    for calendar, day in (("month-start", "2018-03-01"), ("month-end", "2018-03-31"), ("quarter-start", "2018-01-01")):
+        assert published_at(calendar, 0, [day]).tolist() == [end_of_march], calendar
+    assert published_at("quarter-end", 60 * 24 * 56, ["2009-09-30"]).tolist() == [pd.Timestamp("2009-11-26", tz="UTC")]
+    assert published_at("month-start", 0, ["2018-03-15"]).tolist() == [pd.Timestamp("2018-03-16", tz="UTC")], (
+        "no session: the end of its day"
+    )
+
+
 def test_a_row_is_known_so_long_after_the_close() -> None:
     times = [pd.Timestamp(text) for text in ("2018-12-31", "2018-07-03", "2018-07-02", "2018-07-04", "2018-07-03 12:30")]
     found = published_at("XNYS", 60, times)

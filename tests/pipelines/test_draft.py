@@ -114,10 +114,11 @@ def test_a_monthly_series_and_one_below_zero(tmp_path: Path, home: Home) -> None
     walk = np.random.default_rng(0).normal(size=600).cumsum()
     pd.DataFrame({"Date": months, "Rate": walk}).to_csv(tmp_path / "rate.csv", index=False)
     made = drafted(tmp_path, tmp_path / "rate.csv")
-    assert made.calendar is None
+    assert made.calendar == "month-start"
     assert made.problem.transform == "none"
     assert made.contract.allow_negative
-    assert made.window.maximum_gap >= 23
+    assert (made.contract.maximum_gap, made.window.maximum_gap) == (5, 5), "months, not days"
+    assert {feature.kind for feature in made.features} == {"change", "month_sin", "month_cos"}
     assert can_train(made, home) == 5
 
 
@@ -161,7 +162,9 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         draft_definition(tmp_path / "nowhere.csv", None)
 
 
-@pytest.mark.parametrize(("code", "found"), [("XNYS", "XNYS"), ("XTKS", "XTKS"), ("XHKG", "XHKG"), ("24/7", "24/7"), (None, None)])
+@pytest.mark.parametrize(
+    ("code", "found"), [("XNYS", "XNYS"), ("XTKS", "XTKS"), ("XHKG", "XHKG"), ("24/7", "24/7"), ("month-end", "month-end"), (None, None)]
+)
 def test_the_calendar_is_told_from_the_dates(code: str | None, found: str | None) -> None:
     from pipelines.draft import _calendar
 
@@ -172,6 +175,6 @@ def test_the_calendar_is_told_from_the_dates(code: str | None, found: str | None
 
 
 def test_real_files_are_drafted(shared_data: Path, tmp_path: Path) -> None:
-    for name, calendar in (("vix-daily", "XNYS"), ("wti-daily", "XNYS"), ("brent-daily", None), ("gold-monthly", None)):
+    for name, calendar in (("vix-daily", "XNYS"), ("wti-daily", "XNYS"), ("brent-daily", None), ("gold-monthly", "month-start")):
         made = drafted(tmp_path, shared_data / "market" / f"{name}.csv")
         assert (made.name, made.calendar) == (name, calendar)

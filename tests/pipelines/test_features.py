@@ -69,6 +69,7 @@ def test_values_by_hand() -> None:
         ("rsi", 2): [nan, nan, 100.0, 100.0],
         ("log_garman_klass",): np.log([nan, *garman_klass]),
         ("log_parkinson",): np.log([nan, *parkinson]),
+        ("log_squared_return",): [nan, *np.log(np.log([1.1, 12 / 11, 13 / 12]) ** 2)],
         ("standardised_return", 2): [nan, nan, nan, np.log(13 / 12) / np.sqrt((np.log(1.1) ** 2 + np.log(12 / 11) ** 2) / 2)],
         ("negative_standardised_return", 2): [nan, nan, nan, 0.0],
         ("rolling_volatility", 2): [nan, nan, *np.abs(np.diff(np.log([1.1, 12 / 11, 13 / 12]))) / np.sqrt(2)],

@@ -103,6 +103,9 @@ def test_the_session_that_a_run_is_about() -> None:
     assert session(weekly, "2018-04-03T12:00") == "2018-04-02", "a run after downtime is about the newest session of all"
     assert session(cron, "2018-11-23T06:00") == "2018-11-21"
     assert session(cron, "2018-11-23T06:00", calendar=None) is None
+    months = {"calendar": "month-start", "publication_lag_minutes": 5 * 24 * 60}
+    assert session(cron, "2018-11-05T06:00", **months) == "2018-09-01", "October's row is out five days after October"
+    assert session(cron, "2018-11-06T06:00", **months) == "2018-10-01"
 
 
 @pytest.mark.parametrize("line", ["30 22 * * 1-5", "*/5 * * * *", "0 6 1,15 jan-jun mon", "0 0 * * 7", "0-30/10 8-18 * * MON-FRI"])

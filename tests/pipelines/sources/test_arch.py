@@ -17,7 +17,7 @@ from tests.support import REPOSITORY
 
 @pytest.mark.parametrize("name", get_args(arch.Series))
 def test_series_are_what_arch_loads(name: str) -> None:
-    pd.testing.assert_frame_equal(arch._load(name), importlib.import_module(f"arch.data.{name}").load())
+    pd.testing.assert_frame_equal(arch._load(name), importlib.import_module(f"arch.data.{name.partition('.')[0]}").load())
 
 
 def test_bars_of_a_panel() -> None:
@@ -27,6 +27,15 @@ def test_bars_of_a_panel() -> None:
     assert first.loc["A", "time"] == pd.Timestamp("1999-01-04")
     assert (first.loc["B", ["open", "high", "low"]] == first.loc["B", "close"]).all()
     assert first.loc["B", "volume"] == 0
+
+
+def test_yields_of_two_columns() -> None:
+    found = arch.ArchSource(series={"AAA": "default.AAA", "BAA": "default.BAA"}).read()
+    first = found.groupby("entity").first()
+    assert (first["time"] == pd.Timestamp("1919-01-01")).all()
+    assert first["close"].tolist() == [5.35, 7.12]
+    assert (found["high"] == found["close"]).all()
+    assert len(found) == 2400
 
 
 def test_reading_imports_no_models() -> None:
