@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -61,11 +62,28 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         with prefect_server(server_home) as api:
             os.environ.clear()
             os.environ.update(before)
-            yield api
+            # Prefect reads the environment once, as it is imported: an earlier test of this process may have done that without a server.
+            with _told_of_the_server(api, server_home):
+                yield api
             os.environ["PREFECT_API_URL"] = api
     finally:
         os.environ.clear()
         os.environ.update(before)
+
+
+@contextmanager
+def _told_of_the_server(api: str, home: Home) -> Iterator[None]:
+    from prefect.settings import (
+        PREFECT_API_URL,
+        PREFECT_HOME,
+        PREFECT_LOCAL_STORAGE_PATH,
+        PREFECT_SERVER_ALLOW_EPHEMERAL_MODE,
+        temporary_settings,
+    )
+
+    told = {PREFECT_API_URL: api, PREFECT_HOME: home.prefect, PREFECT_LOCAL_STORAGE_PATH: home.prefect / "results"}
+    with temporary_settings({**told, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: False}):
+        yield
 
 
 @pytest.fixture

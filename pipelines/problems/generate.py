@@ -177,9 +177,8 @@ class Generate(Problem):
                 frame[f"{kind}es_{quantile_column(confidence)[1:]}"] = shortfall
         with np.errstate(over="ignore"):
             levels = index.origin[:, None, None] * np.exp(paths.astype(np.float64))
-        columns = np.ascontiguousarray(levels.transpose(1, 0, 2)).reshape(drawn, count * outputs)
-        frame |= {name: columns[number] for number, name in enumerate(path_columns(drawn))}
-        return pd.DataFrame(frame, copy=False)
+        values = np.ascontiguousarray(levels.transpose(0, 2, 1)).reshape(count * outputs, drawn)
+        return pd.concat([pd.DataFrame(frame, copy=False), pd.DataFrame(values, columns=path_columns(drawn))], axis=1)
 
     def answers(self, rows: pd.DataFrame, index: SampleIndex, entities: tuple[str, ...]) -> Prediction:
         """The paths again, from those of the column and the origin."""

@@ -111,9 +111,10 @@ def test_a_garch_goes_on_as_arch_simulates_it() -> None:
     found = theirs.fix(parameters).forecast(horizon=OUTPUTS, method="simulation", simulations=20_000, random_state=np.random.RandomState(1))
     simulated = found.simulations.values[-1] / 100
     np.testing.assert_allclose(drawn.std(axis=0), simulated.std(axis=0), rtol=0.05)
-    for level in (0.01, 0.05, 0.5, 0.95, 0.99):
+    # quantiles of 20,000 draws: a hundredth's has a standard error of about 0.03 deviations on each side
+    for level, wide in ((0.01, 0.12), (0.05, 0.05), (0.5, 0.05), (0.95, 0.05), (0.99, 0.12)):
         mine, other = np.quantile(drawn.sum(axis=1), level), np.quantile(simulated.sum(axis=1), level)
-        assert mine == pytest.approx(other, abs=0.05 * simulated.sum(axis=1).std())
+        assert mine == pytest.approx(other, abs=wide * simulated.sum(axis=1).std())
 
 
 def test_a_garch_without_asymmetry_has_none() -> None:
