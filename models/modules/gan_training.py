@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -32,6 +32,8 @@ class AdversarialTraining(Training):
     forecast. The `train_loss` in the history is the critic's, in nats: 2 log 2 when it can tell nothing apart.
     """
 
+    alternates: ClassVar[bool] = True  # the critic, in the generator's step
+
     forecaster: Generator
     settings: GanSettings
 
@@ -47,7 +49,7 @@ class AdversarialTraining(Training):
 
     def learn(self, windows: Tensor, targets: Tensor) -> Tensor:
         generator_optimizer, critic_optimizer = self.optimizers()  # type: ignore[attr-defined]
-        noise = torch.randn(len(windows), 1, self.forecaster.noise, device=windows.device, dtype=windows.dtype)
+        noise = self.share.of(torch.randn(self.share.count, 1, self.forecaster.noise, device=windows.device, dtype=windows.dtype))
         real = self.forecaster.steps(targets).requires_grad_()
         drawn = self.forecaster.draws(windows, noise)[:, 0]
 
