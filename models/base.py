@@ -16,6 +16,8 @@ from models.samples import Samples
 Kind = Literal["quantiles", "probabilities", "scores", "paths", "variances"]
 #: Lightning's precisions that a fit may use
 PRECISIONS = ("32-true", "64-true", "bf16-mixed", "bf16-true")
+#: names of the strategy by which several devices train one network: each takes its share of every batch, and gradients are averaged
+DDP = ("auto", "ddp", "ddp_spawn", "ddp_fork")
 
 
 class ModelSettings(BaseModel):
@@ -146,6 +148,8 @@ class Model(ABC):
     family: ClassVar[str]
     #: whether different seeds give different fits (several seeds are then fitted and averaged)
     seeded: ClassVar[bool] = False
+    #: whether it runs on the hardware that is asked for; others run in one process on the CPU, whatever is asked for
+    accelerated: ClassVar[bool] = False
 
     def __init__(self, settings: ModelSettings, task: Task) -> None:
         self.settings = settings

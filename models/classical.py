@@ -26,11 +26,12 @@ def labelled_together(train: Samples, validation: Samples) -> Samples:
     """
     if train.observations is not validation.observations:
         raise FitFailure("train and validation must be views of the same observations")
+    parts = [part.index if part.index.labelled.all() else part.index.take(part.index.labelled) for part in (train, validation)]
     names = SampleIndex.__dataclass_fields__
-    index = SampleIndex(**{name: np.concatenate([getattr(train.index, name), getattr(validation.index, name)]) for name in names})
-    together = replace(train, index=index.take(index.labelled))
+    together = replace(train, index=SampleIndex(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names}))
     if len(together) == 0:
-        raise FitFailure(f"none of the {len(index)} training samples is labelled: every target is missing or not finite")
+        count = len(train) + len(validation)
+        raise FitFailure(f"none of the {count} training samples is labelled: every target is missing or not finite")
     return together
 
 

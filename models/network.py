@@ -48,6 +48,7 @@ class Network(Model):
     """
 
     seeded: ClassVar[bool] = True
+    accelerated: ClassVar[bool] = True
     settings: TrainingSettings
 
     def __init__(self, settings: ModelSettings, task: Task) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, cast
 
@@ -13,8 +14,10 @@ from models.base import ModelSettings
 from models.classical import Classical
 from models.errors import FitFailure
 from models.samples import Samples
-from models.volatility_scale import Float64, SpreadSettings, chunks
+from models.volatility_scale import CHUNK, Float64, SpreadSettings, chunks
 
+#: positions of a block of time; coefficients [penalties, k, outputs] and intercepts [penalties, outputs] that did not see it
+HeldOut = tuple[NDArray[np.int64], Float64, Float64]
 #: from hardly any shrinkage to nothing left but the mean
 PENALTIES = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1_000.0, 10_000.0)
 
@@ -49,13 +52,19 @@ class Ridge(Classical):
         self.location_state = {"mean": mean, "deviation": deviation}
         whole = self._sums(samples)
         penalties = PENALTIES if settings.alpha is None else (settings.alpha,)
-        residuals = self._held_out(samples, whole, penalties, settings.blocks)
+        held_out = self._held_out(samples, whole, penalties, settings.blocks)
         spread = samples.targets.astype(np.float64).var(axis=0)
-        errors = (residuals**2).mean(axis=1) / np.where(spread > 0, spread, 1.0)
+        squares = np.zeros((len(penalties), self.task.outputs))
+        for _, missed in self._missed(samples, held_out, slice(None)):
+            squares += (missed**2).sum(axis=1)
+        errors = squares / len(samples) / np.where(spread > 0, spread, 1.0)
         chosen = int(np.argmin(errors.mean(axis=1)))
+        residuals = np.empty((len(samples), self.task.outputs))
+        for positions, missed in self._missed(samples, held_out, slice(chosen, chosen + 1)):
+            residuals[positions] = missed[0]
         coefficients, intercept = whole.solve(penalties[chosen : chosen + 1])
         self.location_state |= {"coefficients": np.ascontiguousarray(coefficients[0].T), "intercept": intercept[0]}
-        return residuals[chosen], {"alpha": penalties[chosen], "inputs": len(mean)}
+        return residuals, {"alpha": penalties[chosen], "inputs": len(mean)}
 
     def location(self, samples: Samples) -> Float64:
         inputs = self._inputs(samples)
@@ -97,18 +106,22 @@ class Ridge(Classical):
             sums = sums.plus(self._inputs(part), part.targets.astype(np.float64))
         return sums
 
-    def _held_out(self, samples: Samples, whole: Sums, penalties: tuple[float, ...], blocks: int) -> Float64:
-        """Residuals of every sample from coefficients that did not see its block: float64, [penalties, n, outputs]."""
-        residuals = np.empty((len(penalties), len(samples), self.task.outputs))
+    def _held_out(self, samples: Samples, whole: Sums, penalties: tuple[float, ...], blocks: int) -> list[HeldOut]:
+        """For each block of time its positions, and by penalty the coefficients that did not see it."""
+        found = []
         for inside, near in time_blocks(samples, blocks):
             rest = whole.minus(self._sums(samples.take(near)))
             if rest.count < 2:
                 raise FitFailure(f"{len(samples)} training samples are too few for {blocks} blocks of time whose labels do not overlap")
-            coefficients, intercept = rest.solve(penalties)
-            for positions in np.array_split(inside, 1 + len(inside) // 4096):
+            found.append((inside, *rest.solve(penalties)))
+        return found
+
+    def _missed(self, samples: Samples, held_out: list[HeldOut], which: slice) -> Iterator[tuple[NDArray[np.int64], Float64]]:
+        """Some positions at a time, and what coefficients that did not see them miss: float64, [penalties, positions, outputs]."""
+        for inside, coefficients, intercept in held_out:
+            for positions in np.array_split(inside, 1 + len(inside) // CHUNK):
                 part = samples.take(positions)
-                residuals[:, positions] = part.targets - (self._inputs(part) @ coefficients + intercept[:, None, :])
-        return residuals
+                yield positions, part.targets - (self._inputs(part) @ coefficients[which] + intercept[which, None, :])
 
 
 def time_blocks(samples: Samples, blocks: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:

@@ -22,6 +22,8 @@ from models.samples import Samples
 
 Float64 = NDArray[np.float64]
 
+#: samples looked at together, so that memory grows with them and not with all
+CHUNK = 4096
 WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 #: a scale never falls below a tenth of the training standard deviation: a suspended share has no spread of zero tomorrow
 FLOOR = 0.01
@@ -127,8 +129,11 @@ def fit_spread(samples: Samples, residuals: Float64, task: Task, settings: Sprea
     for weight in WEIGHTS:
         scale = _mixed(recent, variance, weight)
         spread = Spread(np.quantile(residuals / scale[:, None], task.levels, axis=0).T, centre, variance, weight)
-        errors = residuals[:, :, None] - scale[:, None, None] * spread.quantiles
-        loss = float(pinball(errors, task.levels).mean())
+        loss = 0.0
+        for start in range(0, len(residuals), CHUNK):
+            here = slice(start, start + CHUNK)
+            errors = residuals[here, :, None] - scale[here, None, None] * spread.quantiles
+            loss += float(pinball(errors, task.levels).sum())
         if best is None or loss < best[0]:
             best = loss, spread
     assert best is not None
@@ -154,6 +159,6 @@ def _moments(samples: Samples, column: str) -> tuple[float, float]:
     return float(values.mean()), variance
 
 
-def chunks(samples: Samples, size: int = 4096) -> list[Samples]:
+def chunks(samples: Samples, size: int = CHUNK) -> list[Samples]:
     """Views of consecutive samples, so that memory grows with the chunk."""
     return [samples.take(np.arange(start, min(start + size, len(samples)))) for start in range(0, len(samples), size)]

@@ -18,13 +18,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.base import Hardware
+from models.base import DDP, Hardware
 from pipelines.disk import full, looks_full
 from pipelines.errors import FitError, FitLostError
 from pipelines.fit_keys import library_versions
 from pipelines.fit_worker import THREADS, bound, run_forked
 from pipelines.home import Home
 from pipelines.manifests import FitSpec
+from pipelines.processes import CORES
 
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
@@ -82,13 +83,17 @@ def is_warm() -> bool:
     return _WARM.is_set()
 
 
-def fork(target: Callable[..., None], *arguments: Any, threads: int = 1) -> BaseProcess:
-    """Begin a process that has the libraries loaded, and that ends with this one."""
+def fork(target: Callable[..., None], *arguments: Any, threads: int = 1, parental: bool = False) -> BaseProcess:
+    """Begin a process that has the libraries loaded, and that ends with this one.
+
+    Args:
+        parental: it may begin processes itself; this one then waits for it before it ends.
+    """
     import multiprocessing
 
     warm(threads)
     with _STARTING, _without_main():
-        process = multiprocessing.get_context("forkserver").Process(target=bound, args=(target, *arguments), daemon=True)
+        process = multiprocessing.get_context("forkserver").Process(target=bound, args=(target, *arguments), daemon=not parental)
         process.start()
     return process
 
@@ -125,7 +130,10 @@ def run_job(spec: FitSpec, home: Home, *, fit: bool, prediction: str | None) -> 
         job["libraries"] = library_versions()
         (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
         hardware = spec.hardware
-        code = _forked(folder, hardware) if hardware.accelerator == "cpu" and hardware.devices == 1 else _program(folder, hardware)
+        together = hardware.strategy in DDP and hardware.threads == 1  # see `strategy_of` in models.modules.trainer
+        by_fork = hardware.accelerator == "cpu" and (hardware.devices == 1 or together)
+        with CORES.taken(hardware.devices if hardware.accelerator == "cpu" else 1):
+            code = _forked(folder, hardware) if by_fork else _program(folder, hardware)
         _check_outcome(spec, home, folder, code)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -139,6 +147,8 @@ def _check_outcome(spec: FitSpec, home: Home, folder: Path, code: int) -> None:
             raise full(f"the fit of {named(spec)}", home.fits) from None
         cause = f"ended by signal {-code} (9: often for want of memory)" if code < 0 else f"ended with code {code}"
         raise FitLostError(f"{named(spec)}: its process was lost, {cause}.{_kept_log(spec, home, folder)}") from None
+    if not outcome["ok"] and outcome.get("lost"):
+        raise FitLostError(f"{named(spec)}: {outcome['reason']}.{_kept_log(spec, home, folder)}")
     if not outcome["ok"]:
         log = "" if outcome["expected"] else _kept_log(spec, home, folder)
         raise FitError(f"{named(spec)}: {outcome['reason']}{log}")
@@ -158,7 +168,7 @@ def _kept_log(spec: FitSpec, home: Home, folder: Path) -> str:
 
 def _forked(folder: Path, hardware: Hardware) -> int:
     """Fork the job from a process that has the libraries loaded; its exit code."""
-    process = fork(run_forked, str(folder), threads=hardware.threads)
+    process = fork(run_forked, str(folder), threads=hardware.threads, parental=hardware.devices > 1)
     process.join()
     code = process.exitcode
     process.close()
@@ -166,7 +176,7 @@ def _forked(folder: Path, hardware: Hardware) -> int:
 
 
 def _program(folder: Path, hardware: Hardware) -> int:
-    """Run the job as a program of its own (CUDA survives no fork; Lightning starts its other processes by running it again)."""
+    """Run the job as a program of its own (CUDA survives no fork; some strategies of Lightning's run the program again)."""
     environment = {**os.environ, **dict.fromkeys(THREADS, str(hardware.threads))}
     root = str(Path(__file__).resolve().parent.parent)
     environment["PYTHONPATH"] = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH")) if part)

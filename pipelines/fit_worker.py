@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -23,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from models.base import Hardware
-from models.errors import FitFailure
+from models.errors import FitFailure, FitProcessLost
 from pipelines.disk import no_space
 from pipelines.errors import FinflowError, FitError
 from pipelines.manifests import FitSpec, Fold
@@ -52,13 +53,15 @@ def run_forked(folder: str) -> None:
 
 
 def run(folder: Path) -> None:
-    """Carry out the job in `folder` and write its outcome."""
+    """Carry out the job in `folder`, in a process of its own, and write its outcome."""
+    tempfile.tempdir = os.environ["TMPDIR"] = str(folder)  # of a killed process nothing is left once the job's folder goes
     try:
         job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
         work(folder, job)
         outcome: dict[str, Any] = {"ok": True}
     except (FitFailure, FinflowError, MemoryError) as error:
-        outcome = {"ok": False, "expected": True, "reason": str(error) or type(error).__name__}
+        lost = isinstance(error, FitProcessLost)
+        outcome = {"ok": False, "expected": True, "lost": lost, "reason": str(error) or type(error).__name__}
     except Exception as error:
         if no_space(error, "the fit", folder) is not None:
             sys.exit(errno.ENOSPC)  # there is no room for words either
@@ -181,5 +184,6 @@ def _plain(value: Any) -> Any:
 
 
 if __name__ == "__main__":
-    _end_with(sys.stdin.buffer.read)
+    # Not by sys.stdin: a process forked from this one would wait for its lock.
+    _end_with(lambda: os.read(0, 1))
     run(Path(sys.argv[1]))

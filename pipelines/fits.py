@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from models.base import FitReport, Hardware, Prediction
+from models.base import DDP, FitReport, Hardware, Prediction
 from models.samples import Int64, SampleIndex
 from pipelines.definition import Definition, Recipe
 from pipelines.errors import FitError
@@ -70,9 +70,10 @@ def plan_fits(
             place = (fold, model.context)
             if place not in digests:
                 digests[place] = digest_of(view, training_groups(blank, view), model.context)
+            own = hardware if model.accelerated else Hardware(threads=hardware.threads)
             for seed in seeds if model.seeded else (0,):
-                key = fit_key(digests[place], recipe.model, settings, samples.task, seed, hardware)
-                specs.append(replace(blank, key=key, seed=seed, rows_digest=digests[place]))
+                key = fit_key(digests[place], recipe.model, settings, samples.task, seed, own)
+                specs.append(replace(blank, key=key, seed=seed, hardware=own, rows_digest=digests[place]))
     return tuple(specs)
 
 
@@ -144,7 +145,7 @@ def fit_all(
 
 
 def resolved(hardware: Hardware) -> Hardware:
-    """The hardware with `auto` and aliases replaced by what this machine has: it is part of the key.
+    """The hardware with `auto` and aliases replaced by what they stand for on this machine: it is part of the key.
 
     Raises:
         FitError: an accelerator that is not known, or a GPU that is not there: no fit is tried, and nothing is decided without networks.
@@ -154,7 +155,8 @@ def resolved(hardware: Hardware) -> Hardware:
         raise FitError(f"accelerator {hardware.accelerator!r} is not known: use cpu, gpu or auto.")
     if hardware.accelerator in ("gpu", "cuda") and not _has_cuda() and not _torch_sees_cuda():
         raise FitError(f"accelerator {hardware.accelerator!r}: this machine shows no CUDA device: use cpu, or auto.")
-    return replace(hardware, accelerator=names[hardware.accelerator])
+    strategy = hardware.strategy if hardware.strategy not in DDP else "ddp" if hardware.devices > 1 else "auto"
+    return replace(hardware, accelerator=names[hardware.accelerator], strategy=strategy)
 
 
 def _has_cuda() -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.samples import Observations, SampleIndex, Samples
 from pipelines.errors import StateError
@@ -74,7 +75,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
 
 
 def open_samples(folder: str | Path) -> Samples:
-    """The samples in a folder, their observations and blocks memory-mapped, read-only.
+    """The samples in a folder, memory-mapped, read-only.
 
     Raises:
         StateError: no samples there, damaged, or of another schema version.
@@ -83,17 +84,22 @@ def open_samples(folder: str | Path) -> Samples:
     content = _content(folder)
     try:
         observations = Observations(
-            values=np.load(folder / "values.npy", mmap_mode="r", allow_pickle=False),
+            values=_mapped(folder / "values.npy"),
             columns=tuple(content["columns"]),
             entities=tuple(content["entities"]),
             first=np.load(folder / "first.npy", allow_pickle=False),
-            time=np.load(folder / "time.npy", allow_pickle=False),
-            blocks={name: np.load(folder / f"block-{name}.npy", mmap_mode="r", allow_pickle=False) for name in content["blocks"]},
+            time=_mapped(folder / "time.npy"),
+            blocks={name: _mapped(folder / f"block-{name}.npy") for name in content["blocks"]},
         )
-        index = SampleIndex(**{item.name: np.load(folder / f"index-{item.name}.npy", allow_pickle=False) for item in fields(SampleIndex)})
+        index = SampleIndex(**{item.name: _mapped(folder / f"index-{item.name}.npy") for item in fields(SampleIndex)})
     except (OSError, ValueError, EOFError) as error:
         raise StateError(f"{folder}: the samples are damaged ({error}): delete this folder and run the command again.") from None
     return Samples(observations=observations, index=index, length=int(content["length"]))
+
+
+def _mapped(path: Path) -> NDArray[Any]:
+    """An array on disk whose pages are read as they are used, and shared by all processes that do."""
+    return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 def _content(folder: Path) -> dict[str, Any]:

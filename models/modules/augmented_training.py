@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from models.modules.dense import Dropout
 from models.modules.forecaster import Forecaster
 from models.modules.training import Part, Training
 from models.modules.window_generator import Source
@@ -25,14 +26,20 @@ class AugmentedTraining(Training):
         self, forecaster: Forecaster, settings: TrainingSettings, train: Part, validation: Part, seed: int, source: Source, share: float
     ) -> None:
         super().__init__(forecaster, settings, train, validation, seed)
-        self.source, self.share = source, share
+        self.source, self.generated = source, share
         self._random: Any = None
 
     def on_fit_start(self) -> None:
         super().on_fit_start()
-        self._random = torch.Generator().manual_seed(self.seed * 1000 + self.global_rank)  # each device draws its own
+        # Over several devices each draws its own samples, and so its own dropout: no mask of one device's would fit.
+        self._random = torch.Generator().manual_seed(self.seed * 1000 + self.global_rank)
+        if self.share.world > 1:
+            torch.manual_seed(self.seed + self.global_rank)
+            for module in self.modules():
+                if isinstance(module, Dropout):
+                    module.share = None
 
     def learn(self, windows: Tensor, targets: Tensor) -> Tensor:
         with torch.no_grad():
-            made, answers = self.source.draw(max(1, round(self.share * len(windows))), self._random)
+            made, answers = self.source.draw(max(1, round(self.generated * len(windows))), self._random)
         return super().learn(torch.cat((windows, made.to(windows))), torch.cat((targets, answers.to(targets))))

@@ -7,6 +7,20 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from models.modules.share import Share
+
+
+class Dropout(nn.Dropout):
+    """Dropout that draws for the whole batch and takes this device's share of the draws, so that they do not depend on the devices."""
+
+    share: Share | None = None
+
+    def forward(self, values: Tensor) -> Tensor:
+        if self.share is None or not self.training or self.p == 0:
+            return super().forward(values)
+        drawn: Tensor = super().forward(values.new_ones(self.share.count, *values.shape[1:]))
+        return values * self.share.of(drawn)
+
 
 def dense_layers(inputs: int, widths: Sequence[int], dropout: float) -> nn.Sequential:
     """Linear layers, each followed by SiLU (smooth, so that small networks find products of inputs) and dropout."""
@@ -14,7 +28,7 @@ def dense_layers(inputs: int, widths: Sequence[int], dropout: float) -> nn.Seque
     for width in widths:
         layers += [nn.Linear(inputs, width), nn.SiLU()]
         if dropout:
-            layers.append(nn.Dropout(dropout))
+            layers.append(Dropout(dropout))
         inputs = width
     return nn.Sequential(*layers)
 
@@ -24,7 +38,7 @@ class SharedDropout(nn.Module):
 
     def __init__(self, dropout: float) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, values: Tensor) -> Tensor:
         if not self.training or self.dropout.p == 0:

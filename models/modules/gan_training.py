@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from models.base import Task
 from models.gan import GanSettings
+from models.modules.averaging import WeightAverage
 from models.modules.gan import Critic, Generator
 from models.modules.heads import sample_crps
 from models.modules.training import Part, Training
@@ -35,14 +36,15 @@ class AdversarialTraining(Training):
     nothing about the forecast. The `train_loss` in the history is the critic's, in nats: 2 log 2 when it can tell nothing apart.
     """
 
+    alternates: ClassVar[bool] = True  # the critic, in the generator's step
+
     forecaster: Generator
     settings: GanSettings
 
     def __init__(self, forecaster: Generator, settings: GanSettings, task: Task, train: Part, validation: Part, seed: int) -> None:
         super().__init__(forecaster, settings, train, validation, seed)
         self.critic = Critic(settings, task)
-        self._averages: list[Tensor] = []
-        self._current: list[Tensor] = []
+        self.average = WeightAverage(forecaster, MEMORY)
 
     def configure_optimizers(self) -> Any:
         # Little momentum, as is usual for such pairs (Radford, Metz and Chintala, 2016).
@@ -51,7 +53,8 @@ class AdversarialTraining(Training):
     def learn(self, windows: Tensor, targets: Tensor) -> Tensor:
         generator_optimizer, critic_optimizer = self.optimizers()  # type: ignore[attr-defined]
         count, weight = self.settings.draws, self.settings.crps_weight
-        noise = torch.randn(len(windows), count if weight else 1, self.forecaster.noise, device=windows.device, dtype=windows.dtype)
+        shape = (self.share.count, count if weight else 1, self.forecaster.noise)
+        noise = self.share.of(torch.randn(shape, device=windows.device, dtype=windows.dtype))
         real = self.forecaster.steps(targets).requires_grad_()
         draws = self.forecaster.draws(windows, noise)
         drawn = draws[:, 0]
@@ -66,26 +69,12 @@ class AdversarialTraining(Training):
         if weight:
             generator_loss = generator_loss + weight * sample_crps(self.forecaster.paths(draws), targets)
         self.descend(generator_optimizer, generator_loss, self.forecaster)
-        self._remember()
+        self.average.update(self._taken)
         return critic_loss.detach()
 
     def on_validation_epoch_start(self) -> None:
-        self._current = [parameter.detach().clone() for parameter in self.forecaster.parameters()]
-        self._set(self._averages)
+        self.average.put_in()
 
     def on_validation_epoch_end(self) -> None:
         super().on_validation_epoch_end()
-        self._set(self._current)
-
-    def _remember(self) -> None:
-        values = [parameter.detach() for parameter in self.forecaster.parameters()]
-        if not self._averages:
-            self._averages = [value.clone() for value in values]
-        # A shorter memory at first, or a brief training would keep the untrained weights.
-        memory = min(MEMORY, (1 + self._taken) / (4 + self._taken))
-        torch._foreach_lerp_(self._averages, values, 1 - memory)
-
-    def _set(self, values: list[Tensor]) -> None:
-        with torch.no_grad():
-            for parameter, value in zip(self.forecaster.parameters(), values, strict=True):
-                parameter.copy_(value)
+        self.average.take_out()

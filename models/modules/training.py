@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytorch_lightning as lightning
@@ -14,7 +14,9 @@ from torch import Tensor, nn
 
 from models.batches import Batches
 from models.errors import FitFailure
+from models.modules.dense import Dropout
 from models.modules.forecaster import Forecaster
+from models.modules.share import Share
 from models.network_settings import TrainingSettings
 from models.samples import Float32, Int64
 
@@ -54,11 +56,15 @@ class Training(lightning.LightningModule):
     """Fits a forecaster. After `Trainer.fit` its weights are the best epoch's, and `epochs_done` tells the story.
 
     Each epoch takes every training sample once, in an order of its own, in batches of nearly equal size. Over several devices each takes
-    its share of every batch, so the size of a step does not depend on them.
+    its share of every batch, and of every random draw for it, so that each step is the one that a single device would take, but for
+    rounding. Losses are summed over the devices before anything is concluded from them, so that all conclude the same.
 
     Raises (from `Trainer.fit`):
         FitFailure: a loss is not finite.
     """
+
+    #: whether a gradient step leaves some of the parameters without a gradient
+    alternates: ClassVar[bool] = False
 
     history: Tensor
     best: Tensor
@@ -76,6 +82,7 @@ class Training(lightning.LightningModule):
         self._resident: dict[str, Tensor] = {}
         self._targets: dict[str, Tensor] = {}
         self._taken = 0
+        self.share = Share(0, 1)
         self._order: list[Int64] = []
         self._sums = {"train": torch.zeros(2), "validation": torch.zeros(2)}
         self._lowest = math.inf
@@ -86,7 +93,11 @@ class Training(lightning.LightningModule):
         return Calls(math.ceil(self.steps / STEPS_A_CALL)), Calls(math.ceil(len(self.parts["validation"]) / VALIDATION_BATCH))
 
     def on_fit_start(self) -> None:
-        torch.manual_seed(self.seed + self.global_rank)
+        torch.manual_seed(self.seed)
+        self.share = Share(self.global_rank, self.trainer.world_size)
+        for module in self.modules() if self.share.world > 1 else ():
+            if isinstance(module, Dropout):
+                module.share = self.share
         for name, part in self.parts.items():
             self._targets[name] = torch.from_numpy(part.targets).to(self.device)
             if self.device.type != "cpu" and part.batches.prepared is not None:
@@ -117,15 +128,16 @@ class Training(lightning.LightningModule):
     def on_train_epoch_start(self) -> None:
         count = len(self.parts["train"])
         shuffled = np.random.default_rng([self.seed, self.current_epoch]).permutation(count)
-        self._order = [batch[self.global_rank :: self.trainer.world_size] for batch in np.array_split(shuffled, self.steps)]
+        self._order = np.array_split(shuffled, self.steps)
         self._sums = {name: torch.zeros(2, dtype=torch.float64, device=self.device) for name in self.parts}
 
     def training_step(self, call: int, index: int) -> None:
         total, count = torch.zeros((), dtype=torch.float64, device=self.device), 0
-        for positions in self._order[call * STEPS_A_CALL : (call + 1) * STEPS_A_CALL]:
-            windows, targets = self.draw("train", positions)
-            total += self.learn(windows, targets) * len(positions)
-            count += len(positions)
+        for batch in self._order[call * STEPS_A_CALL : (call + 1) * STEPS_A_CALL]:
+            self.share.count = len(batch)
+            windows, targets = self.draw("train", self.share.of(batch))
+            total += self.learn(windows, targets) * self.share.own
+            count += self.share.own
             self._taken += 1
         self._add("train", total, count)
 
@@ -137,9 +149,13 @@ class Training(lightning.LightningModule):
         return loss.detach()
 
     def descend(self, optimizer: Any, loss: Tensor, module: nn.Module, pace: float = 1.0) -> None:
-        """One step of the optimizer down the loss, with clipped gradients, at `pace` times the schedule's learning rate."""
+        """One step of the optimizer down the loss, with clipped gradients, at `pace` times the schedule's learning rate.
+
+        Args:
+            loss: the mean over this device's share of the batch.
+        """
         optimizer.zero_grad()
-        self.manual_backward(loss)
+        self.manual_backward(loss * self.share.weight if self.share.world > 1 else loss)
         nn.utils.clip_grad_norm_(module.parameters(), self.settings.clip)
         rate = pace * self.rate(self._taken)
         for group in optimizer.param_groups:
@@ -156,15 +172,14 @@ class Training(lightning.LightningModule):
 
     def validation_step(self, call: int, index: int) -> None:
         positions = np.arange(call * VALIDATION_BATCH, min((call + 1) * VALIDATION_BATCH, len(self.parts["validation"])))
-        positions = positions[self.global_rank :: self.trainer.world_size]
-        if len(positions):
-            windows, targets = self.draw("validation", positions)
-            self._add("validation", self.forecaster.loss(self.forecaster(windows), targets) * len(positions), len(positions))
+        self.share.count = len(positions)
+        windows, targets = self.draw("validation", self.share.of(positions))
+        self._add("validation", self.forecaster.loss(self.forecaster(windows), targets) * self.share.own, self.share.own)
 
     def on_validation_epoch_end(self) -> None:
         row = []
         for name in ("train", "validation"):
-            total, count = self.trainer.strategy.reduce(self._sums[name], reduce_op="sum").tolist()
+            total, count = self._sums[name].tolist()
             row.append(total / count)
             if not math.isfinite(row[-1]):
                 raise FitFailure(
@@ -188,8 +203,11 @@ class Training(lightning.LightningModule):
         return tuple({"epoch": float(number + 1), "train_loss": row[0], "validation_loss": row[1]} for number, row in enumerate(rows))
 
     def _add(self, name: str, total: Tensor, count: int) -> None:
-        if not torch.isfinite(total):
+        """Add the sum of the losses of `count` samples here, and of those on the other devices."""
+        sums = torch.stack((total.double(), torch.tensor(float(count), dtype=torch.float64, device=total.device)))
+        sums = self.trainer.strategy.reduce(sums, reduce_op="sum")
+        if not torch.isfinite(sums[0]):
             raise FitFailure(
                 f"the {name} loss is not finite in epoch {self.current_epoch + 1}: lower learning_rate, or look at the features' scale"
             )
-        self._sums[name] += torch.stack((total.double(), torch.tensor(float(count), dtype=torch.float64, device=total.device)))
+        self._sums[name] += sums

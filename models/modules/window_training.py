@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional
 
 from models.errors import FitFailure
+from models.modules.averaging import WeightAverage
 from models.modules.training import Part
 from models.modules.window_generator import WindowCritic, WindowGenerator
 
@@ -39,8 +40,7 @@ def fit_generator(train: Part, classes: int, steps: int, seed: int) -> WindowGen
     looked_at = np.sort(order.permutation(len(train))[:LOOKED_AT])
     generator = WindowGenerator(torch.from_numpy(train.targets), torch.from_numpy(train.batches.draw(looked_at)), classes)
     critic = WindowCritic(train.batches.length, len(generator.location), generator.condition_width)
-    weights = list(generator.parameters())
-    average = [weight.detach().clone() for weight in weights]
+    average = WeightAverage(generator, MEMORY)
     optimizers = [torch.optim.Adam(module.parameters(), lr=LEARNING_RATE, betas=BETAS, fused=True) for module in (generator, critic)]
     for step in range(steps):
         positions = order.integers(len(train), size=min(BATCH, len(train)))
@@ -50,12 +50,10 @@ def fit_generator(train: Part, classes: int, steps: int, seed: int) -> WindowGen
         found, drawn = critic(torch.cat((real, made.detach())), condition.repeat(2, 1)).chunk(2)
         _descend(optimizers[1], functional.relu(1 - found).mean() + functional.relu(1 + drawn).mean())
         _descend(optimizers[0], -critic(made, condition).mean())
-        # A shorter memory at first, or a brief training would keep the untrained weights.
-        torch._foreach_lerp_(average, [weight.detach() for weight in weights], 1 - min(MEMORY, (1 + step) / (4 + step)))
-    if not all(bool(weight.isfinite().all()) for weight in average):
+        average.update(step)
+    average.put_in()
+    if not all(bool(weight.isfinite().all()) for weight in generator.parameters()):
         raise FitFailure("the generator of training samples did not stay finite")
-    for weight, mean in zip(weights, average, strict=True):
-        weight.data.copy_(mean)
     return generator.requires_grad_(False).eval()
 
 

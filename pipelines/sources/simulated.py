@@ -7,7 +7,7 @@ import math
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipelines.sources.base import SourceSettings
 
@@ -34,6 +34,10 @@ class SimulatedSource(SourceSettings):
     - garch: r_t = s_t e_t, with s_t^2 = s^2 (1 - a - b) + a r_{t-1}^2 + b s_{t-1}^2, a = 0.08, b = 0.90 (Bollerslev, 1986). The spread
       can be predicted, the direction cannot.
 
+    Entities may come and go: the first `late_starts` of them begin late, the next `early_ends` end early, and the next `gaps` lack
+    `gap_length` sessions in the middle. Begin, gap and end of each are drawn by the seed from the first, second and last third of its first
+    `within` sessions; the prices behind the rows that are left are those of the whole series.
+
     A series with more `days` begins with the same days: adding one is what a night does to real data.
     """
 
@@ -46,6 +50,18 @@ class SimulatedSource(SourceSettings):
     start: datetime.date = datetime.date(2010, 1, 4)
     seed: int = Field(default=0, ge=0, lt=2**31)
     calendar: str | None = Field(default="XNYS", description="whose sessions the days are; null: Monday to Friday")
+    late_starts: int = Field(default=0, ge=0, description="entities that begin late (the first ones)")
+    early_ends: int = Field(default=0, ge=0, description="entities that end early (the next ones)")
+    gaps: int = Field(default=0, ge=0, description="entities with a gap (the next ones)")
+    gap_length: int = Field(default=20, ge=1, description="sessions that a gap lacks")
+    within: int = Field(default=1500, ge=3, description="sessions within whose thirds late starts, gaps and early ends fall")
+
+    @model_validator(mode="after")
+    def _enough(self) -> SimulatedSource:
+        special = self.late_starts + self.early_ends + self.gaps
+        if special > self.entities:
+            raise ValueError(f"late_starts, early_ends and gaps name {special} entities; there are {self.entities}")
+        return self
 
     @property
     def grows(self) -> bool:
@@ -61,8 +77,23 @@ class SimulatedSource(SourceSettings):
         before = np.datetime64(self.start, "ns") - np.timedelta64(1, "D")
         time = pd.DatetimeIndex(next_sessions(self.calendar, before, self.days)).as_unit("us")
         width = len(str(self.entities))
-        frames = [self._bars(f"S{number + 1:0{width}d}", number, time) for number in range(self.entities)]
+        frames = [self._bars(f"S{number + 1:0{width}d}", number, time)[self._there(number)] for number in range(self.entities)]
         return pd.concat(frames, ignore_index=True)
+
+    def _there(self, number: int) -> NDArray[np.bool_]:
+        """bool, [days]: the sessions that an entity has."""
+        import numpy as np
+
+        third = self.within // 3
+        draw = int(np.random.default_rng([self.seed, number, 5]).integers(1, third, endpoint=True))
+        session = np.arange(self.days)
+        if number < self.late_starts:
+            return session >= draw
+        if number < self.late_starts + self.early_ends:
+            return session < 2 * third + draw
+        if number < self.late_starts + self.early_ends + self.gaps:
+            return (session < third + draw) | (session >= third + draw + self.gap_length)
+        return session >= 0
 
     def _bars(self, entity: str, number: int, time: pd.DatetimeIndex) -> pd.DataFrame:
         """A close path of the process, and a day's other prices around it that tell nothing of the next day."""

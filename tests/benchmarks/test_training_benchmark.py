@@ -1,8 +1,8 @@
 """Training throughput through the whole of finflow's training, against a bare PyTorch loop over the same batches and epochs.
 
-Both end with the same weights to the bit, so they did the same work. One thread each. finflow's time holds everything between `fit`
-called and `fit` answered: scaling, Lightning's set-up, validation each epoch, the best weights kept. The bare loop draws from scaled
-tensors that are ready.
+Both end with the same weights, on the CPU to the bit, so they did the same work. One thread each; on a GPU too, where there is one.
+finflow's time holds everything between `fit` called and `fit` answered: scaling, Lightning's set-up, validation each epoch, the best
+weights kept. The bare loop draws from scaled tensors that are ready.
 """
 
 from __future__ import annotations
@@ -42,19 +42,18 @@ def market(features: int = 12) -> tuple[Samples, Task]:
     return replace(samples, observations=observations), replace(task, columns=names, features=names, increment=None, level=None)
 
 
-def bare_fit(model: Network, train: Samples, validation: Samples, seed: int) -> tuple[float, dict[str, torch.Tensor]]:
-    """Seconds that a plain loop takes, and the weights it ends with: what a person would write, without finflow or Lightning."""
+def bare_fit(model: Network, train: Samples, validation: Samples, seed: int, device: str) -> tuple[float, dict[str, torch.Tensor]]:
+    """Seconds that a plain loop takes, and the weights it ends with: what a person would write, without finflow or Lightning.
+
+    What it reads lies on the device before the time starts.
+    """
     settings = model.settings
     scaling = fit_scaling(settings.scaling, train, model.task, train.targets.astype(np.float64))
-    values = torch.from_numpy(scaling.features(train.observations.values.copy()))
-    steps = torch.arange(model.task.length)
-    starts = {
-        name: torch.from_numpy(part.index.row) - (model.task.length - 1) for name, part in (("train", train), ("validation", validation))
-    }
-    targets = {
-        name: torch.from_numpy(scaling.targets(part.targets.astype(np.float64)))
-        for name, part in (("train", train), ("validation", validation))
-    }
+    values = torch.from_numpy(scaling.features(train.observations.values.copy())).to(device)
+    steps = torch.arange(model.task.length, device=device)
+    parts = (("train", train), ("validation", validation))
+    starts = {name: torch.from_numpy(part.index.row - (model.task.length - 1)).to(device) for name, part in parts}
+    targets = {name: torch.from_numpy(scaling.targets(part.targets.astype(np.float64))) for name, part in parts}
 
     def windows(name: str, positions: torch.Tensor) -> torch.Tensor:
         return values.index_select(0, (starts[name][positions][:, None] + steps).reshape(-1)).view(len(positions), len(steps), -1)
@@ -63,6 +62,8 @@ def bare_fit(model: Network, train: Samples, validation: Samples, seed: int) -> 
     forecaster = model.module()
     with torch.no_grad():
         forecaster.begin(targets["train"])
+    forecaster.to(device)
+    targets = {name: part.to(device) for name, part in targets.items()}
     torch.manual_seed(seed)
     count = len(train)
     each = max(1, round(count / settings.batch))
@@ -78,7 +79,7 @@ def bare_fit(model: Network, train: Samples, validation: Samples, seed: int) -> 
         forecaster.train()
         order = np.random.default_rng([seed, epoch]).permutation(count)
         for batch in np.array_split(order, each):
-            positions = torch.from_numpy(batch)
+            positions = torch.from_numpy(batch).to(device)
             optimizer.zero_grad()
             loss = forecaster.loss(forecaster(windows("train", positions)), targets["train"][positions])
             loss.backward()
@@ -91,7 +92,7 @@ def bare_fit(model: Network, train: Samples, validation: Samples, seed: int) -> 
         total = 0.0
         with torch.no_grad():
             for first in range(0, len(validation), VALIDATION_BATCH):
-                positions = torch.arange(first, min(first + VALIDATION_BATCH, len(validation)))
+                positions = torch.arange(first, min(first + VALIDATION_BATCH, len(validation)), device=device)
                 total += float(forecaster.loss(forecaster(windows("validation", positions)), targets["validation"][positions])) * len(
                     positions
                 )
@@ -110,9 +111,15 @@ class _Length:
         return self.length
 
 
+ON_A_GPU = pytest.param(
+    "cuda", marks=[pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device: there is none")]
+)
+
+
 @pytest.mark.benchmark
+@pytest.mark.parametrize("device", ["cpu", ON_A_GPU])
 @pytest.mark.parametrize("name", sorted(SETTINGS))
-def test_training_throughput(name: str) -> None:
+def test_training_throughput(name: str, device: str) -> None:
     samples, task = market()
     times = np.unique(samples.index.time)
     cut = times[int(0.85 * len(times))]
@@ -128,27 +135,31 @@ def test_training_throughput(name: str) -> None:
             model = found(found.Settings.model_validate(settings), task)
             assert isinstance(model, Network)
             begin = time.perf_counter()
-            report = model.fit(train, validation, seed=3, hardware=Hardware())
+            report = model.fit(train, validation, seed=3, hardware=Hardware(device))
             own.append(time.perf_counter() - begin)
-            taken, kept = bare_fit(found(found.Settings.model_validate(settings), task), train, validation, seed=3)  # type: ignore[arg-type]
+            plain_model: Any = found(found.Settings.model_validate(settings), task)
+            taken, kept = bare_fit(plain_model, train, validation, seed=3, device=device)
             bare.append(taken)
             assert len(report.epochs) == settings["epochs"], "it stopped early, and did less than the bare loop"
             assert model.forecaster is not None
+            exact = {"rtol": 0.0, "atol": 0.0} if device == "cpu" else {"rtol": 1e-3, "atol": 1e-4}
             for key, value in model.forecaster.state_dict().items():
-                assert torch.equal(value, kept[key]), f"the two did not do the same work: {key} differs"
+                torch.testing.assert_close(value, kept[key].cpu(), **exact, msg=f"the two did not do the same work: {key} differs")
     finally:
         torch.set_num_threads(before)
         torch.use_deterministic_algorithms(False)
     # The first round warms both up; the least of the others is the one that the machine disturbed least.
     quickest, plain = min(own[1:]), min(bare[1:])
     drawn = settings["epochs"] * len(train)
+    where: dict[str, str] = {"machine": torch.cuda.get_device_name()} if device == "cuda" else {}
     record(
-        f"training throughput, {name}, batch {found.Settings().batch}",  # type: ignore[attr-defined]
+        f"training throughput{', one GPU' if where else ''}, {name}, batch {found.Settings().batch}",  # type: ignore[attr-defined]
         ratio=plain / quickest,
-        at_least=WANTED[name],
+        **({} if where else {"at_least": WANTED[name]}),
         windows_per_second=drawn / quickest,
         bare_windows_per_second=drawn / plain,
         epochs=settings["epochs"],
         windows=len(train),
+        **where,
     )
-    assert plain / quickest > 0.5, "far below what is wanted: something else than noise of the machine"
+    assert plain / quickest > (0.1 if where else 0.5), "far below what is wanted: something else than noise of the machine"

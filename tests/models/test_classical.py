@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -148,3 +149,22 @@ def test_models_that_use_a_planted_signal_beat_those_that_do_not() -> None:
     for name in ("arima", "ridge"):
         assert 0.03 < 1 - loss[name] / loss["random_walk"] < 0.08
     assert abs(1 - loss["historical_mean"] / loss["random_walk"]) < 0.01
+
+
+@pytest.mark.parametrize("name", ["random_walk", "historical_mean", "ridge"])
+def test_memory_of_a_fit_grows_little_with_the_samples(name: str) -> None:
+    """By the samples' index and residuals, 264 bytes each here, and not by what is looked at on the way, which comes in chunks."""
+    peaks, counts = [], []
+    for days in (1000, 2000):
+        samples, task = panel(list(np.random.default_rng(1).normal(0, 0.01, (10, days))), horizon=5)
+        kind = model_class(name)
+        model = kind(kind.Settings.model_validate({"context": 20}), task)
+        train, _, test = split(samples, 0.7)
+        tracemalloc.start()
+        try:
+            model.fit(train, test, seed=0, hardware=Hardware())
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+        counts.append(len(train) + len(test))
+    assert (peaks[1] - peaks[0]) / (counts[1] - counts[0]) < 500

@@ -49,6 +49,7 @@ class Noisy(Model):
     Settings = Settings
     family = "test"
     seeded = True
+    accelerated = True
     settings: Settings
 
     def __init__(self, settings: ModelSettings, task: Task) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,7 @@ from pipelines.fits import carry_out, carry_out_all, fit_all, plan_fits, predict
 from pipelines.folds import production_fold, select
 from pipelines.home import Home
 from pipelines.manifests import FitSpec, PredictionResult
+from pipelines.processes import Cores
 from pipelines.windows import open_samples
 from tests.pipelines.fit_support import definition, folds_of, listing, market, planned, recipes, record_of, stored
 from tests.support import REPOSITORY
@@ -271,6 +273,40 @@ def test_accelerators_are_resolved_before_they_enter_a_key(monkeypatch: pytest.M
     assert resolved(Hardware("gpu")) == resolved(Hardware("cuda"))
     with pytest.raises(FitError, match="accelerator 'tpu-9' is not known"):
         resolved(Hardware("tpu-9"))
+
+
+def test_only_what_trains_on_devices_asks_for_them(home: Home) -> None:
+    made = definition()
+    samples = stored(made, home, market())
+    chosen = recipes(noisy={"model": "noisy"}, ridge={"model": "ridge"})
+    specs = {}
+    for hardware in (Hardware(), Hardware(devices=2), Hardware(devices=2, strategy="ddp")):
+        plan = plan_fits(made, home, samples, folds_of(made, samples)[:1], chosen, hardware, (1,))
+        specs[hardware] = {spec.candidate: spec for spec in plan}
+    one, some, named = specs.values()
+    assert one["ridge"] == some["ridge"], "the ridge regression of one device is taken as it is"
+    assert one["ridge"].hardware.devices == 1
+    assert one["noisy"].key != some["noisy"].key
+    assert some["noisy"] == named["noisy"], "ddp is what `auto` stands for"
+
+
+def test_fits_of_several_processes_wait_for_their_cores() -> None:
+    cores, running, seen = Cores(3), [0], []
+    lock = threading.Lock()
+
+    def work(wanted: int) -> None:
+        with cores.taken(wanted):
+            with lock:
+                running[0] += min(wanted, 3)
+                seen.append(running[0])
+            time.sleep(0.01)
+            with lock:
+                running[0] -= min(wanted, 3)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, [1, 2, 1, 2, 5, 1, 2, 3, 1, 1, 2, 2]))
+    assert max(seen) == 3
+    assert len(seen) == 12
 
 
 def _wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:

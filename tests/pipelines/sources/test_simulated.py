@@ -87,3 +87,30 @@ def test_the_shipped_indices_are_read_as_bars() -> None:
     assert last["close"] == pytest.approx(2506.85, abs=0.005)
     assert frame["entity"].unique().tolist() == ["SP500", "VIX"]
     assert not frame.isna().any().any()
+
+
+def test_entities_come_and_go_where_the_seed_says() -> None:
+    spans = {"late_starts": 2, "early_ends": 2, "gaps": 2, "gap_length": 15, "within": 300}
+    settings = {"process": "garch", "entities": 7, "days": 400, "seed": 3}
+    whole, uneven = SimulatedSource(**settings).read(), SimulatedSource(**settings, **spans).read()  # type: ignore[arg-type]
+    pd.testing.assert_frame_equal(whole.merge(uneven[["entity", "time"]]), uneven)  # what is left is as it was
+    dates = whole["time"].unique()
+    there = {entity: np.isin(dates, rows["time"].unique()) for entity, rows in uneven.groupby("entity", observed=True)}
+    for name in ("S1", "S2"):
+        first = int(np.argmax(there[name]))
+        assert 1 <= first <= 100
+        assert there[name][first:].all()
+    for name in ("S3", "S4"):
+        length = int(there[name].sum())
+        assert 201 <= length <= 300
+        assert there[name][:length].all()
+    for name in ("S5", "S6"):
+        gap = np.flatnonzero(~there[name])
+        assert len(gap) == 15
+        assert np.ptp(gap) == 14
+        assert 101 <= gap[0] <= 200
+    assert there["S7"].all()
+    longer = SimulatedSource(**{**settings, "days": 401}, **spans).read()  # type: ignore[arg-type]
+    pd.testing.assert_frame_equal(uneven, longer[longer["time"] <= uneven["time"].max()].reset_index(drop=True))
+    with pytest.raises(ValueError, match="name 8 entities; there are 7"):
+        SimulatedSource(**settings, late_starts=8)  # type: ignore[arg-type]
