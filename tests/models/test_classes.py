@@ -158,7 +158,7 @@ def test_what_does_not_belong_together_is_refused(data: tuple[Samples, Task]) ->
     for name, asked, settings, message in (
         ("dense", task, {}, "learnt by `loss: cross_entropy`"),
         ("gan", task, {}, "learnt by `loss: cross_entropy`"),
-        ("dense", task, {"loss": "cross_entropy", "residual": "har"}, "is for variances"),
+        ("dense", task, {"loss": "cross_entropy", "residual": "har"}, "`residual: har` forecasts variances"),
         ("dense", quantiles, {"loss": "cross_entropy"}, "kind: classify"),
         ("cnn", task, {"loss": "cross_entropy", "pool": 4, "layers": 3}, "too short"),
     ):

@@ -118,8 +118,6 @@ def test_average_by_hand() -> None:
     assert mean.values.dtype == np.float32
     assert mean.levels == LEVELS
     assert average([one]) is one
-    paths = [Prediction("paths", np.zeros((2, count, 3), dtype=np.float32)) for count in (5, 7)]
-    assert average(paths).values.shape == (2, 12, 3)
     variances = [Prediction("variances", np.array([[value]], dtype=np.float32)) for value in (1e-4, 4e-4)]
     np.testing.assert_allclose(average(variances).values, [[2e-4]], rtol=1e-6)
 
