@@ -22,6 +22,7 @@ from models.reproducible import one_thread_count, reproducible
 from models.samples import Samples
 from models.scaling import Scaling, fit_scaling
 from models.variance import check_variances, with_variances
+from models.weights import below, put_weights, read_weights, write_weights
 
 if TYPE_CHECKING:
     from models.modules.forecaster import Forecaster
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 #: Every forward pass of `predict` has so many rows, the last one padded: kernels are chosen by shape, so bits would depend on the count.
 PREDICTION_ROWS = 512
-WEIGHTS = "weights.safetensors"
 
 
 class Network(Model):
@@ -199,37 +199,25 @@ class Network(Model):
         return Prediction("quantiles", values, self.task.levels)
 
     def save(self, folder: Path) -> None:
-        from safetensors.numpy import save_file
-
         if self.scaling is None or self.forecaster is None:
             raise RuntimeError("this network was neither fitted nor loaded")
-        arrays = {f"scaling.{name}": array for name, array in self.scaling.arrays().items()}
-        arrays |= {f"network.{name}": tensor.numpy() for name, tensor in self.forecaster.state_dict().items()}
-        arrays |= {f"residual.{name}": array for name, array in (self.base.state() if self.base else {}).items()}
-        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, folder / WEIGHTS)
+        beside = {f"scaling.{name}": array for name, array in self.scaling.arrays().items()}
+        beside |= {f"residual.{name}": array for name, array in (self.base.state() if self.base else {}).items()}
+        write_weights(folder, self.forecaster, beside)
 
     @classmethod
     def load(cls, folder: Path, settings: ModelSettings, task: Task) -> Self:
         """Raises ValueError: the weights are absent, damaged, or of another network than the settings and the task describe."""
         import torch
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
 
-        try:
-            arrays = load_file(folder / WEIGHTS)
-        except (FileNotFoundError, SafetensorError) as error:
-            raise ValueError(f"{folder / WEIGHTS} cannot be read: {error}") from None
+        arrays = read_weights(folder)
         model = cls(settings, task)
-        model.scaling = Scaling.from_arrays(_below("scaling.", arrays), task)
+        model.scaling = Scaling.from_arrays(below("scaling", arrays), task)
         if model._residual != "none":
-            model.base = HarRegression.from_state(model._residual, _below("residual.", arrays))
+            model.base = HarRegression.from_state(model._residual, below("residual", arrays))
         with torch.random.fork_rng(devices=[]):
             forecaster = model.module()
-        weights = {name: torch.from_numpy(array) for name, array in _below("network.", arrays).items()}
-        try:
-            forecaster.load_state_dict(weights)
-        except RuntimeError as error:
-            raise ValueError(f"{folder / WEIGHTS} does not fit its settings: {error}") from None
+        put_weights(forecaster, arrays, folder)
         model.forecaster = forecaster.eval()
         return model
 
@@ -309,7 +297,3 @@ def _finish(forecaster: Forecaster, validation: Part) -> None:
         positions = [np.arange(start, min(start + PREDICTION_ROWS, len(validation))) for start in starts]
         outputs = [forecaster(torch.from_numpy(validation.batches.draw(chosen))) for chosen in positions]
         forecaster.finish(torch.cat(outputs), torch.from_numpy(validation.targets))
-
-
-def _below(prefix: str, arrays: dict[str, Any]) -> dict[str, Any]:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

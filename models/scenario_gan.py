@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
+from typing import TYPE_CHECKING, ClassVar, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,6 @@ from pydantic import Field
 
 from models.base import FitReport, Hardware, Model, ModelSettings, Prediction, Task
 from models.errors import FitFailure
-from models.network import WEIGHTS
 from models.network_settings import Real, TrainingSettings, Whole, Width
 from models.paths import (
     LARGEST_STEP,
@@ -25,6 +24,7 @@ from models.paths import (
 from models.reproducible import one_thread_count, reproducible
 from models.samples import Samples
 from models.volatility_scale import Float64
+from models.weights import below, put_weights, read_weights, write_weights
 
 if TYPE_CHECKING:
     from models.modules.scenario import ScenarioGenerator
@@ -122,38 +122,25 @@ class ScenarioGan(Model):
         return drawn_in_parts(samples, self.task, self._steps)
 
     def save(self, folder: Path) -> None:
-        from safetensors.numpy import save_file
-
         if self.generator is None:
             raise RuntimeError("this model was neither fitted nor loaded")
-        arrays: dict[str, NDArray[Any]] = {f"network.{name}": tensor.numpy() for name, tensor in self.generator.state_dict().items()}
-        arrays |= {f"state.{name}": array for name, array in self.state.items()}
-        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, folder / WEIGHTS)
+        write_weights(folder, self.generator, {f"state.{name}": array for name, array in self.state.items()})
 
     @classmethod
     def load(cls, folder: Path, settings: ModelSettings, task: Task) -> Self:
         """Raises ValueError: the weights are absent, damaged, or of another network than the settings describe."""
         import torch
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
 
         from models.modules.scenario import ScenarioGenerator
 
-        try:
-            arrays = load_file(folder / WEIGHTS)
-        except (FileNotFoundError, SafetensorError) as error:
-            raise ValueError(f"{folder / WEIGHTS} cannot be read: {error}") from None
+        arrays = read_weights(folder)
         model = cls(settings, task)
+        model.state = below("state", arrays)
+        if set(model.state) != {"deviation", "seed"}:
+            raise ValueError(f"{folder} lacks the deviation or the seed of its draws")
         with torch.random.fork_rng(devices=[]):
             generator = ScenarioGenerator(model._settings)
-        weights = {name.removeprefix("network."): torch.from_numpy(a) for name, a in arrays.items() if name.startswith("network.")}
-        model.state = {name.removeprefix("state."): array for name, array in arrays.items() if name.startswith("state.")}
-        try:
-            generator.load_state_dict(weights)
-        except RuntimeError as error:
-            raise ValueError(f"{folder / WEIGHTS} does not fit its settings: {error}") from None
-        if set(model.state) != {"deviation", "seed"}:
-            raise ValueError(f"{folder / WEIGHTS} lacks the deviation or the seed of its draws")
+        put_weights(generator, arrays, folder)
         model.generator = generator.eval()
         return model
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import torch
 from torch import Tensor, nn
+
+from models.modules.training import Training
 
 
 class WeightAverage:
@@ -34,3 +38,21 @@ class WeightAverage:
         with torch.no_grad():
             for parameter, value in zip(self.module.parameters(), values, strict=True):
                 parameter.copy_(value)
+
+
+class AveragedTraining(Training):
+    """Training that judges and keeps the running average of the forecaster's weights; a subclass calls `average.update` after each step."""
+
+    #: the average is over about 1 / (1 - memory) steps
+    memory: ClassVar[float]
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.average = WeightAverage(self.forecaster, self.memory)
+
+    def on_validation_epoch_start(self) -> None:
+        self.average.put_in()
+
+    def on_validation_epoch_end(self) -> None:
+        super().on_validation_epoch_end()
+        self.average.take_out()

@@ -10,20 +10,18 @@ from torch.nn import functional
 
 from models.base import Task
 from models.gan import GanSettings
-from models.modules.averaging import WeightAverage
+from models.modules.averaging import AveragedTraining
 from models.modules.gan import Critic, Generator
 from models.modules.heads import sample_crps
-from models.modules.training import Part, Training
+from models.modules.training import Part
 
 #: Weight of the penalty on the critic's slope.
 PENALTY = 2.0
-#: The generator that is kept is an average over about 1 / (1 - MEMORY) steps.
-MEMORY = 0.99
 #: The critic learns so many times as fast as the generator.
 PACE = 2.0
 
 
-class AdversarialTraining(Training):
+class AdversarialTraining(AveragedTraining):
     """One step of the critic, one of the generator, with the non-saturating loss (Goodfellow et al., 2014) and the CRPS of its draws.
 
     The critic judges a path as a whole, the CRPS every target by itself: together they ask for the right spread and the right dependence.
@@ -38,13 +36,14 @@ class AdversarialTraining(Training):
 
     alternates: ClassVar[bool] = True  # the critic, in the generator's step
 
+    memory: ClassVar[float] = 0.99
+
     forecaster: Generator
     settings: GanSettings
 
     def __init__(self, forecaster: Generator, settings: GanSettings, task: Task, train: Part, validation: Part, seed: int) -> None:
         super().__init__(forecaster, settings, train, validation, seed)
         self.critic = Critic(settings, task)
-        self.average = WeightAverage(forecaster, MEMORY)
 
     def configure_optimizers(self) -> Any:
         # Little momentum, as is usual for such pairs (Radford, Metz and Chintala, 2016).
@@ -71,10 +70,3 @@ class AdversarialTraining(Training):
         self.descend(generator_optimizer, generator_loss, self.forecaster)
         self.average.update(self._taken)
         return critic_loss.detach()
-
-    def on_validation_epoch_start(self) -> None:
-        self.average.put_in()
-
-    def on_validation_epoch_end(self) -> None:
-        super().on_validation_epoch_end()
-        self.average.take_out()

@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from models.base import Task
-from models.modules.averaging import WeightAverage
+from models.modules.averaging import AveragedTraining
 from models.modules.moments import Moments
 from models.modules.scenario import ScenarioCritic, ScenarioGenerator
-from models.modules.training import Part, Training
+from models.modules.training import Part
 from models.scenario_gan import ScenarioGanSettings
 from models.scenario_segments import steps_before
 
-#: The generator that is judged and kept is an average over about 1 / (1 - MEMORY) steps.
-MEMORY = 0.995
 #: The critic learns so many times as fast as the generator: its slope is bounded, while the generator has a scale to find.
 CRITIC_PACE = 0.4
 #: Training segments that the moments are taken over, at most.
 SEGMENTS = 4096
 
 
-class ScenarioTraining(Training):
+class ScenarioTraining(AveragedTraining):
     """One step of the critic, one of the generator, with the hinge loss (Lim and Ye 2017; Miyato et al. 2018), Adam without momentum.
 
     The generator's loss has a further term, by weight: the distance of its moments from those of the training part. Early stopping watches
     the exact likelihood of real paths on the validation part, which an adversarial loss says nothing of. The `train_loss` in the history is
     the critic's.
     """
+
+    memory: ClassVar[float] = 0.995
 
     forecaster: ScenarioGenerator
     settings: ScenarioGanSettings
@@ -40,7 +40,6 @@ class ScenarioTraining(Training):
     ) -> None:
         super().__init__(forecaster, settings, train, validation, seed)
         self.critic = ScenarioCritic(settings)
-        self.average = WeightAverage(forecaster, MEMORY)
         self.before = steps_before(settings, task)
         some = torch.linspace(0, len(train) - 1, min(len(train), SEGMENTS)).long().numpy()
         targets = torch.from_numpy(train.targets)
@@ -71,13 +70,6 @@ class ScenarioTraining(Training):
         self.descend(generator_optimizer, loss, self.forecaster)
         self.average.update(self._taken)
         return critic_loss.detach()
-
-    def on_validation_epoch_start(self) -> None:
-        self.average.put_in()
-
-    def on_validation_epoch_end(self) -> None:
-        super().on_validation_epoch_end()
-        self.average.take_out()
 
     def notes(self) -> dict[str, object]:
         """What is worth a line in the report."""
