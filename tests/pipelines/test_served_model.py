@@ -26,6 +26,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "cnn": {"channels": 4, "layers": 2, "epochs": 1, "batch": 128},
     "dense": {"hidden": [4], "epochs": 1, "batch": 128},
     "gan": {"hidden": 4, "noise": 2, "epochs": 1, "batch": 128, "paths": 20},
+    "scenario_gan": {"epochs": 1, "channels": 3, "layers": 2, "critic": 3, "filter": 20},
+    "var": {"series": ["log_range"]},
 }
 
 
@@ -35,6 +37,13 @@ VARIANCES = ("ewma", "garch", "har", "last_variance")
 RETURNS = ("garch_t", "historical_simulation")
 #: what answers classes alone
 CLASSES = ("class_frequency", "logistic", "majority")
+#: what answers sample paths alone
+PATHS = ("garch_paths", "scenario_gan", "stationary_bootstrap")
+SCENARIOS = definition(
+    problem={"kind": "generate", "every": "day", "paths": 100, "confidences": [0.95]},
+    window={"length": 10, "horizon": 2},
+    gate={"loss": "path_crps"},
+)
 TREND = definition(problem={"kind": "classify"}, window={"length": 10, "horizon": 2}, gate={"loss": "log_loss"})
 ONE_STEP = definition(window={"length": 10, "horizon": 1})
 VOLATILITY = definition(problem={"kind": "volatility"}, window={"length": 10, "horizon": 2})
@@ -47,7 +56,7 @@ def samples() -> Samples:
 
 def asked_of(name: str) -> Definition | None:
     """The definition whose task such a model answers; None: any."""
-    for names, asked in ((VARIANCES, VOLATILITY), (RETURNS, ONE_STEP), (CLASSES, TREND)):
+    for names, asked in ((VARIANCES, VOLATILITY), (RETURNS, ONE_STEP), (CLASSES, TREND), (PATHS, SCENARIOS)):
         if name in names:
             return asked
     return None
