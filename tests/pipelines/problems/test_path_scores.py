@@ -11,6 +11,7 @@ from scipy import stats
 from models.base import Prediction
 from models.samples import SampleIndex
 from pipelines.problems.base import Float64, MetricParts
+from pipelines.problems.generate import GenerateSettings
 from pipelines.problems.path_scores import drawdown, energy_parts, fair_crps, functional_scores, realised_volatility, steps_of, total_return
 from pipelines.problems.path_tests import discriminative_score, membership, train_on_synthetic
 from pipelines.problems.scenario_checks import scenario_check
@@ -159,3 +160,11 @@ def test_stressed_risk_is_that_of_the_most_volatile_paths() -> None:
         row = sample * 10 + step
         np.testing.assert_allclose(found[""].at(0.9)[0][row], risks_of_paths(losses[None], (0.9,)).at(0.9)[0][0])
         np.testing.assert_allclose(found["stressed_"].at(0.9)[1][row], risks_of_paths(losses[None, worst], (0.9,)).at(0.9)[1][0])
+
+
+@pytest.mark.parametrize(("paths", "share", "confidence"), [(334, 0.1, 0.97), (100, 1 / 3, 0.97), (50, 2 / 3, 0.97), (400, 0.25, 0.99)])
+def test_as_many_paths_as_a_definition_may_ask_for_suffice_for_stressed_risk(paths: int, share: float, confidence: float) -> None:
+    settings = GenerateSettings(paths=paths, stressed_share=share, confidences=(confidence,))
+    drawn = garch_paths(2 * paths, 5, 17).reshape(2, paths, 5).astype(np.float32)
+    found = stressed_risks(drawn, settings.confidences, settings.stressed_share)
+    assert np.isfinite(found["stressed_"].expected_shortfall).all()
