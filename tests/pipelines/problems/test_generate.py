@@ -93,3 +93,8 @@ def test_too_few_paths_for_the_risk_asked_for_are_refused() -> None:
         parse_definition({**values, "problem": {"kind": "generate", "paths": 399}})
     with pytest.raises(DefinitionError, match="stylised_facts"):
         parse_definition({**values, "gate": {"loss": "path_crps", "backtests": ["kupiec"]}})
+
+
+def test_a_path_of_one_step_is_refused_when_the_definition_is_read() -> None:
+    with pytest.raises(DefinitionError, match=r"set window\.horizon"):
+        parse_definition(scenario_values(window={"length": 30, "horizon": 1}))
