@@ -41,11 +41,12 @@ def check_backfill(
 
 
 def check_train(definition: Definition, home: Home, as_of: str | None, candidates: Sequence[str] | None, hardware: dict[str, Any]) -> None:
-    """Raises FinflowError: a date, candidate, accelerator or precision that is none."""
+    """Raises FinflowError: a date, candidate, accelerator or precision that is none, or a deciding loss that the problem does not have."""
     from models.base import PRECISIONS, Hardware
     from pipelines.fits import resolved
-    from pipelines.training import chosen_recipes
+    from pipelines.training import check_loss, chosen_recipes
 
+    check_loss(definition)
     chosen_recipes(definition, candidates)
     resolved(Hardware(**hardware))
     if hardware["precision"] not in PRECISIONS:

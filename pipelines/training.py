@@ -57,7 +57,7 @@ def plan_training(
         promotions: the decisions that say whose recipe competes as the champion's; the definition's own by default.
 
     Raises:
-        DefinitionError: a candidate that the definition does not have.
+        DefinitionError: a candidate that the definition does not have, or a deciding loss that its problem does not have.
         NotEnoughHistoryError: no test period has enough dates.
         UnreachableError: no MLflow server answers: said before the fits, and not after hours of them.
     """
@@ -67,6 +67,7 @@ def plan_training(
     from pipelines.run_needs import TRAINING, WALK, record_needs
     from pipelines.windows import open_samples
 
+    check_loss(definition)
     reach_store(home)
     hardware = hardware or Hardware()
     own = chosen_recipes(definition, candidates)
@@ -115,6 +116,21 @@ def chosen_recipes(definition: Definition, candidates: Sequence[str] | None) -> 
         )
     wanted = definition.candidates if candidates is None else {n: r for n, r in definition.candidates.items() if n in candidates}
     return {**wanted, **definition.baselines}
+
+
+def check_loss(definition: Definition) -> None:
+    """See that the problem has the loss that is to decide: said before the fits, and not after hours of them.
+
+    Raises:
+        DefinitionError: it has not; names those there are.
+    """
+    from pipelines.problems import problem_of
+
+    there = problem_of(definition).loss_names
+    if definition.gate.loss not in there:
+        raise DefinitionError(
+            f"gate.loss {definition.gate.loss!r} is not a loss of the problem {definition.problem.kind!r}: there are {', '.join(there)}."
+        )
 
 
 def meaning(definition: Definition) -> dict[str, Any]:
