@@ -132,7 +132,7 @@ class Generate(Problem):
         apart, between = energy_parts(prediction, target)
         found.append(MetricParts("diversity", (between, apart), lambda drawn, came: drawn / came, "target", 1.0))
         found += stylised_metrics(paths, target, scale)
-        found.append(discriminative_score(paths, target, scale, index.time, SEED))
+        found.append(discriminative_score(paths, index, scale, SEED))
         found.append(train_on_synthetic(paths, target, scale))
         return found
 
