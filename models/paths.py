@@ -92,8 +92,11 @@ class PathModel(ArrayModel):
     def answer(self, samples: Samples, state: dict[str, Float64]) -> Float64:
         return self.steps(past_increments(samples, self.task, self.context), state)
 
-    def fit(self, train: Samples, validation: Samples, *, seed: int, hardware: Hardware) -> FitReport:
+    def check_task(self) -> None:
         check_paths(self.task, type(self).__name__)
+
+    def fit(self, train: Samples, validation: Samples, *, seed: int, hardware: Hardware) -> FitReport:
+        self.check_task()
         samples = labelled_together(train, validation)
         self.state, notes = self.fit_state(samples)
         return FitReport(parameters=sum(array.size for array in self.state.values()), notes={**notes, "samples": len(samples)})

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from models.base import Hardware
+from models.base import Hardware, Task
 from pipelines.definition import Definition, Recipe
 from pipelines.digest import digest_json
 from pipelines.errors import DefinitionError
@@ -57,7 +57,8 @@ def plan_training(
         promotions: the decisions that say whose recipe competes as the champion's; the definition's own by default.
 
     Raises:
-        DefinitionError: a candidate that the definition does not have, or a deciding loss that its problem does not have.
+        DefinitionError: a candidate that the definition does not have, or a deciding loss that its problem does not have; or
+            one of its recipes cannot answer what it asks.
         NotEnoughHistoryError: no test period has enough dates.
         UnreachableError: no MLflow server answers: said before the fits, and not after hours of them.
     """
@@ -72,6 +73,7 @@ def plan_training(
     hardware = hardware or Hardware()
     own = chosen_recipes(definition, candidates)
     recipes = dict(own)
+    check_recipes(own, Task.from_dict(samples.task))
     champion_recipe = add_champion_recipe(definition, home, recipes, promotions)
     as_of = pd.Timestamp(samples.clean.as_of)
     folds = make_folds(definition, open_samples(samples.folder).index, as_of)
@@ -131,6 +133,23 @@ def check_loss(definition: Definition) -> None:
         raise DefinitionError(
             f"gate.loss {definition.gate.loss!r} is not a loss of the problem {definition.problem.kind!r}: there are {', '.join(there)}."
         )
+
+
+def check_recipes(recipes: Mapping[str, Recipe], task: Task) -> None:
+    """See that every recipe can answer what is asked: said before the fits, and not after hours of them.
+
+    Raises:
+        DefinitionError: one cannot, whatever the data.
+    """
+    from models.errors import FitFailure
+    from models.zoo import model_class
+
+    for name, recipe in recipes.items():
+        model = model_class(recipe.model)
+        try:
+            model(model.Settings.model_validate(recipe.settings), task).check_task()
+        except FitFailure as failure:
+            raise DefinitionError(f"{name}: {failure}.") from None
 
 
 def meaning(definition: Definition) -> dict[str, Any]:

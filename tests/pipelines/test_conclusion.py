@@ -68,6 +68,22 @@ def test_a_deciding_loss_that_the_problem_does_not_have_is_refused_before_any_fi
         check_train(wrong, home, None, None, {"precision": "32-true"})
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"candidates": {"gan": {"model": "scenario_gan"}}}, r"gan: ScenarioGan answers sample paths .* asks for quantiles"),
+        ({"baselines": {"random-walk": {"model": "random_walk"}, "har": {"model": "har"}}}, r"har: Har forecasts variances"),
+        ({"candidates": {"net": {"model": "dense", "settings": {"loss": "qlike"}}}}, r"net: a network with `loss: qlike`"),
+    ],
+)
+def test_a_recipe_that_cannot_answer_what_is_asked_is_refused_before_any_fit(home: Home, changes: dict[str, object], message: str) -> None:
+    wrong = definition(**changes)
+    with pytest.raises(DefinitionError, match=message):
+        plan_training(wrong, home, stored(wrong, home, market()))
+    with pytest.raises(DefinitionError, match=message):
+        check_train(wrong, home, None, None, {"precision": "32-true"})
+
+
 def test_a_gpu_that_is_not_there_is_refused_before_any_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fits, "_has_cuda", lambda: False)
     monkeypatch.setattr(fits, "_torch_sees_cuda", lambda: False)

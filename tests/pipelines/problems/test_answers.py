@@ -14,7 +14,8 @@ from pipelines.errors import FinflowError
 from pipelines.problems import problem_of
 from pipelines.problems.answers import signals_of
 from pipelines.problems.base import Problem
-from pipelines.training import check_loss
+from pipelines.training import check_loss, check_recipes
+from pipelines.windows import task_of
 from tests.pipelines.bars import definition
 from tests.pipelines.problems.test_forecast import index_of
 from tests.pipelines.test_plain_rows_served import Default, DefaultSettings
@@ -103,7 +104,9 @@ def test_losses_are_named_without_a_sample(kind: str) -> None:
     assert problem.loss_names == tuple(problem.losses(prediction, index))
 
 
-def test_every_shipped_definition_has_its_deciding_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_shipped_definition_has_its_deciding_loss_and_recipes_that_can_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FINFLOW_FX_RATES", "/data/eurofxref-hist.csv")
     for path in sorted(DEFINITIONS.glob("*.yaml")):
-        check_loss(load_definition(path.stem))
+        found = load_definition(path.stem)
+        check_loss(found)
+        check_recipes(found.recipes, task_of(found, ()))
