@@ -66,9 +66,11 @@ def membership(
     paths: NDArray[np.float32], index: SampleIndex, fold: NDArray[np.int64], train: Sequence[SampleIndex], seed: int
 ) -> MetricParts:
     """How well an attacker tells paths of a fold's training part from held-out ones by the nearest drawn path: the area under the ROC curve
-    (Hilprecht, Haertterich and Bernau 2019), 0.5 where nothing was memorised, 1 where drawn paths are copies.
+    (Hilprecht, Haertterich and Bernau 2019), 1 where drawn paths are copies. Where nothing was memorised it is 0.5 if both parts are alike.
 
-    Steps are compared at deviation 1, path by path, because the volatility of a period would give it away by itself.
+    Steps are compared at deviation 1, path by path, because the volatility of a period would give it away by itself. Its tails still do:
+    with steps of Student's t, 3 degrees in the training part and 8 held out, it is 0.64 without any memory, and 0.36 the other way round.
+    So it is to be read beside that of a model which keeps no path, such as `garch_paths`.
     """
     generator = np.random.default_rng([seed, 3])
     share = np.full(len(index), np.nan)
