@@ -160,6 +160,16 @@ class Model(ABC):
         """Observations up to a sample's time that `predict` reads: the window, or more where a filter reaches back further."""
         return self.task.length
 
+    def check_task(self) -> None:
+        """Refuse a task that this model cannot answer with its settings, whatever the data are; by default it takes any.
+
+        `fit` begins with it, and a training asks all of its recipes before the first fit.
+
+        Raises:
+            models.errors.FitFailure: naming what is asked and what to do.
+        """
+        return
+
     @abstractmethod
     def fit(self, train: Samples, validation: Samples, *, seed: int, hardware: Hardware) -> FitReport:
         """Fit on labelled samples; `validation` is the later slice for early stopping and such choices.

@@ -48,8 +48,11 @@ class Classifier(ArrayModel):
     def answer(self, samples: Samples, state: dict[str, Float64]) -> Float64:
         return self.probabilities(samples, state)
 
-    def fit(self, train: Samples, validation: Samples, *, seed: int, hardware: Hardware) -> FitReport:
+    def check_task(self) -> None:
         check_classes(self.task, type(self).__name__)
+
+    def fit(self, train: Samples, validation: Samples, *, seed: int, hardware: Hardware) -> FitReport:
+        self.check_task()
         self.state, notes = self.fit_state(train, validation)
         return FitReport(parameters=sum(array.size for array in self.state.values()), notes=notes)
 

@@ -35,13 +35,16 @@ class FilteredModel(ArrayModel):
         assert self.task.increment is not None
         return self.quantiles(past(samples, self.task.increment, self.context), state)[:, None]
 
-    def fit(self, train: Samples, validation: Samples, *, seed: int, hardware: Hardware) -> FitReport:
+    def check_task(self) -> None:
         task = self.task
         if task.kind != "quantiles" or task.increment is None or task.outputs != 1:
             raise FitFailure(
                 f"{type(self).__name__} answers quantiles of the next increment (a return, a loss); this problem asks for {task.kind} of "
                 f"{task.outputs} steps{'' if task.increment else ' and has no increments'}: leave it out of this definition"
             )
+
+    def fit(self, train: Samples, validation: Samples, *, seed: int, hardware: Hardware) -> FitReport:
+        self.check_task()
         samples = labelled_together(train, validation)
         self.state, notes = self.fit_state(samples)
         return FitReport(parameters=sum(array.size for array in self.state.values()), notes={**notes, "samples": len(samples)})

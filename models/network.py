@@ -92,7 +92,7 @@ class Network(Model):
     def fit(self, train: Samples, validation: Samples, *, seed: int, hardware: Hardware) -> FitReport:
         from models.modules.training import Part
 
-        self._check_task()
+        self.check_task()
         for name, samples in (("training", train), ("validation", validation)):
             check_samples(samples, self.task)
             if len(samples) < hardware.devices:
@@ -221,7 +221,7 @@ class Network(Model):
         model.forecaster = forecaster.eval()
         return model
 
-    def _check_task(self) -> None:
+    def check_task(self) -> None:
         loss = self.settings.loss if isinstance(self.settings, NetworkSettings) else ""
         if loss == "qlike":
             check_variances(self.task, "a network with `loss: qlike`")

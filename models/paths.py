@@ -44,7 +44,8 @@ def check_paths(task: Task, who: str) -> None:
 
 def generators(past_increments: Float64, seed: int) -> Iterator[np.random.Generator]:
     """One generator a sample, seeded by its own past increments, float64 [n, context]: what is drawn for a sample depends on it alone."""
-    for row in np.ascontiguousarray(past_increments):
+    # one NaN for all: those of a failed logarithm and of an absent row differ in their bits
+    for row in np.where(np.isnan(past_increments), np.nan, past_increments):
         digest = hashlib.sha256(row.astype(np.float32).tobytes()).digest()
         yield np.random.Generator(np.random.Philox([seed, int.from_bytes(digest[:8], "little")]))
 
@@ -92,8 +93,11 @@ class PathModel(ArrayModel):
     def answer(self, samples: Samples, state: dict[str, Float64]) -> Float64:
         return self.steps(past_increments(samples, self.task, self.context), state)
 
-    def fit(self, train: Samples, validation: Samples, *, seed: int, hardware: Hardware) -> FitReport:
+    def check_task(self) -> None:
         check_paths(self.task, type(self).__name__)
+
+    def fit(self, train: Samples, validation: Samples, *, seed: int, hardware: Hardware) -> FitReport:
+        self.check_task()
         samples = labelled_together(train, validation)
         self.state, notes = self.fit_state(samples)
         return FitReport(parameters=sum(array.size for array in self.state.values()), notes={**notes, "samples": len(samples)})

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from models.kernels import KERNELS
+from models.kernels import choose_kernels
 
 
 @contextmanager
@@ -43,8 +43,7 @@ def reproducible(seed: int, threads: int = 1) -> Iterator[None]:
 @contextmanager
 def one_thread_count(threads: int) -> Iterator[None]:
     """Torch computes with so many threads inside the block."""
-    for name, mode in KERNELS.items():
-        os.environ.setdefault(name, mode)
+    choose_kernels()
     import torch
 
     before = torch.get_num_threads()

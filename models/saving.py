@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from models.base import Model, Task
+from models.kernels import choose_kernels
 from models.zoo import ZOO, model_class
 
 FORMAT = 1
@@ -46,6 +47,7 @@ def load_model(folder: Path) -> Model:
         ValueError: the folder holds no model, or one of another format, or the settings or weights do not fit.
         KeyError: the zoo has no model of that name.
     """
+    choose_kernels()
     description = read_description(folder)
     name = description["model"]
     if name == ENSEMBLE:

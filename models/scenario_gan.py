@@ -79,13 +79,19 @@ class ScenarioGan(Model):
     def _settings(self) -> ScenarioGanSettings:
         return cast(ScenarioGanSettings, self.settings)
 
+    def check_task(self) -> None:
+        from models.scenario_segments import steps_before
+
+        check_paths(self.task, type(self).__name__)
+        steps_before(self._settings, self.task)
+
     def fit(self, train: Samples, validation: Samples, *, seed: int, hardware: Hardware) -> FitReport:
         from models.modules.scenario import ScenarioGenerator
         from models.modules.scenario_training import ScenarioTraining
         from models.modules.trainer import run_training
         from models.scenario_segments import scenario_part
 
-        check_paths(self.task, type(self).__name__)
+        self.check_task()
         if hardware.devices > 1:
             raise FitFailure("scenario_gan is trained on one device: leave --devices out, or the candidate")
         series = training_series(train, self.task)

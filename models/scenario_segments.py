@@ -19,8 +19,16 @@ if TYPE_CHECKING:
 
 
 def steps_before(settings: ScenarioGanSettings, task: Task) -> int:
-    """Increments up to a sample that a segment holds."""
-    return task.length if settings.segment is None else settings.segment - task.outputs
+    """Increments up to a sample that a segment holds.
+
+    Raises FitFailure: the segment is shorter than the path, or longer than window and path.
+    """
+    before = task.length if settings.segment is None else settings.segment - task.outputs
+    if not 0 <= before <= task.length:
+        raise FitFailure(
+            f"segment: {settings.segment} must lie between {task.outputs} (the paths) and {task.outputs + task.length} (window and path)"
+        )
+    return before
 
 
 class PastIncrements:
@@ -52,10 +60,6 @@ def scenario_part(samples: Samples, task: Task, settings: ScenarioGanSettings, d
     from models.modules.training import Part
 
     before = steps_before(settings, task)
-    if not 0 <= before <= task.length:
-        raise FitFailure(
-            f"segment: {settings.segment} must lie between {task.outputs} (the paths) and {task.outputs + task.length} (window and path)"
-        )
     samples = samples.take(samples.index.labelled)
     if not len(samples):
         raise FitFailure("no sample of a part is labelled: every path has steps that are missing or not known yet")

@@ -62,8 +62,11 @@ class VarianceModel(ArrayModel):
         variances = self.variances(samples, state)
         return variances if self.task.kind == "variances" else np.log(variances)[:, :, None] + state["missed"]
 
-    def fit(self, train: Samples, validation: Samples, *, seed: int, hardware: Hardware) -> FitReport:
+    def check_task(self) -> None:
         check_variances(self.task, type(self).__name__)
+
+    def fit(self, train: Samples, validation: Samples, *, seed: int, hardware: Hardware) -> FitReport:
+        self.check_task()
         samples = labelled_together(train, validation)
         state, notes = self.fit_state(with_variances(samples, self.task))
         if self.task.kind == "quantiles":

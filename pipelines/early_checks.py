@@ -41,12 +41,15 @@ def check_backfill(
 
 
 def check_train(definition: Definition, home: Home, as_of: str | None, candidates: Sequence[str] | None, hardware: dict[str, Any]) -> None:
-    """Raises FinflowError: a date, candidate, accelerator or precision that is none."""
+    """Raises FinflowError: a date, candidate, accelerator or precision that is none, a deciding loss that the problem does not have, or a
+    recipe that cannot answer what it asks."""
     from models.base import PRECISIONS, Hardware
     from pipelines.fits import resolved
-    from pipelines.training import chosen_recipes
+    from pipelines.training import check_loss, check_recipes, chosen_recipes
+    from pipelines.windows import task_of
 
-    chosen_recipes(definition, candidates)
+    check_loss(definition)
+    check_recipes(chosen_recipes(definition, candidates), task_of(definition, ()))
     resolved(Hardware(**hardware))
     if hardware["precision"] not in PRECISIONS:
         raise FinflowError(f"--precision {hardware['precision']!a}: expected one of {', '.join(PRECISIONS)}.")

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 #: paths that are drawn into the plot
 SHOWN = 40
+#: paths a date that the stylised facts are measured on: all of them would be gigabytes, and show the same
+POOLED = 50
 _LAGS = 50
 
 
@@ -57,11 +59,13 @@ def plot_facts(rows: pd.DataFrame, samples: pd.DataFrame, name: str, path: Path)
     """Held-out (red) against drawn (blue): autocorrelation of |r|, correlation of r with later |r|, and quantiles of r on both sides.
 
     Args:
-        rows, samples: as for `plot_paths`; everything is pooled over entities and dates.
+        rows, samples: as for `plot_paths`; everything is pooled over entities and dates. Of each date's paths POOLED count.
     """
     ordered = rows.sort_values(["entity", "time", "horizon"])
     outputs = int(ordered["horizon"].max())
-    values = np.log(ordered[scenario_columns(rows)].to_numpy(dtype=np.float64)).reshape(-1, outputs, len(scenario_columns(rows)))
+    columns = scenario_columns(rows)
+    columns = columns[:: max(1, len(columns) // POOLED)][:POOLED]
+    values = np.log(ordered[columns].to_numpy(dtype=np.float64)).reshape(-1, outputs, len(columns))
     drawn = np.diff(values, axis=1).transpose(0, 2, 1)
     targets = samples[[f"target_{step}" for step in range(1, outputs + 1)]].to_numpy(dtype=np.float64)
     real = np.diff(targets, axis=1)[:, None, :]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from models.base import Hardware
+from models.base import Hardware, Task
 from pipelines.definition import Definition, Recipe
 from pipelines.digest import digest_json
 from pipelines.errors import DefinitionError
@@ -57,7 +57,8 @@ def plan_training(
         promotions: the decisions that say whose recipe competes as the champion's; the definition's own by default.
 
     Raises:
-        DefinitionError: a candidate that the definition does not have.
+        DefinitionError: a candidate that the definition does not have, or a deciding loss that its problem does not have; or
+            one of its recipes cannot answer what it asks.
         NotEnoughHistoryError: no test period has enough dates.
         UnreachableError: no MLflow server answers: said before the fits, and not after hours of them.
     """
@@ -67,10 +68,12 @@ def plan_training(
     from pipelines.run_needs import TRAINING, WALK, record_needs
     from pipelines.windows import open_samples
 
+    check_loss(definition)
     reach_store(home)
     hardware = hardware or Hardware()
     own = chosen_recipes(definition, candidates)
     recipes = dict(own)
+    check_recipes(own, Task.from_dict(samples.task))
     champion_recipe = add_champion_recipe(definition, home, recipes, promotions)
     as_of = pd.Timestamp(samples.clean.as_of)
     folds = make_folds(definition, open_samples(samples.folder).index, as_of)
@@ -115,6 +118,38 @@ def chosen_recipes(definition: Definition, candidates: Sequence[str] | None) -> 
         )
     wanted = definition.candidates if candidates is None else {n: r for n, r in definition.candidates.items() if n in candidates}
     return {**wanted, **definition.baselines}
+
+
+def check_loss(definition: Definition) -> None:
+    """See that the problem has the loss that is to decide: said before the fits, and not after hours of them.
+
+    Raises:
+        DefinitionError: it has not; names those there are.
+    """
+    from pipelines.problems import problem_of
+
+    there = problem_of(definition).loss_names
+    if definition.gate.loss not in there:
+        raise DefinitionError(
+            f"gate.loss {definition.gate.loss!r} is not a loss of the problem {definition.problem.kind!r}: there are {', '.join(there)}."
+        )
+
+
+def check_recipes(recipes: Mapping[str, Recipe], task: Task) -> None:
+    """See that every recipe can answer what is asked: said before the fits, and not after hours of them.
+
+    Raises:
+        DefinitionError: one cannot, whatever the data.
+    """
+    from models.errors import FitFailure
+    from models.zoo import model_class
+
+    for name, recipe in recipes.items():
+        model = model_class(recipe.model)
+        try:
+            model(model.Settings.model_validate(recipe.settings), task).check_task()
+        except FitFailure as failure:
+            raise DefinitionError(f"{name}: {failure}.") from None
 
 
 def meaning(definition: Definition) -> dict[str, Any]:

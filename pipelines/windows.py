@@ -130,12 +130,13 @@ def _digest(definition: Definition, clean: CleanManifest) -> str:
     import pipelines.calendars
     import pipelines.features
     import pipelines.panel
+    import pipelines.problems.forecast
     import pipelines.problems.portfolio
     import pipelines.problems.upcoming
     import pipelines.variance_estimators
 
     problem = type(problem_of(definition))
-    problems = (pipelines.problems.portfolio, pipelines.problems.upcoming)
+    problems = (pipelines.problems.forecast, pipelines.problems.portfolio, pipelines.problems.upcoming)  # `generate` has forecast's targets
     shared = (pipelines.calendars, pipelines.features, pipelines.panel, *problems, pipelines.variance_estimators)
     files = {
         module.__name__: digest_file(Path(module.__file__))

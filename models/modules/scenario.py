@@ -84,6 +84,7 @@ class ScenarioGenerator(Forecaster):
     def loss(self, output: Tensor, targets: Tensor) -> Tensor:
         """The exact negative log likelihood of a step, on average, of the standardised steps [batch, outputs] after a past [batch, any].
 
+        But a shock beyond LARGEST_SHOCK counts as one of that size.
         It is there to be watched: without gradients, since a step's memory is written over.
         """
         state = self.start(len(output))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Prediction
+from models.base import Prediction, Task
 from models.samples import SampleIndex
 from pipelines.errors import FinflowError
 
@@ -79,6 +79,26 @@ def read_back(problem: Problem, rows: pd.DataFrame, index: SampleIndex, entities
         values[cell.astype(np.int64)] = found.ravel()
         parts.append(values.reshape(len(part), *shape))
     return Prediction(task.kind, np.concatenate(parts), task.levels)
+
+
+def about_nothing(task: Task) -> tuple[Prediction, SampleIndex]:
+    """An answer to no sample, and the index of none."""
+    from models.samples import SampleIndex
+
+    shapes = {"quantiles": (task.outputs, len(task.levels)), "probabilities": (len(task.classes),), "paths": (task.paths, task.outputs)}
+    counts, times = np.empty(0, dtype=np.int64), np.empty(0, dtype="datetime64[ns]")
+    columns = 1 if task.kind == "probabilities" else task.outputs
+    index = SampleIndex(
+        row=counts,
+        time=times,
+        label_start=times,
+        label_end=times,
+        entity=counts,
+        target=np.empty((0, columns), dtype=np.float32),
+        target_time=np.empty((0, columns), dtype="datetime64[ns]"),
+        origin=np.empty(0),
+    )
+    return Prediction(task.kind, np.empty((0, *shapes.get(task.kind, (task.outputs,))), dtype=np.float32), task.levels), index
 
 
 def signals_of(prediction: Prediction, classes: tuple[str, ...]) -> dict[str, Float64]:

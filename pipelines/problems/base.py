@@ -108,6 +108,13 @@ class Problem(ABC):
     def losses(self, prediction: Prediction, index: SampleIndex) -> Mapping[str, Float64]:
         """Every loss a gate may name: float64, [n], one a sample, lower is better."""
 
+    @property
+    def loss_names(self) -> tuple[str, ...]:
+        """The names of `losses`, which is asked about no sample at all."""
+        from pipelines.problems.answers import about_nothing
+
+        return tuple(self.losses(*about_nothing(self.task((), ()))))
+
     def logarithmic(self, loss: str) -> bool:
         """Whether a loss is one of whose level nothing can be said (a logarithmic score): then differences are compared, not ratios."""
         return False

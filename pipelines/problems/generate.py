@@ -13,8 +13,9 @@ from pydantic import Field, field_validator, model_validator
 
 from models.base import Prediction, Task
 from models.samples import SampleIndex
+from pipelines.errors import DefinitionError
 from pipelines.problems.base import Float64, MetricParts, Problem, Targets
-from pipelines.problems.forecast import INCREMENT, Forecast
+from pipelines.problems.forecast import INCREMENT, Forecast, ForecastSettings
 from pipelines.problems.path_scores import energy_parts, functional_scores, paths_of
 from pipelines.problems.path_tests import discriminative_score, membership, train_on_synthetic
 from pipelines.problems.quantile_scores import identity, quantile_column
@@ -76,8 +77,8 @@ class Generate(Problem):
 
     def __init__(self, settings: Any, window: Window) -> None:
         super().__init__(settings, window)
-        from pipelines.problems.forecast import ForecastSettings
-
+        if window.horizon < 2:
+            raise DefinitionError("problem: a path has two steps at least; set window.horizon to the number of its steps, not 1.")
         self._forecast = Forecast(ForecastSettings(column=settings.column), window)
 
     @property
@@ -131,7 +132,7 @@ class Generate(Problem):
         apart, between = energy_parts(prediction, target)
         found.append(MetricParts("diversity", (between, apart), lambda drawn, came: drawn / came, "target", 1.0))
         found += stylised_metrics(paths, target, scale)
-        found.append(discriminative_score(paths, target, scale, index.time, SEED))
+        found.append(discriminative_score(paths, index, scale, SEED))
         found.append(train_on_synthetic(paths, target, scale))
         return found
 

@@ -21,29 +21,30 @@ _SPANS = (1, 5, 22)
 _AHEAD = 5
 
 
-def discriminative_score(
-    paths: NDArray[np.float32], target: Float64, scale: Float64, times: NDArray[np.datetime64], seed: int
-) -> MetricParts:
+def discriminative_score(paths: NDArray[np.float32], index: SampleIndex, scale: Float64, seed: int) -> MetricParts:
     """How far from one half the accuracy of a classifier is that tells held-out paths from drawn ones (Yoon, Jarrett and van der Schaar
     2019, with boosted trees over a path's features in place of a recurrent network): 0 where it cannot, 0.5 where it always can.
 
     One drawn path stands against each held-out one. The classifier is fitted on four fifths of the dates and judged on the fifth, in turn,
-    in stretches, so that overlapping paths do not help it.
+    in stretches, without the dates whose held-out paths reach into that stretch or out of it: it would know those again.
     """
     from sklearn.ensemble import HistGradientBoostingClassifier
 
+    target = index.target.astype(np.float64)
     chosen = np.random.default_rng([seed, 2]).integers(0, paths.shape[1], len(paths))
     drawn = paths[np.arange(len(paths)), chosen].astype(np.float64)
     features = np.concatenate([_features(target / scale[:, None]), _features(drawn / scale[:, None])])
     labels = np.repeat((1, 0), len(target))
-    turn = np.tile(_turns(times), 2)
+    turn = np.tile(_turns(index.time), 2)
+    begins, ends = np.tile(index.time, 2), np.tile(index.label_end, 2)
     right = np.full(len(labels), np.nan)
     for number in np.unique(turn):
         here = turn == number
-        if here.all():
-            break
+        apart = (ends < begins[here].min()) | (begins > ends[here].max())
+        if not apart.any():
+            continue
         judge = HistGradientBoostingClassifier(max_iter=60, max_leaf_nodes=8, learning_rate=0.1, early_stopping=False, random_state=seed)
-        judge.fit(features[~here], labels[~here])
+        judge.fit(features[apart], labels[apart])
         right[here] = judge.predict(features[here]) == labels[here]
     return MetricParts("discriminative_score", (right.reshape(2, -1).mean(axis=0),), lambda share: np.abs(share - 0.5), "lower")
 
@@ -65,9 +66,11 @@ def membership(
     paths: NDArray[np.float32], index: SampleIndex, fold: NDArray[np.int64], train: Sequence[SampleIndex], seed: int
 ) -> MetricParts:
     """How well an attacker tells paths of a fold's training part from held-out ones by the nearest drawn path: the area under the ROC curve
-    (Hilprecht, Haertterich and Bernau 2019), 0.5 where nothing was memorised, 1 where drawn paths are copies.
+    (Hilprecht, Haertterich and Bernau 2019), 1 where drawn paths are copies. Where nothing was memorised it is 0.5 if both parts are alike.
 
-    Steps are compared at deviation 1, path by path, because the volatility of a period would give it away by itself.
+    Steps are compared at deviation 1, path by path, because the volatility of a period would give it away by itself. Its tails still do:
+    with steps of Student's t, 3 degrees in the training part and 8 held out, it is 0.64 without any memory, and 0.36 the other way round.
+    So it is to be read beside that of a model which keeps no path, such as `garch_paths`.
     """
     generator = np.random.default_rng([seed, 3])
     share = np.full(len(index), np.nan)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -28,7 +29,7 @@ def stressed_risks(paths: NDArray[np.float32], confidences: Sequence[float], sha
         ValueError: fewer paths than one beyond the highest confidence, the stressed ones counted alone.
     """
     count, drawn, outputs = paths.shape
-    kept = round(share * drawn)
+    kept = math.ceil(round(share * drawn, 9))  # as `paths` is checked when a definition is read
     steps = np.diff(paths.astype(np.float64), axis=2, prepend=0.0)
     volatile = np.argsort(-(steps**2).sum(axis=2), axis=1, kind="stable")[:, :kept]
     losses = -np.expm1(paths.astype(np.float64))

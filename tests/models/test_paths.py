@@ -13,7 +13,7 @@ from models.base import Hardware, Prediction
 from models.ensemble import average
 from models.errors import FitFailure
 from models.garch_paths import GarchPaths, GarchPathsSettings
-from models.paths import long_run_deviation
+from models.paths import generators, long_run_deviation
 from models.samples import from_windows
 from models.saving import load_model, save_model
 from models.stationary_bootstrap import StationaryBootstrap, StationaryBootstrapSettings
@@ -115,6 +115,13 @@ def test_a_garch_goes_on_as_arch_simulates_it() -> None:
     for level, wide in ((0.01, 0.12), (0.05, 0.05), (0.5, 0.05), (0.95, 0.05), (0.99, 0.12)):
         mine, other = np.quantile(drawn.sum(axis=1), level), np.quantile(simulated.sum(axis=1), level)
         assert mine == pytest.approx(other, abs=wide * simulated.sum(axis=1).std())
+
+
+def test_what_is_not_known_is_not_known_whatever_its_bits() -> None:
+    past = np.array([[np.nan, 0.01, 0.02], [np.copysign(np.nan, -1.0), 0.01, 0.02], [np.nan, 0.01, 0.03]])
+    first, second, other = (generator.random(4) for generator in generators(past, 0))
+    np.testing.assert_array_equal(first, second)
+    assert not np.array_equal(first, other)
 
 
 def test_a_garch_without_asymmetry_has_none() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from models.base import Hardware, Prediction, Task
 from models.ensemble import Ensemble, average, save_ensemble
 from models.errors import FitFailure
+from models.kernels import KERNELS
 from models.samples import Samples
 from models.saving import load_model, save_model
 from tests.models.network_cases import fit, network, noise, panel
@@ -129,3 +131,27 @@ def test_average_of_unlike_predictions_is_refused() -> None:
             average([one, other])
     with pytest.raises(ValueError, match="no prediction"):
         average([])
+
+
+def test_kernels_are_chosen_before_a_loaded_network_computes_anything(
+    data: tuple[Samples, Task], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MKL reads the mode at its first call, and a generator is orthogonalised as it is made, before its weights are read."""
+    import torch
+
+    model = network("gan", data[1], epochs=1)
+    fit(model, data[0])
+    save_model(model, tmp_path / "gan")
+    for name in KERNELS:
+        monkeypatch.delenv(name, raising=False)
+    seen: list[bool] = []
+    orthogonal = torch.nn.init.orthogonal_
+
+    def noted(tensor: torch.Tensor) -> torch.Tensor:
+        seen.append(all(name in os.environ for name in KERNELS))
+        return orthogonal(tensor)
+
+    monkeypatch.setattr(torch.nn.init, "orthogonal_", noted)
+    load_model(tmp_path / "gan")
+    assert seen
+    assert all(seen)

@@ -10,11 +10,12 @@ from models.base import Hardware
 from pipelines import fits
 from pipelines.conclusion import completed
 from pipelines.definition import Recipe
+from pipelines.early_checks import check_train
 from pipelines.errors import DefinitionError, FitError, FitLostError, StateError
 from pipelines.fits import carry_out_all
 from pipelines.home import Home
 from pipelines.promotions import Promotions
-from pipelines.training import TrainingPlan, add_champion_recipe, chosen_recipes
+from pipelines.training import TrainingPlan, add_champion_recipe, chosen_recipes, plan_training
 from tests.pipelines.fit_support import definition, folds_of, market, own_models, planned, recipes, stored
 
 __all__ = ["own_models"]
@@ -57,6 +58,30 @@ def test_a_lost_process_is_no_verdict_on_a_candidate(home: Home) -> None:
 def test_candidates_that_name_none(asked: list[str], message: str) -> None:
     with pytest.raises(DefinitionError, match=message):
         chosen_recipes(definition(), asked)
+
+
+def test_a_deciding_loss_that_the_problem_does_not_have_is_refused_before_any_fit(home: Home) -> None:
+    wrong = definition(gate={"loss": "sharpe"})
+    with pytest.raises(DefinitionError, match=r"sharpe.*'forecast': there are crps, mae, mse"):
+        plan_training(wrong, home, stored(wrong, home, market()))
+    with pytest.raises(DefinitionError, match="sharpe"):
+        check_train(wrong, home, None, None, {"precision": "32-true"})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"candidates": {"gan": {"model": "scenario_gan"}}}, r"gan: ScenarioGan answers sample paths .* asks for quantiles"),
+        ({"baselines": {"random-walk": {"model": "random_walk"}, "har": {"model": "har"}}}, r"har: Har forecasts variances"),
+        ({"candidates": {"net": {"model": "dense", "settings": {"loss": "qlike"}}}}, r"net: a network with `loss: qlike`"),
+    ],
+)
+def test_a_recipe_that_cannot_answer_what_is_asked_is_refused_before_any_fit(home: Home, changes: dict[str, object], message: str) -> None:
+    wrong = definition(**changes)
+    with pytest.raises(DefinitionError, match=message):
+        plan_training(wrong, home, stored(wrong, home, market()))
+    with pytest.raises(DefinitionError, match=message):
+        check_train(wrong, home, None, None, {"precision": "32-true"})
 
 
 def test_a_gpu_that_is_not_there_is_refused_before_any_fit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,11 +9,13 @@ import pandas as pd
 import pytest
 
 from models.base import Prediction
-from pipelines.definition import Window
+from pipelines.definition import DEFINITIONS, Window, load_definition
 from pipelines.errors import FinflowError
 from pipelines.problems import problem_of
 from pipelines.problems.answers import signals_of
 from pipelines.problems.base import Problem
+from pipelines.training import check_loss, check_recipes
+from pipelines.windows import task_of
 from tests.pipelines.bars import definition
 from tests.pipelines.problems.test_forecast import index_of
 from tests.pipelines.test_plain_rows_served import Default, DefaultSettings
@@ -92,3 +94,19 @@ def test_signals_say_where_and_how_wide() -> None:
         "mean": [6.5],
         "deviation": [pytest.approx(np.std([2, 5, 8, 11]))],
     }
+
+
+@pytest.mark.parametrize("kind", ["log", "plain rows", "probabilities"])
+def test_losses_are_named_without_a_sample(kind: str) -> None:
+    problem, prediction = problems()[kind]
+    outputs = prediction.values.shape[1] if prediction.kind == "quantiles" else 1
+    index = index_of(np.zeros((4, outputs)), entity=[0, 0, 1, 1], times=["2020-01-02", "2020-01-03"] * 2, origin=2468.13)
+    assert problem.loss_names == tuple(problem.losses(prediction, index))
+
+
+def test_every_shipped_definition_has_its_deciding_loss_and_recipes_that_can_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FINFLOW_FX_RATES", "/data/eurofxref-hist.csv")
+    for path in sorted(DEFINITIONS.glob("*.yaml")):
+        found = load_definition(path.stem)
+        check_loss(found)
+        check_recipes(found.recipes, task_of(found, ()))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 
+import pipelines.windows
 from models.base import Prediction
 from pipelines.definition import parse_definition
 from pipelines.errors import DefinitionError
@@ -93,3 +97,15 @@ def test_too_few_paths_for_the_risk_asked_for_are_refused() -> None:
         parse_definition({**values, "problem": {"kind": "generate", "paths": 399}})
     with pytest.raises(DefinitionError, match="stylised_facts"):
         parse_definition({**values, "gate": {"loss": "path_crps", "backtests": ["kupiec"]}})
+
+
+def test_a_path_of_one_step_is_refused_when_the_definition_is_read() -> None:
+    with pytest.raises(DefinitionError, match=r"set window\.horizon"):
+        parse_definition(scenario_values(window={"length": 30, "horizon": 1}))
+
+
+def test_stored_samples_hang_on_the_code_that_their_targets_come_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    monkeypatch.setattr(pipelines.windows, "digest_file", lambda path: read.append(Path(path).name))
+    pipelines.windows._digest(parse_definition(scenario_values()), SimpleNamespace(digest="", as_of=""))  # type: ignore[arg-type]
+    assert {"generate.py", "forecast.py"} <= set(read)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from scipy import stats
 from models.base import Prediction
 from models.samples import SampleIndex
 from pipelines.problems.base import Float64, MetricParts
+from pipelines.problems.generate import GenerateSettings
 from pipelines.problems.path_scores import drawdown, energy_parts, fair_crps, functional_scores, realised_volatility, steps_of, total_return
 from pipelines.problems.path_tests import discriminative_score, membership, train_on_synthetic
 from pipelines.problems.scenario_checks import scenario_check
@@ -116,8 +118,30 @@ def test_a_classifier_tells_other_paths_apart_but_not_the_same() -> None:
     target, scale = garch_paths(300, 40, 5), np.full(300, 0.01)
     same = garch_paths(300 * 2, 40, 6).reshape(300, 2, 40).astype(np.float32)
     other = np.cumsum(np.random.default_rng(7).uniform(-0.017, 0.017, (300, 2, 40)), axis=2).astype(np.float32)
-    assert value(discriminative_score(same, target, scale, TIMES[:300], 0)) < 0.12
-    assert value(discriminative_score(other, target, scale, TIMES[:300], 0)) > 0.35
+    assert value(discriminative_score(same, index_of(target), scale, 0)) < 0.12
+    assert value(discriminative_score(other, index_of(target), scale, 0)) > 0.35
+
+
+def test_the_classifier_never_learns_from_paths_that_reach_into_the_stretch_it_is_judged_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    learnt: list[int] = []
+
+    class Judge:
+        def __init__(self, **settings: object) -> None:
+            pass
+
+        def fit(self, features: Float64, labels: Float64) -> None:
+            learnt.append(len(features))
+
+        def predict(self, features: Float64) -> Float64:
+            return np.ones(len(features))
+
+    monkeypatch.setattr("sklearn.ensemble.HistGradientBoostingClassifier", Judge)
+    index = index_of(garch_paths(300, 30, 5))
+    drawn = garch_paths(300 * 2, 30, 6).reshape(300, 2, 30).astype(np.float32)
+    overlapping = replace(index, label_end=index.time + np.timedelta64(7 * 12, "D"))
+    assert value(discriminative_score(drawn, overlapping, np.full(300, 0.01), 0)) == 0.0
+    # stretches of 60 weeks; paths of twelve reach over both ends of the middle ones
+    assert learnt == [2 * 228, 2 * 216, 2 * 216, 2 * 216, 2 * 228]
 
 
 def test_training_on_paths_without_clustering_teaches_nothing() -> None:
@@ -159,3 +183,11 @@ def test_stressed_risk_is_that_of_the_most_volatile_paths() -> None:
         row = sample * 10 + step
         np.testing.assert_allclose(found[""].at(0.9)[0][row], risks_of_paths(losses[None], (0.9,)).at(0.9)[0][0])
         np.testing.assert_allclose(found["stressed_"].at(0.9)[1][row], risks_of_paths(losses[None, worst], (0.9,)).at(0.9)[1][0])
+
+
+@pytest.mark.parametrize(("paths", "share", "confidence"), [(334, 0.1, 0.97), (100, 1 / 3, 0.97), (50, 2 / 3, 0.97), (400, 0.25, 0.99)])
+def test_as_many_paths_as_a_definition_may_ask_for_suffice_for_stressed_risk(paths: int, share: float, confidence: float) -> None:
+    settings = GenerateSettings(paths=paths, stressed_share=share, confidences=(confidence,))
+    drawn = garch_paths(2 * paths, 5, 17).reshape(2, paths, 5).astype(np.float32)
+    found = stressed_risks(drawn, settings.confidences, settings.stressed_share)
+    assert np.isfinite(found["stressed_"].expected_shortfall).all()
