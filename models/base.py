@@ -72,6 +72,11 @@ class Task:
         return cls(**found)
 
     @property
+    def weight(self) -> int:
+        """How many times the memory of a usual forecast (up to 50 numbers) one answer takes: for whoever works through samples in parts."""
+        return max(1, self.outputs * max(len(self.levels), len(self.classes), self.paths, 1) // 50)
+
+    @property
     def feature_positions(self) -> NDArray[np.int64]:
         """int64: where `features` stand among `columns`."""
         return np.array([self.columns.index(name) for name in self.features], dtype=np.int64)

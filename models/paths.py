@@ -43,7 +43,10 @@ def check_paths(task: Task, who: str) -> None:
 
 
 def generators(past_increments: Float64, seed: int) -> Iterator[np.random.Generator]:
-    """One generator a sample, seeded by its own past increments, float64 [n, context]: what is drawn for a sample depends on it alone."""
+    """One generator a sample, seeded by its own past increments, float64 [n, context]: what is drawn for a sample depends on it alone.
+
+    So two entities with one and the same past have one and the same draws.
+    """
     # one NaN for all: those of a failed logarithm and of an absent row differ in their bits
     for row in np.where(np.isnan(past_increments), np.nan, past_increments):
         digest = hashlib.sha256(row.astype(np.float32).tobytes()).digest()

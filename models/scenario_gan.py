@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from models.base import FitReport, Hardware, Model, ModelSettings, Prediction, Task
-from models.errors import FitFailure
 from models.network_settings import Real, TrainingSettings, Whole, Width
 from models.paths import (
     LARGEST_STEP,
@@ -92,8 +91,6 @@ class ScenarioGan(Model):
         from models.scenario_segments import scenario_part
 
         self.check_task()
-        if hardware.devices > 1:
-            raise FitFailure("scenario_gan is trained on one device: leave --devices out, or the candidate")
         series = training_series(train, self.task)
         deviations = {entity: float(values.std()) for entity, values in series.items()}
         pooled = float(np.sqrt(np.mean([values.var() for values in series.values()])))

@@ -58,7 +58,7 @@ class BackfillPlan(Manifest):
         restated: rows are read as corrected up to the batch's as-of, not as each date knew them.
         clean: the validated batch that is read.
         stretches: dates that share a pass over the data.
-        windows_a_date: how many windows a date has at most.
+        windows_a_date: how many windows a date has at most, one with a large answer (paths) counting as several.
     """
 
     definition: str
@@ -135,6 +135,7 @@ def plan_backfill(
     from pipelines.as_known import find_stretches
     from pipelines.lake import Lake
     from pipelines.ledger import Ledger
+    from pipelines.windows import task_of
 
     parse_only(only)
     first, last = parse_range(start, end)
@@ -166,7 +167,7 @@ def plan_backfill(
         clean=clean,
         dates=plans,
         stretches=stretches,
-        windows_a_date=1 if entity else entities,
+        windows_a_date=(1 if entity else entities) * task_of(definition, ()).weight,
         estimate_seconds=_estimate(count, known, took, len(stretches)),
     )
 

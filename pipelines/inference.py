@@ -63,8 +63,9 @@ def prediction_rows(
     check_task(definition, served, samples.columns)
     about = _About(served.version, served.model.context, trained_as_of, scored_at, backfill_id, restated)
     parts = []
-    for start in range(0, len(samples), SLICE):
-        stop = min(start + SLICE, len(samples))
+    size = max(1, SLICE // served.model.task.weight)
+    for start in range(0, len(samples), size):
+        stop = min(start + size, len(samples))
         part = narrowed(samples.take(np.arange(start, stop)), about.context)
         texts = as_column(window_digests(part, about.context) if digests is None else digests[start:stop])
         parts.append(_rows(definition, about, part, _answer(definition, served, part), texts))

@@ -164,10 +164,9 @@ def _judge(
     if len(places):
         answer, targets = prediction.take(places), index.take(places)
         found.loc[places, "loss"] = problem.losses(answer, targets)[definition.gate.loss]
-        for metric in problem.metrics(answer, targets, np.ones(len(places))):
-            if metric.better == "target" and metric.target is not None and len(metric.components) == 1:
-                found.loc[places, metric.name] = metric.components[0]
-                parts.nominal[metric.name] = metric.target
+        for metric in problem.coverages(answer, targets):
+            found.loc[places, metric.name] = metric.components[0]
+            parts.nominal[metric.name] = float(metric.target or 0.0)
         try:
             if not model.is_reference:
                 found.loc[places, "reference"] = problem.losses(model.reference.predict(chosen.take(places)), targets)[definition.gate.loss]

@@ -32,9 +32,6 @@ class Moments:
         with torch.no_grad():
             self.real = _moments(real)
 
-    def to(self, device: torch.device) -> None:
-        self.real = _Found(*(value.to(device) for value in vars(self.real).values()))
-
     def distance(self, drawn: Tensor) -> Tensor:
         """The mean absolute difference of each kind of moment, added up: a scalar, 0 where all agree."""
         found, real = _moments(drawn), self.real

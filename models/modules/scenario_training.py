@@ -18,8 +18,8 @@ from models.scenario_segments import steps_before
 
 #: The critic learns so many times as fast as the generator: its slope is bounded, while the generator has a scale to find.
 CRITIC_PACE = 0.4
-#: Training segments that the moments are taken over, at most.
-SEGMENTS = 4096
+#: Steps of training segments that the moments are taken over, at most: torch finds no quantiles of more than 16 million numbers.
+STEPS = 2_000_000
 
 
 class ScenarioTraining(AveragedTraining):
@@ -41,7 +41,7 @@ class ScenarioTraining(AveragedTraining):
         super().__init__(forecaster, settings, train, validation, seed)
         self.critic = ScenarioCritic(settings)
         self.before = steps_before(settings, task)
-        some = torch.linspace(0, len(train) - 1, min(len(train), SEGMENTS)).long().numpy()
+        some = torch.linspace(0, len(train) - 1, min(len(train), max(1, STEPS // (self.before + task.outputs)))).long().numpy()
         targets = torch.from_numpy(train.targets)
         forecaster.begin(targets)
         segments = self._segments(torch.from_numpy(train.batches.draw(some)), targets[torch.from_numpy(some)])
@@ -49,10 +49,6 @@ class ScenarioTraining(AveragedTraining):
 
     def configure_optimizers(self) -> Any:
         return [self.optimizer_of(self.forecaster, betas=(0.0, 0.9)), self.optimizer_of(self.critic, betas=(0.0, 0.9))]
-
-    def on_fit_start(self) -> None:
-        super().on_fit_start()
-        self.moments.to(self.device)
 
     def learn(self, windows: Tensor, targets: Tensor) -> Tensor:
         generator_optimizer, critic_optimizer = self.optimizers()  # type: ignore[attr-defined]

@@ -148,6 +148,11 @@ class Problem(ABC):
         """
         return []
 
+    def coverages(self, prediction: Prediction, index: SampleIndex) -> list[MetricParts]:
+        """Those of `metrics` that say how often what came lay where it should, one component each: what monitoring watches."""
+        found = self.metrics(prediction, index, np.ones(len(index)))
+        return [parts for parts in found if parts.better == "target" and parts.target is not None and len(parts.components) == 1]
+
     @abstractmethod
     def scale_of(self, train: SampleIndex) -> Mapping[int, float]:
         """By entity code, the scale that a scaled error divides by, from training samples alone (1.0 where it has no meaning).

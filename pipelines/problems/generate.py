@@ -130,11 +130,19 @@ class Generate(Problem):
         target, paths = index.target.astype(np.float64), paths_of(prediction)
         found = [MetricParts(name, (values,), identity, "lower") for name, values in self.losses(prediction, index).items()]
         apart, between = energy_parts(prediction, target)
+        found += self.coverages(prediction, index)
         found.append(MetricParts("diversity", (between, apart), lambda drawn, came: drawn / came, "target", 1.0))
         found += stylised_metrics(paths, target, scale)
         found.append(discriminative_score(paths, index, scale, SEED))
         found.append(train_on_synthetic(paths, target, scale))
         return found
+
+    def coverages(self, prediction: Prediction, index: SampleIndex) -> list[MetricParts]:
+        """`coverage_90`: how often the total return lay within the central 90 % of the paths'."""
+        last = paths_of(prediction)[:, :, -1].astype(np.float64)
+        low, high = np.quantile(last, (0.05, 0.95), axis=1)
+        inside = (low <= index.target[:, -1]) & (index.target[:, -1] <= high)
+        return [MetricParts("coverage_90", (inside.astype(np.float64),), identity, "target", 0.9)]
 
     def memory(
         self, prediction: Prediction, index: SampleIndex, fold: NDArray[np.int64], train: Sequence[SampleIndex]

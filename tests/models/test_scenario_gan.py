@@ -10,12 +10,11 @@ import pytest
 import torch
 from scipy import integrate, stats
 
-from models.base import Hardware
 from models.errors import FitFailure
 from models.modules.moments import Moments
 from models.modules.scenario import ScenarioGenerator
 from models.saving import load_model, save_model
-from models.scenario_gan import ScenarioGan, ScenarioGanSettings
+from models.scenario_gan import ScenarioGanSettings
 from tests.models.path_cases import TINY_GAN, fitted, garch_returns, path_parts
 
 
@@ -133,8 +132,6 @@ def test_settings_that_do_not_fit_are_refused() -> None:
     train, validation, _, task = path_parts()
     with pytest.raises(FitFailure, match="must lie between 12"):
         fitted("scenario_gan", {**TINY_GAN, "segment": 43}, train, validation, task)
-    with pytest.raises(FitFailure, match="one device"):
-        ScenarioGan(ScenarioGanSettings.model_validate(TINY_GAN), task).fit(train, validation, seed=0, hardware=Hardware(devices=2))
 
 
 @pytest.mark.slow
