@@ -12,7 +12,7 @@ from models.samples import Samples
 from pipelines.errors import NotEnoughHistoryError
 from pipelines.folds import make_folds
 from pipelines.leakage_data import World, changed_columns, cut_dates, knowing_columns, with_column, worlds_without_future
-from pipelines.leakage_models import peeking_candidates, skill_on_shuffled
+from pipelines.leakage_models import SHUFFLED, peeking_candidates, skill_on_shuffled
 from pipelines.manifests import Manifest
 from pipelines.panel import first_rows
 from pipelines.windows import build_samples, count_dropped, require_samples, task_of
@@ -143,8 +143,10 @@ def _peeks(definition: Definition, samples: Samples, world: World) -> LeakageChe
 
 def _learns_noise(definition: Definition, samples: Samples, as_of: pd.Timestamp) -> LeakageCheck:
     fold = make_folds(definition, samples.index, as_of)[-1]
-    skilled = skill_on_shuffled(definition, samples, fold, task_of(definition, samples.columns))
+    task = task_of(definition, samples.columns)
+    skilled = skill_on_shuffled(definition, samples, fold, task)
+    names = ", ".join(SHUFFLED.get(task.kind, SHUFFLED["quantiles"]))
     detail = "; ".join(skilled.values()) or (
-        f"a linear model and a small network fitted on shuffled labels do not beat the mean of these labels on fold {fold.name}"
+        f"what is fitted on shuffled labels ({names}) does not beat what knows nothing of a sample on fold {fold.name}"
     )
     return LeakageCheck("shuffled labels give no skill", not skilled, detail, tuple(skilled))
