@@ -21,7 +21,8 @@ def validated_lines(outcome: Outcome) -> list[str]:
 
 
 def list_definitions(outcome: Outcome) -> list[str]:
-    return [f"{row['name']:<20} {row['title']}{' (simulated)' if row['simulated'] else ''}" for row in outcome["definitions"]]
+    width = max((len(row["name"]) for row in outcome["definitions"]), default=0)
+    return [f"{row['name']:<{width}} {row['title']}{' (simulated)' if row['simulated'] else ''}" for row in outcome["definitions"]]
 
 
 def show(outcome: Outcome) -> list[str]:
