@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,14 @@ DATA = REPOSITORY.parent / "shared" / "data"
 
 for _name, _value in {"OMP_NUM_THREADS": "1", **KERNELS}.items():
     os.environ.setdefault(_name, _value)
+
+
+def _forget_services() -> None:
+    # Prefect's services that ran in this process are ended as it exits; in a child that a fit forks they are gone, and ending them fails it.
+    getattr(threading, "_threading_atexits").clear()  # noqa: B009
+
+
+os.register_at_fork(after_in_child=_forget_services)
 
 
 @pytest.fixture(autouse=True)

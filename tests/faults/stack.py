@@ -98,7 +98,7 @@ class Site:
                     continue  # it has ended
             return 0
 
-        return int(wait_for("the flow run's process", found, 60))
+        return int(wait_for("the flow run's process", found, 150))
 
     def forget_fits(self) -> None:
         """So that the next training has fits to do."""

@@ -85,7 +85,7 @@ def test_forty_missed_sessions_make_one_run_that_waits_and_catches_up(tmp_path: 
             assert waiting["state"]["message"].startswith(said)
             assert pd.Timestamp(waiting["next_scheduled_start_time"]) > now
             schedule_runs(server, "score/tardy", 1)
-            (late,) = until(lambda: [run for run in server.runs() if run["state_name"] == "Late data"], 40)
+            (late,) = until(lambda: [run for run in server.runs() if run["state_name"] == "Late data"], 150)
             assert late["state_type"] == "FAILED"
             assert f"tardy: late: no row of session {newest:%Y-%m-%d} had come" in late["state"]["message"]
             assert awaiting(server, "score/live")[0]["run_count"] == 1, "whose place and slot were free meanwhile"

@@ -139,7 +139,7 @@ def test_it_learns_that_volatility_clusters() -> None:
     """From a strong GARCH: paths of a sample in a storm are wider than those of one in a calm, and steps cluster."""
     series = [garch_returns(2500, seed, alpha=0.1, gamma=0.1, beta=0.83) for seed in (11, 12)]
     train, validation, test, task = path_parts(series, paths=200)
-    settings = {"epochs": 12, "batch": 64, "channels": 6, "layers": 5, "critic": 8, "segment": 42, "patience": 12, "schedule": "constant"}
+    settings = {"epochs": 30, "batch": 64, "channels": 6, "layers": 5, "critic": 8, "patience": 30, "schedule": "constant"}
     model = fitted("scenario_gan", settings, train, validation, task)
     recent = np.log(test.gather(length=20)[:, :, -1].std(axis=1))
     width = np.log(model.predict(test).values[:, :, -1].std(axis=1))
