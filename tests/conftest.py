@@ -21,7 +21,7 @@ for _name, _value in {"OMP_NUM_THREADS": "1", **KERNELS}.items():
 
 
 def _forget_services() -> None:
-    # Prefect's services that ran in this process are ended as it exits; in a child that a fit forks they are gone, and ending them fails it.
+    # Prefect ends its services as a process exits; in a child that a fit forks they are gone, and ending them would fail it.
     getattr(threading, "_threading_atexits").clear()  # noqa: B009
 
 
