@@ -9,8 +9,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Model, ModelSettings, Task
-from models.classical import STATE
+from models.base import FitReport, Hardware, Model, ModelSettings, Task
+from models.classical import STATE, labelled_together
 from models.samples import Samples
 from models.volatility_scale import Float64, chunks
 
@@ -57,3 +57,17 @@ class ArrayModel(Model):
         if self.state is None:
             raise RuntimeError("fit or load the model first")
         return self.state
+
+
+class FittedTogether(ArrayModel):
+    """One that chooses nothing by the validation part, and so is fitted on it too."""
+
+    @abstractmethod
+    def fit_state(self, samples: Samples) -> tuple[dict[str, Float64], dict[str, object]]:
+        """What is learnt from labelled samples, as arrays by name, and notes for the report."""
+
+    def fit(self, train: Samples, validation: Samples, *, seed: int, hardware: Hardware) -> FitReport:
+        self.check_task()
+        samples = labelled_together(train, validation)
+        self.state, notes = self.fit_state(samples)
+        return FitReport(parameters=sum(array.size for array in self.state.values()), notes={**notes, "samples": len(samples)})

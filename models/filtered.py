@@ -7,9 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-from models.arrays import ArrayModel
-from models.base import FitReport, Hardware, Prediction
-from models.classical import labelled_together
+from models.arrays import FittedTogether
+from models.base import Prediction
 from models.errors import FitFailure
 from models.garch import fit_garch
 from models.samples import Samples
@@ -20,12 +19,8 @@ FEWEST = 250
 Asymmetry = Literal["none", "rises", "falls"]
 
 
-class FilteredModel(ArrayModel):
+class FilteredModel(FittedTogether):
     """Quantiles of the next increment (a return, a loss). The state is one safetensors file of float64 arrays."""
-
-    @abstractmethod
-    def fit_state(self, samples: Samples) -> tuple[dict[str, Float64], dict[str, object]]:
-        """What is learnt from labelled samples, as arrays by name, and notes for the report."""
 
     @abstractmethod
     def quantiles(self, increments: Float64, state: dict[str, Float64]) -> Float64:
@@ -42,12 +37,6 @@ class FilteredModel(ArrayModel):
                 f"{type(self).__name__} answers quantiles of the next increment (a return, a loss); this problem asks for {task.kind} of "
                 f"{task.outputs} steps{'' if task.increment else ' and has no increments'}: leave it out of this definition"
             )
-
-    def fit(self, train: Samples, validation: Samples, *, seed: int, hardware: Hardware) -> FitReport:
-        self.check_task()
-        samples = labelled_together(train, validation)
-        self.state, notes = self.fit_state(samples)
-        return FitReport(parameters=sum(array.size for array in self.state.values()), notes={**notes, "samples": len(samples)})
 
     def predict(self, samples: Samples) -> Prediction:
         return Prediction("quantiles", self.answers(samples, 1, len(self.task.levels)), self.task.levels)

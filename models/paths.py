@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.arrays import ArrayModel
-from models.base import FitReport, Hardware, Prediction, Task
-from models.classical import labelled_together
+from models.arrays import FittedTogether
+from models.base import Prediction, Task
 from models.errors import FitFailure
 from models.samples import Samples
 from models.volatility_scale import Float64, chunks, known_rows, past
@@ -82,12 +81,8 @@ def long_run_deviation(past_increments: Float64, otherwise: float) -> Float64:
     return np.where(deviation > 0, deviation, otherwise)
 
 
-class PathModel(ArrayModel):
+class PathModel(FittedTogether):
     """A model that draws `task.paths` paths a sample; its state is one safetensors file of float64 arrays."""
-
-    @abstractmethod
-    def fit_state(self, samples: Samples) -> tuple[dict[str, Float64], dict[str, object]]:
-        """What is learnt from labelled samples, as arrays by name, and notes for the report."""
 
     @abstractmethod
     def steps(self, past: Float64, state: dict[str, Float64]) -> Float64:
@@ -98,12 +93,6 @@ class PathModel(ArrayModel):
 
     def check_task(self) -> None:
         check_paths(self.task, type(self).__name__)
-
-    def fit(self, train: Samples, validation: Samples, *, seed: int, hardware: Hardware) -> FitReport:
-        self.check_task()
-        samples = labelled_together(train, validation)
-        self.state, notes = self.fit_state(samples)
-        return FitReport(parameters=sum(array.size for array in self.state.values()), notes={**notes, "samples": len(samples)})
 
     def predict(self, samples: Samples) -> Prediction:
         """Paths, float32, [n, task.paths, outputs].
