@@ -46,6 +46,8 @@ class Task:
             variances, and so are the targets.
         move: column holding the observation's own log return, which variances answer to, or None.
         paths: for `paths`, how many a model draws.
+        categories: names of the categorical features, in the order of the block of their codes (`samples.gather_categories`).
+        missing: whether a value of a feature may be missing (NaN); of a category 0 says so.
     """
 
     kind: Kind
@@ -61,13 +63,15 @@ class Task:
     log_variance: str | None = None
     move: str | None = None
     paths: int = 0
+    categories: tuple[str, ...] = ()
+    missing: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        names = ("levels", "classes", "columns", "features", "steps")
+        names = ("levels", "classes", "columns", "features", "steps", "categories")
         found: dict[str, Any] = {key: tuple(value) if key in names else value for key, value in values.items()}
         return cls(**found)
 
@@ -124,6 +128,29 @@ class Prediction:
         if self.kind != "quantiles":
             raise ValueError(f"a median needs quantiles, this prediction holds {self.kind}")
         return self.values[:, :, self.levels.index(0.5)]
+
+
+@dataclass(frozen=True, eq=False)
+class Contributions:
+    """How far each input moved a model's score, for n samples.
+
+    Attributes:
+        values: float32, [n, features + categories]; in the order of the task's `features` and then its `categories`. Positive: towards
+            the last class.
+        base: float32, [n]; the score of a sample of which nothing is known.
+        score: float32, [n]; the model's own score, whatever its scale (log odds before calibration), of which `base` and `values` are
+            the parts.
+    """
+
+    values: NDArray[np.float32]
+    base: NDArray[np.float32]
+    score: NDArray[np.float32]
+
+    @property
+    def error(self) -> NDArray[np.float64]:
+        """float64, [n]: by how much the parts miss the score (completeness): 0 for an exact explanation."""
+        parts = self.values.astype(np.float64).sum(axis=1) + self.base
+        return np.asarray(parts - self.score)
 
 
 @dataclass(frozen=True)
@@ -186,6 +213,10 @@ class Model(ABC):
     @abstractmethod
     def predict(self, samples: Samples) -> Prediction:
         """Predict every sample; a sample's bits do not depend on its neighbours in the call."""
+
+    def contributions(self, samples: Samples) -> Contributions | None:
+        """What moved the score of every sample, for the reasons that go with a decision; None: this model cannot say."""
+        return None
 
     @abstractmethod
     def save(self, folder: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from models.base import FitReport, Hardware, Model, ModelSettings, Prediction, Task
 from models.errors import FitFailure
-from models.samples import SampleIndex, Samples
+from models.samples import ARRAYS, SampleIndex, Samples
 from models.volatility_scale import Float64, Spread, SpreadSettings, chunks, fit_spread
 
 STATE = "state.safetensors"
@@ -27,8 +27,9 @@ def labelled_together(train: Samples, validation: Samples) -> Samples:
     if train.observations is not validation.observations:
         raise FitFailure("train and validation must be views of the same observations")
     parts = [part.index if part.index.labelled.all() else part.index.take(part.index.labelled) for part in (train, validation)]
-    names = SampleIndex.__dataclass_fields__
-    together = replace(train, index=SampleIndex(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names}))
+    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in ARRAYS}
+    groups = {name: np.concatenate([part.groups[name] for part in parts]) for name in parts[0].groups}
+    together = replace(train, index=SampleIndex(**joined, groups=groups))
     if len(together) == 0:
         count = len(train) + len(validation)
         raise FitFailure(f"none of the {count} training samples is labelled: every target is missing or not finite")

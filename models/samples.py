@@ -16,6 +16,9 @@ Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
 Times = NDArray[np.datetime64]
 
+#: the block of int64 codes of categories: one column a categorical feature, in the order of `Task.categories` (see models/categories.py)
+CATEGORIES = "categories"
+
 
 @dataclass(frozen=True, eq=False)
 class Observations:
@@ -54,7 +57,9 @@ class SampleIndex:
         entity: int64, [n]; entity code.
         target: float32, [n, outputs]; NaN where not known yet.
         target_time: datetime64[ns], [n, outputs]; the date each output is about (a calendar's next sessions where not observed yet).
-        origin: float64, [n]; the level that the target starts from (last price), or NaN where that has no meaning.
+        origin: float64, [n]; the level that the target starts from (last price), or what is at stake (an amount), or NaN where neither has
+            a meaning.
+        groups: by name, text [n]: what a sample belongs to (a protected group), for reports alone: no model sees it.
     """
 
     row: Int64
@@ -65,19 +70,24 @@ class SampleIndex:
     target: Float32
     target_time: Times
     origin: NDArray[np.float64]
+    groups: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.row)
 
     def take(self, positions: Int64 | NDArray[np.bool_]) -> SampleIndex:
         """The samples at `positions` (integers or a mask), in that order."""
-        names = ("row", "time", "label_start", "label_end", "entity", "target", "target_time", "origin")
-        return SampleIndex(**{name: getattr(self, name)[positions] for name in names})
+        groups = {name: texts[positions] for name, texts in self.groups.items()}
+        return SampleIndex(**{name: getattr(self, name)[positions] for name in ARRAYS}, groups=groups)
 
     @property
     def labelled(self) -> NDArray[np.bool_]:
         """bool, [n]: every target is known and finite."""
         return np.isfinite(self.target).all(axis=1) & ~np.isnat(self.label_end)
+
+
+#: the fields of an index that are one array each
+ARRAYS = ("row", "time", "label_start", "label_end", "entity", "target", "target_time", "origin")
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,23 +130,36 @@ class Samples:
 
         `length` may reach back before the window (a volatility filter needs it). Rows before an entity's first are NaN.
         """
-        length = length or self.length
+        return self._gather(self.observations.values, np.float32(np.nan), positions, length or self.length)
+
+    def gather_categories(self, positions: Int64 | slice | None = None, length: int | None = None) -> Int64:
+        """Copy out codes of categories: int64, [batch, length, categories]; as `gather`, with 0 (missing) before an entity's first row.
+
+        Without a block of categories there are none: [batch, length, 0].
+        """
+        block = self.observations.blocks.get(CATEGORIES)
+        if block is None:
+            block = np.zeros((len(self.observations.values), 0), dtype=np.int64)
+        return self._gather(block, np.int64(0), positions, length or self.length)
+
+    def _gather(self, source: NDArray[Any], absent: Any, positions: Int64 | slice | None, length: int) -> NDArray[Any]:
         rows = self.index.row if positions is None else self.index.row[positions]
         wanted = rows[:, None] + np.arange(1 - length, 1)
         if length <= self.length:
-            return np.asarray(self.observations.values[wanted])
+            return np.asarray(source[wanted])
         first = self.observations.first[self.index.entity if positions is None else self.index.entity[positions]]
         outside = wanted < first[:, None]
-        windows = np.asarray(self.observations.values[np.where(outside, first[:, None], wanted)])
-        windows[outside] = np.nan
+        windows = np.asarray(source[np.where(outside, first[:, None], wanted)])
+        windows[outside] = absent
         return windows
 
 
-def from_windows(windows: Float32, columns: tuple[str, ...], length: int, outputs: int = 1) -> Samples:
+def from_windows(windows: Float32, columns: tuple[str, ...], length: int, outputs: int = 1, categories: Int64 | None = None) -> Samples:
     """View ready-made windows as samples without labels: what a served model gets.
 
     Args:
         windows: float32, [n, context, columns]; the context may be longer than `length`.
+        categories: int64, [n, context, categories], where the task has some.
 
     Raises:
         ValueError: the shape does not fit.
@@ -153,6 +176,7 @@ def from_windows(windows: Float32, columns: tuple[str, ...], length: int, output
         entities=tuple(str(number) for number in range(count)),
         first=np.arange(count + 1, dtype=np.int64) * context,
         time=np.full(count * context, np.datetime64("NaT", "ns")),
+        blocks={} if categories is None else {CATEGORIES: _flat(categories, count * context)},
     )
     index = SampleIndex(
         row=np.arange(1, count + 1, dtype=np.int64) * context - 1,
@@ -165,3 +189,12 @@ def from_windows(windows: Float32, columns: tuple[str, ...], length: int, output
         origin=np.full(count, np.nan),
     )
     return Samples(observations=observations, index=index, length=length)
+
+
+def _flat(categories: Int64, rows: int) -> Int64:
+    codes = np.ascontiguousarray(categories, dtype=np.int64)
+    if codes.ndim != 3 or codes.shape[0] * codes.shape[1] != rows:
+        raise ValueError(
+            f"categories have shape {codes.shape}; expected as many windows and observations as the values have, {rows} in all"
+        )
+    return codes.reshape(rows, codes.shape[2])

@@ -69,9 +69,9 @@ def _move(client: MlflowClient, name: str, row: PromotionRow, aliases: dict[str,
             f"Put the champion before it back (finflow rollback {name} --why TEXT), or train again."
         )
     if row.previous_version is not None and aliases.get(PREVIOUS) != row.previous_version and _exists(client, name, row.previous_version):
-        client.set_registered_model_alias(name, PREVIOUS, str(row.previous_version))
+        _set(client, name, PREVIOUS, row.previous_version)
     if aliases.get(CHAMPION) != row.version:
-        client.set_registered_model_alias(name, CHAMPION, str(row.version))
+        _set(client, name, CHAMPION, row.version)
 
 
 def _show_pending(client: MlflowClient, name: str, rows: Sequence[PromotionRow], current: int | None) -> None:
@@ -89,7 +89,19 @@ def _show_pending(client: MlflowClient, name: str, rows: Sequence[PromotionRow],
     told += "".join(f"Approved by {one.evidence['by']}; one more must. " for one in approvals_of(rows, row))
     told += f"To approve it: {command('approve', name, row.version)}"
     if _describe(client, name, row.version, told) and current != row.version:
-        client.set_registered_model_alias(name, PENDING, str(row.version))
+        _set(client, name, PENDING, row.version)
+
+
+def _set(client: MlflowClient, name: str, alias: str, version: int | None) -> None:
+    """Let an alias name a version. MLflow looks for the alias and then inserts it: of two that do so at once, one meets the other's row."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.set_registered_model_alias(name, alias, str(version))
+    except MlflowException:
+        if alias not in _aliases(client, name):
+            raise
+        client.set_registered_model_alias(name, alias, str(version))  # it is there now, so this is an update
 
 
 def _describe(client: MlflowClient, name: str, version: int | None, text: str) -> bool:

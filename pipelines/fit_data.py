@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.base import Model, Task
-from models.samples import Int64, Observations, SampleIndex, Samples
+from models.samples import ARRAYS, Int64, Observations, SampleIndex, Samples
 
 if TYPE_CHECKING:
     from pipelines.manifests import FitSpec
@@ -40,6 +40,12 @@ class Span:
     @property
     def rows(self) -> int:
         return int((self.stop - self.first).sum())
+
+    @property
+    def places(self) -> Int64:
+        """int64, [rows]: every row of the span, entity after entity."""
+        count = self.stop - self.first
+        return np.arange(count.sum()) + np.repeat(self.first - (np.cumsum(count) - count), count)
 
 
 def unfitted(model: str, settings: dict[str, Any], task: dict[str, Any]) -> Model:
@@ -87,14 +93,14 @@ def digest_of(samples: Samples, groups: Sequence[Int64], context: int) -> str:
     head = "\0".join([str(samples.length), *observations.columns, "\0", *(observations.entities[code] for code in span.entity)])
     total.update(head.encode())
     add("count", span.stop - span.first)
+    rows = span.places
     for name, source in _arrays(observations).items():
-        for begin, stop in zip(span.first, span.stop, strict=True):
-            for start in range(begin, stop, CHUNK):
-                add(name, np.asarray(source[start : min(start + CHUNK, stop)]))
+        for start in range(0, len(rows), CHUNK):
+            add(name, np.asarray(source[rows[start : start + CHUNK]]))
     for number, group in enumerate(groups):
         index = _moved(samples.index.take(group), span, len(observations.entities))
-        for field in fields(SampleIndex):
-            add(f"{number}.{field.name}", getattr(index, field.name))
+        for name in ARRAYS:
+            add(f"{number}.{name}", getattr(index, name))
     return total.hexdigest()
 
 
@@ -157,8 +163,7 @@ def _copied(source: NDArray[Any], span: Span, path: Path | None) -> NDArray[Any]
         target = np.lib.format.open_memmap(path, mode="w+", dtype=source.dtype, shape=shape)
         with path.open("r+b") as file:  # a mapped page that the disk has no room for would kill the process
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-    start = 0
-    for begin, stop in zip(span.first, span.stop, strict=True):
-        target[start : start + stop - begin] = source[begin:stop]
-        start += int(stop - begin)
+    rows = span.places
+    for start in range(0, len(rows), CHUNK):
+        target[start : start + CHUNK] = source[rows[start : start + CHUNK]]
     return target

@@ -7,14 +7,13 @@ import os
 import secrets
 import shutil
 import time
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.samples import Observations, SampleIndex, Samples
+from models.samples import ARRAYS, Observations, SampleIndex, Samples
 from pipelines.errors import StateError
 
 SCHEMA = 1
@@ -48,14 +47,17 @@ def _write(samples: Samples, partial: Path, facts: dict[str, Any]) -> None:
     np.save(partial / "time.npy", observations.time)
     for name, block in observations.blocks.items():
         np.save(partial / f"block-{name}.npy", block, allow_pickle=False)
-    for item in fields(SampleIndex):
-        np.save(partial / f"index-{item.name}.npy", getattr(index, item.name))
+    for name in ARRAYS:
+        np.save(partial / f"index-{name}.npy", getattr(index, name))
+    for name, texts in index.groups.items():
+        np.save(partial / f"group-{name}.npy", texts, allow_pickle=False)
     content = {
         "schema": SCHEMA,
         "columns": list(observations.columns),
         "entities": list(observations.entities),
         "length": samples.length,
         "blocks": sorted(observations.blocks),
+        "groups": sorted(index.groups),
         "facts": facts,
     }
     (partial / _FACTS).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
@@ -91,7 +93,8 @@ def open_samples(folder: str | Path) -> Samples:
             time=_mapped(folder / "time.npy"),
             blocks={name: _mapped(folder / f"block-{name}.npy") for name in content["blocks"]},
         )
-        index = SampleIndex(**{item.name: _mapped(folder / f"index-{item.name}.npy") for item in fields(SampleIndex)})
+        arrays = {name: _mapped(folder / f"index-{name}.npy") for name in ARRAYS}
+        index = SampleIndex(**arrays, groups={name: _mapped(folder / f"group-{name}.npy") for name in content.get("groups", ())})
     except (OSError, ValueError, EOFError) as error:
         raise StateError(f"{folder}: the samples are damaged ({error}): delete this folder and run the command again.") from None
     return Samples(observations=observations, index=index, length=int(content["length"]))

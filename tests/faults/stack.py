@@ -55,12 +55,20 @@ class Site:
 
     def ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
         """The Prefect API's answer."""
+        import urllib.error
         import urllib.request
 
         request = urllib.request.Request(f"{self.stack.prefect_api}/{path}", data=None if body is None else json.dumps(body).encode())
         request.add_header("Content-Type", "application/json")
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.load(answer)
+        for wait in (0.5, 1.0, 2.0, 4.0, 8.0, None):
+            try:
+                with urllib.request.urlopen(request, timeout=30) as answer:
+                    return json.load(answer)
+            except urllib.error.HTTPError as error:
+                if error.code != 503 or wait is None:  # 503: SQLite was locked, nothing was done; Prefect's own client tries again, too
+                    raise
+                time.sleep(wait)
+        raise AssertionError("unreachable")
 
     def request(self, deployment: str, parameters: dict[str, Any]) -> str:
         """Ask for a run of a deployment (flow/name); its id."""

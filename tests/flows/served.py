@@ -124,7 +124,7 @@ from prefect.events.worker import EventsWorker
 for name, labels, payload in json.loads(sys.argv[1]):
     labels["prefect.resource.name"] = labels["prefect.resource.id"].rpartition(".")[2]
     emit_event(name, resource=labels, payload=payload)
-EventsWorker.drain_all(timeout=20)
+EventsWorker.drain_all(timeout=150)  # a loaded machine
 """
 
 

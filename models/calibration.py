@@ -1,0 +1,129 @@
+"""Calibration: a map from a model's own probability of the last of two classes to one that comes true as often as it says.
+
+It is fitted on a slice of the data that the model was not fitted on, and that is later than what it was. Platt (1999): a logistic curve of
+the log odds. Isotonic: the best rising step function (Zadrozny and Elkan, 2002), by scikit-learn.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from models.base import ModelSettings
+from models.errors import FitFailure
+from models.samples import Samples
+
+Float64 = NDArray[np.float64]
+Method = Literal["none", "platt", "isotonic"]
+
+#: a calibration slice with fewer samples of a class says too little
+FEWEST = 10
+#: probabilities stay this far from 0 and 1, so that no single answer costs an infinite loss
+EDGE = 1e-6
+
+
+class Calibration(ModelSettings):
+    """How a model's probabilities are calibrated, and on which part of the validation part."""
+
+    method: Method = Field(default="platt", description="none, platt (a logistic curve) or isotonic (a rising step function)")
+    share: float = Field(
+        default=0.5, gt=0, lt=1, description="the later part of the validation part that the curve is fitted on; the rest chooses and stops"
+    )
+
+
+def split_validation(validation: Samples, calibration: Calibration) -> tuple[Samples, Samples]:
+    """The part that chooses and stops, and the later one that calibrates; both are the whole part where nothing is calibrated.
+
+    A date is in one of them. Where all samples are of one date there is no later part: they are then dealt out in turn, class by class.
+
+    Raises:
+        FitFailure: there is nothing to split.
+    """
+    if calibration.method == "none":
+        return validation, validation
+    days = validation.index.time.astype("datetime64[D]")
+    dates, counts = np.unique(days, return_counts=True)
+    if len(dates) > 1:
+        before = np.cumsum(counts) <= (1 - calibration.share) * len(days)
+        first_late = dates[max(int(before.sum()), 1)]
+        late = days >= first_late
+    else:
+        order = np.lexsort((np.arange(len(days)), validation.targets[:, 0]))
+        late = np.zeros(len(days), dtype=bool)
+        places = np.floor(np.arange(len(days)) * calibration.share)
+        late[order] = np.diff(places, append=places[-1:] + 1) > 0
+    if not late.any() or late.all():
+        raise FitFailure(f"the validation part of {len(days)} samples cannot be split for a calibration: give it more, or `method: none`")
+    return validation.take(~late), validation.take(late)
+
+
+def fit_calibration(method: Method, probability: Float64, code: NDArray[np.int64]) -> dict[str, Float64]:
+    """The fitted map, as arrays by name: none; `slope` and `intercept`; or `x` and `y`.
+
+    Args:
+        probability: float64, [n]; the model's, of the last class.
+        code: int64, [n]; 1 where it came.
+
+    Raises:
+        FitFailure: a class is hardly there.
+    """
+    if method == "none":
+        return {}
+    fewest = min(int((code == 1).sum()), int((code == 0).sum()))
+    if fewest < FEWEST:
+        raise FitFailure(
+            f"the calibration slice of {len(code)} samples has {fewest} of one class, at least {FEWEST} are needed: lengthen the "
+            "validation part, or set calibration.method to none"
+        )
+    if method == "isotonic":
+        from sklearn.isotonic import IsotonicRegression
+
+        found = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(probability, code)
+        x, y = np.asarray(found.X_thresholds_, dtype=np.float64), np.asarray(found.y_thresholds_, dtype=np.float64)
+        return {"x": x, "y": y}
+    slope, intercept = _platt(log_odds(probability), code)
+    return {"slope": np.array([slope]), "intercept": np.array([intercept])}
+
+
+def calibrated(state: dict[str, Float64], probability: Float64) -> Float64:
+    """The calibrated probabilities, float64, [n], within [EDGE, 1 - EDGE]; a value's bits depend on that value alone."""
+    if "x" in state:
+        found = np.interp(probability, state["x"], state["y"])
+    elif "slope" in state:
+        found = 1 / (1 + np.exp(-(state["slope"][0] * log_odds(probability) + state["intercept"][0])))
+    else:
+        found = probability
+    return np.clip(found, EDGE, 1 - EDGE)
+
+
+def log_odds(probability: Float64) -> Float64:
+    """log(p / (1 - p)), of probabilities kept within [EDGE, 1 - EDGE]."""
+    kept = np.clip(probability.astype(np.float64), EDGE, 1 - EDGE)
+    return np.log(kept) - np.log1p(-kept)
+
+
+def _platt(score: Float64, code: NDArray[np.int64]) -> tuple[float, float]:
+    """Slope and intercept of greatest likelihood, with Platt's softened targets, by Newton's method."""
+    ones, zeros = float((code == 1).sum()), float((code == 0).sum())
+    target = np.where(code == 1, (ones + 1) / (ones + 2), 1 / (zeros + 2))
+    inputs = np.column_stack([score, np.ones(len(score))])
+    weights = np.array([1.0, 0.0])
+
+    def loss(at: Float64) -> float:
+        logit = inputs @ at
+        return float((np.logaddexp(0, logit) - target * logit).sum())
+
+    for _ in range(100):
+        expected = 1 / (1 + np.exp(-(inputs @ weights)))
+        gradient = inputs.T @ (expected - target)
+        curvature = inputs.T @ (inputs * (expected * (1 - expected))[:, None]) + 1e-9 * np.eye(2)
+        step, size = np.linalg.solve(curvature, gradient), 1.0
+        while loss(weights - size * step) > loss(weights) and size > 1e-8:
+            size /= 2
+        weights = weights - size * step
+        if np.abs(size * step).max() < 1e-9:
+            break
+    return float(weights[0]), float(weights[1])
