@@ -14,14 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.base import Prediction, Task
-from models.samples import SampleIndex
+from models.samples import SampleIndex, Samples
 from pipelines.registered import Settings
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from pipelines.definition import Gate, Window
-    from pipelines.manifests import Check
+    from pipelines.manifests import Check, Evaluation, Fold
+    from pipelines.statistics.bootstrap import Resampling
 
 Float64 = NDArray[np.float64]
 
@@ -81,6 +82,34 @@ class MetricParts:
     target: float | None = None
     pooled: bool = False
     exact: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What an evaluation knows, for tables of a problem's own.
+
+    Attributes:
+        forecasts: by candidate, of the test samples; those that cannot be compared are left out.
+        index: the n test samples, fold after fold.
+        fold: int64, [n]; which of `folds` each belongs to.
+        train: by fold, its training samples.
+        samples: all samples of the run.
+        features, categories: names of the features that are numbers and of those that are categories (see `Task`).
+        draws: resampled dates of the test samples.
+        champion: the name of the champion's recipe among the forecasts, or None.
+    """
+
+    forecasts: Mapping[str, Prediction]
+    index: SampleIndex
+    fold: NDArray[np.int64]
+    folds: tuple[Fold, ...]
+    train: Sequence[SampleIndex]
+    samples: Samples
+    features: tuple[str, ...]
+    categories: tuple[str, ...]
+    draws: Resampling
+    reference: str
+    champion: str | None
 
 
 class Problem(ABC):
@@ -190,6 +219,14 @@ class Problem(ABC):
             fold: int64, [n]; which of `train` each was predicted after.
             train: by fold, its training samples.
         """
+        return []
+
+    def tables(self, judged: Judged) -> Mapping[str, pd.DataFrame]:
+        """Further tables of an evaluation, by name; none by default. They are kept beside it as tables/<name>.parquet and .csv."""
+        return {}
+
+    def sections(self, tables: Mapping[str, pd.DataFrame], evaluation: Evaluation) -> list[str]:
+        """What the report says of `tables`, as lines of Markdown."""
         return []
 
     def coverages(self, prediction: Prediction, index: SampleIndex) -> list[MetricParts]:

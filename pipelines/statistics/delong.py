@@ -1,9 +1,9 @@
 """Areas under ROC curves: their standard error, and the difference of two that rank the same rows.
 
 DeLong, DeLong and Clarke-Pearson (1988): an area is a mean over pairs, and its variance that of each row's placement among the rows of the
-other class. Placements come from ranks in O(n log n) (Sun and Xu, 2014), equal scores with their mean rank. Rows of one entity (a customer's
-transactions) are not independent: their placements are added up first, and variances taken over entities (Obuchowski, 1997); where every
-entity has one row this is DeLong's own formula to the last digit.
+other class. Placements come from ranks in O(n log n) (Sun and Xu, 2014), equal scores with their mean rank. Rows of one entity (a
+customer's transactions) are not independent: their placements are added up first, and variances taken over entities (Obuchowski, 1997);
+where every entity has one row this is DeLong's own formula to the last digit.
 """
 
 from __future__ import annotations

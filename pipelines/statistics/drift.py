@@ -172,13 +172,13 @@ def _bounds(keys: list[tuple[int, str]], usual: list[Float64], windows: float, l
 def _column(reference: Float64, code: NDArray[np.int64], dates: int, recent: Float64, sessions: int) -> list[tuple[str, Float64, float]]:
     """Of one column, by kind: the scaled distance of every window of the reference from the rest, [windows], and of the recent values."""
     found = []
-    for kind, cells, distance in ((PSI, BINS, _psi), (KS, GRID, _ks)):
-        edges = _edges(reference, cells)
+    for kind, cells, distance in ((PSI, BINS, log_psi), (KS, GRID, _ks)):
+        edges = edges_of(reference, cells)
         width = len(edges) + 2
-        counts = np.bincount(code * width + _cells(reference, edges), minlength=dates * width).reshape(dates, width).astype(np.float64)
+        counts = np.bincount(code * width + cells_of(reference, edges), minlength=dates * width).reshape(dates, width).astype(np.float64)
         total = counts.sum(axis=0)
         inside = _windows(counts, sessions)
-        now = np.bincount(_cells(recent, edges), minlength=width).astype(np.float64)[None]
+        now = np.bincount(cells_of(recent, edges), minlength=width).astype(np.float64)[None]
         found.append((kind, distance(inside, total - inside), float(distance(now, total[None])[0])))
     return found + _moments(reference, code, dates, recent, sessions)
 
@@ -229,7 +229,7 @@ def _plain(kind: str, scaled: float) -> float:
     return float(math.exp(min(scaled, 50.0)))
 
 
-def _edges(values: Float64, cells: int) -> Float64:
+def edges_of(values: Float64, cells: int) -> Float64:
     """Distinct quantiles of the known values that split them into `cells` parts: ascending. A value that is several of them (a weekday's,
     a constant) gets a cell of its own, so that what lies just below it is told apart.
     """
@@ -240,14 +240,14 @@ def _edges(values: Float64, cells: int) -> Float64:
     return np.union1d(found, np.nextafter(found[times > 1], -np.inf))
 
 
-def _cells(values: Float64, edges: Float64) -> NDArray[np.int64]:
+def cells_of(values: Float64, edges: Float64) -> NDArray[np.int64]:
     """The cell of each value: int64, [n]; cell k ends at edges[k], which belongs to it, and the last is for what is missing."""
     found = np.searchsorted(edges, values, side="left")
     found[np.isnan(values)] = len(edges) + 1
     return np.asarray(found, dtype=np.int64)
 
 
-def _psi(inside: Float64, rest: Float64) -> Float64:
+def log_psi(inside: Float64, rest: Float64) -> Float64:
     """Log of the PSI of counts, [n, cells]: sum over cells of (p - q) * log(p / q), with PRIOR more in every cell that is used."""
     used = (inside.sum(axis=0) > 0) | (rest.sum(axis=0) > 0)
     inside, rest = inside[:, used] + PRIOR, rest[:, used] + PRIOR
