@@ -46,7 +46,7 @@ def plot_reliability(candidates: Mapping[str, pd.DataFrame], path: Path) -> None
     """Of every candidate by itself, the part that came against the mean probability in ten bins of equal count, both on a scale of log
     odds, so that rare outcomes can be read; below each the count of rows by probability.
 
-    On the diagonal is right. Bars are 1.96 binomial errors, as if rows were independent.
+    On the diagonal is right. Bars are 95 % intervals (Wilson, 1927), as if rows were independent.
     """
     columns = min(len(candidates), 3)
     lines = math.ceil(len(candidates) / columns)
@@ -62,14 +62,17 @@ def plot_reliability(candidates: Mapping[str, pd.DataFrame], path: Path) -> None
             axes = figure.add_subplot(grid[2 * line, column])
             axes.plot([low, high], [low, high], color=GREY, linewidth=1)
             for stated, seen, count in zip(*bins[name], strict=True):
-                error = 1.96 * math.sqrt(seen * (1 - seen) / count)
                 at = _logit(stated)
-                axes.plot([at, at], [_logit(max(seen - error, 1e-6)), _logit(min(seen + error, 1 - 1e-6))], color=BLUE, linewidth=1)
+                axes.plot([at, at], [_logit(bound) for bound in wilson(seen, count)], color=BLUE, linewidth=1)
                 axes.plot([at], [_logit(seen)], "o", color=BLUE, markersize=4)
             below = figure.add_subplot(grid[2 * line + 1, column])
             edges = np.linspace(low, high, 25)
             below.hist(np.clip(_logit(probability), low, high), bins=edges, color=BLUE, alpha=0.6)
             below.set_yscale("log")
+            below.minorticks_off()
+            tens = [10**power for power in range(8) if 10**power <= max(len(rows), 10)]
+            below.set_yticks(tens[:: max(1, len(tens) // 3)], [f"{ten:,}" for ten in tens[:: max(1, len(tens) // 3)]])
+            below.set_ylim(0.7, max(len(rows), 10))
             for each in (axes, below):
                 each.set_xlim(low, high)
                 each.set_xticks([_logit(tick) for tick in ticks], [f"{tick:g}" for tick in ticks], fontsize=6, rotation=45)
@@ -78,6 +81,7 @@ def plot_reliability(candidates: Mapping[str, pd.DataFrame], path: Path) -> None
             axes.set_ylim(low, high)
             axes.set_yticks([_logit(tick) for tick in ticks], [f"{tick:g}" for tick in ticks], fontsize=6)
             axes.set_title(f"{name}, {len(rows):,} rows", fontsize=8, loc="left")
+            below.set_xlabel(f"probability of {label}", fontsize=7)
             if column == 0:
                 axes.set_ylabel(f"part that was {label}", fontsize=7)
                 below.set_ylabel("rows", fontsize=7)
@@ -240,6 +244,14 @@ def plot_decisions(rows: pd.DataFrame, name: str, path: Path) -> None:
         axes.set_xlabel("decision at the threshold of the costs")
         axes.set_ylabel("what came")
         axes.set_title(f"{name}: {len(rows):,} test rows", fontsize=9, loc="left")
+
+
+def wilson(part: float, count: float) -> tuple[float, float]:
+    """The 95 % interval of a binomial part (Wilson, 1927): it stays within 0 and 1, and holds for rare outcomes."""
+    square = 1.959963984540054**2
+    middle = part + square / (2 * count)
+    reach = math.sqrt(square * (part * (1 - part) / count + square / (4 * count**2)))
+    return (middle - reach) / (1 + square / count), (middle + reach) / (1 + square / count)
 
 
 def _styled(candidates: Mapping[str, pd.DataFrame], baselines: frozenset[str]) -> list[tuple[str, pd.DataFrame, dict[str, Any]]]:

@@ -95,7 +95,7 @@ def report_text(
     """The report as Markdown: also the note of the MLflow parent run."""
     from pipelines.problems import problem_of
 
-    clean = samples.clean
+    clean, problem = samples.clean, problem_of(definition)
     lines = [f"# {definition.title or definition.name}, as of {evaluation.as_of[:10]}", ""]
     if definition.simulated:
         lines += ["**The data are SIMULATED.** Nothing here says anything about a market.", ""]
@@ -120,7 +120,7 @@ def report_text(
     lines += [f"- **{entry.candidate} is not promotable**: {entry.invalid}" for entry in invalid]
     lines += checks_text(definition, evaluation)
     lines += ["", "## Test period by test period", "", *fold_table(evaluation), ""]
-    lines += problem_of(definition).sections(read_tables(evaluation), evaluation)
+    lines += problem.sections(read_tables(evaluation), evaluation)
     lines += augmentation_text(reports)
     lines += ["## Protocol", "", evaluation.protocol, ""]
     lines += [f"- Test periods: {', '.join(f'{fold.test_start} to {fold.test_end}' for fold in evaluation.folds)}."]
@@ -130,8 +130,9 @@ def report_text(
         f"- Samples: {samples.samples:,} windows of {definition.window.length} observations and {definition.window.horizon} steps ahead; "
         f"{samples.labelled:,} with a known outcome. Scalers and every other fitted step saw the training part of a fold alone.",
         f"- Seeds: a network is fitted {definition.seeds} times and its forecasts are averaged; the average is compared and registered.",
-        "- Losses and returns are per session, not annualised; no costs, no trading rule.",
     ]
+    if not problem.independent:
+        lines.append("- Losses and returns are per session, not annualised; no costs, no trading rule.")
     if row.challenge:
         lines.append(
             f"- Challenge {row.challenge} of this definition's life; level spent on it: {row.level:.4g} "

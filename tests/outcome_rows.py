@@ -10,8 +10,8 @@ import pandas as pd
 
 
 def write_loans(path: Path, rows: int = 3000, seed: int = 5, *, drift: float = 1.0) -> Path:
-    """A CSV of loans over two years, several a day. Risk falls with income and differs by purpose; `sex` bears on income alone; income falls
-    by `drift` standard deviations over the two years."""
+    """A CSV of loans over two years, several a day. Risk falls with income and differs by purpose; `sex` bears on income alone; income
+    falls by `drift` standard deviations over the two years."""
     random = np.random.default_rng(seed)
     day = np.sort(random.integers(0, 730, rows))
     sex = random.choice(["f", "m"], rows, p=[0.4, 0.6])
@@ -34,7 +34,7 @@ def write_loans(path: Path, rows: int = 3000, seed: int = 5, *, drift: float = 1
 
 
 def loan_values(path: Path, problem: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
-    """The values of a definition over the file of `write_loans`; `problem` adds to the problem's, other arguments replace top-level keys."""
+    """The values of a definition over the file of `write_loans`; `problem` adds to the problem's, others replace top-level keys."""
     columns = {name: name for name in ("income", "amount", "purpose", "sex", "defaulted")}
     values: dict[str, Any] = {
         "name": "loans",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from flows.environment import prepare_environment
@@ -21,9 +20,10 @@ def test_loans_from_training_to_monitoring(home: Home, tmp_path: Path, monkeypat
 
     values = loan_values(write_loans(tmp_path / "loans.csv"), {"limits": {"selection_rate": 0.5, "equal_opportunity": 0.001}})
     path = str(write_definition(tmp_path / "loans.yaml", values))
-    trained = train_flow(path, "2021-12-31")
+    trained = train_flow(path, "2021-11-30")
     print(trained["report"])
     print(Path(trained["report"]).with_suffix(".md").read_text())
     import shutil
+
     shutil.rmtree("/tmp/metrics-report", ignore_errors=True)
     shutil.copytree(home.evaluations, "/tmp/metrics-report")

@@ -9,6 +9,7 @@ import numpy as np
 
 from pipelines.problems.outcome_fairness import LIMITS, SMALL
 from pipelines.report_text import number, p_value, table_lines, with_interval
+from pipelines.statistics.repeated_splits import mean_over_splits
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +37,7 @@ def outcome_sections(tables: Mapping[str, pd.DataFrame], evaluation: Evaluation,
     if "differences" in tables:
         lines += _differences(tables["differences"])
     if "periods" in tables:
-        lines += _periods(tables["periods"])
+        lines += _periods(tables["periods"], evaluation)
     lines += ["## Calibration", "", *_metrics(valid, CALIBRATION), ""]
     lines += [
         "Brier skill: over always saying the test samples' own base rate. Slope and intercept: 1 and 0 are right (Cox 1958). Calibration "
@@ -63,21 +64,27 @@ def outcome_sections(tables: Mapping[str, pd.DataFrame], evaluation: Evaluation,
 
 def _differences(table: pd.DataFrame) -> list[str]:
     shown = ("auc", "average_precision", "brier_skill", "cost")
-    header = ["candidate", "against", "AUC, DeLong", *(f"{name}, by dates" for name in shown)]
+    methods = list(dict.fromkeys(table["method"]))
+    drawn = next(method for method in methods if "bootstrap" in method)
+    others = [method for method in methods if method != drawn]
+    header = ["candidate", "against", *(f"auc, {method}" for method in others), *(f"{name}, {drawn.split()[-1]}" for name in shown)]
     rows = [header]
     for (candidate, against, role), part in table.groupby(["candidate", "against", "role"], sort=False):
-        delong = part[part["method"].str.startswith("DeLong")]
-        drawn = part[~part["method"].str.startswith("DeLong")]
-        cells = [_difference(delong), *(_difference(drawn[drawn["metric"] == name]) for name in shown)]
+        cells = [_difference(part[part["method"] == method]) for method in others]
+        cells += [_difference(part[(part["method"] == drawn) & (part["metric"] == name)]) for name in shown]
         rows.append([str(candidate), f"{against} ({role})", *cells])
-    method = next(iter(table.loc[table["method"].str.startswith("DeLong"), "method"]), "DeLong")
+    splits = (
+        ", and of the AUC within each split, which allows for training parts that overlap (Nadeau and Bengio 2003)"
+        if len(others) > 1
+        else ", which allows for what all rows of a date share"
+    )
     return [
         *("## Differences", ""),
         *table_lines(rows),
         "",
-        f"The candidate's figure less the other's, its 95 % interval, and p, two-sided, that there is none: {method} (1988), and by the "
-        "paired bootstrap of dates, which allows for what all rows of a date share. Each pair for itself, not corrected for their number: "
-        "they decide nothing. All of them: `tables/differences.csv` of the evaluation.",
+        "The candidate's figure less the other's, its 95 % interval, and p, two-sided, that there is none: DeLong's test (1988), and the "
+        f"{drawn}{splits}. Each pair for itself, not corrected for their number: they decide nothing. All of them: "
+        "`tables/differences.csv` of the evaluation.",
         "",
     ]
 
@@ -90,19 +97,27 @@ def _difference(part: pd.DataFrame) -> str:
     return f"{one['value']:+.4f}{interval}"
 
 
-def _periods(table: pd.DataFrame) -> list[str]:
+def _periods(table: pd.DataFrame, evaluation: Evaluation) -> list[str]:
+    parts = next((fold.stratified.parts for fold in evaluation.folds if fold.stratified is not None), None)
     periods = list(dict.fromkeys(table["period"]))
     few = periods if len(periods) <= 12 else []
-    rows = [["candidate", *(str(period) for period in few), "mean over periods", "deviation"]]
+    what = "period" if parts is None else "split"
+    rows = [["candidate", *(str(period) for period in few), f"mean over {what}s", "deviation"]]
     for candidate, part in table.groupby("candidate", sort=False):
         areas = part.set_index("period")["auc"].astype(np.float64)
         known = areas.dropna()
         spread = number(float(known.std(ddof=1))) if len(known) > 1 else "-"
         cells = [number(None if np.isnan(areas.get(period, np.nan)) else float(areas[period])) for period in few]
-        rows.append([str(candidate), *cells, number(float(known.mean()) if len(known) else None), spread])
+        mean = mean_over_splits(known, parts or len(periods) + 1)
+        interval = "" if parts is None or mean.low is None or mean.high is None else f" [{number(mean.low)}, {number(mean.high)}]"
+        rows.append([str(candidate), *cells, number(mean.value) + interval, spread])
     first = table[table["candidate"] == table["candidate"].iloc[0]]
     alone = first[first["note"] != ""]
     lines = ["## AUC, test period by test period", "", *table_lines(rows), ""]
+    lines += [
+        "Each period by itself. The leaderboard's AUC ranks rows of all periods together, where a constant of each is not at 0.5.",
+        "",
+    ]
     lines += [f"- {one['period']}: {one['note']} ({one['positives']} of {one['rows']:,} rows)." for _, one in alone.iterrows()]
     return [*lines, ""] if len(alone) else lines
 

@@ -25,7 +25,8 @@ def stability_table(judged: Judged) -> pd.DataFrame:
 
     A feature in a test period is held against the training part of that period's own fold: what the models that answered were fitted on. A
     score is held against the candidate's scores in the first test period, because what a model says of rows that it was fitted on is no
-    measure of what it says later. Folds without a time (stratified) have no periods, and give no rows.
+    measure of what it says later; one that says the same of all rows has no distribution, and no row here. Folds without a time
+    (stratified) have no periods, and give no rows.
 
     Returns:
         `period`, `kind` (feature, category, score), `name` (a column, or the candidate), `psi`, `chance` (what it stays below with 95 % if
@@ -48,10 +49,10 @@ def stability_table(judged: Judged) -> pd.DataFrame:
         found = _features(judged, _thinned(judged.train[number], most), _thinned(index, most))
         for name, prediction in judged.forecasts.items():
             score = _score(prediction)[here]
-            if name in first:
-                found.append(_row("score", name, first[name], score))
-            else:
+            if name not in first:
                 first[name] = score
+            elif first[name].min() < first[name].max():
+                found.append(_row("score", name, first[name], score))
         rows += [{"period": fold.name, **one} for one in found]
     return pd.DataFrame(rows, columns=list(names))
 

@@ -13,7 +13,8 @@ from pipelines.problems.class_scores import probabilities_of
 from pipelines.problems.outcome_fairness import Decided, group_figures
 from pipelines.problems.outcome_scores import SettingsOf, cost_loss, flagged, outcome_metrics
 from pipelines.statistics.bootstrap import Resampling, quantile_interval
-from pipelines.statistics.delong import Area, area_difference, area_under_curve
+from pipelines.statistics.delong import Area, area_difference, area_under_curve, placements
+from pipelines.statistics.repeated_splits import SplitMean, mean_over_splits
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 #: metrics whose differences are taken from draws of dates, beside DeLong's of the AUC
 DRAWN = ("auc", "average_precision", "ks", "accuracy", "brier_skill", "log_loss", "brier", "cost")
 DELONG = "DeLong"
-DATES = "paired bootstrap of dates"
+DATES, ENTITIES = "paired bootstrap of dates", "paired bootstrap of entities"
+SPLITS = "corrected t over splits"
 LEVEL = 0.95
 
 
@@ -29,8 +31,9 @@ def difference_table(judged: Judged, settings: SettingsOf) -> pd.DataFrame:
     """Each candidate's metrics less the reference's, and less the champion's where its recipe competes.
 
     Of the AUC twice: by DeLong's test of two rankings of the same rows, clustered by entity where an entity has several, and by the paired
-    bootstrap of dates that serves all other metrics, which also sees what all rows of a date share. P-values are two-sided, of each pair
-    alone, with no correction for their number: they decide nothing.
+    bootstrap of dates that serves all other metrics, which also sees what all rows of a date share. Of stratified folds the bootstrap is
+    one of entities, and there is a third: the mean over splits of the difference within each (see `mean_over_splits`), which alone allows for
+    training parts that overlap. P-values are two-sided, of each pair alone, with no correction for their number: they decide nothing.
 
     Returns:
         `candidate`, `against`, `role` (reference, champion), `metric`, `method`, `value` (the candidate's less the other's), `low`, `high`
@@ -42,6 +45,7 @@ def difference_table(judged: Judged, settings: SettingsOf) -> pd.DataFrame:
     cluster = entity if len(np.unique(entity)) < len(entity) else None
     method = DELONG if cluster is None else f"{DELONG}, clustered by entity"
     roles = {"reference": judged.reference, **({} if judged.champion is None else {"champion": judged.champion})}
+    parts = next((fold.stratified.parts for fold in judged.folds if fold.stratified is not None), None)
     taken = {name: _replicates(_probability(judged, name), code, judged, settings) for name in judged.forecasts}
     rows: list[dict[str, Any]] = []
     for name in judged.forecasts:
@@ -51,8 +55,12 @@ def difference_table(judged: Judged, settings: SettingsOf) -> pd.DataFrame:
             about = {"candidate": name, "against": other, "role": role}
             area = area_difference(_probability(judged, name), _probability(judged, other), code, cluster=cluster, level=LEVEL)
             rows.append({**about, "metric": "auc", "method": method, **_of_area(area)})
+            if parts is not None:
+                within = _fold_areas(judged, name) - _fold_areas(judged, other)
+                rows.append({**about, "metric": "auc", "method": SPLITS, **_of_area(mean_over_splits(within, parts, LEVEL))})
+            drawn = DATES if parts is None else ENTITIES
             for metric in DRAWN:
-                rows.append({**about, "metric": metric, "method": DATES, **_of_draws(taken[name][metric], taken[other][metric])})
+                rows.append({**about, "metric": metric, "method": drawn, **_of_draws(taken[name][metric], taken[other][metric])})
     columns = ["candidate", "against", "role", "metric", "method", "value", "low", "high", "p_value"]
     return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[5:], np.float64))
 
@@ -123,7 +131,13 @@ def _replicates(
     return {name: judged.draws.take(parts[name]) for name in DRAWN}
 
 
-def _of_area(area: Area) -> dict[str, Any]:
+def _fold_areas(judged: Judged, name: str) -> Float64:
+    """The AUC within each fold: float64, [folds]; NaN where one class alone came."""
+    probability, code = _probability(judged, name), judged.index.target[:, 0].astype(np.int64)
+    return np.array([placements(probability[here], code[here])[1] for here in (judged.fold == n for n in range(len(judged.folds)))])
+
+
+def _of_area(area: Area | SplitMean) -> dict[str, Any]:
     return {"value": area.value, "low": area.low, "high": area.high, "p_value": area.p_value}
 
 
