@@ -64,6 +64,9 @@ class OutcomeSettings(Settings):
     afterwards: tuple[str, ...] = Field(
         default=(), description="columns that are known only after the outcome: a feature made of one is refused"
     )
+    known_before: tuple[str, ...] = Field(
+        default=(), description="features that somebody vouches for: known before the outcome, however much they say about it"
+    )
     reasons: int = Field(default=0, ge=0, le=50, description="features that moved a score most, written beside it")
 
     @field_validator("top_a_day")
