@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from models.base import Prediction, Task
 from models.samples import SampleIndex
+from pipelines.panel import Outcomes
 from pipelines.registered import Settings
 
 if TYPE_CHECKING:
@@ -92,6 +93,13 @@ class Problem(ABC):
         gap that the definition forbids: no change is to be taken across it. Only the past may be read.
         """
         return clean[[]]
+
+    def outcomes(self, clean: pd.DataFrame) -> Outcomes | None:
+        """What came of each row of `clean` and when that became known, for features of earlier rows; None, the default, where nothing does.
+
+        A row's own outcome may be in it: features count it from the instant at which it was known, for later rows alone.
+        """
+        return None
 
     @abstractmethod
     def targets(self, clean: pd.DataFrame, calendar: str | None) -> Targets:
