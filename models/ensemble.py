@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
-from models.base import FitReport, Hardware, Model, ModelSettings, Prediction, Task
+from models.base import Contributions, FitReport, Hardware, Model, ModelSettings, Prediction, Task
 from models.errors import FitFailure
 from models.samples import Samples
 from models.saving import ENSEMBLE, FORMAT, load_model, read_description, write_json
@@ -52,6 +53,18 @@ class Ensemble(Model):
 
     def predict(self, samples: Samples) -> Prediction:
         return average([member.predict(samples) for member in self.members])
+
+    def contributions(self, samples: Samples) -> Contributions | None:
+        """The means over the members; None where one of them cannot say."""
+        found = [member.contributions(samples) for member in self.members]
+        known = [one for one in found if one is not None]
+        if len(known) < len(found):
+            return None
+
+        def mean(arrays: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+            return np.mean(np.stack(arrays).astype(np.float64), axis=0).astype(np.float32)
+
+        return Contributions(*(mean([getattr(one, name) for one in known]) for name in ("values", "base", "score")))
 
     def save(self, folder: Path) -> None:
         from models.saving import save_model

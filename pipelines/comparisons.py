@@ -29,14 +29,15 @@ a statistic (a p-value below 1 / replications, which a thinly spent level may as
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.samples import SampleIndex
-from pipelines.manifests import Comparison
+from pipelines.manifests import Comparison, Fold
 
 Float64 = NDArray[np.float64]
 Times = NDArray[np.datetime64]
@@ -44,15 +45,25 @@ Times = NDArray[np.datetime64]
 REPLICATIONS = 4_999
 
 
-def daily_means(values: Float64, times: Times) -> tuple[Times, Float64]:
-    """Distinct dates in order, and the mean of `values`, [n], on each: one loss a date."""
+def days_of(times: Times) -> Times:
+    """datetime64[ns]: the midnight of each time's date."""
+    return times.astype("datetime64[D]").astype("datetime64[ns]")
+
+
+def units_of(index: SampleIndex, folds: Sequence[Fold]) -> NDArray[Any]:
+    """What is compared once however many samples it has: each sample's date; of stratified folds, where there are no dates, its entity."""
+    return index.entity if any(fold.stratified is not None for fold in folds) else days_of(index.time)
+
+
+def daily_means(values: Float64, times: NDArray[Any]) -> tuple[NDArray[Any], Float64]:
+    """Distinct dates (or other units) in order, and the mean of `values`, [n], on each: one loss a date."""
     dates, code = np.unique(times, return_inverse=True)
     return dates, np.bincount(code, weights=values) / np.bincount(code)
 
 
 def overlap(index: SampleIndex) -> int:
     """Dates that a label spans, at most: the horizon that the tests must allow for (at least 1)."""
-    dates = np.unique(index.time)
+    dates = np.unique(days_of(index.time))
     span = np.searchsorted(dates, index.label_end, side="right") - np.searchsorted(dates, index.time, side="right")
     return max(1, int(span.max(initial=1)))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
 from pipelines.digest import digest_json
 from pipelines.errors import DefinitionError, FinflowError
@@ -89,12 +89,34 @@ class Window(Settings):
 class Folds(Settings):
     """Walk-forward splits, anchored to the calendar: test periods of `months` from `first_test` on, as many as have ended or begun."""
 
+    kind: Literal["time"] = "time"
     first_test: datetime.date
     months: int = Field(default=12, ge=1, le=120, description="length of a test period")
     validation_months: int = Field(default=12, ge=1, le=120, description="the last part of training, for early stopping")
     embargo: int = Field(default=0, ge=0, le=500, description="sessions left out after a label span, beside the purge")
     minimum_test: int = Field(default=20, ge=1, description="test dates a period needs to count; the newest may be incomplete")
     count: int | None = Field(default=None, ge=1, description="only the last so many test periods")
+
+
+class StratifiedFolds(Settings):
+    """Splits of rows that have no time: each part is tested once a repeat, with as many rows of each class as the others have.
+
+    All rows of an entity are in one part. The report says that nothing here is walk-forward.
+    """
+
+    kind: Literal["stratified"] = "stratified"
+    parts: int = Field(default=5, ge=2, le=50, description="of a repeat; each is the test part of one fold")
+    repeats: int = Field(default=1, ge=1, le=50, description="times that the rows are dealt out anew")
+    validation: float = Field(default=0.2, gt=0, le=0.5, description="part of the rows beside the test part, for early stopping and such")
+
+    @property
+    def embargo(self) -> int:
+        """None: there is no time."""
+        return 0
+
+
+def _fold_kind(value: Any) -> str:
+    return str(value.get("kind", "time") if isinstance(value, dict) else getattr(value, "kind", "time"))
 
 
 class Recipe(Settings):
@@ -155,7 +177,7 @@ class Definition(Settings):
     features: tuple[Feature, ...] = Field(min_length=1)
     window: Window = Window()
     problem: Annotated[Any, ByKind("problem", problem_settings)]
-    folds: Folds
+    folds: Annotated[Annotated[Folds, Tag("time")] | Annotated[StratifiedFolds, Tag("stratified")], Discriminator(_fold_kind)]
     candidates: dict[str, Recipe] = Field(min_length=1)
     baselines: dict[str, Recipe] = Field(min_length=1)
     reference: str = Field(description="the baseline that stands when there is no champion")
@@ -195,9 +217,13 @@ class Definition(Settings):
         from pipelines.problems import problem_of
 
         try:
-            offered = problem_of(self).backtests
+            problem = problem_of(self)
+            problem.check_features(tuple(name for feature in self.features for name in (feature.column, feature.key) if name))
+            offered = problem.backtests
         except FinflowError as error:
             raise ValueError(str(error)) from None
+        if problem.admits_missing and self.window.length != 1:
+            raise ValueError(f"window.length {self.window.length}: a sample of the problem {self.problem.kind!r} is one row; set it to 1")
         unknown = [name for name in self.gate.backtests if name not in offered]
         if unknown:
             there = f"there are {', '.join(offered)}" if offered else "it has none"
@@ -239,7 +265,10 @@ def explain(error: ValidationError) -> str:
     """One line a fault: where, what was expected."""
     lines = []
     for fault in error.errors():
-        where = ".".join(str(part) for part in fault["loc"]) or "definition"
+        place = [str(part) for part in fault["loc"]]
+        if place[:1] == ["folds"] and len(place) > 2:
+            del place[1]  # the kind, which nobody wrote as a key
+        where = ".".join(place) or "definition"
         lines.append(f"{where}: {fault['msg'].removeprefix('Value error, ')}")
     return "; ".join(lines)
 

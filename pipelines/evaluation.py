@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from models.base import Prediction
 from models.samples import SampleIndex, Samples
-from pipelines.comparisons import REPLICATIONS, Compared, compare_all, daily_means, overlap, superior
+from pipelines.comparisons import REPLICATIONS, Compared, compare_all, daily_means, days_of, overlap, superior, units_of
 from pipelines.definition import Definition, Recipe
 from pipelines.digest import digest_arrays, digest_json
 from pipelines.errors import DefinitionError, FitError
@@ -93,13 +93,14 @@ def evaluate(
 
     losses = _losses(definition, problem, panel)
     deciding = {name: found[definition.gate.loss] for name, found in losses.items()}
-    dates = np.unique(panel.index.time)
-    daily = {name: daily_means(values, panel.index.time)[1] for name, values in deciding.items()}
+    units = units_of(panel.index, panel.folds)
+    dates = np.unique(units)
+    daily = {name: daily_means(values, units)[1] for name, values in deciding.items()}
     invalid = {**_invalid(panel, losses), **failed}
     if definition.reference in invalid:
         why = invalid[definition.reference]
         raise FitError(f"the reference {definition.reference} cannot be evaluated, and nothing can be decided without it: {why}.")
-    horizon = overlap(panel.index)
+    horizon = 1 if problem.independent else overlap(panel.index)
     entries = {name: name in definition.baselines for name in recipes if name in panel.forecasts}
     compared = compare_all(
         daily,
@@ -149,8 +150,8 @@ def evaluate(
         as_of=instant,
         loss=definition.gate.loss,
         dates=len(dates),
-        first_date=day(dates[0]),
-        last_date=day(dates[-1]),
+        first_date=day(panel.index.time.min()),
+        last_date=day(panel.index.time.max()),
         folds=panel.folds,
         candidates=tuple(found),
         superior=superior(compared, entries, level),
@@ -169,7 +170,7 @@ def date_losses(problem: Problem, loss: str, prediction: Prediction, samples: Sa
     """One loss a date of a prediction for labelled samples: float64, indexed by date; what `training_decision` takes as `frozen`."""
     import pandas as pd
 
-    dates, values = daily_means(problem.losses(prediction, samples.index)[loss], samples.index.time)
+    dates, values = daily_means(problem.losses(prediction, samples.index)[loss], days_of(samples.index.time))
     return pd.Series(values, index=pd.DatetimeIndex(dates), name=loss)
 
 
@@ -265,23 +266,21 @@ def _metrics(
 ) -> tuple[Metric, ...]:
     from pipelines.statistics import metric_interval
 
-    found, answer = [], panel.forecasts[name].ensemble
+    found, answer, units = [], panel.forecasts[name].ensemble, units_of(panel.index, panel.folds)
     with np.errstate(all="ignore"):
         for parts in (*problem.metrics(answer, panel.index, scale), *problem.memory(answer, panel.index, panel.fold, train)):
-            value, low, high = metric_interval(
-                parts, panel.index.time, level=INTERVAL, block=block, replications=INTERVAL_REPLICATIONS, seed=seed
-            )
+            value, low, high = metric_interval(parts, units, level=INTERVAL, block=block, replications=INTERVAL_REPLICATIONS, seed=seed)
             found.append(Metric(parts.name, value, low, high, parts.better, parts.target))
     return tuple(found)
 
 
 def _fold_losses(panel: Panel, losses: Float64) -> dict[str, float]:
     """The deciding loss of each fold, a date counting once."""
-    found = {}
+    found, units = {}, units_of(panel.index, panel.folds)
     for number, fold in enumerate(panel.folds):
         here = panel.fold == number
         if here.any():
-            found[fold.name] = float(daily_means(losses[here], panel.index.time[here])[1].mean())
+            found[fold.name] = float(daily_means(losses[here], units[here])[1].mean())
     return found
 
 
@@ -290,7 +289,7 @@ def _seed_losses(definition: Definition, problem: Problem, panel: Panel, name: s
     found = {}
     for seed, prediction in panel.forecasts[name].seeds.items():
         values = np.asarray(problem.losses(prediction, panel.index)[definition.gate.loss], dtype=np.float64)
-        found[str(seed)] = float(daily_means(values, panel.index.time)[1].mean())
+        found[str(seed)] = float(daily_means(values, units_of(panel.index, panel.folds))[1].mean())
     return found
 
 

@@ -66,7 +66,8 @@ def make_panel(samples: Samples, folds: Sequence[Fold], predictions: Predictions
         )
     expected = _expected_positions(folds, predictions)
     positions = np.concatenate([expected[fold.name] for fold in folds])
-    if len(np.unique(positions)) != len(positions):
+    repeats = {fold.stratified.repeat for fold in folds if fold.stratified is not None}
+    if not repeats and len(np.unique(positions)) != len(positions):
         raise FitError("test periods overlap: a sample is tested in two folds. Fits and evaluation disagree about the folds.")
     if not len(positions):
         raise NotEnoughHistoryError("the test periods hold no sample whose targets are known: nothing can be evaluated.")

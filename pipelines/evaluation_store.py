@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.errors import StateError
-from pipelines.manifests import CandidateEvaluation, Check, Comparison, Evaluation, Fold, Metric
+from pipelines.manifests import CandidateEvaluation, Check, Comparison, Evaluation, Metric, fold_from
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +36,7 @@ def evaluation_from_dict(values: dict[str, Any]) -> Evaluation:
     return Evaluation(
         **{
             **values,
-            "folds": tuple(Fold(**one) for one in values["folds"]),
+            "folds": tuple(fold_from(one) for one in values["folds"]),
             "candidates": tuple(candidate(one) for one in values["candidates"]),
             "superior": tuple(values["superior"]),
         }
@@ -120,12 +120,19 @@ def read_losses(evaluation: Evaluation) -> pd.DataFrame:
 
 
 def daily_losses(evaluation: Evaluation) -> tuple[NDArray[np.datetime64], dict[str, NDArray[np.float64]]]:
-    """The deciding loss a date: the test dates in order, and by candidate float64, [dates] (NaN: invalid)."""
-    from pipelines.comparisons import daily_means
+    """The deciding loss a date: the test dates in order, and by candidate float64, [dates] (NaN: invalid).
+
+    Of stratified folds it is the loss an entity, each with its date.
+    """
+    from pipelines.comparisons import daily_means, days_of
 
     frame = read_losses(evaluation)
-    dates = np.unique(frame["time"].to_numpy())
-    found = {}
+    stratified = any(fold.stratified is not None for fold in evaluation.folds)
+    found, dates = {}, np.zeros(0, dtype="datetime64[ns]")
     for name, part in frame.groupby("candidate", sort=False, observed=True):
-        found[str(name)] = daily_means(part[evaluation.loss].to_numpy(dtype=np.float64), part["time"].to_numpy())[1]
+        times = days_of(part["time"].to_numpy())
+        unit = np.unique(part["entity"].to_numpy().astype(str), return_inverse=True)[1] if stratified else times
+        units, means = daily_means(part[evaluation.loss].to_numpy(dtype=np.float64), unit)
+        found[str(name)] = means
+        dates = times[np.unique(unit, return_index=True)[1]] if stratified else units
     return dates, found

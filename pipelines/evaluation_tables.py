@@ -22,11 +22,11 @@ Float64 = NDArray[np.float64]
 
 def protocol(definition: Definition, panel: Panel, horizon: int, replications: int, interval_replications: int) -> str:
     """One sentence that says what the numbers rest on."""
-    from pipelines.comparisons import hac_lag
+    from pipelines.comparisons import hac_lag, units_of
     from pipelines.problems import problem_of
     from pipelines.statistics import default_block
 
-    dates = len(np.unique(panel.index.time))
+    units = len(np.unique(units_of(panel.index, panel.folds)))
     seeds = max(len(forecast.seeds) for forecast in panel.forecasts.values())
     simulated = " of SIMULATED data" if definition.simulated else ""
     differences = (
@@ -34,6 +34,9 @@ def protocol(definition: Definition, panel: Panel, horizon: int, replications: i
         if problem_of(definition).logarithmic(definition.gate.loss)
         else ""
     )
+    if panel.folds[0].stratified is not None:
+        return _stratified_protocol(definition, panel, units, seeds, replications, interval_replications)
+    dates = units
     return (
         f"{len(panel.folds)} walk-forward test periods{simulated}, {day(panel.index.time.min())} to {day(panel.index.time.max())}: "
         f"{len(panel.index):,} samples of {len(np.unique(panel.index.entity))} entities on {dates:,} dates, purged, embargo "
@@ -41,6 +44,20 @@ def protocol(definition: Definition, panel: Panel, horizon: int, replications: i
         f"Diebold-Mariano, one-sided, HAC lag {hac_lag(dates, horizon)}, corrected step-down over challengers ({replications:,} "
         f"bootstrap draws, mean block {default_block(dates, horizon)}); intervals 95 %, {interval_replications:,} block-bootstrap "
         f"draws.{differences}"
+    )
+
+
+def _stratified_protocol(
+    definition: Definition, panel: Panel, entities: int, seeds: int, replications: int, interval_replications: int
+) -> str:
+    parts = {fold.stratified.parts for fold in panel.folds if fold.stratified is not None}.pop()
+    simulated = " of SIMULATED data" if definition.simulated else ""
+    return (
+        f"NOT walk-forward, for the rows{simulated} have no time: {len(panel.folds)} folds, stratified by class, {parts} parts in each of "
+        f"{len(panel.folds) // parts} repeats; {entities:,} entities; up to {seeds} seeds a network, averaged; tests on one "
+        f"{definition.gate.loss} an entity, averaged over the repeats: paired, one-sided, corrected step-down over challengers "
+        f"({replications:,} bootstrap draws); intervals 95 %, {interval_replications:,} bootstrap draws. Training parts overlap, for which "
+        "no test here allows: p-values are somewhat too small (Nadeau and Bengio, 2003)."
     )
 
 
@@ -59,17 +76,26 @@ def write_tables(folder: Path, problem: Problem, panel: Panel, losses: Mapping[s
     targets = {f"target_{number + 1}": panel.index.target[:, number] for number in range(panel.index.target.shape[1])}
     _parquet(pd.DataFrame({"position": panel.positions, **base, "origin": panel.index.origin, **targets}), folder / "samples.parquet")
     (folder / "predictions").mkdir()
-    fold_of = dict(zip(panel.index.time.astype("datetime64[us]"), names, strict=True))
+    times = panel.index.time.astype("datetime64[us]")
     for name, forecast in panel.forecasts.items():
         with np.errstate(all="ignore"):
             rows = problem.rows(forecast.ensemble, panel.index, panel.entities)
-            rows["fold"] = rows["time"].map(fold_of)
+            each = len(rows) // len(panel.index)
+            in_order = _in_order(rows, panel, each)
+            rows["fold"] = np.repeat(names, each) if in_order else rows["time"].map(dict(zip(times, names, strict=True)))
             if forecast.ensemble.kind in ("quantiles", "variances"):
                 rows["actual"] = _actual(problem, panel, forecast.ensemble)
             elif forecast.ensemble.kind == "probabilities":
                 classes = np.array(problem.task((), ()).classes, dtype=object)
                 rows["actual"] = classes[panel.index.target[:, 0].astype(np.int64)]
         _parquet(rows, folder / "predictions" / f"{name}.parquet")
+
+
+def _in_order(rows: pd.DataFrame, panel: Panel, each: int) -> bool:
+    """Whether the rows are so many a sample, sample after sample."""
+    if each * len(panel.index) != len(rows):
+        return False
+    return np.array_equal(rows["time"].to_numpy("datetime64[us]"), np.repeat(panel.index.time.astype("datetime64[us]"), each))
 
 
 def _actual(problem: Problem, panel: Panel, answer: Prediction) -> Float64:

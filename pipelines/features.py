@@ -176,6 +176,10 @@ def rsi(panel: Panel, feature: Feature) -> Float64:
     return np.where(total == 0, 50.0, 100.0 * gains / np.where(total == 0, 1.0, total))
 
 
+def _no_number(panel: Panel, feature: Feature) -> Float64:
+    raise DefinitionError(f"features: {feature.label} is a category, and no number can be made of it.")
+
+
 def _weekday(panel: Panel) -> Float64:
     days = panel.time.astype("datetime64[D]").astype(np.int64)
     return ((days + 3) % 7).astype(np.float64)  # 1970-01-01 was a Thursday; Monday is 0
@@ -203,6 +207,10 @@ def month_sin(panel: Panel, feature: Feature) -> Float64:
 def month_cos(panel: Panel, feature: Feature) -> Float64:
     """cos of the month's angle."""
     return np.cos(2 * np.pi * _month(panel) / 12)
+
+
+#: the kind of a feature that is a text: it is no column of numbers but one of codes (see `category_block`)
+CATEGORY = "category"
 
 
 @dataclass(frozen=True)
@@ -261,7 +269,18 @@ FEATURES: dict[str, FeatureKind] = {
     "time_since": FeatureKind(time_since, column="none", takes=("key",)),
     "outcome_count_before": FeatureKind(outcome_count_before, column="none", takes=_OUTCOME),
     "outcome_rate_before": FeatureKind(outcome_rate_before, column="none", takes=_OUTCOME),
+    CATEGORY: FeatureKind(_no_number, column="required"),
 }
+
+
+def numeric_features(definition: Definition) -> tuple[str, ...]:
+    """Names of the features that are numbers, in the definition's order."""
+    return tuple(feature.label for feature in definition.features if feature.kind != CATEGORY)
+
+
+def categorical_features(definition: Definition) -> tuple[str, ...]:
+    """Names of the features that are categories, in the definition's order."""
+    return tuple(feature.label for feature in definition.features if feature.kind == CATEGORY)
 
 
 def check_features(definition: Definition) -> None:
@@ -277,6 +296,8 @@ def check_features(definition: Definition) -> None:
             raise DefinitionError(f"{where}: no feature of kind {feature.kind!r}: there are {', '.join(sorted(FEATURES))}.")
         if feature.label.startswith("__"):
             raise DefinitionError(f"{where}: names beginning with '__' are kept for the problem's own columns; give another `name`.")
+        if feature.kind == CATEGORY and feature.shift:
+            raise DefinitionError(f"{where}: a category takes no `shift`; leave it out.")
         if kind.column == "required" and not feature.column:
             raise DefinitionError(f"{where}: `column` is missing: name the clean column that {feature.kind} is made of.")
         if kind.column == "none" and feature.column:
@@ -297,7 +318,7 @@ def feature_reach(definition: Definition) -> int:
 
 
 def feature_frame(definition: Definition, clean: pd.DataFrame) -> pd.DataFrame:
-    """The features of every clean row, float64, in the definition's order, on the index of `clean`.
+    """The features of every clean row that are numbers, float64, in the definition's order, on the index of `clean`.
 
     Args:
         clean: `entity`, `time` and the columns that the features need, sorted by entity and time.
@@ -315,5 +336,40 @@ def feature_frame(definition: Definition, clean: pd.DataFrame) -> pd.DataFrame:
     columns = {}
     with np.errstate(all="ignore"):  # overflow and 0/0 end as NaN or infinity, and no window holds those
         for feature in definition.features:
+            if feature.kind == CATEGORY:
+                continue
             columns[feature.label] = panel.previous(FEATURES[feature.kind].function(panel, feature), feature.shift)
     return pd.DataFrame(columns, index=clean.index)
+
+
+def category_block(definition: Definition, clean: pd.DataFrame) -> NDArray[np.int64]:
+    """The features of every clean row that are categories: int64, [rows, categories], a code each (models/categories.py), 0 where missing.
+
+    Raises:
+        DefinitionError: a column that the data do not have.
+    """
+    from models.categories import category_codes
+
+    wanted = [feature for feature in definition.features if feature.kind == CATEGORY]
+    codes = np.zeros((len(clean), len(wanted)), dtype=np.int64)
+    for number, feature in enumerate(wanted):
+        if feature.column not in clean.columns:
+            there = ", ".join(str(name) for name in clean.columns if name not in ("entity", "time", "known_at", "period"))
+            raise DefinitionError(f"features: the data have no column {feature.column!r}: there are {there}.")
+        codes[:, number] = category_codes(texts_of(clean[feature.column]))
+    return codes
+
+
+def texts_of(column: pd.Series) -> list[str | None]:
+    """A column's values as texts, None where missing; whole numbers without a decimal point, so that 2 and 2.0 are one category."""
+    import pandas as pd
+
+    missing = column.isna().to_numpy()
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        values = column.to_numpy(dtype=np.float64)
+        known, place = np.unique(np.where(missing, 0.0, values), return_inverse=True)
+        names = [str(int(value)) if float(value).is_integer() else repr(float(value)) for value in known]
+    else:
+        place, uniques = pd.factorize(column)
+        names = [str(value) for value in uniques]
+    return [None if gone else names[at] for gone, at in zip(missing, place, strict=True)]

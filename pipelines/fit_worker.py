@@ -27,7 +27,7 @@ from models.base import Hardware
 from models.errors import FitFailure, FitProcessLost
 from pipelines.disk import no_space
 from pipelines.errors import FinflowError, FitError
-from pipelines.manifests import FitSpec, Fold
+from pipelines.manifests import FitSpec, fold_from
 
 #: what numerical libraries read as they are loaded
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -95,7 +95,7 @@ def work(folder: Path, job: dict[str, Any]) -> None:
 
 def spec_from(values: dict[str, Any]) -> FitSpec:
     """A spec from its JSON values."""
-    return FitSpec(**{**values, "fold": Fold(**values["fold"]), "hardware": Hardware(**values["hardware"])})
+    return FitSpec(**{**values, "fold": fold_from(values["fold"]), "hardware": Hardware(**values["hardware"])})
 
 
 def place(part: Path, final: Path) -> None:

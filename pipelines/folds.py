@@ -10,11 +10,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from models.samples import SampleIndex
-from pipelines.errors import NotEnoughHistoryError
-from pipelines.manifests import Fold
+from pipelines.errors import DefinitionError, NotEnoughHistoryError
+from pipelines.manifests import Dealt, Fold
+from pipelines.stratified import deal, stratified_folds
 
 if TYPE_CHECKING:
-    from pipelines.definition import Definition
+    from pipelines.definition import Definition, Folds
 
 Int64 = NDArray[np.int64]
 
@@ -44,6 +45,11 @@ def make_folds(definition: Definition, index: SampleIndex, as_of: pd.Timestamp) 
         NotEnoughHistoryError: no period has enough test dates, or one has too little to train on; says what is needed.
     """
     settings = definition.folds
+    if settings.kind == "stratified":
+        dealt = stratified_folds(settings, definition.seed)
+        for fold in dealt:
+            _require_training(definition, index, fold)
+        return dealt
     last = _date(as_of)
     found = []
     counts = []
@@ -71,8 +77,13 @@ def production_fold(definition: Definition, index: SampleIndex, as_of: pd.Timest
     Raises:
         NotEnoughHistoryError: too few labelled samples.
     """
+    if definition.folds.kind == "stratified":
+        settings = definition.folds
+        fold = Fold(PRODUCTION, "", "", "", Dealt(settings.parts, -1, 0, definition.seed, settings.validation))
+        _require_training(definition, index, fold)
+        return fold
     end = pd.Timestamp(_date(as_of)) + pd.Timedelta(days=1)
-    fold = _production(end - pd.DateOffset(months=definition.folds.validation_months), end)
+    fold = _production(end - pd.DateOffset(months=time_folds(definition).validation_months), end)
     chosen = select(fold, index, definition.folds.embargo)
     if len(chosen.train) < 4 * len(chosen.validation) and len(index):
         labelled = np.unique(_days(index.time[index.labelled]))
@@ -94,6 +105,8 @@ def select(fold: Fold, index: SampleIndex, embargo: int) -> Positions:
     Args:
         embargo: sessions.
     """
+    if fold.stratified is not None:
+        return Positions(*deal(fold.stratified, index))
     labelled = index.labelled
     days = _days(index.time)
     end = _days(index.label_end)
@@ -117,8 +130,21 @@ def _limit(sessions: NDArray[np.datetime64], start: np.datetime64, embargo: int)
     return sessions[before - embargo] if before >= embargo else np.datetime64("0001-01-01", "D")
 
 
+def time_folds(definition: Definition) -> Folds:
+    """The definition's walk-forward splits.
+
+    Raises:
+        DefinitionError: its rows have no time.
+    """
+    if definition.folds.kind == "stratified":
+        raise DefinitionError(
+            f"{definition.name}: its folds are stratified, because its rows have no time: there is no walk forward and no period of one."
+        )
+    return definition.folds
+
+
 def _period(definition: Definition, number: int) -> Fold:
-    settings = definition.folds
+    settings = time_folds(definition)
     anchor = pd.Timestamp(settings.first_test)
     # each from the anchor itself: adding a month to 31 January twice would drift to the 28th for good
     start = anchor + pd.DateOffset(months=number * settings.months)
@@ -136,6 +162,12 @@ def _require_training(definition: Definition, index: SampleIndex, fold: Fold) ->
     chosen = select(fold, index, definition.folds.embargo)
     if len(chosen.train) >= MINIMUM_TRAIN and len(chosen.validation) >= MINIMUM_VALIDATION:
         return
+    if fold.stratified is not None:
+        raise NotEnoughHistoryError(
+            f"{definition.name}: fold {fold.name} has {len(chosen.train)} training samples (needs {MINIMUM_TRAIN}) and "
+            f"{len(chosen.validation)} validation samples (needs {MINIMUM_VALIDATION}) of {int(index.labelled.sum())} labelled rows: give "
+            "more rows, or change folds.validation."
+        )
     first = f"the first sample is of {_days(index.time).min()}" if len(index) else "there is no sample"
     raise NotEnoughHistoryError(
         f"{definition.name}: fold {fold.name} has {len(chosen.train)} training samples whose labels end before {fold.validation_start} "
@@ -146,7 +178,7 @@ def _require_training(definition: Definition, index: SampleIndex, fold: Fold) ->
 
 
 def _no_period(definition: Definition, index: SampleIndex, counts: list[tuple[Fold, int]], last: np.datetime64) -> str:
-    settings = definition.folds
+    settings = time_folds(definition)
     if not counts:
         return (
             f"{definition.name}: folds.first_test {settings.first_test} lies after the as-of date {last}: "

@@ -72,9 +72,9 @@ def incumbent(
     samples = open_samples(plan.samples.folder)
     if served.task.columns != samples.columns:
         return Incumbent()
-    ended = np.datetime64(pd.Timestamp(row.effective_as_of).tz_convert("UTC").tz_localize(None).normalize(), "ns")
+    ended = np.datetime64(pd.Timestamp(row.effective_as_of).tz_convert("UTC").tz_localize(None), "D")
     index = samples.index
-    wanted = index.labelled & (index.time > ended) & (index.time >= np.datetime64(evaluation.first_date))
+    wanted = index.labelled & (index.time.astype("datetime64[D]") > ended) & (index.time >= np.datetime64(evaluation.first_date))
     if not wanted.any():
         return Incumbent()
     chosen = samples.take(np.flatnonzero(wanted))

@@ -13,7 +13,9 @@ from models.samples import Samples
 from pipelines.asked import check_task
 from pipelines.definition import Definition
 from pipelines.errors import FinflowError
-from pipelines.predictions import COLUMNS
+from pipelines.predictions import COLUMNS, REASONS
+from pipelines.problems import problem_of
+from pipelines.reasons import reason_texts
 from pipelines.window_digests import UInt64, as_column, window_digests
 
 if TYPE_CHECKING:
@@ -63,12 +65,16 @@ def prediction_rows(
     check_task(definition, served, samples.columns)
     about = _About(served.version, served.model.context, trained_as_of, scored_at, backfill_id, restated)
     parts = []
+    wanted = problem_of(definition).reasons
     size = max(1, SLICE // served.model.task.weight)
     for start in range(0, len(samples), size):
         stop = min(start + size, len(samples))
         part = narrowed(samples.take(np.arange(start, stop)), about.context)
         texts = as_column(window_digests(part, about.context) if digests is None else digests[start:stop])
-        parts.append(_rows(definition, about, part, _answer(definition, served, part), texts))
+        rows = _rows(definition, about, part, _answer(definition, served, part), texts)
+        if wanted:
+            rows[REASONS] = pd.array(reason_texts(served, part, wanted), dtype="str")
+        parts.append(rows)
     return pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
 
 
@@ -110,8 +116,6 @@ def narrowed(samples: Samples, context: int) -> Samples:
 
 
 def _rows(definition: Definition, about: _About, samples: Samples, prediction: Prediction, digests: ExtensionArray) -> pd.DataFrame:
-    from pipelines.problems import problem_of
-
     rows = problem_of(definition).rows(prediction, samples.index, samples.observations.entities)
     owner = _owners(rows, samples)
     count, values = len(rows), [str(name) for name in rows.columns if name not in COLUMNS]
@@ -155,7 +159,7 @@ def in_sample(definition: Definition, samples: Samples, trained_as_of: pd.Timest
 
 def unusable_dates(rows: pd.DataFrame) -> dict[str, str]:
     """By ISO date, why its rows must not be kept: a value that is not finite."""
-    values = [column for column in rows.columns if column not in COLUMNS]
+    values = [column for column in rows.columns if column not in (*COLUMNS, REASONS)]
     broken = rows[~np.isfinite(rows[values].to_numpy(dtype=np.float64)).all(axis=1)]
     found = {}
     for time, group in broken.groupby("time"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -72,16 +73,43 @@ class SampleManifest(Manifest):
 
 
 @dataclass(frozen=True)
+class Dealt(Manifest):
+    """A stratified split: the rows are dealt out to so many parts, and one of them is tested.
+
+    Attributes:
+        part: the test part, from 0; -1: none.
+        repeat: how often the rows were dealt out before.
+        validation: part of the rows beside the test part.
+    """
+
+    parts: int
+    part: int
+    repeat: int
+    seed: int
+    validation: float
+
+
+@dataclass(frozen=True)
 class Fold(Manifest):
     """One walk-forward split by ISO dates: test samples have test_start <= time <= test_end.
 
     A fold named `production` has no test part; it is fitted on all that is known at the as-of.
+
+    Attributes:
+        stratified: of rows without a time, where the dates are empty: how they are dealt out.
     """
 
     name: str
     validation_start: str
     test_start: str
     test_end: str
+    stratified: Dealt | None = None
+
+
+def fold_from(values: Mapping[str, Any]) -> Fold:
+    """The fold that `Fold.to_dict` wrote."""
+    dealt = values.get("stratified")
+    return Fold(**{**values, "stratified": None if dealt is None else Dealt(**dealt)})
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,8 @@ COLUMNS = (
     "backfill_id",
     "period",
 )
+#: beside them where the problem asks for reasons: JSON text, the features that moved the score most and by how much
+REASONS = "reasons"
 
 _PATIENCE_SECONDS = 120.0
 

@@ -102,7 +102,13 @@ def open_samples(folder: str | Path) -> Samples:
 
 def _mapped(path: Path) -> NDArray[Any]:
     """An array on disk whose pages are read as they are used, and shared by all processes that do."""
-    return np.load(path, mmap_mode="r", allow_pickle=False)
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except ValueError:
+        found = np.load(path, allow_pickle=False)
+        if found.size:
+            raise
+        return found  # nothing cannot be mapped
 
 
 def _content(folder: Path) -> dict[str, Any]:

@@ -10,20 +10,19 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Model, Prediction, Task
-from models.samples import Samples, from_windows
+from models.base import Model, Task
+from models.samples import Samples
 from pipelines.errors import RegistryError
+from pipelines.pyfunc import PyfuncModel, predict_windows
 from pipelines.served_files import DATA, LOADER, check_files, write_manifest
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 Float32 = NDArray[np.float32]
+Int64 = NDArray[np.int64]
 GOLDEN_SAMPLES = 64
 #: a golden output may differ by this part of the largest one (libraries and processors round differently)
 TOLERANCE = 1e-4
@@ -31,103 +30,17 @@ TOLERANCE = 1e-4
 
 @dataclass(frozen=True, eq=False)
 class Golden:
-    """Raw inputs [n, context, columns] and the outputs that they gave when the version was made; float32."""
+    """Raw inputs and the outputs that they gave when the version was made.
+
+    Attributes:
+        inputs: float32, [n, context, columns].
+        outputs: float32, as `models.base.Prediction` lays them out.
+        categories: int64, [n, context, categories]; None where the task has none.
+    """
 
     inputs: Float32
     outputs: Float32
-
-
-class PyfuncModel:
-    """What MLflow hands to a caller: raw feature rows in, quantiles (or classes, scores, paths) out.
-
-    Attributes:
-        model: the fitted model.
-        manifest: what the version's manifest says.
-    """
-
-    def __init__(self, model: Model, manifest: dict[str, Any]) -> None:
-        self.model = model
-        self.manifest = manifest
-
-    def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> Any:
-        """Predict from raw observations.
-
-        Args:
-            model_input: an array [n, rows, columns], each window's rows in time order, columns as in `manifest["task"]["columns"]`;
-                or a pandas frame of raw feature rows with these columns by name, in time order: with a column `entity` one window an
-                entity, each ending at the entity's last row; without it one window.
-            params: none are known.
-
-        Returns:
-            For an array: float32 as `models.base.Prediction` lays it out. For a frame: a frame with a row a window, columns `h1_q05`, ...
-            (or a class name, `h1`), indexed by entity.
-
-        Raises:
-            ValueError: too few rows, a missing column, or a value that is not finite.
-        """
-        import pandas as pd
-
-        if isinstance(model_input, pd.DataFrame):
-            names, windows = self._windows_of(model_input)
-            return self._as_frame(self._predict(windows), names)
-        return self._predict(np.asarray(model_input, dtype=np.float32)).values
-
-    def _predict(self, windows: Float32) -> Prediction:
-        task = self.model.task
-        if windows.ndim != 3 or windows.shape[2] != len(task.columns) or windows.shape[1] < task.length:
-            raise ValueError(
-                f"the input has shape {windows.shape}; expected [windows, at least {task.length} rows, {len(task.columns)} columns: "
-                f"{', '.join(task.columns)}]"
-            )
-        if not np.isfinite(windows[:, -task.length :]).all():
-            raise ValueError(f"a value in the last {task.length} rows of a window is not finite")
-        return predict_windows(self.model, fitted_context(windows, self.model.context))
-
-    def _windows_of(self, frame: pd.DataFrame) -> tuple[list[Any], Float32]:
-        columns, context = list(self.model.task.columns), self.model.context
-        absent = [name for name in columns if name not in frame.columns]
-        if absent:
-            raise ValueError(
-                f"the frame has no column {', '.join(absent)}; expected {', '.join(columns)}, and `entity` if there are several"
-            )
-        groups = list(frame.groupby("entity", sort=False)) if "entity" in frame.columns else [(0, frame)]
-        windows = []
-        for name, rows in groups:
-            values = rows[columns].to_numpy(dtype=np.float32)
-            if len(values) < self.model.task.length:
-                raise ValueError(f"entity {name!r} has {len(values)} rows; a window needs {self.model.task.length}")
-            windows.append(fitted_context(values[None], context))
-        return [name for name, _ in groups], np.concatenate(windows)
-
-    def _as_frame(self, prediction: Prediction, names: list[Any]) -> pd.DataFrame:
-        import pandas as pd
-
-        from pipelines.problems.quantile_scores import quantile_column
-
-        task, values = self.model.task, prediction.values.astype(np.float64)
-        if prediction.kind == "quantiles":
-            labels = [f"h{step + 1}_{quantile_column(level)}" for step in range(task.outputs) for level in prediction.levels]
-        elif prediction.kind == "probabilities":
-            labels = list(task.classes)
-        elif prediction.kind in ("scores", "variances"):
-            labels = [f"h{step + 1}" for step in range(task.outputs)]
-        else:
-            labels = [f"path{path + 1}_h{step + 1}" for path in range(values.shape[1]) for step in range(task.outputs)]
-        return pd.DataFrame(values.reshape(len(values), -1), columns=labels, index=pd.Index(names, name="entity"))
-
-
-def fitted_context(windows: Float32, context: int) -> Float32:
-    """Windows of exactly `context` rows: the newest of longer ones, NaN before shorter ones (as before an entity's first row)."""
-    rows = windows.shape[1]
-    if rows >= context:
-        return windows[:, rows - context :]
-    missing = np.full((len(windows), context - rows, windows.shape[2]), np.nan, dtype=np.float32)
-    return np.concatenate([missing, windows], axis=1)
-
-
-def predict_windows(model: Model, windows: Float32) -> Prediction:
-    """Predict ready-made raw windows, float32 [n, context, columns]."""
-    return model.predict(from_windows(windows, model.task.columns, model.task.length, model.task.outputs))
+    categories: Int64 | None = None
 
 
 def write_served(
@@ -197,7 +110,7 @@ def replay(model: Model, golden: Golden, tolerance: float, manifest: dict[str, A
         RegistryError: naming the largest difference, and the libraries that differ from those the version was made with.
     """
     try:
-        answer = predict_windows(model, golden.inputs).values
+        answer = predict_windows(model, golden.inputs, golden.categories).values
     except Exception as error:
         raise RegistryError(
             f"the model in {folder} fails on its golden batch: {type(error).__name__}: {error}{_changed(manifest)}"
@@ -229,7 +142,8 @@ def _golden(model: Model, samples: Samples) -> Golden:
     labelled = np.flatnonzero(samples.index.labelled)
     chosen = labelled[np.unique(np.linspace(0, len(labelled) - 1, GOLDEN_SAMPLES).astype(np.int64))]
     inputs = samples.gather(chosen, length=model.context)
-    alone = predict_windows(model, inputs).values
+    categories = samples.gather_categories(chosen, length=model.context) if model.task.categories else None
+    alone = predict_windows(model, inputs, categories).values
     within = model.predict(replace(samples, index=samples.index.take(chosen))).values
     if not np.isfinite(alone).all():
         raise RegistryError("the model gives values that are not finite on its golden batch: it is not registered.")
@@ -239,20 +153,23 @@ def _golden(model: Model, samples: Samples) -> Golden:
             f"the model reads more than the {model.context} observations that it says it does: from these alone it answers otherwise "
             f"(by {difference:.3g}). Mend its `context`."
         )
-    return Golden(inputs, alone)
+    return Golden(inputs, alone, categories)
 
 
 def _write_golden(path: Path, golden: Golden) -> None:
     from safetensors.numpy import save_file
 
-    save_file({"inputs": np.ascontiguousarray(golden.inputs), "outputs": np.ascontiguousarray(golden.outputs)}, path)
+    arrays: dict[str, NDArray[Any]] = {"inputs": golden.inputs, "outputs": golden.outputs}
+    if golden.categories is not None:
+        arrays["categories"] = golden.categories
+    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path)
 
 
 def _read_golden(path: Path) -> Golden:
     from safetensors.numpy import load_file
 
     arrays = load_file(path)
-    return Golden(arrays["inputs"], arrays["outputs"])
+    return Golden(arrays["inputs"], arrays["outputs"], arrays.get("categories"))
 
 
 def _save_pyfunc(folder: Path, data: Path, task: Task, golden: Golden, run_id: str | None, model_id: str | None) -> None:

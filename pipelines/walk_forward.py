@@ -22,6 +22,7 @@ from models.base import Hardware
 from pipelines.backfill_versions import RETRAIN, Choice
 from pipelines.definition import Definition
 from pipelines.errors import ContractError, FinflowError, FitError, NotEnoughHistoryError
+from pipelines.folds import time_folds
 from pipelines.home import Home
 from pipelines.manifests import CleanManifest, Manifest, RawManifest, SampleManifest
 from pipelines.promotions import PromotionRow, Promotions
@@ -84,8 +85,8 @@ def _choice(
     failed: str | None,
     failures: Mapping[str, str],
 ) -> Choice:
-    if period is None or period.as_of is None or period.start <= f"{definition.folds.first_test:%Y-%m-%d}":
-        return Choice(None, f"the walk begins after folds.first_test, {definition.folds.first_test:%Y-%m-%d}")
+    if period is None or period.as_of is None or period.start <= f"{time_folds(definition).first_test:%Y-%m-%d}":
+        return Choice(None, f"the walk begins after folds.first_test, {time_folds(definition).first_test:%Y-%m-%d}")
     row = record.of(period.key)
     if row is not None and row.version is not None:
         return Choice(row.version)
@@ -124,7 +125,7 @@ def walk_steps(definition: Definition, home: Home, plan: BackfillPlan) -> tuple[
     steps: list[WalkStep] = []
     found = periods(definition, lake, plan.clean.raw, every, max(plan.untrained))
     for place, period in enumerate(found):
-        if period.as_of is None or period.start <= f"{definition.folds.first_test:%Y-%m-%d}":
+        if period.as_of is None or period.start <= f"{time_folds(definition).first_test:%Y-%m-%d}":
             continue
         needed = any(period.start <= date <= period.end for date in plan.untrained)
         row = record.of(period.key)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from pipelines.definition import Definition
 from pipelines.digest import digest_file, digest_json
+from pipelines.folds import time_folds
 from pipelines.manifests import Manifest, RawManifest
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def periods(definition: Definition, lake: Lake, raw: RawManifest, every: str, la
     hashes = pd.util.hash_pandas_object(frame[sorted(frame.columns)], index=False).to_numpy()
     known_at = pd.DatetimeIndex(frame["known_at"])
     days = pd.DatetimeIndex(frame["time"].dt.normalize().unique()).sort_values()
-    months, anchor = MONTHS[every], pd.Timestamp(definition.folds.first_test)
+    months, anchor = MONTHS[every], pd.Timestamp(time_folds(definition).first_test)
     start = pd.Timestamp(anchor.year, (anchor.month - 1) // months * months + 1, 1)
     key, found = digest_json({"walk": every, **_fixed(definition)}), []
     while start <= pd.Timestamp(last):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +13,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from models.base import Task
-from models.samples import Observations, SampleIndex, Samples
+from models.samples import CATEGORIES, Observations, SampleIndex, Samples
 from pipelines.digest import digest_file, digest_json
 from pipelines.errors import ContractError, DefinitionError, NotEnoughHistoryError
-from pipelines.features import feature_frame, feature_reach
+from pipelines.features import categorical_features, category_block, feature_frame, feature_reach, numeric_features
 from pipelines.manifests import CleanManifest, SampleManifest
 from pipelines.panel import SEGMENT, first_rows
 from pipelines.problems import problem_of
@@ -127,6 +127,7 @@ def count_dropped(definition: Definition, clean: pd.DataFrame) -> Dropped:
 
 def _digest(definition: Definition, clean: CleanManifest) -> str:
     """Of the clean rows, the parts of the definition that bear on samples, and the code that builds them."""
+    import models.categories
     import pipelines.calendars
     import pipelines.features
     import pipelines.panel
@@ -139,6 +140,7 @@ def _digest(definition: Definition, clean: CleanManifest) -> str:
     problem = type(problem_of(definition))
     problems = (pipelines.problems.forecast, pipelines.problems.portfolio, pipelines.problems.upcoming)  # `generate` has forecast's targets
     shared = (
+        models.categories,
         pipelines.calendars,
         pipelines.features,
         pipelines.panel,
@@ -164,7 +166,9 @@ def samples_task(manifest: SampleManifest) -> Task:
 
 def task_of(definition: Definition, columns: tuple[str, ...]) -> Task:
     """What the definition's problem asks of a model whose observations have these columns."""
-    return problem_of(definition).task(columns, tuple(feature.label for feature in definition.features))
+    problem = problem_of(definition)
+    task = problem.task(columns, numeric_features(definition))
+    return replace(task, categories=categorical_features(definition), missing=problem.admits_missing)
 
 
 def needed_history(definition: Definition) -> int:
@@ -195,11 +199,15 @@ def _build(definition: Definition, clean: pd.DataFrame, as_of: pd.Timestamp | No
     clean = problem.arrange(_in_order(clean))
     first = first_rows(clean)
     time = clean["time"].to_numpy().astype("datetime64[ns]")
-    breaks = _breaks(time, first, definition.calendar, definition.window.maximum_gap)
+    if problem.independent:
+        breaks = np.zeros(len(time), dtype=bool)  # nothing is taken across a gap
+    else:
+        breaks = _breaks(time, first, definition.calendar, definition.window.maximum_gap)
     begins = breaks.copy()
     begins[first[:-1]] = True
     clean[SEGMENT] = np.cumsum(begins)
     features = feature_frame(definition, clean)
+    categories = categorical_features(definition)
     observed = problem.observe(clean)
     twice = sorted(set(features.columns) & set(observed.columns))
     if twice:
@@ -212,8 +220,10 @@ def _build(definition: Definition, clean: pd.DataFrame, as_of: pd.Timestamp | No
         entities=tuple(str(name) for name in clean["entity"].to_numpy()[first[:-1]]),
         first=first,
         time=time,
+        blocks={CATEGORIES: category_block(definition, clean)} if categories else {},
     )
-    rows, dropped = _valid_rows(observations, breaks, definition.window.length)
+    rows, dropped = _valid_rows(observations, breaks, definition.window.length, problem.admits_missing)
+    groups = problem.groups(clean)
     targets = _known(problem.targets(clean, definition.calendar), observations, breaks, as_of)
     index = SampleIndex(
         row=rows,
@@ -224,6 +234,7 @@ def _build(definition: Definition, clean: pd.DataFrame, as_of: pd.Timestamp | No
         target=targets.values[rows],
         target_time=targets.target_time[rows],
         origin=targets.origin[rows],
+        groups={name: texts[rows] for name, texts in groups.items()},
     )
     return Samples(observations=observations, index=index, length=definition.window.length), dropped
 
@@ -281,8 +292,11 @@ def _breaks(time: NDArray[np.datetime64], first: NDArray[np.int64], calendar: st
     return breaks
 
 
-def _valid_rows(observations: Observations, breaks: NDArray[np.bool_], length: int) -> tuple[NDArray[np.int64], Dropped]:
-    """int64: the rows that end a full window with no gap and no missing value, and the count of the others."""
+def _valid_rows(
+    observations: Observations, breaks: NDArray[np.bool_], length: int, admits_missing: bool
+) -> tuple[NDArray[np.int64], Dropped]:
+    """int64: the rows that end a full window with no gap and no missing value (none that is infinite, where missing ones are admitted), and
+    the count of the others."""
     count = len(observations.values)
     first = np.repeat(observations.first[:-1], np.diff(observations.first))
     rows = np.arange(count)
@@ -291,7 +305,7 @@ def _valid_rows(observations: Observations, breaks: NDArray[np.bool_], length: i
     begin = np.maximum(begin, first)
     gaps = np.concatenate(([0], np.cumsum(breaks)))
     crossing = gaps[rows + 1] - gaps[begin + 1] > 0  # a gap just before the window's first row is outside it
-    absent = ~np.isfinite(observations.values)
+    absent = np.isinf(observations.values) if admits_missing else ~np.isfinite(observations.values)
     bad = np.concatenate(([0], np.cumsum(absent.any(axis=1))))
     missing = bad[rows + 1] - bad[begin] > 0
     by_column = {name: int(total) for name, total in zip(observations.columns, absent.sum(axis=0), strict=True) if total}

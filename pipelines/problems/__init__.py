@@ -8,6 +8,7 @@ from pipelines.problems.base import Problem
 from pipelines.problems.classify import Classify
 from pipelines.problems.forecast import Forecast
 from pipelines.problems.generate import Generate
+from pipelines.problems.outcome import Outcome
 from pipelines.problems.risk import Risk
 from pipelines.problems.volatility import Volatility
 from pipelines.registered import Settings
@@ -21,6 +22,7 @@ PROBLEMS: dict[str, type[Problem]] = {
     "risk": Risk,
     "classify": Classify,
     "generate": Generate,
+    "outcome": Outcome,
 }
 
 

@@ -68,6 +68,11 @@ class Problem(ABC):
     Settings: ClassVar[type[Settings]]
     #: checks that a definition's gate may name
     backtests: ClassVar[tuple[str, ...]] = ()
+    #: whether labels of different samples are of different things (applicants), however long their spans: nothing overlaps then, and what
+    #: they share (a recession) shows as autocorrelation of a date's losses, which the tests allow for
+    independent: ClassVar[bool] = False
+    #: whether a feature may be missing in a sample (NaN); else such a sample is none
+    admits_missing: ClassVar[bool] = False
 
     def __init__(self, settings: Any, window: Window) -> None:
         self.settings = settings
@@ -77,6 +82,19 @@ class Problem(ABC):
     @abstractmethod
     def required(self) -> tuple[str, ...]:
         """Clean columns that the problem reads."""
+
+    @property
+    def reasons(self) -> int:
+        """How many of the features that moved a score most are written beside it; none by default, and only where a sample has one row."""
+        return 0
+
+    def check_features(self, columns: tuple[str, ...]) -> None:
+        """Refuse features made of clean columns that no model of this problem may read; by default any may.
+
+        Raises:
+            DefinitionError: naming the columns.
+        """
+        return
 
     def arrange(self, clean: pd.DataFrame) -> pd.DataFrame:
         """The rows that samples are cut from: the clean ones by default, or others made of them (one entity of several, a portfolio).
@@ -100,6 +118,10 @@ class Problem(ABC):
         A row's own outcome may be in it: features count it from the instant at which it was known, for later rows alone.
         """
         return None
+
+    def groups(self, clean: pd.DataFrame) -> dict[str, NDArray[np.str_]]:
+        """By name, what each row of `clean` belongs to for reports (`SampleIndex.groups`): text [rows]; none by default."""
+        return {}
 
     @abstractmethod
     def targets(self, clean: pd.DataFrame, calendar: str | None) -> Targets:

@@ -16,8 +16,9 @@ from models.zoo import ZOO
 from pipelines.definition import Definition
 from pipelines.errors import RegistryError
 from pipelines.fit_data import cut, unfitted
+from pipelines.pyfunc import fitted_context, predict_windows
 from pipelines.served_files import check_files
-from pipelines.served_model import GOLDEN_SAMPLES, fitted_context, predict_windows, read_served, write_served
+from pipelines.served_model import GOLDEN_SAMPLES, read_served, write_served
 from pipelines.windows import build_samples, task_of
 from tests.pipelines.fit_support import definition, market
 

@@ -1,0 +1,229 @@
+"""Outcome: which of two classes a row turns out to be (a default, a fraud, a sale), known only later, with the costs of being wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, field_validator, model_validator
+
+from models.base import Prediction, Task
+from models.samples import SampleIndex
+from pipelines.errors import DefinitionError
+from pipelines.features import texts_of
+from pipelines.panel import Outcomes
+from pipelines.problems.base import Float64, MetricParts, Problem, Targets
+from pipelines.problems.class_scores import brier, class_metrics, log_loss, probabilities_of
+from pipelines.problems.classify import codes_of
+from pipelines.registered import Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_NAT = np.datetime64("NaT", "ns")
+
+
+class Costs(Settings):
+    """What a wrong decision costs; a right one costs nothing. Only their ratio bears on the threshold."""
+
+    false_positive: float = Field(default=1.0, gt=0, le=1e12, description="treating a row of the first class as one of the last")
+    false_negative: float = Field(
+        default=1.0, gt=0, le=1e12, description="missing a row of the last class; with a `stake`, this times what is at stake in the row"
+    )
+
+    def threshold(self, stake: Float64) -> Float64:
+        """The probability from which a row is better treated as one of the last class (Elkan, 2001): float64, [n].
+
+        Args:
+            stake: float64, [n]; what is at stake, NaN where nothing is said of it.
+        """
+        missed = self.false_negative * np.where(np.isfinite(stake), np.maximum(stake, 0.0), 1.0)
+        return np.asarray(self.false_positive / (self.false_positive + missed))
+
+
+class OutcomeSettings(Settings):
+    """Two classes of rows, and when a row's class becomes known."""
+
+    kind: Literal["outcome"] = "outcome"
+    column: str = Field(description="clean column of the outcome; empty where it is not known yet")
+    positive: tuple[str, ...] = Field(min_length=1, description="its values, as texts, that mean the last class; others mean the first")
+    classes: tuple[str, str] = Field(default=("no", "yes"), description="names of the two classes; the last is the one that is looked for")
+    known_after_days: int = Field(
+        default=0, ge=0, le=36_500, description="days after a row until its outcome counts as known (the outcome window)"
+    )
+    known_column: str | None = Field(
+        default=None, description="clean column of the time at which the outcome became known; where it is empty, known_after_days says"
+    )
+    stake: str | None = Field(default=None, description="clean column of what is at stake in a row (an amount), for the costs")
+    costs: Costs = Costs()
+    top_a_day: tuple[int, ...] = Field(default=(), max_length=5, description="precision and recall among so many highest scores a day")
+    protected: tuple[str, ...] = Field(
+        default=(), max_length=10, description="columns by whose values fairness is reported; features only where named there too"
+    )
+    afterwards: tuple[str, ...] = Field(
+        default=(), description="columns that are known only after the outcome: a feature made of one is refused"
+    )
+    reasons: int = Field(default=0, ge=0, le=50, description="features that moved a score most, written beside it")
+
+    @field_validator("top_a_day")
+    @classmethod
+    def _counts(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if any(count < 1 for count in value) or len(set(value)) != len(value):
+            raise ValueError("top_a_day holds different counts of at least 1")
+        return value
+
+    @model_validator(mode="after")
+    def _names(self) -> OutcomeSettings:
+        from pipelines.errors import FinflowError
+        from pipelines.names import check_identifier
+
+        if self.classes[0] == self.classes[1]:
+            raise ValueError("classes: two different names are needed")
+        for name in self.classes:
+            try:
+                check_identifier(name, "class")
+            except FinflowError as error:
+                raise ValueError(str(error)) from None
+        return self
+
+
+class Outcome(Problem):
+    """The target is 1 where the last class came, else 0; a row without a known outcome has none, and is scored all the same."""
+
+    Settings = OutcomeSettings
+    independent = True
+    admits_missing = True
+
+    @property
+    def classes(self) -> tuple[str, str]:
+        return (self.settings.classes[0], self.settings.classes[1])
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        more = (self.settings.known_column, self.settings.stake, *self.settings.protected)
+        return tuple(dict.fromkeys((self.settings.column, *(name for name in more if name))))
+
+    @property
+    def reasons(self) -> int:
+        return int(self.settings.reasons)
+
+    def check_features(self, columns: tuple[str, ...]) -> None:
+        """Raises DefinitionError: a feature is made of the outcome, or of what is known only after it."""
+        settings = self.settings
+        after = [name for name in columns if name in (settings.column, settings.known_column, *settings.afterwards)]
+        if after:
+            raise DefinitionError(
+                f"features: {', '.join(dict.fromkeys(after))} is known only after the outcome (problem: column, known_column, afterwards): "
+                "no model may read it before. Leave it out of the features."
+            )
+
+    def groups(self, clean: pd.DataFrame) -> dict[str, NDArray[np.str_]]:
+        """By protected column, each row's value as text, `(missing)` where there is none."""
+        return {
+            name: np.array([text if text is not None else "(missing)" for text in texts_of(clean[name])], dtype=np.str_)
+            for name in self.settings.protected
+        }
+
+    def outcomes(self, clean: pd.DataFrame) -> Outcomes:
+        found = self.targets(clean, None)
+        return Outcomes(found.values[:, 0].astype(np.float64), found.label_end)
+
+    def targets(self, clean: pd.DataFrame, calendar: str | None) -> Targets:
+        """`origin` is the stake; `target_time` when the outcome may first have been known: who was trained later may have seen it."""
+        settings = self.settings
+        texts = texts_of(clean[settings.column])
+        positive = frozenset(settings.positive)
+        code = np.array([np.nan if text is None else float(text in positive) for text in texts])
+        start = np.asarray(clean["time"].to_numpy().astype("datetime64[ns]"))
+        settled = (start.astype("datetime64[D]") + settings.known_after_days).astype("datetime64[ns]")
+        known_at, earliest = settled, settled
+        if settings.known_column is not None:
+            told = _times(clean[settings.known_column], settings.known_column)
+            known_at = np.where(np.isnat(told), settled, told)
+            earliest = start
+        known = np.isfinite(code)
+        stake = np.full(len(clean), np.nan) if settings.stake is None else clean[settings.stake].to_numpy(dtype=np.float64)
+        return Targets(
+            values=code[:, None].astype(np.float32),
+            label_start=np.where(known, start, _NAT),
+            label_end=np.where(known, known_at, _NAT),
+            target_time=earliest[:, None],
+            origin=stake,
+        )
+
+    def task(self, columns: tuple[str, ...], features: tuple[str, ...]) -> Task:
+        return Task(
+            kind="probabilities",
+            outputs=1,
+            levels=(),
+            classes=self.classes,
+            columns=columns,
+            features=features,
+            length=self.window.length,
+        )
+
+    def losses(self, prediction: Prediction, index: SampleIndex) -> Mapping[str, Float64]:
+        """`log_loss`, `brier` (summed over both classes) and `cost`: what deciding by the threshold of the costs costs."""
+        probabilities, codes = probabilities_of(prediction), codes_of(index)
+        return {
+            "log_loss": log_loss(probabilities, codes),
+            "brier": brier(probabilities, codes),
+            "cost": self.cost(probabilities[:, 1], codes, index.origin),
+        }
+
+    def cost(self, probability: Float64, code: NDArray[np.int64], stake: Float64) -> Float64:
+        """float64, [n]: the cost of each decision; NaN where the probability is."""
+        costs = self.settings.costs
+        missed = costs.false_negative * np.where(np.isfinite(stake), np.maximum(stake, 0.0), 1.0)
+        positive = probability >= costs.threshold(stake)
+        found = np.where(positive, np.where(code == 1, 0.0, costs.false_positive), np.where(code == 1, missed, 0.0))
+        return np.where(np.isnan(probability), np.nan, found)
+
+    def metrics(self, prediction: Prediction, index: SampleIndex, scale: Float64) -> list[MetricParts]:
+        return class_metrics(probabilities_of(prediction), codes_of(index), self.classes)
+
+    def scale_of(self, train: SampleIndex) -> Mapping[int, float]:
+        """One: probabilities have no unit."""
+        return {}
+
+    def rows(self, prediction: Prediction, index: SampleIndex, entities: tuple[str, ...]) -> pd.DataFrame:
+        """One row a sample: a probability a class (`p_good`, `p_bad` say), and `threshold`, from which the costs ask for the last class."""
+        import pandas as pd
+
+        probabilities = probabilities_of(prediction)
+        frame: dict[str, Any] = {
+            "entity": pd.array(list(entities), dtype="str").take(index.entity),
+            "time": index.time.astype("datetime64[us]"),
+            "target_time": index.target_time[:, 0].astype("datetime64[us]"),
+            "horizon": np.ones(len(index), dtype=np.int64),
+        }
+        frame |= {f"p_{name}": probabilities[:, place] for place, name in enumerate(self.classes)}
+        frame["threshold"] = self.settings.costs.threshold(index.origin)
+        return pd.DataFrame(frame, copy=False)
+
+    def answers(self, rows: pd.DataFrame, index: SampleIndex, entities: tuple[str, ...]) -> Prediction:
+        """The probabilities that `rows` laid out; float32, [n, 2]."""
+        from pipelines.problems.answers import ordered_values
+
+        columns = [f"p_{name}" for name in self.classes]
+        values = ordered_values(rows, index, np.ones(len(index), dtype=np.int64), entities, columns)
+        return Prediction("probabilities", values.astype(np.float32))
+
+
+def _times(column: pd.Series, name: str) -> NDArray[np.datetime64]:
+    """datetime64[ns], NaT where missing.
+
+    Raises:
+        DefinitionError: the column holds no times.
+    """
+    import pandas as pd
+
+    if column.isna().all():
+        return np.full(len(column), _NAT)
+    try:
+        found = pd.to_datetime(column, utc=True, format="ISO8601")
+    except (ValueError, TypeError) as error:
+        raise DefinitionError(f"problem.known_column: {name!r} holds a value that is no ISO time ({error}).") from None
+    return np.asarray(found.dt.tz_localize(None).to_numpy().astype("datetime64[ns]"))
