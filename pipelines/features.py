@@ -348,7 +348,7 @@ def category_block(definition: Definition, clean: pd.DataFrame) -> NDArray[np.in
     Raises:
         DefinitionError: a column that the data do not have.
     """
-    from models.categories import category_codes
+    from models.categories import MISSING, category_codes
 
     wanted = [feature for feature in definition.features if feature.kind == CATEGORY]
     codes = np.zeros((len(clean), len(wanted)), dtype=np.int64)
@@ -356,20 +356,25 @@ def category_block(definition: Definition, clean: pd.DataFrame) -> NDArray[np.in
         if feature.column not in clean.columns:
             there = ", ".join(str(name) for name in clean.columns if name not in ("entity", "time", "known_at", "period"))
             raise DefinitionError(f"features: the data have no column {feature.column!r}: there are {there}.")
-        codes[:, number] = category_codes(texts_of(clean[feature.column]))
+        place, names = distinct_texts(clean[feature.column])
+        codes[:, number] = np.append(category_codes(names), MISSING)[place]  # place -1 is the last
     return codes
 
 
-def texts_of(column: pd.Series) -> list[str | None]:
-    """A column's values as texts, None where missing; whole numbers without a decimal point, so that 2 and 2.0 are one category."""
+def distinct_texts(column: pd.Series) -> tuple[NDArray[np.int64], list[str]]:
+    """A column's values as texts: the place of each row's among the distinct ones (int64, [rows]; -1: missing), and these.
+
+    Whole numbers have no decimal point, so that 2 and 2.0 are one text.
+    """
     import pandas as pd
 
-    missing = column.isna().to_numpy()
+    place, values = pd.factorize(column)
     if pd.api.types.is_numeric_dtype(column.dtype):
-        values = column.to_numpy(dtype=np.float64)
-        known, place = np.unique(np.where(missing, 0.0, values), return_inverse=True)
-        names = [str(int(value)) if float(value).is_integer() else repr(float(value)) for value in known]
-    else:
-        place, uniques = pd.factorize(column)
-        names = [str(value) for value in uniques]
-    return [None if gone else names[at] for gone, at in zip(missing, place, strict=True)]
+        return place, [str(int(value)) if float(value).is_integer() else repr(float(value)) for value in values]
+    return place, [str(value) for value in values]
+
+
+def texts_of(column: pd.Series) -> list[str | None]:
+    """A column's values as texts (see `distinct_texts`), None where missing."""
+    place, names = distinct_texts(column)
+    return [names[at] if at >= 0 else None for at in place]

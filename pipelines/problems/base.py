@@ -68,6 +68,8 @@ class Problem(ABC):
     Settings: ClassVar[type[Settings]]
     #: checks that a definition's gate may name
     backtests: ClassVar[tuple[str, ...]] = ()
+    #: names of settings that say how answers are judged and shown, not what is asked of a model: it is none the worse where they change
+    beside: ClassVar[frozenset[str]] = frozenset()
     #: whether labels of different samples are of different things (applicants), however long their spans: nothing overlaps then, and what
     #: they share (a recession) shows as autocorrelation of a date's losses, which the tests allow for
     independent: ClassVar[bool] = False
@@ -84,9 +86,9 @@ class Problem(ABC):
         """Clean columns that the problem reads."""
 
     @property
-    def reasons(self) -> int:
-        """How many of the features that moved a score most are written beside it; none by default, and only where a sample has one row."""
-        return 0
+    def reasons(self) -> int | None:
+        """How many of the features that moved a score most are written beside it, in a column `reasons`; None: there is no such column."""
+        return None
 
     def check_features(self, columns: tuple[str, ...]) -> None:
         """Refuse features made of clean columns that no model of this problem may read; by default any may.

@@ -12,7 +12,7 @@ from pipelines.features import CATEGORY, FEATURES, FeatureKind, feature_frame, f
 from tests.pipelines.bars import bars, definition
 
 #: those that read rows by key are tried in test_point_in_time.py
-OF_THE_ENTITY = sorted(name for name, kind in FEATURES.items() if "key" not in kind.takes and name != CATEGORY)
+NUMBERS = {name: kind for name, kind in FEATURES.items() if name != CATEGORY and "key" not in kind.takes}
 
 
 def of(*features: dict[str, object]) -> Definition:
@@ -79,13 +79,13 @@ def test_values_by_hand() -> None:
         ("negative_standardised_return", 2): [nan, nan, nan, 0.0],
         ("rolling_volatility", 2): [nan, nan, *np.abs(np.diff(np.log([1.1, 12 / 11, 13 / 12]))) / np.sqrt(2)],
     }
-    assert {key[0] for key in expected} == set(OF_THE_ENTITY), "every kind has a value here"
+    assert {key[0] for key in expected} == set(NUMBERS), "every kind has a value here"
     for (kind, *rest), values in expected.items():
         extra = {("window" if isinstance(item, int) else "column"): item for item in rest}
         np.testing.assert_allclose(one(frame, kind=kind, **extra), values, rtol=1e-12, atol=1e-15, err_msg=kind)
 
 
-@pytest.mark.parametrize("name", OF_THE_ENTITY)
+@pytest.mark.parametrize("name", sorted(NUMBERS))
 def test_no_feature_reads_the_future_or_another_entity(name: str) -> None:
     frame = bars(60)
     feature = of(spelled(name, FEATURES[name]))
@@ -102,7 +102,7 @@ def test_no_feature_reads_the_future_or_another_entity(name: str) -> None:
     assert before[60:].tobytes() == alone.tobytes()
 
 
-@pytest.mark.parametrize("name", OF_THE_ENTITY)
+@pytest.mark.parametrize("name", sorted(NUMBERS))
 def test_bits_do_not_depend_on_how_long_the_history_is(name: str) -> None:
     frame = bars(60, entities=("A",))
     feature = of(spelled(name, FEATURES[name]))
