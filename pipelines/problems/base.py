@@ -121,6 +121,10 @@ class Problem(ABC):
         """
         return None
 
+    def forget(self, clean: pd.DataFrame, date: np.datetime64) -> pd.DataFrame:
+        """The same rows without the outcomes that became known after a date; the rows themselves by default."""
+        return clean
+
     def groups(self, clean: pd.DataFrame) -> dict[str, NDArray[np.str_]]:
         """By name, what each row of `clean` belongs to for reports (`SampleIndex.groups`): text [rows]; none by default."""
         return {}

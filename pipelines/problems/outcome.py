@@ -135,6 +135,11 @@ class Outcome(Problem):
         found = self.targets(clean, None)
         return Outcomes(found.values[:, 0].astype(np.float64), found.label_end)
 
+    def forget(self, clean: pd.DataFrame, date: np.datetime64) -> pd.DataFrame:
+        late = self.targets(clean, None).label_end.astype("datetime64[D]") > date
+        names = [name for name in (self.settings.column, self.settings.known_column) if name is not None and name != "known_at"]
+        return clean.assign(**{name: clean[name].mask(late) for name in names})
+
     def targets(self, clean: pd.DataFrame, calendar: str | None) -> Targets:
         """`origin` is the stake; `target_time` when the outcome may first have been known: who was trained later may have seen it."""
         settings = self.settings

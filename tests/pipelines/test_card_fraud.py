@@ -16,6 +16,9 @@ from pipelines.home import Home
 from pipelines.ingest import ingest
 from pipelines.knowledge import latest_revisions, read_as_of
 from pipelines.lake import Lake
+from pipelines.leakage_data import changed_columns, worlds_without_future
+from pipelines.panel import Outcomes
+from pipelines.problems.outcome import Outcome
 from pipelines.windows import build_samples
 
 SMALL = {"customers": 120, "terminals": 150, "days": 60, "fraud": 0.02, "seed": 2}
@@ -109,3 +112,14 @@ def test_rows_without_a_label_are_scored_and_not_quarantined(home: Home) -> None
     samples = build_samples(made, read_as_of(Lake(home.lake), clean.table, as_of, clean.version), as_of)
     assert len(samples) == len(rows)
     assert 0 < samples.index.labelled.sum() < len(samples)
+
+
+def test_a_feature_that_counts_outcomes_before_they_were_known_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = card_fraud(source=source())
+    rows = made.source.read().sort_values(["entity", "time"], ignore_index=True)
+    cut = np.datetime64("2024-02-10")
+    for world in worlds_without_future(made, rows, cut, 0):
+        assert changed_columns(build_samples(made, rows), world) == ()
+    monkeypatch.setattr(Outcome, "outcomes", lambda _, clean: Outcomes(clean["fraud"].to_numpy(), clean["time"].to_numpy("datetime64[ns]")))
+    for world in worlds_without_future(made, rows, cut, 0):
+        assert "terminal_rate_7" in changed_columns(build_samples(made, rows), world)
