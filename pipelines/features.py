@@ -1,7 +1,8 @@
 """Features: functions from clean rows to one float64 column, by the name that a definition uses.
 
 To add one: a function of a panel and a feature below, and a line in FEATURES. Each reads an entity's own rows up to the row that it
-answers, never further, and computes a rolling value from the rows of its window alone, so that its bits depend on nothing outside it.
+answers, never further, and computes a rolling value from the rows of its window alone, so that its bits depend on nothing outside it. Those
+of pipelines/point_in_time.py read earlier rows by key instead.
 """
 
 from __future__ import annotations
@@ -15,6 +16,17 @@ from numpy.typing import NDArray
 
 from pipelines.errors import DefinitionError
 from pipelines.panel import Panel
+from pipelines.point_in_time import (
+    count_before,
+    hour_cos,
+    hour_sin,
+    mean_before,
+    outcome_count_before,
+    outcome_rate_before,
+    relative_to_mean_before,
+    sum_before,
+    time_since,
+)
 from pipelines.variance_estimators import daily_variance
 
 if TYPE_CHECKING:
@@ -209,12 +221,18 @@ class FeatureKind:
         column: whether `column` may be given (`optional`: it has a default; `required`; `none`).
         smallest_window: the least `window`, which must then be given; None: it takes none.
         reach: observations beyond the window that it reads (one for a change).
+        takes: further fields of a feature that may be given: `key`, `days`, `delay_days`.
     """
 
     function: Callable[[Panel, Feature], Float64]
     column: str = "optional"
     smallest_window: int | None = None
     reach: int = 0
+    takes: tuple[str, ...] = ()
+
+
+_PAST = ("key", "days")
+_OUTCOME = (*_PAST, "delay_days")
 
 
 FEATURES: dict[str, FeatureKind] = {
@@ -242,6 +260,15 @@ FEATURES: dict[str, FeatureKind] = {
     "weekday_cos": FeatureKind(weekday_cos, column="none"),
     "month_sin": FeatureKind(month_sin, column="none"),
     "month_cos": FeatureKind(month_cos, column="none"),
+    "hour_sin": FeatureKind(hour_sin, column="none"),
+    "hour_cos": FeatureKind(hour_cos, column="none"),
+    "count_before": FeatureKind(count_before, column="none", takes=_PAST),
+    "sum_before": FeatureKind(sum_before, column="required", takes=_PAST),
+    "mean_before": FeatureKind(mean_before, column="required", takes=_PAST),
+    "relative_to_mean_before": FeatureKind(relative_to_mean_before, column="required", takes=_PAST),
+    "time_since": FeatureKind(time_since, column="none", takes=("key",)),
+    "outcome_count_before": FeatureKind(outcome_count_before, column="none", takes=_OUTCOME),
+    "outcome_rate_before": FeatureKind(outcome_rate_before, column="none", takes=_OUTCOME),
     CATEGORY: FeatureKind(_no_number, column="required"),
 }
 
@@ -279,6 +306,9 @@ def check_features(definition: Definition) -> None:
             raise DefinitionError(f"{where}: {feature.kind} takes no `window`; leave it out.")
         if kind.smallest_window is not None and (feature.window is None or feature.window < kind.smallest_window):
             raise DefinitionError(f"{where}: {feature.kind} needs a `window` of at least {kind.smallest_window} sessions.")
+        for key in _OUTCOME:
+            if getattr(feature, key) is not None and key not in kind.takes:
+                raise DefinitionError(f"{where}: {feature.kind} takes no `{key}`; leave it out.")
 
 
 def feature_reach(definition: Definition) -> int:
@@ -298,8 +328,11 @@ def feature_frame(definition: Definition, clean: pd.DataFrame) -> pd.DataFrame:
     """
     import pandas as pd
 
+    from pipelines.problems import problem_of
+
     check_features(definition)
-    panel = Panel(clean)
+
+    panel = Panel(clean, problem_of(definition).outcomes)
     columns = {}
     with np.errstate(all="ignore"):  # overflow and 0/0 end as NaN or infinity, and no window holds those
         for feature in definition.features:

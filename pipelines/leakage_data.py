@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from models.samples import Samples
+from pipelines.problems import problem_of
 from pipelines.windows import build_samples
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ def cut_dates(clean: pd.DataFrame, shares: tuple[float, ...] = (0.5, 0.75, 0.95)
 
 
 def worlds_without_future(definition: Definition, clean: pd.DataFrame, cut: np.datetime64, seed: int) -> list[World]:
-    """The worlds in which everything after the cut is noise, and in which it is gone."""
+    """The worlds in which everything after the cut is noise, and in which it is gone; so are outcomes that were known only after it."""
+    clean = problem_of(definition).forget(clean, cut)
     noisy = replace_future(clean, cut, seed)
     shorter = clean[clean["time"].to_numpy().astype("datetime64[D]") <= cut]
     return [

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from models.base import Prediction, Task
 from models.samples import SampleIndex
+from pipelines.panel import Outcomes
 from pipelines.registered import Settings
 
 if TYPE_CHECKING:
@@ -112,6 +113,17 @@ class Problem(ABC):
         gap that the definition forbids: no change is to be taken across it. Only the past may be read.
         """
         return clean[[]]
+
+    def outcomes(self, clean: pd.DataFrame) -> Outcomes | None:
+        """What came of each row of `clean` and when that became known, for features of earlier rows; None, the default, where nothing does.
+
+        A row's own outcome may be in it: features count it from the instant at which it was known, for later rows alone.
+        """
+        return None
+
+    def forget(self, clean: pd.DataFrame, date: np.datetime64) -> pd.DataFrame:
+        """The same rows without the outcomes that became known after a date; the rows themselves by default."""
+        return clean
 
     def groups(self, clean: pd.DataFrame) -> dict[str, NDArray[np.str_]]:
         """By name, what each row of `clean` belongs to for reports (`SampleIndex.groups`): text [rows]; none by default."""

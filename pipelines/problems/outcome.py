@@ -13,6 +13,7 @@ from models.base import Prediction, Task
 from models.samples import SampleIndex
 from pipelines.errors import DefinitionError
 from pipelines.features import distinct_texts
+from pipelines.panel import Outcomes
 from pipelines.problems.base import Float64, MetricParts, Problem, Targets
 from pipelines.problems.class_scores import brier, class_metrics, log_loss, probabilities_of
 from pipelines.problems.classify import codes_of
@@ -129,6 +130,15 @@ class Outcome(Problem):
             place, texts = distinct_texts(clean[name])
             found[name] = np.array([*texts, "(missing)"], dtype=np.str_)[place]  # place -1 is the last
         return found
+
+    def outcomes(self, clean: pd.DataFrame) -> Outcomes:
+        found = self.targets(clean, None)
+        return Outcomes(found.values[:, 0].astype(np.float64), found.label_end)
+
+    def forget(self, clean: pd.DataFrame, date: np.datetime64) -> pd.DataFrame:
+        late = self.targets(clean, None).label_end.astype("datetime64[D]") > date
+        names = [name for name in (self.settings.column, self.settings.known_column) if name is not None and name != "known_at"]
+        return clean.assign(**{name: clean[name].mask(late) for name in names})
 
     def targets(self, clean: pd.DataFrame, calendar: str | None) -> Targets:
         """`origin` is the stake; `target_time` when the outcome may first have been known: who was trained later may have seen it."""

@@ -11,7 +11,8 @@ from pipelines.errors import DefinitionError
 from pipelines.features import CATEGORY, FEATURES, FeatureKind, feature_frame, feature_reach
 from tests.pipelines.bars import bars, definition
 
-NUMBERS = {name: kind for name, kind in FEATURES.items() if name != CATEGORY}
+#: those that read rows by key are tried in test_point_in_time.py
+NUMBERS = {name: kind for name, kind in FEATURES.items() if name != CATEGORY and "key" not in kind.takes}
 
 
 def of(*features: dict[str, object]) -> Definition:
@@ -65,6 +66,8 @@ def test_values_by_hand() -> None:
         ("weekday_cos",): np.cos(2 * np.pi * np.arange(4) / 7),
         ("month_sin",): [0.0] * 4,
         ("month_cos",): [1.0] * 4,
+        ("hour_sin",): [0.0] * 4,
+        ("hour_cos",): [1.0] * 4,
         ("rolling_mean_return", 2): [nan, nan, np.log(1.2) / 2, np.log(13 / 11) / 2],
         ("moving_average_ratio", 2): [nan, np.log(11 / 10.5), np.log(12 / 11.5), np.log(13 / 12.5)],
         ("relative_volume", 2): [nan, 0.0, np.log(7 / 3.5), np.log(14 / 10.5)],
