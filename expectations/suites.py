@@ -14,6 +14,7 @@ class Tuning:
 
     Attributes:
         columns: value columns that the definition reads.
+        may_be_missing: whether these may lack a value (an outcome that is not known yet, an income that nobody asked for).
         present: value columns of the batch that hold at least one value.
         latest: the last instant that a row may be dated (ISO, UTC, naive).
         calendar: the code of the trading calendar, or None.
@@ -21,6 +22,7 @@ class Tuning:
     """
 
     columns: tuple[str, ...]
+    may_be_missing: bool
     present: tuple[str, ...]
     latest: str
     calendar: str | None

@@ -13,6 +13,7 @@ from expectations.suites import Tuning
 
 def table_rules(tuning: Tuning) -> list[Rule]:
     """Keys, numbers and dates; nothing about markets."""
+    complete: list[Rule] = [] if tuning.may_be_missing else [NotMissing(tuning.columns)]
     return [
         NotEmpty(),
         Columns(tuning.columns),
@@ -20,7 +21,7 @@ def table_rules(tuning: Tuning) -> list[Rule]:
         KeyNotNull(),
         UniqueKey(),
         NoFutureDates(tuning.latest),
-        NotMissing(tuning.columns),
+        *complete,
         Finite(),
         NotConstant(by_entity=False),
     ]

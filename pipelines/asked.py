@@ -22,7 +22,12 @@ PARTS = ("features", "window", "problem")
 
 def asked_of(definition: Definition) -> dict[str, Any]:
     """What a version of this definition answers, as JSON-able values with every default filled in."""
-    return definition.model_dump(mode="json", include=set(PARTS))
+    from pipelines.problems import problem_of
+
+    found = definition.model_dump(mode="json", include=set(PARTS))
+    beside = problem_of(definition).beside
+    found["problem"] = {key: value for key, value in found["problem"].items() if key not in beside}
+    return found
 
 
 def asked_digest(definition: Definition) -> str:

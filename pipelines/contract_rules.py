@@ -22,7 +22,7 @@ def columns_read(definition: Definition) -> tuple[str, ...]:
     """Value columns that the problem and the features name."""
     from pipelines.problems import problem_of
 
-    features = (feature.column for feature in definition.features if feature.column)
+    features = (name for feature in definition.features for name in (feature.column, feature.key) if name and name != "entity")
     return tuple(dict.fromkeys((*problem_of(definition).required, *features)))
 
 
@@ -35,10 +35,13 @@ def graded_rules(definition: Definition, frame: pd.DataFrame, now: pd.Timestamp)
     Raises:
         DefinitionError: `contract.severity` names no rule of the suite, or asks of a rule what it cannot do.
     """
+    from pipelines.problems import problem_of
+
     contract = definition.contract
     latest = (now.tz_convert("UTC").tz_localize(None) + pd.Timedelta(days=contract.future_days)).floor("s")
     tuning = Tuning(
         columns=columns_read(definition),
+        may_be_missing=problem_of(definition).admits_missing,
         present=tuple(str(name) for name in frame.columns if name not in NOT_VALUES and frame[name].notna().any()),
         latest=latest.isoformat(),
         calendar=definition.calendar,

@@ -60,6 +60,13 @@ class Feature(Settings):
     column: str | None = Field(default=None, description="the clean column it is made of, where the kind needs one")
     window: int | None = Field(default=None, ge=1, le=2000, description="sessions, for rolling features")
     shift: int = Field(default=0, ge=-250, le=250)
+    key: str | None = Field(
+        default=None, description="for features of earlier rows: the clean column whose equal rows count (customer, terminal); the entity"
+    )
+    days: int | None = Field(default=None, ge=1, le=36_500, description="how long before a row earlier rows count; none: all of them")
+    delay_days: int | None = Field(
+        default=None, ge=0, le=36_500, description="days after its row before which no outcome counts as known, whatever the problem says"
+    )
 
     @property
     def label(self) -> str:
@@ -67,6 +74,7 @@ class Feature(Settings):
         if self.name:
             return self.name
         parts = [self.kind, self.column, str(self.window) if self.window else None, f"shift{self.shift}" if self.shift else None]
+        parts[2:2] = [self.key, f"{self.days}d" if self.days else None, f"after{self.delay_days}d" if self.delay_days else None]
         return "_".join(part for part in parts if part)
 
 
@@ -210,7 +218,7 @@ class Definition(Settings):
 
         try:
             problem = problem_of(self)
-            problem.check_features(tuple(feature.column for feature in self.features if feature.column))
+            problem.check_features(tuple(name for feature in self.features for name in (feature.column, feature.key) if name))
             offered = problem.backtests
         except FinflowError as error:
             raise ValueError(str(error)) from None

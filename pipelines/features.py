@@ -1,7 +1,8 @@
 """Features: functions from clean rows to one float64 column, by the name that a definition uses.
 
 To add one: a function of a panel and a feature below, and a line in FEATURES. Each reads an entity's own rows up to the row that it
-answers, never further, and computes a rolling value from the rows of its window alone, so that its bits depend on nothing outside it.
+answers, never further, and computes a rolling value from the rows of its window alone, so that its bits depend on nothing outside it. Those
+of pipelines/point_in_time.py read earlier rows by key instead.
 """
 
 from __future__ import annotations
@@ -15,6 +16,17 @@ from numpy.typing import NDArray
 
 from pipelines.errors import DefinitionError
 from pipelines.panel import Panel
+from pipelines.point_in_time import (
+    count_before,
+    hour_cos,
+    hour_sin,
+    mean_before,
+    outcome_count_before,
+    outcome_rate_before,
+    relative_to_mean_before,
+    sum_before,
+    time_since,
+)
 from pipelines.variance_estimators import daily_variance
 
 if TYPE_CHECKING:
@@ -209,12 +221,18 @@ class FeatureKind:
         column: whether `column` may be given (`optional`: it has a default; `required`; `none`).
         smallest_window: the least `window`, which must then be given; None: it takes none.
         reach: observations beyond the window that it reads (one for a change).
+        takes: further fields of a feature that may be given: `key`, `days`, `delay_days`.
     """
 
     function: Callable[[Panel, Feature], Float64]
     column: str = "optional"
     smallest_window: int | None = None
     reach: int = 0
+    takes: tuple[str, ...] = ()
+
+
+_PAST = ("key", "days")
+_OUTCOME = (*_PAST, "delay_days")
 
 
 FEATURES: dict[str, FeatureKind] = {
@@ -242,6 +260,15 @@ FEATURES: dict[str, FeatureKind] = {
     "weekday_cos": FeatureKind(weekday_cos, column="none"),
     "month_sin": FeatureKind(month_sin, column="none"),
     "month_cos": FeatureKind(month_cos, column="none"),
+    "hour_sin": FeatureKind(hour_sin, column="none"),
+    "hour_cos": FeatureKind(hour_cos, column="none"),
+    "count_before": FeatureKind(count_before, column="none", takes=_PAST),
+    "sum_before": FeatureKind(sum_before, column="required", takes=_PAST),
+    "mean_before": FeatureKind(mean_before, column="required", takes=_PAST),
+    "relative_to_mean_before": FeatureKind(relative_to_mean_before, column="required", takes=_PAST),
+    "time_since": FeatureKind(time_since, column="none", takes=("key",)),
+    "outcome_count_before": FeatureKind(outcome_count_before, column="none", takes=_OUTCOME),
+    "outcome_rate_before": FeatureKind(outcome_rate_before, column="none", takes=_OUTCOME),
     CATEGORY: FeatureKind(_no_number, column="required"),
 }
 
@@ -279,6 +306,9 @@ def check_features(definition: Definition) -> None:
             raise DefinitionError(f"{where}: {feature.kind} takes no `window`; leave it out.")
         if kind.smallest_window is not None and (feature.window is None or feature.window < kind.smallest_window):
             raise DefinitionError(f"{where}: {feature.kind} needs a `window` of at least {kind.smallest_window} sessions.")
+        for key in _OUTCOME:
+            if getattr(feature, key) is not None and key not in kind.takes:
+                raise DefinitionError(f"{where}: {feature.kind} takes no `{key}`; leave it out.")
 
 
 def feature_reach(definition: Definition) -> int:
@@ -298,8 +328,11 @@ def feature_frame(definition: Definition, clean: pd.DataFrame) -> pd.DataFrame:
     """
     import pandas as pd
 
+    from pipelines.problems import problem_of
+
     check_features(definition)
-    panel = Panel(clean)
+
+    panel = Panel(clean, problem_of(definition).outcomes)
     columns = {}
     with np.errstate(all="ignore"):  # overflow and 0/0 end as NaN or infinity, and no window holds those
         for feature in definition.features:
@@ -315,7 +348,7 @@ def category_block(definition: Definition, clean: pd.DataFrame) -> NDArray[np.in
     Raises:
         DefinitionError: a column that the data do not have.
     """
-    from models.categories import category_codes
+    from models.categories import MISSING, category_codes
 
     wanted = [feature for feature in definition.features if feature.kind == CATEGORY]
     codes = np.zeros((len(clean), len(wanted)), dtype=np.int64)
@@ -323,20 +356,25 @@ def category_block(definition: Definition, clean: pd.DataFrame) -> NDArray[np.in
         if feature.column not in clean.columns:
             there = ", ".join(str(name) for name in clean.columns if name not in ("entity", "time", "known_at", "period"))
             raise DefinitionError(f"features: the data have no column {feature.column!r}: there are {there}.")
-        codes[:, number] = category_codes(texts_of(clean[feature.column]))
+        place, names = distinct_texts(clean[feature.column])
+        codes[:, number] = np.append(category_codes(names), MISSING)[place]  # place -1 is the last
     return codes
 
 
-def texts_of(column: pd.Series) -> list[str | None]:
-    """A column's values as texts, None where missing; whole numbers without a decimal point, so that 2 and 2.0 are one category."""
+def distinct_texts(column: pd.Series) -> tuple[NDArray[np.int64], list[str]]:
+    """A column's values as texts: the place of each row's among the distinct ones (int64, [rows]; -1: missing), and these.
+
+    Whole numbers have no decimal point, so that 2 and 2.0 are one text.
+    """
     import pandas as pd
 
-    missing = column.isna().to_numpy()
+    place, values = pd.factorize(column)
     if pd.api.types.is_numeric_dtype(column.dtype):
-        values = column.to_numpy(dtype=np.float64)
-        known, place = np.unique(np.where(missing, 0.0, values), return_inverse=True)
-        names = [str(int(value)) if float(value).is_integer() else repr(float(value)) for value in known]
-    else:
-        place, uniques = pd.factorize(column)
-        names = [str(value) for value in uniques]
-    return [None if gone else names[at] for gone, at in zip(missing, place, strict=True)]
+        return place, [str(int(value)) if float(value).is_integer() else repr(float(value)) for value in values]
+    return place, [str(value) for value in values]
+
+
+def texts_of(column: pd.Series) -> list[str | None]:
+    """A column's values as texts (see `distinct_texts`), None where missing."""
+    place, names = distinct_texts(column)
+    return [names[at] if at >= 0 else None for at in place]

@@ -72,7 +72,7 @@ def prediction_rows(
         part = narrowed(samples.take(np.arange(start, stop)), about.context)
         texts = as_column(window_digests(part, about.context) if digests is None else digests[start:stop])
         rows = _rows(definition, about, part, _answer(definition, served, part), texts)
-        if wanted:
+        if wanted is not None:
             rows[REASONS] = pd.array(reason_texts(served, part, wanted), dtype="str")
         parts.append(rows)
     return pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]

@@ -10,11 +10,15 @@ import pandas as pd
 
 from models.samples import Samples
 from pipelines.errors import NotEnoughHistoryError
+from pipelines.features import CATEGORY, numeric_features
 from pipelines.folds import make_folds
 from pipelines.leakage_data import World, changed_columns, cut_dates, knowing_columns, with_column, worlds_without_future
-from pipelines.leakage_models import SHUFFLED, peeking_candidates, skill_on_shuffled
+from pipelines.leakage_models import peeking_candidates, shuffled_models, skill_on_shuffled
+from pipelines.leakage_outcome import telling_columns
 from pipelines.manifests import Manifest
 from pipelines.panel import first_rows
+from pipelines.problems import problem_of
+from pipelines.problems.outcome import Outcome
 from pipelines.windows import build_samples, count_dropped, require_samples, task_of
 
 if TYPE_CHECKING:
@@ -69,6 +73,8 @@ def check_rows(definition: Definition, clean: pd.DataFrame, as_of: pd.Timestamp)
         NotEnoughHistoryError: too few rows to cut, or to fold.
     """
     samples = build_samples(definition, clean, as_of)
+    if definition.folds.kind == "stratified":
+        return _without_time(definition, clean, samples, as_of)
     cuts = cut_dates(clean)
     if not cuts:
         raise NotEnoughHistoryError(
@@ -83,6 +89,16 @@ def check_rows(definition: Definition, clean: pd.DataFrame, as_of: pd.Timestamp)
         checks.append(_peeks(definition, samples, worlds[cuts[-2] if len(cuts) > 1 else cuts[-1]][0]))
         checks.append(_learns_noise(definition, samples, as_of))
     return LeakageReport(all(check.passed for check in checks), tuple(checks))
+
+
+def _without_time(definition: Definition, clean: pd.DataFrame, samples: Samples, as_of: pd.Timestamp) -> LeakageReport:
+    """What can be tried where rows have no time: there is no future to replace."""
+    require_samples(definition, samples, count_dropped(definition, clean))
+    checks = [_knows_target(definition, samples), _self_test(definition, clean, samples, None), _learns_noise(definition, samples, as_of)]
+    nothing = LeakageCheck(
+        "the future does not change the past", True, "not tried: the rows have no time, so no model can be seen to read ahead of it"
+    )
+    return LeakageReport(all(check.passed for check in checks), (nothing, *checks))
 
 
 def _past(samples: Samples, worlds: list[World]) -> LeakageCheck:
@@ -102,8 +118,11 @@ def _past(samples: Samples, worlds: list[World]) -> LeakageCheck:
 
 def _knows_target(definition: Definition, samples: Samples) -> LeakageCheck:
     names = tuple(feature.label for feature in definition.features)
-    found = knowing_columns(samples, names)
-    told = "; ".join(f"{name} ranks samples as the target does ({value:.2f}): it may hold the future" for name, value in found.items())
+    ranked = knowing_columns(samples, numeric_features(definition))
+    found = {name: f"{name} ranks samples as the target does ({value:.2f}): it may hold the future" for name, value in ranked.items()}
+    if isinstance(problem_of(definition), Outcome):
+        found = {**telling_columns(definition, samples, definition.seed), **found}
+    told = "; ".join(found.values())
     return LeakageCheck(
         "no column knows the target",
         not found,
@@ -112,13 +131,13 @@ def _knows_target(definition: Definition, samples: Samples) -> LeakageCheck:
     )
 
 
-def _self_test(definition: Definition, clean: pd.DataFrame, samples: Samples, cut: np.datetime64) -> LeakageCheck:
+def _self_test(definition: Definition, clean: pd.DataFrame, samples: Samples, cut: np.datetime64 | None) -> LeakageCheck:
     """Plant a column that holds tomorrow's value, and one that holds the target: both must be caught."""
     missed = []
     name = "a planted future column is caught"
     told = "the target as a column"
-    if np.diff(first_rows(clean.sort_values(["entity", "time"]))).max() > 1:
-        first = definition.features[0]
+    first = next((feature for feature in definition.features if feature.kind != CATEGORY), None)
+    if first is not None and cut is not None and np.diff(first_rows(clean.sort_values(["entity", "time"]))).max() > 1:
         shifted = first.model_copy(update={"name": PLANTED, "shift": -1})
         planted = definition.model_copy(update={"features": (*definition.features, shifted)})
         original = build_samples(planted, clean)
@@ -145,7 +164,7 @@ def _learns_noise(definition: Definition, samples: Samples, as_of: pd.Timestamp)
     fold = make_folds(definition, samples.index, as_of)[-1]
     task = task_of(definition, samples.columns)
     skilled = skill_on_shuffled(definition, samples, fold, task)
-    names = ", ".join(SHUFFLED.get(task.kind, SHUFFLED["quantiles"]))
+    names = ", ".join(shuffled_models(task)[1])
     detail = "; ".join(skilled.values()) or (
         f"what is fitted on shuffled labels ({names}) does not beat what knows nothing of a sample on fold {fold.name}"
     )

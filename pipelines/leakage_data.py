@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from models.samples import Samples
+from pipelines.problems import problem_of
 from pipelines.windows import build_samples
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ def cut_dates(clean: pd.DataFrame, shares: tuple[float, ...] = (0.5, 0.75, 0.95)
 
 
 def worlds_without_future(definition: Definition, clean: pd.DataFrame, cut: np.datetime64, seed: int) -> list[World]:
-    """The worlds in which everything after the cut is noise, and in which it is gone."""
+    """The worlds in which everything after the cut is noise, and in which it is gone; so are outcomes that were known only after it."""
+    clean = problem_of(definition).forget(clean, cut)
     noisy = replace_future(clean, cut, seed)
     shorter = clean[clean["time"].to_numpy().astype("datetime64[D]") <= cut]
     return [
@@ -51,12 +53,18 @@ def worlds_without_future(definition: Definition, clean: pd.DataFrame, cut: np.d
 
 
 def replace_future(clean: pd.DataFrame, cut: np.datetime64, seed: int) -> pd.DataFrame:
-    """The same rows, every number of those after `cut` replaced by positive noise of its column's size."""
+    """The same rows, every number of those after `cut` replaced by positive noise of its column's size, everything else by what some row of
+    the column holds."""
     random = np.random.default_rng(seed)
     after = clean["time"].to_numpy().astype("datetime64[D]") > cut
     changed = clean.copy()
     for column in clean.columns:
-        if column in _KEYS or not pd.api.types.is_numeric_dtype(clean[column]):
+        if column in _KEYS:
+            continue
+        if not pd.api.types.is_numeric_dtype(clean[column]):
+            places = np.arange(len(clean))
+            places[after] = random.integers(0, len(clean), int(after.sum()))
+            changed[column] = clean[column].array.take(places)
             continue
         values = clean[column].to_numpy(dtype=np.float64, copy=True)
         size = np.median(np.abs(values[np.isfinite(values)])) if np.isfinite(values).any() else 1.0
@@ -80,6 +88,11 @@ def _changed_values(original: Samples, world: World) -> tuple[str, ...]:
         before, now = np.ascontiguousarray(left.values[mine, number]), np.ascontiguousarray(right.values[other, number])
         same = (before.view(np.uint32) == now.view(np.uint32)) | (np.isnan(before) & np.isnan(now))
         if not same.all():
+            names.append(name)
+    for name, block in left.blocks.items():
+        if not np.array_equal(
+            np.asarray(block)[mine], np.asarray(right.blocks[name])[other], equal_nan=np.asarray(block).dtype.kind == "f"
+        ):
             names.append(name)
     return tuple(names)
 

@@ -13,6 +13,7 @@ from models.base import FitReport, Hardware, Model, Prediction, Task
 from models.errors import FitFailure
 from models.samples import Samples
 from models.zoo import model_class
+from pipelines.comparisons import daily_means, units_of
 from pipelines.folds import Positions, select
 from pipelines.leakage_data import World
 from pipelines.manifests import Fold
@@ -34,12 +35,19 @@ SHUFFLED: Mapping[str, Mapping[str, dict[str, Any]]] = {
     "quantiles": {"ridge": {}, "dense": {"hidden": [16], "epochs": 3, "batch": 512}},
     "variances": {"har": {"form": "har"}, "dense": {"hidden": [16], "epochs": 3, "batch": 512, "loss": "qlike"}},
     "probabilities": {"logistic": {}, "dense": {"hidden": [16], "epochs": 3, "batch": 512, "loss": "cross_entropy"}},
+    "rows": {"tabular_logistic": {}, "boosting": {}},
     "paths": {"scenario_gan": {"epochs": 2, "channels": 4, "layers": 4, "critic": 4}},
 }
-NO_INFORMATION: Mapping[str, str] = {"paths": "stationary_bootstrap"}
+NO_INFORMATION: Mapping[str, str] = {"paths": "stationary_bootstrap", "rows": "class_frequency"}
 
 
-def quick_positions(samples: Samples, cut: np.datetime64, embargo: int) -> Positions:
+def shuffled_models(task: Task) -> tuple[str, Mapping[str, dict[str, Any]]]:
+    """The model that knows nothing of a sample, and those that are fitted on shuffled labels, with their settings."""
+    kind = "rows" if task.missing else task.kind
+    return NO_INFORMATION.get(kind, "historical_mean"), SHUFFLED.get(kind, SHUFFLED["quantiles"])
+
+
+def quick_positions(samples: Samples, cut: np.datetime64, embargo: int, task: Task) -> Positions:
     """A small fold that ends with the cut: the last training and validation samples known by then, and the samples up to it to be asked.
 
     Labels that end after the cut are in no part; samples to be asked may be unlabelled.
@@ -54,7 +62,17 @@ def quick_positions(samples: Samples, cut: np.datetime64, embargo: int) -> Posit
     fold = Fold("leakage", str(validation_start), str(cut + 1), str(cut + 1))
     chosen = select(fold, samples.index, embargo)
     asked = np.flatnonzero(days <= cut)[-_ASKED:]
+    if task.missing:
+        return Positions(_some(samples, chosen.train, _TRAIN), _some(samples, chosen.validation, _VALIDATION), asked)
     return Positions(chosen.train[-_TRAIN:], chosen.validation[-_VALIDATION:], asked)
+
+
+def _some(samples: Samples, positions: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """The last `count` in time, and the last quarter as many of each class, of which one may be rare."""
+    order = positions[np.argsort(samples.index.time[positions], kind="stable")]
+    code = samples.index.target[order, 0]
+    kept = [order[-count:], *(order[code == value][-(count // 4) :] for value in np.unique(code))]
+    return np.unique(np.concatenate(kept))
 
 
 def peeking_candidates(definition: Definition, samples: Samples, world: World, task: Task) -> dict[str, str]:
@@ -65,8 +83,8 @@ def peeking_candidates(definition: Definition, samples: Samples, world: World, t
     that a trial refused leave the predictions alone, and show only in the losses that were compared.
     """
     faults = {}
-    parts = quick_positions(samples, world.cut, definition.folds.embargo)
-    there = quick_positions(world.samples, world.cut, definition.folds.embargo)
+    parts = quick_positions(samples, world.cut, definition.folds.embargo, task)
+    there = quick_positions(world.samples, world.cut, definition.folds.embargo, task)
     for name, recipe in definition.recipes.items():
         try:
             expected, told = _answer(recipe, task, samples, parts, definition.seed, blank=False)
@@ -87,15 +105,14 @@ def skill_on_shuffled(definition: Definition, samples: Samples, fold: Fold, task
     parts = select(fold, samples.index, definition.folds.embargo)
     index = shuffled.index.take(parts.test)
     losses = {}
-    uninformed = NO_INFORMATION.get(task.kind, "historical_mean")
-    tried = SHUFFLED.get(task.kind, SHUFFLED["quantiles"])
+    uninformed, tried = shuffled_models(task)
     for name, settings in {uninformed: {}, **tried}.items():
         try:
             model, _ = _fitted(name, settings, task, shuffled, parts, definition.seed)
         except FitFailure as failure:
             return {name: f"{name} could not be fitted on fold {fold.name}: {failure}"}
         prediction = model.predict(shuffled.take(parts.test))
-        losses[name] = _by_date(problem.losses(prediction, index)[definition.gate.loss], index.time)
+        losses[name] = daily_means(problem.losses(prediction, index)[definition.gate.loss], units_of(index, [fold]))[1]
     faults = {}
     lag = default_lag(len(losses[uninformed]), task.outputs)
     for name in tried:
@@ -139,8 +156,3 @@ def _blank(samples: Samples) -> Samples:
 
 def _same_bits(left: Prediction, right: Prediction) -> bool:
     return left.values.shape == right.values.shape and left.values.tobytes() == right.values.tobytes()
-
-
-def _by_date(losses: NDArray[np.float64], times: NDArray[np.datetime64]) -> NDArray[np.float64]:
-    _, group = np.unique(times.astype("datetime64[D]"), return_inverse=True)
-    return np.bincount(group, losses) / np.bincount(group)

@@ -54,6 +54,7 @@ def check_predictions(definition: Definition, trained: Trained, scored: Scored) 
 
     Both are out of sample. Its answers on the rows that it was fitted on would be no measure: a network says more there than it can keep.
     """
+    from pipelines.comparisons import days_of
     from pipelines.problems import problem_of
 
     settings = definition.monitoring
@@ -79,7 +80,7 @@ def check_predictions(definition: Definition, trained: Trained, scored: Scored) 
         return [not_measured(PREDICTIONS, "the problem says nothing of its predictions that could be compared")]
     reference = np.stack([before[name] for name in names], axis=1)
     recent = chosen[list(names)].to_numpy(dtype=np.float64)
-    return _compare(definition, PREDICTIONS, names, reference, index.time, recent, chosen["time"].to_numpy())
+    return _compare(definition, PREDICTIONS, names, reference, days_of(index.time), recent, chosen["time"].to_numpy())
 
 
 def _compare(

@@ -29,9 +29,9 @@ class Scored:
     """Samples with a stored prediction.
 
     Attributes:
-        frame: a row a sample: `time`; `version` (who answered); `live` (served live, not by a backfill); `known` (every target is known at
-            the as-of); `loss` (the deciding one) and `reference` (that of the reference's answer to the same sample, fitted on the same
-            rows), NaN where the target is not known; and a column a signal and a coverage.
+        frame: a row a sample: `time` (midnight of its date); `version` (who answered); `live` (served live, not by a backfill); `known`
+            (every target is known at the as-of); `loss` (the deciding one) and `reference` (that of the reference's answer to the same
+            sample, fitted on the same rows), NaN where the target is not known; and a column a signal and a coverage.
         sessions: datetime64[D], ascending; every session of the data up to the as-of, with predictions or not.
         signals: names of the columns that say what a prediction says.
         nominal: by name of the columns of coverage, what it aims at.
@@ -151,10 +151,12 @@ def _judge(
         chosen: as known at their dates.
         index: the same samples with the targets that are known now.
     """
+    from pipelines.comparisons import days_of
+
     prediction = problem.answers(rows, chosen.index, chosen.observations.entities)
     keys = pd.MultiIndex.from_arrays([_names(chosen), index.time.astype("datetime64[us]")])
     live = rows.drop_duplicates(["entity", "time"]).set_index(["entity", "time"])["__live"]
-    found = pd.DataFrame({"time": index.time, "version": model.version, "live": live.reindex(keys).to_numpy(dtype=bool)})
+    found = pd.DataFrame({"time": days_of(index.time), "version": model.version, "live": live.reindex(keys).to_numpy(dtype=bool)})
     found["known"] = index.labelled
     for name, values in problem.signals(prediction).items():
         found[name] = values

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,10 +15,25 @@ from pipelines.errors import DefinitionError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from pipelines.point_in_time import Past
+
 Float64 = NDArray[np.float64]
 
 #: int64 column of a clean frame: it changes with the entity and at every gap that the definition forbids
 SEGMENT = "__segment"
+
+
+@dataclass(frozen=True, eq=False)
+class Outcomes:
+    """What came of each row, and when that became known.
+
+    Attributes:
+        positive: float64, [rows]; 1 where it is of the positive class, 0 where not, NaN where that is not known.
+        known: datetime64[ns], [rows]; the instant from which it is known, NaT where it is not.
+    """
+
+    positive: Float64
+    known: NDArray[np.datetime64]
 
 
 class Panel:
@@ -26,8 +44,14 @@ class Panel:
         age: int64, [rows]; observations of the run before this one.
     """
 
-    def __init__(self, clean: pd.DataFrame) -> None:
+    def __init__(self, clean: pd.DataFrame, outcomes: Callable[[pd.DataFrame], Outcomes | None] | None = None) -> None:
+        """Lay out the rows.
+
+        Args:
+            outcomes: what says the outcomes of the rows, where a feature asks for them (see `Problem.outcomes`).
+        """
         self.clean = clean
+        self._outcomes_of = outcomes
         self.first = first_rows(clean)
         self.age = np.arange(len(clean)) - np.repeat(self.first[:-1], np.diff(self.first))
 
@@ -46,6 +70,40 @@ class Panel:
             return self.clean[column].to_numpy(dtype=np.float64)
         except (TypeError, ValueError):
             raise DefinitionError(f"features: column {column!r} holds text, a feature needs numbers.") from None
+
+    def column(self, name: str) -> pd.Series:
+        """A clean column, numbers or text.
+
+        Raises:
+            DefinitionError: there is none.
+        """
+        if name not in self.clean.columns:
+            there = ", ".join(str(name) for name in self.clean.columns)
+            raise DefinitionError(
+                f"features: the data have no column {name!r}: there are {there}. Map it in the source's `columns`, or change the feature."
+            )
+        return self.clean[name]
+
+    @cached_property
+    def past(self) -> Past:
+        """The rows by key, for features of what a key did before."""
+        from pipelines.point_in_time import Past
+
+        return Past(self)
+
+    @cached_property
+    def outcomes(self) -> Outcomes:
+        """What came of each row, by the problem.
+
+        Raises:
+            DefinitionError: the problem has no outcomes of rows.
+        """
+        found = self._outcomes_of(self.clean) if self._outcomes_of else None
+        if found is None:
+            raise DefinitionError(
+                "features: outcomes of earlier rows are asked for, and this kind of problem has none: use `kind: outcome`."
+            )
+        return found
 
     @property
     def time(self) -> NDArray[np.datetime64]:

@@ -21,11 +21,14 @@ COMPLETENESS = 0.02
 def reason_texts(served: ServedModel, samples: Samples, count: int) -> list[str | None]:
     """For every sample the `count` largest contributions as JSON: [{"feature": name, "effect": signed part of the score}, ...].
 
-    A positive effect moves the score towards the last class. None for a model that gives no contributions (a base rate).
+    A positive effect moves the score towards the last class. None where `count` is 0, and for a model that has no contributions (a base
+    rate).
 
     Raises:
         FinflowError: the contributions do not add up to the score.
     """
+    if not count:
+        return [None] * len(samples)
     found = served.model.contributions(samples)
     if found is None:
         return [None] * len(samples)

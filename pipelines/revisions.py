@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -45,7 +45,8 @@ def new_revisions(batch: pd.DataFrame, stored: pd.DataFrame, definition: Definit
     vintages = "known_at" in batch
     batch = batch.assign(known_at=batch["known_at"].fillna(arrived) if vintages else arrived)
     if len(stored):
-        stored = stored.assign(**{name: np.nan for name in values if name not in stored})
+        absent: dict[str, Any] = {name: pd.NaT if batch[name].dtype.kind == "M" else np.nan for name in values if name not in stored}
+        stored = stored.assign(**absent)
         known = _with_vintages(batch, stored, values, definition, now) if vintages else _without_vintages(batch, stored, values, now)
         batch = batch.assign(known_at=known)[known.notna()]
     period = pd.array(batch["time"].dt.strftime("%Y"), dtype="str")
@@ -57,9 +58,13 @@ def _groups(frame: pd.DataFrame, values: list[str], key: list[str]) -> pd.DataFr
     rows = np.zeros(len(frame), dtype=np.uint64)
     for name in values:
         column = frame[name]
-        if column.dtype.kind not in "biuf":
-            column = column.astype("object").where(column.notna(), "\0")
-        rows = rows * np.uint64(1_000_003) + pd.util.hash_array(column.to_numpy(), categorize=True)
+        if column.dtype.kind == "M":
+            values_of = column.to_numpy("datetime64[us]")  # whatever the unit, the same instant is the same value
+        elif column.dtype.kind in "biuf":
+            values_of = column.to_numpy()
+        else:
+            values_of = column.astype("object").where(column.notna(), "\0").to_numpy()
+        rows = rows * np.uint64(1_000_003) + pd.util.hash_array(values_of, categorize=True)
     mixed = pd.util.hash_array(rows).view(np.int64)
     return frame[key].assign(print=mixed).groupby(key, sort=False)["print"].sum().reset_index()
 

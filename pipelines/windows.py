@@ -131,6 +131,7 @@ def _digest(definition: Definition, clean: CleanManifest) -> str:
     import pipelines.calendars
     import pipelines.features
     import pipelines.panel
+    import pipelines.point_in_time
     import pipelines.problems.forecast
     import pipelines.problems.portfolio
     import pipelines.problems.upcoming
@@ -138,7 +139,15 @@ def _digest(definition: Definition, clean: CleanManifest) -> str:
 
     problem = type(problem_of(definition))
     problems = (pipelines.problems.forecast, pipelines.problems.portfolio, pipelines.problems.upcoming)  # `generate` has forecast's targets
-    shared = (models.categories, pipelines.calendars, pipelines.features, pipelines.panel, *problems, pipelines.variance_estimators)
+    shared = (
+        models.categories,
+        pipelines.calendars,
+        pipelines.features,
+        pipelines.panel,
+        pipelines.point_in_time,
+        *problems,
+        pipelines.variance_estimators,
+    )
     files = {
         module.__name__: digest_file(Path(module.__file__))
         for module in (*shared, sys.modules[__name__], sys.modules.get(problem.__module__))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from models.base import Prediction, Task
 from models.samples import SampleIndex, Samples
+from pipelines.panel import Outcomes
 from pipelines.registered import Settings
 
 if TYPE_CHECKING:
@@ -118,6 +119,8 @@ class Problem(ABC):
     Settings: ClassVar[type[Settings]]
     #: checks that a definition's gate may name
     backtests: ClassVar[tuple[str, ...]] = ()
+    #: names of settings that say how answers are judged and shown, not what is asked of a model: it is none the worse where they change
+    beside: ClassVar[frozenset[str]] = frozenset()
     #: whether labels of different samples are of different things (applicants), however long their spans: nothing overlaps then, and what
     #: they share (a recession) shows as autocorrelation of a date's losses, which the tests allow for
     independent: ClassVar[bool] = False
@@ -134,9 +137,9 @@ class Problem(ABC):
         """Clean columns that the problem reads."""
 
     @property
-    def reasons(self) -> int:
-        """How many of the features that moved a score most are written beside it; none by default, and only where a sample has one row."""
-        return 0
+    def reasons(self) -> int | None:
+        """How many of the features that moved a score most are written beside it, in a column `reasons`; None: there is no such column."""
+        return None
 
     def check_features(self, columns: tuple[str, ...]) -> None:
         """Refuse features made of clean columns that no model of this problem may read; by default any may.
@@ -161,6 +164,17 @@ class Problem(ABC):
         gap that the definition forbids: no change is to be taken across it. Only the past may be read.
         """
         return clean[[]]
+
+    def outcomes(self, clean: pd.DataFrame) -> Outcomes | None:
+        """What came of each row of `clean` and when that became known, for features of earlier rows; None, the default, where nothing does.
+
+        A row's own outcome may be in it: features count it from the instant at which it was known, for later rows alone.
+        """
+        return None
+
+    def forget(self, clean: pd.DataFrame, date: np.datetime64) -> pd.DataFrame:
+        """The same rows without the outcomes that became known after a date; the rows themselves by default."""
+        return clean
 
     def groups(self, clean: pd.DataFrame) -> dict[str, NDArray[np.str_]]:
         """By name, what each row of `clean` belongs to for reports (`SampleIndex.groups`): text [rows]; none by default."""

@@ -12,7 +12,8 @@ from pydantic import Field, field_validator, model_validator
 from models.base import Prediction, Task
 from models.samples import SampleIndex
 from pipelines.errors import DefinitionError
-from pipelines.features import texts_of
+from pipelines.features import distinct_texts
+from pipelines.panel import Outcomes
 from pipelines.problems.base import Float64, Judged, MetricParts, Problem, Targets
 from pipelines.problems.class_scores import probabilities_of
 from pipelines.problems.classify import codes_of
@@ -65,6 +66,9 @@ class OutcomeSettings(Settings):
     afterwards: tuple[str, ...] = Field(
         default=(), description="columns that are known only after the outcome: a feature made of one is refused"
     )
+    known_before: tuple[str, ...] = Field(
+        default=(), description="features that somebody vouches for: known before the outcome, however much they say about it"
+    )
     reasons: int = Field(default=0, ge=0, le=50, description="features that moved a score most, written beside it")
 
     @field_validator("top_a_day")
@@ -95,6 +99,7 @@ class Outcome(Problem):
     """The target is 1 where the last class came, else 0; a row without a known outcome has none, and is scored all the same."""
 
     Settings = OutcomeSettings
+    beside = frozenset({"costs", "top_a_day", "protected", "known_before", "reasons"})
     independent = True
     admits_missing = True
 
@@ -123,17 +128,26 @@ class Outcome(Problem):
 
     def groups(self, clean: pd.DataFrame) -> dict[str, NDArray[np.str_]]:
         """By protected column, each row's value as text, `(missing)` where there is none."""
-        return {
-            name: np.array([text if text is not None else "(missing)" for text in texts_of(clean[name])], dtype=np.str_)
-            for name in self.settings.protected
-        }
+        found = {}
+        for name in self.settings.protected:
+            place, texts = distinct_texts(clean[name])
+            found[name] = np.array([*texts, "(missing)"], dtype=np.str_)[place]  # place -1 is the last
+        return found
+
+    def outcomes(self, clean: pd.DataFrame) -> Outcomes:
+        found = self.targets(clean, None)
+        return Outcomes(found.values[:, 0].astype(np.float64), found.label_end)
+
+    def forget(self, clean: pd.DataFrame, date: np.datetime64) -> pd.DataFrame:
+        late = self.targets(clean, None).label_end.astype("datetime64[D]") > date
+        names = [name for name in (self.settings.column, self.settings.known_column) if name is not None and name != "known_at"]
+        return clean.assign(**{name: clean[name].mask(late) for name in names})
 
     def targets(self, clean: pd.DataFrame, calendar: str | None) -> Targets:
         """`origin` is the stake; `target_time` when the outcome may first have been known: who was trained later may have seen it."""
         settings = self.settings
-        texts = texts_of(clean[settings.column])
-        positive = frozenset(settings.positive)
-        code = np.array([np.nan if text is None else float(text in positive) for text in texts])
+        place, texts = distinct_texts(clean[settings.column])
+        code = np.array([*(float(text in settings.positive) for text in texts), np.nan])[place]
         start = np.asarray(clean["time"].to_numpy().astype("datetime64[ns]"))
         settled = (start.astype("datetime64[D]") + settings.known_after_days).astype("datetime64[ns]")
         known_at, earliest = settled, settled

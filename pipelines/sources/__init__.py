@@ -5,6 +5,7 @@ from __future__ import annotations
 from pipelines.registered import Settings
 from pipelines.sources.arch import ArchSource
 from pipelines.sources.base import SourceSettings
+from pipelines.sources.card_transactions import CardTransactionsSource
 from pipelines.sources.files import CsvSource, ParquetSource
 from pipelines.sources.replay import ReplaySource
 from pipelines.sources.simulated import SimulatedSource
@@ -19,6 +20,7 @@ SOURCES: dict[str, type[SourceSettings]] = {
     "csv": CsvSource,
     "parquet": ParquetSource,
     "replay": ReplaySource,
+    "card_transactions": CardTransactionsSource,
 }
 
 

@@ -45,6 +45,7 @@ def batch(frame: pd.DataFrame) -> pd.DataFrame:
 
 def tuning(**changes: Any) -> Tuning:
     values: dict[str, Any] = {
+        "may_be_missing": False,
         "columns": ("close",),
         "present": ("open", "high", "low", "close", "volume"),
         "latest": "2026-01-01T00:00:00",

@@ -8,8 +8,11 @@ import pytest
 
 from pipelines.definition import Definition, Feature
 from pipelines.errors import DefinitionError
-from pipelines.features import FEATURES, FeatureKind, feature_frame, feature_reach
+from pipelines.features import CATEGORY, FEATURES, FeatureKind, feature_frame, feature_reach
 from tests.pipelines.bars import bars, definition
+
+#: those that read rows by key are tried in test_point_in_time.py
+NUMBERS = {name: kind for name, kind in FEATURES.items() if name != CATEGORY and "key" not in kind.takes}
 
 
 def of(*features: dict[str, object]) -> Definition:
@@ -63,6 +66,8 @@ def test_values_by_hand() -> None:
         ("weekday_cos",): np.cos(2 * np.pi * np.arange(4) / 7),
         ("month_sin",): [0.0] * 4,
         ("month_cos",): [1.0] * 4,
+        ("hour_sin",): [0.0] * 4,
+        ("hour_cos",): [1.0] * 4,
         ("rolling_mean_return", 2): [nan, nan, np.log(1.2) / 2, np.log(13 / 11) / 2],
         ("moving_average_ratio", 2): [nan, np.log(11 / 10.5), np.log(12 / 11.5), np.log(13 / 12.5)],
         ("relative_volume", 2): [nan, 0.0, np.log(7 / 3.5), np.log(14 / 10.5)],
@@ -74,13 +79,13 @@ def test_values_by_hand() -> None:
         ("negative_standardised_return", 2): [nan, nan, nan, 0.0],
         ("rolling_volatility", 2): [nan, nan, *np.abs(np.diff(np.log([1.1, 12 / 11, 13 / 12]))) / np.sqrt(2)],
     }
-    assert {key[0] for key in expected} == set(FEATURES), "every kind has a value here"
+    assert {key[0] for key in expected} == set(NUMBERS), "every kind has a value here"
     for (kind, *rest), values in expected.items():
         extra = {("window" if isinstance(item, int) else "column"): item for item in rest}
         np.testing.assert_allclose(one(frame, kind=kind, **extra), values, rtol=1e-12, atol=1e-15, err_msg=kind)
 
 
-@pytest.mark.parametrize("name", sorted(FEATURES))
+@pytest.mark.parametrize("name", sorted(NUMBERS))
 def test_no_feature_reads_the_future_or_another_entity(name: str) -> None:
     frame = bars(60)
     feature = of(spelled(name, FEATURES[name]))
@@ -97,7 +102,7 @@ def test_no_feature_reads_the_future_or_another_entity(name: str) -> None:
     assert before[60:].tobytes() == alone.tobytes()
 
 
-@pytest.mark.parametrize("name", sorted(FEATURES))
+@pytest.mark.parametrize("name", sorted(NUMBERS))
 def test_bits_do_not_depend_on_how_long_the_history_is(name: str) -> None:
     frame = bars(60, entities=("A",))
     feature = of(spelled(name, FEATURES[name]))

@@ -12,8 +12,9 @@ import pytest
 from models.base import Hardware
 from models.samples import Samples
 from models.saving import save_model
-from models.zoo import ZOO
-from pipelines.definition import Definition
+from models.tabular import TabularModel
+from models.zoo import ZOO, model_class
+from pipelines.definition import Definition, parse_definition
 from pipelines.errors import RegistryError
 from pipelines.fit_data import cut, unfitted
 from pipelines.pyfunc import fitted_context, predict_windows
@@ -21,6 +22,7 @@ from pipelines.served_files import check_files
 from pipelines.served_model import GOLDEN_SAMPLES, read_served, write_served
 from pipelines.windows import build_samples, task_of
 from tests.pipelines.fit_support import definition, market
+from tests.row_support import loan_rows, loan_values
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "recurrent": {"hidden": [4], "epochs": 1, "batch": 128},
@@ -48,6 +50,11 @@ SCENARIOS = definition(
 TREND = definition(problem={"kind": "classify"}, window={"length": 10, "horizon": 2}, gate={"loss": "log_loss"})
 ONE_STEP = definition(window={"length": 10, "horizon": 1})
 VOLATILITY = definition(problem={"kind": "volatility"}, window={"length": 10, "horizon": 2})
+#: what answers the outcomes of rows alone: numbers that may be missing, and categories
+ROWS = tuple(name for name in ZOO if issubclass(model_class(name), TabularModel))
+LOANS = parse_definition(
+    loan_values(Path("loans.csv"), candidates={"majority": {"model": "majority"}}, baselines={"base-rate": {"model": "class_frequency"}})
+)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +64,7 @@ def samples() -> Samples:
 
 def asked_of(name: str) -> Definition | None:
     """The definition whose task such a model answers; None: any."""
-    for names, asked in ((VARIANCES, VOLATILITY), (RETURNS, ONE_STEP), (CLASSES, TREND), (PATHS, SCENARIOS)):
+    for names, asked in ((VARIANCES, VOLATILITY), (RETURNS, ONE_STEP), (CLASSES, TREND), (PATHS, SCENARIOS), (ROWS, LOANS)):
         if name in names:
             return asked
     return None
@@ -77,13 +84,15 @@ def fitted(name: str, samples: Samples, folder: Path, seed: int = 1, settings: d
 def test_every_model_is_served_as_it_was(name: str, samples: Samples, tmp_path: Path) -> None:
     folder = tmp_path / "version"
     other = asked_of(name)
-    samples = build_samples(other, market()) if other else samples
+    samples = build_samples(other, loan_rows() if other is LOANS else market()) if other else samples
     write_served(folder, [fitted(name, samples, tmp_path)], samples, {})
     served = read_served(folder)
     assert served.manifest["context"] == served.model.context
     chosen = np.arange(5, len(samples), 97)
     within = served.model.predict(samples.take(chosen)).values
-    alone = predict_windows(served.model, samples.gather(chosen, length=served.model.context)).values
+    context = served.model.context
+    codes = samples.gather_categories(chosen, length=context) if served.model.task.categories else None
+    alone = predict_windows(served.model, samples.gather(chosen, length=context), codes).values
     np.testing.assert_array_equal(alone, within)
     suffixes = {Path(file).suffix for file in check_files(folder)["files"]}
     assert suffixes <= {"", ".json", ".yaml", ".txt", ".safetensors", ".skops"}
@@ -144,3 +153,31 @@ def test_windows_of_any_length_become_the_context() -> None:
     assert longer.shape == (2, 5, 2)
     assert np.isnan(longer[:, :2]).all()
     np.testing.assert_array_equal(longer[:, 2:], windows)
+
+
+def test_rows_with_categories_are_served_as_arrays_and_as_frames(tmp_path: Path) -> None:
+    """A base rate answers anything; what is seen here is which inputs are taken, and that codes come through."""
+    frame = loan_rows(500)
+    samples = build_samples(LOANS, frame)
+    model = unfitted("class_frequency", {}, task_of(LOANS, samples.columns).to_dict())
+    train, validation = cut(samples, (np.arange(0, 300), np.arange(310, 400)), model.context, tmp_path)
+    model.fit(train, validation, seed=0, hardware=Hardware())
+    save_model(model, tmp_path / "member")
+    write_served(tmp_path / "version", [tmp_path / "member"], samples, {})
+    served = read_served(tmp_path / "version")
+    arrays = {"values": samples.gather(), "categories": samples.gather_categories()}
+    expected = served.model.predict(samples).values
+    np.testing.assert_array_equal(served.predict(arrays), expected)
+    answer = served.predict(frame.drop(columns="entity"))
+    assert list(answer.columns) == ["good", "bad"]
+    np.testing.assert_array_equal(answer.to_numpy(dtype=np.float32), expected)
+    with pytest.raises(ValueError, match=r"codes of the categories purpose, region are absent; expected int64 of shape \(500, 1, 2\)"):
+        served.predict(arrays["values"])
+    with pytest.raises(ValueError, match="codes of the categories"):
+        served.predict({**arrays, "categories": arrays["categories"][:, :, :1]})
+    with pytest.raises(ValueError, match=r"has the keys \['values', 'weights'\]"):
+        served.predict({"values": arrays["values"], "weights": 1})
+    with pytest.raises(ValueError, match="no column region"):
+        served.predict(frame.drop(columns="region"))
+    with pytest.raises(ValueError, match="not finite"):
+        served.predict({**arrays, "values": np.full_like(arrays["values"], np.inf)})

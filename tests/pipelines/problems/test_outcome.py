@@ -1,0 +1,131 @@
+"""The problem `outcome`: targets and when they are known, costs by hand, rows and back, what a definition may not say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from models.base import Prediction
+from models.categories import category_code
+from models.samples import CATEGORIES
+from pipelines.definition import Definition, parse_definition
+from pipelines.errors import DefinitionError
+from pipelines.problems import problem_of
+from pipelines.problems.outcome import Costs
+from pipelines.windows import build_samples, task_of
+from tests.row_support import loan_rows, loan_values
+
+AS_OF = pd.Timestamp("2021-12-31T23:59:59Z")
+
+
+def loans(**problem: Any) -> Definition:
+    values = loan_values(Path("loans.csv"))
+    values["problem"] = {**values["problem"], **problem}
+    values["candidates"], values["baselines"] = {"majority": {"model": "majority"}}, {"base-rate": {"model": "class_frequency"}}
+    return parse_definition(values)
+
+
+def test_a_row_is_a_sample_with_missing_numbers_and_codes() -> None:
+    frame = loan_rows(400)
+    samples = build_samples(loans(), frame, AS_OF)
+    task = task_of(loans(), samples.columns)
+    assert task.features == ("amount", "income", "age")
+    assert task.categories == ("purpose", "region")
+    assert task.missing
+    assert len(samples) == 400, "a missing value is no reason to leave a row out"
+    assert np.isnan(samples.gather(length=1)[:, 0, 1]).sum() == frame["income"].isna().sum()
+    codes = samples.gather_categories()[:, 0]
+    missing = frame["purpose"].isna().to_numpy()
+    assert (codes[missing, 0] == 0).all()
+    assert codes[~missing, 0].tolist() == [category_code(text) for text in frame["purpose"][~missing]]
+    assert samples.observations.blocks[CATEGORIES].dtype == np.int64
+    assert samples.index.groups["sex"].tolist() == frame["sex"].tolist()
+
+
+def test_an_outcome_counts_from_the_end_of_its_window() -> None:
+    frame = loan_rows(400)
+    frame.loc[:9, "defaulted"] = np.nan
+    samples = build_samples(loans(), frame, AS_OF)
+    late = frame["time"] + pd.Timedelta(days=60) > AS_OF.tz_localize(None)
+    assert late.any()
+    known = ~late.to_numpy() & frame["defaulted"].notna().to_numpy()
+    assert samples.index.labelled.tolist() == known.tolist()
+    assert samples.index.target[known, 0].tolist() == frame["defaulted"][known].tolist()
+    assert (samples.index.label_end[known] == (frame["time"][known] + pd.Timedelta(days=60)).to_numpy("datetime64[ns]")).all()
+
+
+def test_a_column_may_say_when_the_outcome_became_known() -> None:
+    frame = loan_rows(200)
+    told = frame["time"] + pd.Timedelta(hours=30)
+    frame["reported"] = told.dt.strftime("%Y-%m-%dT%H:%M:%S")
+    frame.loc[::2, "reported"] = None
+    samples = build_samples(loans(known_column="reported"), frame, pd.Timestamp("2023-01-01T00:00Z"))
+    expected = told.where(frame["reported"].notna(), frame["time"] + pd.Timedelta(days=60))
+    assert (samples.index.label_end == expected.to_numpy("datetime64[ns]")).all()
+    assert (samples.index.target_time[:, 0] == samples.index.time).all(), "it may be known at any time after the row"
+    frame["reported"] = "soon"
+    with pytest.raises(DefinitionError, match="'reported' holds a value that is no ISO time"):
+        build_samples(loans(known_column="reported"), frame, AS_OF)
+
+
+def test_texts_and_whole_numbers_name_the_last_class() -> None:
+    frame = loan_rows(60).assign(defaulted=["charged off", "paid", None] * 20)
+    index = build_samples(loans(positive=["charged off", "late"]), frame, pd.Timestamp("2023-01-01T00:00Z")).index
+    assert index.target[:, 0].tolist()[:2] == [1.0, 0.0]
+    assert np.isnan(index.target[2, 0])
+
+
+def test_costs_and_thresholds_by_hand() -> None:
+    costs = Costs(false_positive=1, false_negative=4)
+    assert costs.threshold(np.array([np.nan, 1.0, 25.0, 0.0, -3.0])).tolist() == [0.2, 0.2, 1 / 101, 1.0, 1.0]
+    problem = problem_of(loans(costs={"false_positive": 1, "false_negative": 4}))
+    chance, code = np.array([0.1, 0.1, 0.3, 0.3]), np.array([0, 1, 0, 1])
+    assert problem.cost(chance, code, np.full(4, np.nan)).tolist() == [0.0, 4.0, 1.0, 0.0]  # type: ignore[attr-defined]
+    assert problem.cost(chance, code, np.full(4, 10.0)).tolist() == [1.0, 0.0, 1.0, 0.0]  # type: ignore[attr-defined]
+
+
+def test_rows_are_laid_out_and_read_back() -> None:
+    definition = loans(stake="amount")
+    frame = loan_rows(50)
+    samples = build_samples(definition, frame, AS_OF)
+    problem = problem_of(definition)
+    bad = np.random.default_rng(0).random(50).astype(np.float32)
+    prediction = Prediction("probabilities", np.column_stack([1 - bad, bad]))
+    rows = problem.rows(prediction, samples.index, samples.observations.entities)
+    assert list(rows.columns) == ["entity", "time", "target_time", "horizon", "p_good", "p_bad", "threshold"]
+    assert rows["threshold"].to_numpy() == pytest.approx(1 / (1 + 5 * frame["amount"].to_numpy()))
+    back = problem.answers(rows.sample(frac=1, random_state=1), samples.index, samples.observations.entities)
+    assert (back.values == prediction.values).all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"afterwards": ["age"]}, "age is known only after the outcome"),
+        ({"column": "amount"}, "amount is known only after the outcome"),
+        ({"classes": ["good", "good"]}, "two different names"),
+        ({"classes": ["good", "very bad"]}, "use lower-case letters"),
+        ({"top_a_day": [5, 5]}, "different counts"),
+        ({"costs": {"false_positive": 0}}, "greater than 0"),
+        ({"positive": []}, "at least 1"),
+    ],
+)
+def test_what_cannot_be_is_refused(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(DefinitionError, match=words):
+        loans(**changes)
+
+
+def test_a_sample_is_one_row() -> None:
+    with pytest.raises(DefinitionError, match=r"window.length 5: a sample of the problem 'outcome' is one row"):
+        parse_definition(
+            loan_values(
+                Path("x.csv"),
+                window={"length": 5, "horizon": 1},
+                candidates={"m": {"model": "majority"}},
+                baselines={"base-rate": {"model": "class_frequency"}},
+            )
+        )
