@@ -24,7 +24,7 @@ from pipelines.evaluation_store import read_evaluation, store_evaluation, stored
 from pipelines.evaluation_tables import day, protocol, write_tables
 from pipelines.features import categorical_features, numeric_features
 from pipelines.manifests import CandidateEvaluation, Evaluation, Fold, Metric
-from pipelines.problems.base import Judged, Problem
+from pipelines.problems.base import Problem, Tested
 from pipelines.statistics.bootstrap import Resampling
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def evaluate(
         spa_p=_no_skill(valid, [name for name, baseline in entries.items() if not baseline], definition.reference, block, seed),
     )
     tables = problem.tables(
-        Judged(
+        Tested(
             forecasts={one.candidate: panel.forecasts[one.candidate].ensemble for one in found if not one.invalid},
             index=panel.index,
             fold=panel.fold,

@@ -86,7 +86,7 @@ class MetricParts:
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class Tested:
     """What an evaluation knows, for tables of a problem's own.
 
     Attributes:
@@ -119,7 +119,7 @@ class Problem(ABC):
     Settings: ClassVar[type[Settings]]
     #: checks that a definition's gate may name
     backtests: ClassVar[tuple[str, ...]] = ()
-    #: names of settings that say how answers are judged and shown, not what is asked of a model: it is none the worse where they change
+    #: names of settings that say how answers are tested and shown, not what is asked of a model: it is none the worse where they change
     beside: ClassVar[frozenset[str]] = frozenset()
     #: whether labels of different samples are of different things (applicants), however long their spans: nothing overlaps then, and what
     #: they share (a recession) shows as autocorrelation of a date's losses, which the tests allow for
@@ -235,7 +235,7 @@ class Problem(ABC):
         """
         return []
 
-    def tables(self, judged: Judged) -> Mapping[str, pd.DataFrame]:
+    def tables(self, tested: Tested) -> Mapping[str, pd.DataFrame]:
         """Further tables of an evaluation, by name; none by default. They are kept beside it as tables/<name>.parquet and .csv."""
         return {}
 
@@ -262,7 +262,7 @@ class Problem(ABC):
         a column a quantile level (`q05`, `q50` ...), a class or a score; the same columns for every model of a definition."""
 
     def answers(self, rows: pd.DataFrame, index: SampleIndex, entities: tuple[str, ...]) -> Prediction:
-        """What `rows` laid out for these samples, read back: its inverse. Stored predictions are judged by it once their targets are known.
+        """What `rows` laid out for these samples, read back: its inverse. Stored predictions are tested by it once their targets are known.
 
         This one serves a problem whose `rows` only lays the answers out; one that changes their scale needs its own.
 

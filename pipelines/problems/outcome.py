@@ -14,7 +14,7 @@ from models.samples import SampleIndex
 from pipelines.errors import DefinitionError
 from pipelines.features import distinct_texts
 from pipelines.panel import Outcomes
-from pipelines.problems.base import Float64, Judged, MetricParts, Problem, Targets
+from pipelines.problems.base import Float64, MetricParts, Problem, Targets, Tested
 from pipelines.problems.class_scores import probabilities_of
 from pipelines.problems.classify import codes_of
 from pipelines.problems.outcome_fairness import Limit
@@ -198,16 +198,16 @@ class Outcome(Problem):
         decided = decided_of(self._probability(prediction), index, self.settings)
         return fairness_checks(group_figures(decided, index.groups, None), self.settings.limits)
 
-    def tables(self, judged: Judged) -> Mapping[str, pd.DataFrame]:
+    def tables(self, tested: Tested) -> Mapping[str, pd.DataFrame]:
         """`differences`, `periods`, `fairness` (with protected columns), `stability` (of folds by time); see `outcome_tables`."""
         from pipelines.problems.outcome_stability import stability_table
         from pipelines.problems.outcome_tables import difference_table, fairness_table, period_table
 
         found = {
-            "differences": difference_table(judged, self.settings),
-            "periods": period_table(judged, self.settings),
-            "fairness": fairness_table(judged, self.settings),
-            "stability": stability_table(judged),
+            "differences": difference_table(tested, self.settings),
+            "periods": period_table(tested, self.settings),
+            "fairness": fairness_table(tested, self.settings),
+            "stability": stability_table(tested),
         }
         return {name: table for name, table in found.items() if len(table)}
 

@@ -29,6 +29,7 @@ Limit = Literal["selection_rate", "selection_ratio", "acceptance_ratio", "equal_
 #: a figure that rests on fewer rows is flagged as small, and no limit is held against it
 SMALL = 30
 LEVEL = 0.95
+ROUNDING = 1e-9
 #: figure and what a limit on it is about; a ratio's limit is the least, all others' the most that is allowed
 LIMITS: Mapping[str, tuple[str, str]] = {
     "selection_rate": ("selection_rate", "largest difference of the parts flagged"),
@@ -178,7 +179,7 @@ def _check(name: str, limit: float, figures: pd.DataFrame) -> Check:
             passed, severity = False, float("inf")
             continue
         value, where = _worst(name, judged)
-        within = value >= limit if least else value <= limit
+        within = value >= limit - ROUNDING if least else value <= limit + ROUNDING
         told.append(f"{column}: {value:.3f} ({where}){beside}")
         numbers[str(column)] = value
         passed = passed and within

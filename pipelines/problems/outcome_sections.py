@@ -108,14 +108,17 @@ def _periods(table: pd.DataFrame, evaluation: Evaluation) -> list[str]:
         known = areas.dropna()
         spread = number(float(known.std(ddof=1))) if len(known) > 1 else "-"
         cells = [number(None if np.isnan(areas.get(period, np.nan)) else float(areas[period])) for period in few]
-        mean = mean_over_splits(known, parts or len(periods) + 1)
-        interval = "" if parts is None or mean.low is None or mean.high is None else f" [{number(mean.low)}, {number(mean.high)}]"
-        rows.append([str(candidate), *cells, number(mean.value) + interval, spread])
+        mean = number(float(known.mean()) if len(known) else None)
+        if parts is not None:
+            over = mean_over_splits(known, parts)
+            mean += "" if over.low is None else f" [{number(over.low)}, {number(over.high)}]"
+        rows.append([str(candidate), *cells, mean, spread])
     first = table[table["candidate"] == table["candidate"].iloc[0]]
     alone = first[first["note"] != ""]
-    lines = ["## AUC, test period by test period", "", *table_lines(rows), ""]
+    lines = [f"## AUC, {what} by {what}", "", *table_lines(rows), ""]
+    told = "" if parts is None else " The interval allows for training parts that overlap (Nadeau and Bengio 2003)."
     lines += [
-        "Each period by itself. The leaderboard's AUC ranks rows of all periods together, where a constant of each is not at 0.5.",
+        f"Each {what} by itself. The leaderboard's AUC ranks rows of all {what}s together, where a constant of each is not at 0.5.{told}",
         "",
     ]
     lines += [f"- {one['period']}: {one['note']} ({one['positives']} of {one['rows']:,} rows)." for _, one in alone.iterrows()]

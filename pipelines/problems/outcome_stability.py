@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from models.base import Prediction
 from models.samples import CATEGORIES, SampleIndex
-from pipelines.problems.base import Judged
+from pipelines.problems.base import Tested
 from pipelines.statistics.stability import category_index, chance_index, stability_index
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ BUDGET = 200_000_000
 LEAST, MOST = 2_000, 100_000
 
 
-def stability_table(judged: Judged) -> pd.DataFrame:
+def stability_table(tested: Tested) -> pd.DataFrame:
     """One row a period and feature, and a period and candidate's score.
 
     A feature in a test period is held against the training part of that period's own fold: what the models that answered were fitted on. A
@@ -35,19 +35,19 @@ def stability_table(judged: Judged) -> pd.DataFrame:
     import pandas as pd
 
     names = ("period", "kind", "name", "psi", "chance", "missing", "reference_missing", "rows", "reference_rows")
-    if any(fold.stratified is not None for fold in judged.folds):
+    if any(fold.stratified is not None for fold in tested.folds):
         return pd.DataFrame(columns=list(names))
-    width = max((len(judged.features) + len(judged.categories)) * len(judged.folds), 1)
+    width = max((len(tested.features) + len(tested.categories)) * len(tested.folds), 1)
     most = int(np.clip(BUDGET // width, LEAST, MOST))
     rows: list[dict[str, Any]] = []
     first: dict[str, NDArray[np.float64]] = {}
-    for number, fold in enumerate(judged.folds):
-        here = np.flatnonzero(judged.fold == number)
-        if not len(here) or not len(judged.train[number]):
+    for number, fold in enumerate(tested.folds):
+        here = np.flatnonzero(tested.fold == number)
+        if not len(here) or not len(tested.train[number]):
             continue
-        index = judged.index.take(here)
-        found = _features(judged, _thinned(judged.train[number], most), _thinned(index, most))
-        for name, prediction in judged.forecasts.items():
+        index = tested.index.take(here)
+        found = _features(tested, _thinned(tested.train[number], most), _thinned(index, most))
+        for name, prediction in tested.forecasts.items():
             score = _score(prediction)[here]
             if name not in first:
                 first[name] = score
@@ -57,17 +57,17 @@ def stability_table(judged: Judged) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(names))
 
 
-def _features(judged: Judged, train: SampleIndex, test: SampleIndex) -> list[dict[str, Any]]:
-    observations = judged.samples.observations
+def _features(tested: Tested, train: SampleIndex, test: SampleIndex) -> list[dict[str, Any]]:
+    observations = tested.samples.observations
     before, after = observations.values[train.row], observations.values[test.row]
     found = []
-    for name in judged.features:
-        column = judged.samples.column(name)
+    for name in tested.features:
+        column = tested.samples.column(name)
         found.append(_row("feature", name, before[:, column], after[:, column]))
     block = observations.blocks.get(CATEGORIES)
     if block is not None:
         codes, recent = block[train.row], block[test.row]
-        for column, name in enumerate(judged.categories):
+        for column, name in enumerate(tested.categories):
             found.append(_category_row(name, codes[:, column], recent[:, column]))
     return found
 

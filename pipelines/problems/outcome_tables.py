@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.samples import SampleIndex
-from pipelines.problems.base import Float64, Judged, MetricParts
+from pipelines.problems.base import Float64, MetricParts, Tested
 from pipelines.problems.class_scores import probabilities_of
 from pipelines.problems.outcome_fairness import Decided, group_figures
 from pipelines.problems.outcome_scores import SettingsOf, cost_loss, flagged, outcome_metrics
@@ -27,12 +27,12 @@ SPLITS = "corrected t over splits"
 LEVEL = 0.95
 
 
-def difference_table(judged: Judged, settings: SettingsOf) -> pd.DataFrame:
+def difference_table(tested: Tested, settings: SettingsOf) -> pd.DataFrame:
     """Each candidate's metrics less the reference's, and less the champion's where its recipe competes.
 
     Of the AUC twice: by DeLong's test of two rankings of the same rows, clustered by entity where an entity has several, and by the paired
-    bootstrap of dates that serves all other metrics, which also sees what all rows of a date share. Of stratified folds the bootstrap is
-    one of entities, and there is a third: the mean over splits of the difference within each (see `mean_over_splits`), which alone allows for
+    bootstrap of dates that serves all other metrics, which also sees what all rows of a date share. Of stratified folds the bootstrap is of
+    entities, and there is a third: the mean over splits of the difference within each (see `mean_over_splits`), which alone allows for
     training parts that overlap. P-values are two-sided, of each pair alone, with no correction for their number: they decide nothing.
 
     Returns:
@@ -41,22 +41,22 @@ def difference_table(judged: Judged, settings: SettingsOf) -> pd.DataFrame:
     """
     import pandas as pd
 
-    code, entity = judged.index.target[:, 0].astype(np.int64), judged.index.entity
+    code, entity = tested.index.target[:, 0].astype(np.int64), tested.index.entity
     cluster = entity if len(np.unique(entity)) < len(entity) else None
     method = DELONG if cluster is None else f"{DELONG}, clustered by entity"
-    roles = {"reference": judged.reference, **({} if judged.champion is None else {"champion": judged.champion})}
-    parts = next((fold.stratified.parts for fold in judged.folds if fold.stratified is not None), None)
-    taken = {name: _replicates(_probability(judged, name), code, judged, settings) for name in judged.forecasts}
+    roles = {"reference": tested.reference, **({} if tested.champion is None else {"champion": tested.champion})}
+    parts = next((fold.stratified.parts for fold in tested.folds if fold.stratified is not None), None)
+    taken = {name: _replicates(_probability(tested, name), code, tested, settings) for name in tested.forecasts}
     rows: list[dict[str, Any]] = []
-    for name in judged.forecasts:
+    for name in tested.forecasts:
         for role, other in roles.items():
-            if other == name or other not in judged.forecasts or (role == "champion" and other == judged.reference):
+            if other == name or other not in tested.forecasts or (role == "champion" and other == tested.reference):
                 continue
             about = {"candidate": name, "against": other, "role": role}
-            area = area_difference(_probability(judged, name), _probability(judged, other), code, cluster=cluster, level=LEVEL)
+            area = area_difference(_probability(tested, name), _probability(tested, other), code, cluster=cluster, level=LEVEL)
             rows.append({**about, "metric": "auc", "method": method, **_of_area(area)})
             if parts is not None:
-                within = _fold_areas(judged, name) - _fold_areas(judged, other)
+                within = _fold_areas(tested, name) - _fold_areas(tested, other)
                 rows.append({**about, "metric": "auc", "method": SPLITS, **_of_area(mean_over_splits(within, parts, LEVEL))})
             drawn = DATES if parts is None else ENTITIES
             for metric in DRAWN:
@@ -65,7 +65,7 @@ def difference_table(judged: Judged, settings: SettingsOf) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[5:], np.float64))
 
 
-def period_table(judged: Judged, settings: SettingsOf) -> pd.DataFrame:
+def period_table(tested: Tested, settings: SettingsOf) -> pd.DataFrame:
     """Each candidate in each test period (fold).
 
     Returns:
@@ -75,23 +75,23 @@ def period_table(judged: Judged, settings: SettingsOf) -> pd.DataFrame:
     import pandas as pd
 
     rows = []
-    for name in judged.forecasts:
-        for number, fold in enumerate(judged.folds):
-            here = np.flatnonzero(judged.fold == number)
+    for name in tested.forecasts:
+        for number, fold in enumerate(tested.folds):
+            here = np.flatnonzero(tested.fold == number)
             if len(here):
-                index = judged.index.take(here)
-                found = _period(_probability(judged, name)[here], index.target[:, 0].astype(np.int64), index, settings)
+                index = tested.index.take(here)
+                found = _period(_probability(tested, name)[here], index.target[:, 0].astype(np.int64), index, settings)
                 rows.append({"candidate": name, "period": fold.name, **found})
     return pd.DataFrame(rows)
 
 
-def fairness_table(judged: Judged, settings: SettingsOf) -> pd.DataFrame:
+def fairness_table(tested: Tested, settings: SettingsOf) -> pd.DataFrame:
     """`group_figures` of every candidate, with its name first."""
     import pandas as pd
 
     found = []
-    for name in judged.forecasts if judged.index.groups else ():
-        figures = group_figures(decided_of(_probability(judged, name), judged.index, settings), judged.index.groups, judged.draws)
+    for name in tested.forecasts if tested.index.groups else ():
+        figures = group_figures(decided_of(_probability(tested, name), tested.index, settings), tested.index.groups, tested.draws)
         figures.insert(0, "candidate", name)
         found.append(figures)
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
@@ -125,16 +125,16 @@ def _period(probability: Float64, code: NDArray[np.int64], index: SampleIndex, s
 
 
 def _replicates(
-    probability: Float64, code: NDArray[np.int64], judged: Judged, settings: SettingsOf
+    probability: Float64, code: NDArray[np.int64], tested: Tested, settings: SettingsOf
 ) -> dict[str, tuple[float | None, Float64 | None]]:
-    parts: dict[str, MetricParts] = {one.name: one for one in outcome_metrics(probability, code, judged.index, settings)}
-    return {name: judged.draws.take(parts[name]) for name in DRAWN}
+    parts: dict[str, MetricParts] = {one.name: one for one in outcome_metrics(probability, code, tested.index, settings)}
+    return {name: tested.draws.take(parts[name]) for name in DRAWN}
 
 
-def _fold_areas(judged: Judged, name: str) -> Float64:
+def _fold_areas(tested: Tested, name: str) -> Float64:
     """The AUC within each fold: float64, [folds]; NaN where one class alone came."""
-    probability, code = _probability(judged, name), judged.index.target[:, 0].astype(np.int64)
-    return np.array([placements(probability[here], code[here])[1] for here in (judged.fold == n for n in range(len(judged.folds)))])
+    probability, code = _probability(tested, name), tested.index.target[:, 0].astype(np.int64)
+    return np.array([placements(probability[here], code[here])[1] for here in (tested.fold == n for n in range(len(tested.folds)))])
 
 
 def _of_area(area: Area | SplitMean) -> dict[str, Any]:
@@ -153,5 +153,5 @@ def _of_draws(own: tuple[float | None, Float64 | None], other: tuple[float | Non
     return {"value": own[0] - other[0], "low": low, "high": high, "p_value": min(1.0, 2.0 * (1 + tail) / (len(drawn) + 1))}
 
 
-def _probability(judged: Judged, name: str) -> Float64:
-    return np.ascontiguousarray(probabilities_of(judged.forecasts[name])[:, -1])
+def _probability(tested: Tested, name: str) -> Float64:
+    return np.ascontiguousarray(probabilities_of(tested.forecasts[name])[:, -1])
