@@ -60,8 +60,10 @@ class Feature(Settings):
     column: str | None = Field(default=None, description="the clean column it is made of, where the kind needs one")
     window: int | None = Field(default=None, ge=1, le=2000, description="sessions, for rolling features")
     shift: int = Field(default=0, ge=-250, le=250)
-    key: str | None = Field(
-        default=None, description="for features of earlier rows: the clean column whose equal rows count (customer, terminal); the entity"
+    key: str | Annotated[tuple[str, ...], Field(min_length=1, max_length=5)] | None = Field(
+        default=None,
+        description="for features of earlier rows: the clean column (or columns, together) whose equal rows count (customer, terminal); "
+        "none: the entity",
     )
     days: int | None = Field(default=None, ge=1, le=36_500, description="how long before a row earlier rows count; none: all of them")
     delay_days: int | None = Field(
@@ -69,12 +71,21 @@ class Feature(Settings):
     )
 
     @property
+    def keys(self) -> tuple[str, ...]:
+        """The columns whose equal rows count."""
+        return (self.key,) if isinstance(self.key, str) else self.key or ("entity",)
+
+    @property
     def label(self) -> str:
         """The feature's column name."""
         if self.name:
             return self.name
         parts = [self.kind, self.column, str(self.window) if self.window else None, f"shift{self.shift}" if self.shift else None]
-        parts[2:2] = [self.key, f"{self.days}d" if self.days else None, f"after{self.delay_days}d" if self.delay_days else None]
+        parts[2:2] = [
+            *(self.keys if self.key else ()),
+            f"{self.days}d" if self.days else None,
+            f"after{self.delay_days}d" if self.delay_days else None,
+        ]
         return "_".join(part for part in parts if part)
 
 
@@ -218,7 +229,7 @@ class Definition(Settings):
 
         try:
             problem = problem_of(self)
-            problem.check_features(tuple(name for feature in self.features for name in (feature.column, feature.key) if name))
+            problem.check_features(tuple(name for feature in self.features for name in (feature.column, *feature.keys) if name))
             offered = problem.backtests
         except FinflowError as error:
             raise ValueError(str(error)) from None

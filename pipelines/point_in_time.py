@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from pipelines.definition import Feature
 
 Int64 = NDArray[np.int64]
+#: the clean columns that are a key together
+Key = tuple[str, ...]
 
 DAY = 86_400 * 10**9  # nanoseconds
 #: sums are exact in millionths of the column's unit
@@ -92,25 +94,30 @@ class Past:
     def __init__(self, panel: Panel) -> None:
         self._panel = panel
         self.time: Int64 = panel.time.astype(np.int64)
-        self._keys: dict[str, Int64] = {}
-        self._rows: dict[str, Before] = {}
-        self._outcomes: dict[tuple[str, int | None], Before] = {}
+        self._keys: dict[Key, Int64] = {}
+        self._rows: dict[Key, Before] = {}
+        self._outcomes: dict[tuple[Key, int | None], Before] = {}
 
-    def key(self, name: str) -> Int64:
-        """int64, [rows]: a code for each value of a clean column, -1 where it is missing."""
-        if name not in self._keys:
+    def key(self, names: Key) -> Int64:
+        """int64, [rows]: a code for each value of the clean columns together, -1 where one is missing."""
+        if names not in self._keys:
             import pandas as pd
 
-            self._keys[name] = pd.factorize(self._panel.column(name))[0].astype(np.int64)
-        return self._keys[name]
+            code: Int64 = pd.factorize(self._panel.column(names[-1]))[0].astype(np.int64)
+            if len(names) > 1:
+                first = self.key(names[:-1])
+                both = np.where((first < 0) | (code < 0), -1, first * (code.max(initial=0) + 1) + code)
+                code = np.unique(np.append(both, -1), return_inverse=True)[1][:-1].astype(np.int64) - 1
+            self._keys[names] = code
+        return self._keys[names]
 
-    def rows(self, key: str) -> Before:
+    def rows(self, key: Key) -> Before:
         """The key's earlier rows."""
         if key not in self._rows:
             self._rows[key] = Before(self.key(key), self.time, self.time)
         return self._rows[key]
 
-    def outcomes(self, key: str, delay_days: int | None) -> Before:
+    def outcomes(self, key: Key, delay_days: int | None) -> Before:
         """The key's earlier outcomes, each at the instant it became known, `delay_days` after its row at the earliest."""
         if (key, delay_days) not in self._outcomes:
             outcomes = self._panel.outcomes
@@ -123,20 +130,20 @@ class Past:
 
 def count_before(panel: Panel, feature: Feature) -> Float64:
     """The key's rows in the `days` days before the row; NaN where the row has no key."""
-    name = _key(feature)
-    return _with_key(panel, name, panel.past.rows(name).count(feature.days).astype(np.float64))
+    count = panel.past.rows(feature.keys).count(feature.days)
+    return _with_key(panel, feature.keys, count.astype(np.float64))
 
 
 def sum_before(panel: Panel, feature: Feature) -> Float64:
     """The sum of `column` over the same rows; missing values count nothing."""
-    return _with_key(panel, _key(feature), _sum(panel, feature))
+    return _with_key(panel, feature.keys, _sum(panel, feature))
 
 
 def mean_before(panel: Panel, feature: Feature) -> Float64:
     """The mean of `column` over the same rows; NaN where there is none with a value."""
     there = _millionths(panel, feature)[1]
-    count = panel.past.rows(_key(feature)).total(there.astype(np.int64), feature.days)
-    return _with_key(panel, _key(feature), _ratio(_sum(panel, feature), count.astype(np.float64)))
+    count = panel.past.rows(feature.keys).total(there.astype(np.int64), feature.days)
+    return _with_key(panel, feature.keys, _ratio(_sum(panel, feature), count.astype(np.float64)))
 
 
 def relative_to_mean_before(panel: Panel, feature: Feature) -> Float64:
@@ -146,24 +153,23 @@ def relative_to_mean_before(panel: Panel, feature: Feature) -> Float64:
 
 def time_since(panel: Panel, feature: Feature) -> Float64:
     """Days since the key's last row before this instant; NaN where there is none."""
-    name = _key(feature)
-    before = panel.past.rows(name)
+    before = panel.past.rows(feature.keys)
     if not len(before.order):
         return np.full(len(panel.clean), np.nan)
     last = before.order[np.maximum(before.count_until(0) - 1, 0)]
     elapsed = (panel.past.time - panel.past.time[last]).astype(np.float64) / DAY
-    return _with_key(panel, name, np.where(before.count(None) > 0, elapsed, np.nan))
+    return _with_key(panel, feature.keys, np.where(before.count(None) > 0, elapsed, np.nan))
 
 
 def outcome_count_before(panel: Panel, feature: Feature) -> Float64:
     """How many of the key's earlier rows turned out positive, as became known in the `days` days before the row."""
-    return _with_key(panel, _key(feature), _positives(panel, feature))
+    return _with_key(panel, feature.keys, _positives(panel, feature))
 
 
 def outcome_rate_before(panel: Panel, feature: Feature) -> Float64:
     """The share of the positive among the outcomes of the key that became known in these days; NaN where none did."""
-    known = panel.past.outcomes(_key(feature), feature.delay_days).count(feature.days)
-    return _with_key(panel, _key(feature), _ratio(_positives(panel, feature), known.astype(np.float64)))
+    known = panel.past.outcomes(feature.keys, feature.delay_days).count(feature.days)
+    return _with_key(panel, feature.keys, _ratio(_positives(panel, feature), known.astype(np.float64)))
 
 
 def hour_sin(panel: Panel, feature: Feature) -> Float64:
@@ -185,12 +191,8 @@ def _second(panel: Panel) -> Int64:
     return np.asarray(panel.past.time // 10**9 % 86_400)
 
 
-def _key(feature: Feature) -> str:
-    return feature.key or "entity"
-
-
-def _with_key(panel: Panel, name: str, values: Float64) -> Float64:
-    return np.where(panel.past.key(name) >= 0, values, np.nan)
+def _with_key(panel: Panel, names: Key, values: Float64) -> Float64:
+    return np.where(panel.past.key(names) >= 0, values, np.nan)
 
 
 def _ratio(above: Float64, below: Float64) -> Float64:
@@ -199,7 +201,7 @@ def _ratio(above: Float64, below: Float64) -> Float64:
 
 def _positives(panel: Panel, feature: Feature) -> Float64:
     positive = (panel.outcomes.positive > 0).astype(np.int64)
-    return panel.past.outcomes(_key(feature), feature.delay_days).total(positive, feature.days).astype(np.float64)
+    return panel.past.outcomes(feature.keys, feature.delay_days).total(positive, feature.days).astype(np.float64)
 
 
 def _millionths(panel: Panel, feature: Feature) -> tuple[Int64, NDArray[np.bool_]]:
@@ -212,7 +214,7 @@ def _millionths(panel: Panel, feature: Feature) -> tuple[Int64, NDArray[np.bool_
 def _sum(panel: Panel, feature: Feature) -> Float64:
     # High and low bits apart: a sum of values of 62 bits would overflow at the third, these at the 2**31st.
     parts, _ = _millionths(panel, feature)
-    before = panel.past.rows(_key(feature))
+    before = panel.past.rows(feature.keys)
     high = before.total(parts >> _LOW_BITS, feature.days)
     low = before.total(parts & (2**_LOW_BITS - 1), feature.days)
     return (high.astype(np.float64) * 2.0**_LOW_BITS + low.astype(np.float64)) / PARTS
