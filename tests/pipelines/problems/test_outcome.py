@@ -82,7 +82,8 @@ def test_texts_and_whole_numbers_name_the_last_class() -> None:
 
 def test_costs_and_thresholds_by_hand() -> None:
     costs = Costs(false_positive=1, false_negative=4)
-    assert cost_threshold(np.array([np.nan, 1.0, 25.0, 0.0, -3.0]), costs).tolist() == [0.2, 0.2, 1 / 101, 1.0, 1.0]
+    stake = np.array([np.nan, 1.0, 25.0, 0.0, -3.0])
+    assert cost_threshold(stake, costs).tolist() == [0.2, 0.2, 1 / 101, 1.0, 1.0]
     chance, code = np.array([0.1, 0.1, 0.3, 0.3]), np.array([0, 1, 0, 1])
     assert cost_loss(chance, code, np.full(4, np.nan), costs).tolist() == [0.0, 4.0, 1.0, 0.0]
     assert cost_loss(chance, code, np.full(4, 10.0), costs).tolist() == [1.0, 0.0, 1.0, 0.0]
