@@ -170,3 +170,20 @@ def test_categories_have_cells_of_their_own() -> None:
     before = np.bincount(np.nan_to_num(moved[~late], nan=6).astype(int), minlength=7) + PRIOR
     p, q = known / known.sum(), before / before.sum()
     assert alarm.value == pytest.approx(((p - q) * np.log(p / q)).sum())
+
+
+def test_two_categories_alarm_when_their_shares_move_and_hardly_ever_else() -> None:
+    """Beside a number, a share of one half that becomes three quarters, of twenty rows a date; without that, of fifty at most two alarm."""
+    dates = np.datetime64("2020-01-01") + np.repeat(np.arange(600), 20)
+    late = dates >= dates[-1] - 29
+
+    def alarms(share: float, seed: int) -> int:
+        random = np.random.default_rng(seed)
+        places = random.random(12_000) < np.where(late, share, 0.5)
+        values = np.column_stack([places, random.normal(size=12_000)])
+        effects = {**EFFECTS, PSI: 0.0}
+        drift = measure_drift(values[~late], dates[~late], values[late], dates[late], effects=effects, level=0.01, categories={0: 2})
+        return sum(one.column == 0 for one in drift.alarms)
+
+    assert sum(alarms(0.5, seed) for seed in range(50)) <= 2
+    assert [alarms(0.75, seed) for seed in range(5)] == [1] * 5
