@@ -18,7 +18,7 @@ def augmentation_notes(reports: Reports) -> dict[str, dict[str, Any]]:
 
 def augmentation_text(reports: Reports) -> list[str]:
     """The verdicts as a Markdown section; empty where no candidate has the option."""
-    from pipelines.report import p_value, table_cell
+    from pipelines.report_text import p_value, table_cell
 
     rows = []
     for candidate in dict.fromkeys(fit.candidate for fit, _ in reports):

@@ -22,8 +22,10 @@ from pipelines.errors import DefinitionError, FitError
 from pipelines.evaluation_inputs import Panel, Predictions, make_panel
 from pipelines.evaluation_store import read_evaluation, store_evaluation, stored_evaluation
 from pipelines.evaluation_tables import day, protocol, write_tables
+from pipelines.features import categorical_features, numeric_features
 from pipelines.manifests import CandidateEvaluation, Evaluation, Fold, Metric
-from pipelines.problems.base import Problem
+from pipelines.problems.base import Problem, Tested
+from pipelines.statistics.bootstrap import Resampling
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,7 +60,8 @@ def evaluate(
 
     The same predictions again return what lies there. `folder` holds evaluation.json; losses.parquet (time, entity, fold, candidate, every
     loss); samples.parquet (position, time, entity, fold, origin, target_1 ...); predictions/<candidate>.parquet (the problem's prediction
-    rows with `fold`, and `actual`: for quantiles and variances what came, on their scale, for probabilities the class).
+    rows with `fold`, and `actual`: for quantiles and variances what came, on their scale, for probabilities the class);
+    tables/<name>.parquet and .csv (what the problem's `tables` adds).
 
     Args:
         samples: all samples of the run; positions point into them.
@@ -115,6 +118,7 @@ def evaluate(
     train = _training_parts(definition, samples, panel)
     scale = _scales(problem, panel, train)
     block = _block(len(dates), horizon)
+    draws = Resampling(units, block=block, replications=INTERVAL_REPLICATIONS, seed=seed)
     valid = {name: values for name, values in daily.items() if name not in invalid}
     confidence = _confidence(valid, block, seed)
 
@@ -133,7 +137,7 @@ def evaluate(
                 recipe=recipes[name].model_dump(mode="json"),
                 recipe_digest=recipes[name].digest,
                 seeds=0 if name in failed else len(panel.forecasts[name].seeds),
-                metrics=() if wrong else _metrics(problem, panel, name, train, scale, block, seed),
+                metrics=() if wrong else _metrics(problem, panel, name, train, scale, draws),
                 fold_losses={} if wrong else _fold_losses(panel, deciding[name]),
                 seed_losses={} if wrong else _seed_losses(definition, problem, panel, name),
                 invalid=wrong,
@@ -162,7 +166,22 @@ def evaluate(
         champion=champion,
         spa_p=_no_skill(valid, [name for name, baseline in entries.items() if not baseline], definition.reference, block, seed),
     )
-    store_evaluation(evaluation, inputs, lambda target: write_tables(target, problem, panel, losses))
+    tables = problem.tables(
+        Tested(
+            forecasts={one.candidate: panel.forecasts[one.candidate].ensemble for one in found if not one.invalid},
+            index=panel.index,
+            fold=panel.fold,
+            folds=panel.folds,
+            train=train,
+            samples=samples,
+            features=numeric_features(definition),
+            categories=categorical_features(definition),
+            draws=draws,
+            reference=definition.reference,
+            champion=champion if champion in valid else None,
+        )
+    )
+    store_evaluation(evaluation, inputs, lambda target: write_tables(target, problem, panel, losses, tables))
     return evaluation
 
 
@@ -262,15 +281,12 @@ def _no_skill(daily: Mapping[str, Float64], candidates: Sequence[str], reference
 
 
 def _metrics(
-    problem: Problem, panel: Panel, name: str, train: Sequence[SampleIndex], scale: Float64, block: int, seed: int
+    problem: Problem, panel: Panel, name: str, train: Sequence[SampleIndex], scale: Float64, draws: Resampling
 ) -> tuple[Metric, ...]:
-    from pipelines.statistics import metric_interval
-
-    found, answer, units = [], panel.forecasts[name].ensemble, units_of(panel.index, panel.folds)
+    found, answer = [], panel.forecasts[name].ensemble
     with np.errstate(all="ignore"):
         for parts in (*problem.metrics(answer, panel.index, scale), *problem.memory(answer, panel.index, panel.fold, train)):
-            value, low, high = metric_interval(parts, units, level=INTERVAL, block=block, replications=INTERVAL_REPLICATIONS, seed=seed)
-            found.append(Metric(parts.name, value, low, high, parts.better, parts.target))
+            found.append(Metric(parts.name, *draws.interval(parts, INTERVAL), parts.better, parts.target))
     return tuple(found)
 
 

@@ -1,4 +1,4 @@
-"""Where an evaluation lies: a folder with evaluation.json, losses.parquet, samples.parquet and predictions/<candidate>.parquet."""
+"""Where an evaluation lies: a folder with evaluation.json, losses.parquet, samples.parquet, predictions/<candidate>.parquet and tables/."""
 
 from __future__ import annotations
 
@@ -117,6 +117,14 @@ def read_losses(evaluation: Evaluation) -> pd.DataFrame:
 
     found = parquet.ParquetFile(Path(evaluation.folder) / "losses.parquet").read(use_threads=False)
     return pd.DataFrame(found.to_pandas(use_threads=False))
+
+
+def read_tables(evaluation: Evaluation) -> dict[str, pd.DataFrame]:
+    """The tables that the problem added, by name; none where it adds none."""
+    import pyarrow.parquet as parquet
+
+    paths = sorted((Path(evaluation.folder) / "tables").glob("*.parquet"))
+    return {path.stem: parquet.ParquetFile(path).read(use_threads=False).to_pandas(use_threads=False) for path in paths}
 
 
 def daily_losses(evaluation: Evaluation) -> tuple[NDArray[np.datetime64], dict[str, NDArray[np.float64]]]:

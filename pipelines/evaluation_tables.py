@@ -61,8 +61,14 @@ def _stratified_protocol(
     )
 
 
-def write_tables(folder: Path, problem: Problem, panel: Panel, losses: Mapping[str, Mapping[str, Float64]]) -> None:
-    """losses.parquet, samples.parquet and predictions/<candidate>.parquet (see `evaluation.evaluate`)."""
+def write_tables(
+    folder: Path,
+    problem: Problem,
+    panel: Panel,
+    losses: Mapping[str, Mapping[str, Float64]],
+    tables: Mapping[str, pd.DataFrame],
+) -> None:
+    """losses.parquet, samples.parquet, predictions/<candidate>.parquet and tables/<name> (see `evaluation.evaluate`)."""
     import pandas as pd
 
     names = np.array([fold.name for fold in panel.folds], dtype=object)[panel.fold]
@@ -89,6 +95,10 @@ def write_tables(folder: Path, problem: Problem, panel: Panel, losses: Mapping[s
                 classes = np.array(problem.task((), ()).classes, dtype=object)
                 rows["actual"] = classes[panel.index.target[:, 0].astype(np.int64)]
         _parquet(rows, folder / "predictions" / f"{name}.parquet")
+    for name, table in tables.items():
+        (folder / "tables").mkdir(exist_ok=True)
+        _parquet(table, folder / "tables" / f"{name}.parquet")
+        table.to_csv(folder / "tables" / f"{name}.csv", index=False)
 
 
 def _in_order(rows: pd.DataFrame, panel: Panel, each: int) -> bool:

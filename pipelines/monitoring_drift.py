@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipelines.features import feature_reach
+from models.samples import CATEGORIES
+from pipelines.features import categorical_features, feature_reach, numeric_features
 from pipelines.monitoring_champion import positions_of
 from pipelines.monitoring_checks import FEATURES, PREDICTIONS, Check, measured, not_measured, number
 from pipelines.statistics.drift import KS, PSI, SHIFT, SPREAD, Distance, Drift, TooShortError, measure_drift
+from pipelines.statistics.stability import OWN, category_cells, common_categories
 
 if TYPE_CHECKING:
     from models.samples import Samples
@@ -31,14 +33,20 @@ def check_features(definition: Definition, trained: Trained, now: Samples) -> li
     Args:
         now: every observation known at the as-of.
     """
-    names = tuple(feature.label for feature in definition.features)
+    names, texts = numeric_features(definition), categorical_features(definition)
     reference, reference_dates = _features(definition, trained.samples, names)
     values, dates = _features(definition, now, names)
+    if texts:
+        before, after = (_codes(definition, samples) for samples in (trained.samples, now))
+        placed = [_places(before[:, column], after[:, column]) for column in range(len(texts))]
+        reference = np.column_stack([reference, *(one for one, _ in placed)])
+        values = np.column_stack([values, *(one for _, one in placed)])
     last = np.unique(dates)[-definition.monitoring.sessions :]
     if len(last) < definition.monitoring.minimum_dates:
         return [not_measured(FEATURES, f"there are {len(last)} sessions with features, {definition.monitoring.minimum_dates} are needed")]
     recent = dates >= last[0]
-    return _compare(definition, FEATURES, names, reference, reference_dates, values[recent], dates[recent])
+    categories = {len(names) + column: OWN + 1 for column in range(len(texts))}
+    return _compare(definition, FEATURES, (*names, *texts), reference, reference_dates, values[recent], dates[recent], categories)
 
 
 def check_predictions(definition: Definition, trained: Trained, scored: Scored) -> list[Check]:
@@ -83,11 +91,12 @@ def _compare(
     reference_dates: Dates,
     recent: NDArray[np.floating[Any]],
     dates: Dates,
+    categories: Mapping[int, int] | None = None,
 ) -> list[Check]:
     settings = definition.monitoring
     effects = {PSI: settings.psi, KS: settings.ks, SHIFT: settings.shift, SPREAD: settings.spread}
     try:
-        found = measure_drift(reference, reference_dates, recent, dates, effects=effects, level=settings.level)
+        found = measure_drift(reference, reference_dates, recent, dates, effects=effects, level=settings.level, categories=categories)
     except TooShortError as error:
         return [not_measured(part, str(error))]
     return [_check(part, names[one.column], one, found) for one in found.distances]
@@ -117,12 +126,30 @@ def _check(part: str, subject: str, one: Distance, drift: Drift) -> Check:
 
 def _features(definition: Definition, samples: Samples, names: Sequence[str]) -> tuple[NDArray[np.float32], Dates]:
     """The features of every observation with enough history: float32, [rows, features], and its date."""
-    observations = samples.observations
-    age = np.arange(len(observations.values)) - np.repeat(observations.first[:-1], np.diff(observations.first))
-    known = age >= feature_reach(definition)
+    observations, known = samples.observations, _with_history(definition, samples)
     columns = [samples.column(name) for name in names]
     values = np.asarray(observations.values[:, columns], dtype=np.float32)[known]
     return np.where(np.isfinite(values), values, np.float32(np.nan)), observations.time[known].astype("datetime64[D]")
+
+
+def _with_history(definition: Definition, samples: Samples) -> NDArray[np.bool_]:
+    """bool, [rows]: observations with enough history for every feature."""
+    observations = samples.observations
+    age = np.arange(len(observations.values)) - np.repeat(observations.first[:-1], np.diff(observations.first))
+    return np.asarray(age >= feature_reach(definition))
+
+
+def _codes(definition: Definition, samples: Samples) -> NDArray[np.int64]:
+    """The codes of the categories of every observation with enough history: int64, [rows, categories]."""
+    return np.asarray(samples.observations.blocks[CATEGORIES][_with_history(definition, samples)])
+
+
+def _places(reference: NDArray[np.int64], recent: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Codes of a category as the places of its commonest ones in the reference; NaN where missing."""
+    known = common_categories(reference)
+    cells = (category_cells(codes, known).astype(np.float64) for codes in (reference, recent))
+    before, after = (np.where(one == OWN + 1, np.nan, one) for one in cells)
+    return before, after
 
 
 def worst_subjects(checks: Sequence[Check], part: str, count: int) -> list[str]:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.monitoring_checks import COVERAGE, DATA, FEATURES, LOSS, PARTS, PREDICTIONS, Check, number
-from pipelines.report import page_of, table_cell, write_whole
+from pipelines.report import page_of, write_whole
+from pipelines.report_text import table_cell
 
 if TYPE_CHECKING:
     from models.samples import Samples

@@ -167,7 +167,7 @@ def _judge(
         answer, targets = prediction.take(places), index.take(places)
         found.loc[places, "loss"] = problem.losses(answer, targets)[definition.gate.loss]
         for metric in problem.coverages(answer, targets):
-            found.loc[places, metric.name] = metric.components[0]
+            found.loc[places, metric.name] = np.asarray(metric.components[0], dtype=np.float64)
             parts.nominal[metric.name] = float(metric.target or 0.0)
         try:
             if not model.is_reference:

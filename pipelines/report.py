@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from pipelines.augmentation_report import Reports, augmentation_text
 from pipelines.definition import Definition
 from pipelines.errors import FinflowError
+from pipelines.evaluation_store import read_tables
 from pipelines.home import Home
-from pipelines.manifests import CandidateEvaluation, Evaluation, Metric, SampleManifest
-from pipelines.report_text import to_html
+from pipelines.manifests import CandidateEvaluation, Evaluation, SampleManifest
+from pipelines.report_text import number, p_value, table_lines, to_html, with_interval
 from pipelines.waiting import PENDING, command
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 #: leaderboard columns beside the deciding loss, where the problem has them
 SHOWN = (
     *("price_mae", "crps", "mase", "directional_accuracy", "coverage_90", "rank_ic", "pinball_97_5", "exceptions_97_5", "exceptions_99"),
-    *("brier", "accuracy", "auc", "calibration_error"),
+    *("brier", "accuracy", "auc", "gini", "ks", "average_precision", "calibration_error", "brier_skill", "cost"),
 )
 _STYLE = (
     "body{font:15px/1.5 system-ui,'Noto Sans CJK SC','Microsoft YaHei','PingFang SC',sans-serif;"
@@ -92,7 +93,9 @@ def report_text(
     reports: Reports = (),
 ) -> str:
     """The report as Markdown: also the note of the MLflow parent run."""
-    clean = samples.clean
+    from pipelines.problems import problem_of
+
+    clean, problem = samples.clean, problem_of(definition)
     lines = [f"# {definition.title or definition.name}, as of {evaluation.as_of[:10]}", ""]
     if definition.simulated:
         lines += ["**The data are SIMULATED.** Nothing here says anything about a market.", ""]
@@ -117,6 +120,7 @@ def report_text(
     lines += [f"- **{entry.candidate} is not promotable**: {entry.invalid}" for entry in invalid]
     lines += checks_text(definition, evaluation)
     lines += ["", "## Test period by test period", "", *fold_table(evaluation), ""]
+    lines += problem.sections(read_tables(evaluation), evaluation)
     lines += augmentation_text(reports)
     lines += ["## Protocol", "", evaluation.protocol, ""]
     lines += [f"- Test periods: {', '.join(f'{fold.test_start} to {fold.test_end}' for fold in evaluation.folds)}."]
@@ -126,8 +130,9 @@ def report_text(
         f"- Samples: {samples.samples:,} windows of {definition.window.length} observations and {definition.window.horizon} steps ahead; "
         f"{samples.labelled:,} with a known outcome. Scalers and every other fitted step saw the training part of a fold alone.",
         f"- Seeds: a network is fitted {definition.seeds} times and its forecasts are averaged; the average is compared and registered.",
-        "- Losses and returns are per session, not annualised; no costs, no trading rule.",
     ]
+    if not problem.independent:
+        lines.append("- Losses and returns are per session, not annualised; no costs, no trading rule.")
     if row.challenge:
         lines.append(
             f"- Challenge {row.challenge} of this definition's life; level spent on it: {row.level:.4g} "
@@ -145,31 +150,29 @@ def leaderboard_table(evaluation: Evaluation) -> list[str]:
     columns = [name for name in SHOWN if name in there and name != evaluation.loss]
     against = [entry.candidate for entry in evaluation.candidates if entry.baseline]
     header = ["candidate", "family", f"{evaluation.loss} [95 %]", *columns, *(f"against {name}" for name in against), "MCS p", "seeds"]
-    rows = [header, ["---"] * len(header)]
+    rows = [header]
     for entry in evaluation.candidates:
         metrics = {metric.name: metric for metric in entry.metrics}
         row = [f"{entry.candidate}{' (baseline)' if entry.baseline else ''}", entry.family, with_interval(metrics.get(evaluation.loss))]
         row += [number(metrics[name].value) if name in metrics else "-" for name in columns]
         row += [_against(entry, name) for name in against]
         rows.append([*row, p_value(entry.confidence_p), str(entry.seeds)])
-    return [f"| {' | '.join(table_cell(cell) for cell in row)} |" for row in rows]
+    return table_lines(rows)
 
 
 def checks_text(definition: Definition, evaluation: Evaluation) -> list[str]:
-    """The backtests that the gate names, as a Markdown section; empty where it names none."""
-    names = definition.gate.backtests
+    """What every candidate must pass (backtests that the gate names, limits of the problem), as a Markdown section; empty where nothing."""
+    checks = [check for entry in evaluation.candidates for check in entry.checks]
+    names = tuple(dict.fromkeys((*definition.gate.backtests, *(check.name for check in checks))))
     if not names:
         return []
-    rows = [["candidate", *names], ["---"] * (len(names) + 1)]
+    rows = [["candidate", *names]]
     for entry in evaluation.candidates:
         passed = {check.name: "passed" if check.passed else "**failed**" for check in entry.checks}
         rows.append([entry.candidate, *(passed.get(name, "-") for name in names)])
-    lines = ["", "## Backtests", "", *(f"| {' | '.join(table_cell(cell) for cell in row)} |" for row in rows), ""]
-    lines += [
-        f"Over all {evaluation.dates:,} test dates, each test at {100 * definition.gate.backtest_level:g} %. "
-        "Who fails one is not promoted.",
-        "",
-    ]
+    level = f", each test at {100 * definition.gate.backtest_level:g} %" if definition.gate.backtests else ""
+    lines = ["", f"## {'Backtests' if definition.gate.backtests else 'Limits'}", "", *table_lines(rows), ""]
+    lines += [f"Over all {evaluation.dates:,} test dates{level}. Who fails one is not promoted.", ""]
     return lines + [f"- {entry.candidate}: {check.words}." for entry in evaluation.candidates for check in entry.checks]
 
 
@@ -190,30 +193,11 @@ def confidence_text(evaluation: Evaluation) -> str:
 def fold_table(evaluation: Evaluation) -> list[str]:
     """The deciding loss in each test period, as a Markdown table; where a candidate has several seeds, their own losses."""
     names = [fold.name for fold in evaluation.folds]
-    rows = [["candidate", *names, "each seed alone"], ["---"] * (len(names) + 2)]
+    rows = [["candidate", *names, "each seed alone"]]
     for entry in evaluation.candidates:
         seeds = ", ".join(number(value) for value in entry.seed_losses.values()) if len(entry.seed_losses) > 1 else "-"
         rows.append([entry.candidate, *(number(entry.fold_losses.get(name)) for name in names), seeds])
-    return [f"| {' | '.join(table_cell(cell) for cell in row)} |" for row in rows]
-
-
-def with_interval(metric: Metric | None) -> str:
-    """A metric and its interval, as text."""
-    if metric is None or metric.value is None:
-        return "not finite"
-    if metric.low is None or metric.high is None:
-        return number(metric.value)
-    return f"{number(metric.value)} [{number(metric.low)}, {number(metric.high)}]"
-
-
-def number(value: float | None) -> str:
-    """Four significant digits."""
-    return "-" if value is None else f"{value:.4g}"
-
-
-def p_value(value: float | None) -> str:
-    """Three decimals."""
-    return "-" if value is None else f"{value:.3f}"
+    return table_lines(rows)
 
 
 def _against(entry: CandidateEvaluation, baseline: str) -> str:
@@ -223,11 +207,6 @@ def _against(entry: CandidateEvaluation, baseline: str) -> str:
                 return "not beaten"
             return f"{-100 * comparison.effect:+.2f} % (p {comparison.p_value:.3f})"
     return "-"
-
-
-def table_cell(text: str) -> str:
-    """Text that a cell of a Markdown table can hold."""
-    return text.replace("|", "\\|").replace("\n", " ")
 
 
 def page_of(title: str, text: str, plots: Mapping[str, Path]) -> str:

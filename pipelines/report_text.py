@@ -1,9 +1,15 @@
-"""The little Markdown that our reports use, as HTML: headings, paragraphs, lists, quotes, tables, bold and code. All else is escaped."""
+"""The little Markdown that our reports use, its tables and numbers, and its HTML: headings, paragraphs, lists, quotes, tables, bold and
+code. All else is escaped."""
 
 from __future__ import annotations
 
 import html
 import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipelines.manifests import Metric
 
 
 def to_html(text: str) -> str:
@@ -44,3 +50,32 @@ def _inline(text: str) -> str:
     escaped = html.escape(text, quote=True)
     escaped = re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", escaped)
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", escaped)
+
+
+def table_lines(rows: Sequence[Sequence[str]]) -> list[str]:
+    """A Markdown table, the first row its head."""
+    return [f"| {' | '.join(table_cell(cell) for cell in row)} |" for row in (rows[0], ["---"] * len(rows[0]), *rows[1:])]
+
+
+def with_interval(metric: Metric | None) -> str:
+    """A metric and its interval, as text."""
+    if metric is None or metric.value is None:
+        return "not finite"
+    if metric.low is None or metric.high is None:
+        return number(metric.value)
+    return f"{number(metric.value)} [{number(metric.low)}, {number(metric.high)}]"
+
+
+def number(value: float | None) -> str:
+    """Four significant digits."""
+    return "-" if value is None else f"{value:.4g}"
+
+
+def p_value(value: float | None) -> str:
+    """Three decimals."""
+    return "-" if value is None else f"{value:.3f}"
+
+
+def table_cell(text: str) -> str:
+    """Text that a cell of a Markdown table can hold."""
+    return text.replace("|", "\\|").replace("\n", " ")

@@ -218,14 +218,18 @@ def _log_parent(client: MlflowClient, run: Run, definition: Definition, evaluati
     with tempfile.TemporaryDirectory(prefix="finflow-") as scratch:
         folder = Path(scratch)
         (folder / "evaluation.json").write_text(json.dumps(evaluation.to_dict(), indent=1), encoding="utf-8")
-        shutil.copyfile(Path(evaluation.folder) / "plots" / "leaderboard.svg", folder / "leaderboard.svg")
+        for drawn in (Path(evaluation.folder) / "plots").glob("*.svg"):  # of all candidates; each one's own are with its run
+            shutil.copyfile(drawn, folder / drawn.name)
+        tables = Path(evaluation.folder) / "tables"
+        if tables.is_dir():
+            shutil.copytree(tables, folder / "tables")
         if Path(samples.clean.folder).is_dir():
             shutil.copytree(samples.clean.folder, folder / "validation")
         client.log_artifacts(run_id, str(folder))
 
 
 def _note(evaluation: Evaluation, entry: CandidateEvaluation) -> str:
-    from pipelines.report import with_interval
+    from pipelines.report_text import with_interval
 
     metric = next((metric for metric in entry.metrics if metric.name == evaluation.loss), None)
     trouble = f"\n\nNot promotable: {entry.invalid}" if entry.invalid else ""

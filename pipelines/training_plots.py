@@ -9,10 +9,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.base import FitReport
+from pipelines.evaluation_store import read_tables
 from pipelines.fit_process import fork, is_warm
 from pipelines.manifests import CandidateEvaluation, Evaluation, FitResult
 from pipelines.plots import plot_coverage, plot_forecasts, plot_leaderboard, plot_losses, plot_skill, quantile_columns
 from pipelines.plots_classes import class_columns, plot_calibration, plot_confusion
+from pipelines.plots_outcome import (
+    is_outcome,
+    plot_costs,
+    plot_decisions,
+    plot_fairness,
+    plot_gains,
+    plot_ranking,
+    plot_reliability,
+    plot_stability,
+)
 from pipelines.plots_risk import plot_exceptions, risk_columns
 from pipelines.plots_scenarios import plot_facts, plot_paths, scenario_columns
 
@@ -23,9 +34,10 @@ if TYPE_CHECKING:
 def draw_training(evaluation: Evaluation, reports: Mapping[FitResult, FitReport], folder: Path) -> dict[str, Path]:
     """Draw all plots of a training into `folder` unless they are there; those for the report, by caption.
 
-    `leaderboard.svg`, and for each candidate a folder of its name with `skill.svg`, `losses.svg` (where there are epochs), and for
-    quantiles `forecasts.svg` and `coverage.svg`, for variances `forecasts.svg`, for values at risk `exceptions.svg`, for
-    classes `calibration.svg` and `confusion.svg`, for paths `paths.svg` and `facts.svg`.
+    `leaderboard.svg`; for outcomes, of all candidates, `reliability.svg`, `ranking.svg`, `gains.svg`, `costs.svg` and, where there are such
+    tables, `fairness.svg` and `stability.svg`; and for each candidate a folder of its name with `skill.svg`, `losses.svg` (where there are
+    epochs), and for quantiles `forecasts.svg` and `coverage.svg`, for variances `forecasts.svg`, for values at risk `exceptions.svg`, for
+    classes `calibration.svg` and `confusion.svg`, for outcomes `decisions.svg`, for paths `paths.svg` and `facts.svg`.
     """
     if not folder.is_dir():
         part = folder.with_name(f".{folder.name}-{os.getpid()}")
@@ -39,12 +51,19 @@ def draw_training(evaluation: Evaluation, reports: Mapping[FitResult, FitReport]
     best = next((entry.candidate for entry in evaluation.candidates if not entry.baseline), evaluation.candidates[0].candidate)
     wanted = {
         "Leaderboard": folder / "leaderboard.svg",
+        "Calibration of every candidate": folder / "reliability.svg",
+        "Ranking": folder / "ranking.svg",
+        "Gains": folder / "gains.svg",
+        "Costs": folder / "costs.svg",
+        "Fairness": folder / "fairness.svg",
+        "Stability": folder / "stability.svg",
         f"{best}: loss saved against the reference": folder / best / "skill.svg",
         f"{best}: forecast against actual": folder / best / "forecasts.svg",
         f"{best}: coverage": folder / best / "coverage.svg",
         f"{best}: losses beyond the value at risk": folder / best / "exceptions.svg",
         f"{best}: calibration": folder / best / "calibration.svg",
         f"{best}: confusion matrix": folder / best / "confusion.svg",
+        f"{best}: decisions": folder / best / "decisions.svg",
         f"{best}: drawn paths against what came": folder / best / "paths.svg",
         f"{best}: stylised facts": folder / best / "facts.svg",
     }
@@ -60,6 +79,7 @@ def _draw(evaluation: Evaluation, reports: Mapping[FitResult, FitReport], folder
         shares = [names[first::cores] for first in range(min(cores, len(names)))]
     others = [(share, fork(_draw_candidates, evaluation, dict(reports), folder, share)) for share in shares[1:]]
     plot_leaderboard(evaluation, folder / "leaderboard.svg")
+    _draw_outcomes(evaluation, folder)
     _draw_candidates(evaluation, reports, folder, shares[0])
     for share, process in others:
         process.join()
@@ -73,6 +93,30 @@ def _draw_candidates(evaluation: Evaluation, reports: Mapping[FitResult, FitRepo
     for entry in evaluation.candidates:
         if entry.candidate in names:
             _draw_candidate(evaluation, entry, reports, daily, folder / entry.candidate)
+
+
+def _draw_outcomes(evaluation: Evaluation, folder: Path) -> None:
+    """What shows all candidates of an outcome beside each other; nothing of another problem."""
+    candidates = {}
+    for entry in evaluation.candidates:
+        path = Path(evaluation.folder) / "predictions" / f"{entry.candidate}.parquet"
+        if not entry.invalid and path.is_file():
+            rows = _read(path)
+            if not is_outcome(rows):
+                return
+            candidates[entry.candidate] = rows
+    if not candidates:
+        return
+    baselines = frozenset(entry.candidate for entry in evaluation.candidates if entry.baseline)
+    plot_reliability(candidates, folder / "reliability.svg")
+    plot_ranking(candidates, baselines, folder / "ranking.svg")
+    plot_gains(candidates, baselines, folder / "gains.svg")
+    plot_costs(candidates, baselines, folder / "costs.svg")
+    tables = read_tables(evaluation)
+    if "fairness" in tables:
+        plot_fairness(tables["fairness"], next(iter(candidates)), folder / "fairness.svg")
+    if "stability" in tables:
+        plot_stability(tables["stability"], folder / "stability.svg")
 
 
 def _draw_candidate(
@@ -95,7 +139,9 @@ def _draw_candidate(
         plot_coverage(rows, name, place / "coverage.svg")
     if "actual" in rows.columns and risk_columns(rows):
         plot_exceptions(rows, name, place / "exceptions.svg")
-    if "actual" in rows.columns and class_columns(rows):
+    if is_outcome(rows):
+        plot_decisions(rows, name, place / "decisions.svg")
+    elif "actual" in rows.columns and class_columns(rows):
         plot_calibration(rows, name, place / "calibration.svg")
         plot_confusion(rows, name, place / "confusion.svg")
     if scenario_columns(rows):

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.base import Prediction, Task
-from models.samples import SampleIndex
+from models.samples import SampleIndex, Samples
 from pipelines.panel import Outcomes
 from pipelines.registered import Settings
 
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from pipelines.definition import Gate, Window
-    from pipelines.manifests import Check
+    from pipelines.manifests import Check, Evaluation, Fold
+    from pipelines.statistics.bootstrap import Resampling
 
 Float64 = NDArray[np.float64]
 
@@ -46,20 +47,70 @@ class Targets:
 
 
 @dataclass(frozen=True, eq=False)
+class Cells:
+    """Which of `width` cells each sample lies in: a component whose mean is the part of the samples in every cell.
+
+    So whatever is a function of a distribution (the area under a ROC curve, a Kolmogorov-Smirnov distance) is one of means too.
+
+    Attributes:
+        code: int64, [n]; 0 to width - 1.
+    """
+
+    code: NDArray[np.int64]
+    width: int
+
+    def __len__(self) -> int:
+        return len(self.code)
+
+
+@dataclass(frozen=True, eq=False)
 class MetricParts:
     """A metric as a function of means, so that a bootstrap can resample dates.
 
     Attributes:
-        components: each float64, [n], one value a sample; NaN counts nothing.
-        combine: takes one array of means a component (any shape, the replicates) and returns the metric of that shape.
+        components: each float64, [n], one value a sample, where NaN counts nothing; or the samples' cells.
+        combine: takes one array of means a component (any shape, the replicates; of cells one axis more, of `width` parts, which is the
+            last) and returns the metric of that shape.
         better: lower, higher, or nearer to `target`.
+        pooled: every sample counts once; else every date does, however many samples it has.
+        exact: the metric's value, where components hold it only to a grid: the interval is moved by what that misses. None: they hold it.
     """
 
     name: str
-    components: tuple[Float64, ...]
+    components: tuple[Float64 | Cells, ...]
     combine: Callable[..., Any]
     better: Literal["lower", "higher", "target"]
     target: float | None = None
+    pooled: bool = False
+    exact: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Tested:
+    """What an evaluation knows, for tables of a problem's own.
+
+    Attributes:
+        forecasts: by candidate, of the test samples; those that cannot be compared are left out.
+        index: the n test samples, fold after fold.
+        fold: int64, [n]; which of `folds` each belongs to.
+        train: by fold, its training samples.
+        samples: all samples of the run.
+        features, categories: names of the features that are numbers and of those that are categories (see `Task`).
+        draws: resampled dates of the test samples.
+        champion: the name of the champion's recipe among the forecasts, or None.
+    """
+
+    forecasts: Mapping[str, Prediction]
+    index: SampleIndex
+    fold: NDArray[np.int64]
+    folds: tuple[Fold, ...]
+    train: Sequence[SampleIndex]
+    samples: Samples
+    features: tuple[str, ...]
+    categories: tuple[str, ...]
+    draws: Resampling
+    reference: str
+    champion: str | None
 
 
 class Problem(ABC):
@@ -68,7 +119,7 @@ class Problem(ABC):
     Settings: ClassVar[type[Settings]]
     #: checks that a definition's gate may name
     backtests: ClassVar[tuple[str, ...]] = ()
-    #: names of settings that say how answers are judged and shown, not what is asked of a model: it is none the worse where they change
+    #: names of settings that say how answers are tested and shown, not what is asked of a model: it is none the worse where they change
     beside: ClassVar[frozenset[str]] = frozenset()
     #: whether labels of different samples are of different things (applicants), however long their spans: nothing overlaps then, and what
     #: they share (a recession) shows as autocorrelation of a date's losses, which the tests allow for
@@ -184,10 +235,19 @@ class Problem(ABC):
         """
         return []
 
+    def tables(self, tested: Tested) -> Mapping[str, pd.DataFrame]:
+        """Further tables of an evaluation, by name; none by default. They are kept beside it as tables/<name>.parquet and .csv."""
+        return {}
+
+    def sections(self, tables: Mapping[str, pd.DataFrame], evaluation: Evaluation) -> list[str]:
+        """What the report says of `tables`, as lines of Markdown."""
+        return []
+
     def coverages(self, prediction: Prediction, index: SampleIndex) -> list[MetricParts]:
         """Those of `metrics` that say how often what came lay where it should, one component each: what monitoring watches."""
         found = self.metrics(prediction, index, np.ones(len(index)))
-        return [parts for parts in found if parts.better == "target" and parts.target is not None and len(parts.components) == 1]
+        aimed = [parts for parts in found if parts.better == "target" and parts.target is not None and not parts.pooled]
+        return [parts for parts in aimed if len(parts.components) == 1]
 
     @abstractmethod
     def scale_of(self, train: SampleIndex) -> Mapping[int, float]:
@@ -202,7 +262,7 @@ class Problem(ABC):
         a column a quantile level (`q05`, `q50` ...), a class or a score; the same columns for every model of a definition."""
 
     def answers(self, rows: pd.DataFrame, index: SampleIndex, entities: tuple[str, ...]) -> Prediction:
-        """What `rows` laid out for these samples, read back: its inverse. Stored predictions are judged by it once their targets are known.
+        """What `rows` laid out for these samples, read back: its inverse. Stored predictions are tested by it once their targets are known.
 
         This one serves a problem whose `rows` only lays the answers out; one that changes their scale needs its own.
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from models.base import Prediction
 from pipelines.problems.base import Float64, MetricParts
 from pipelines.problems.quantile_scores import identity
+from pipelines.statistics.delong import placements
 
 Int64 = NDArray[np.int64]
 
@@ -63,7 +64,7 @@ def auc_parts(probabilities: Float64, codes: Int64) -> MetricParts:
     areas: list[float] = []
     for position in positions:
         own = codes == position
-        placed, area = _placements(probabilities[:, position], own)
+        placed, area = placements(probabilities[:, position], own.astype(np.int64))
         components += [np.where(own, placed, 0.0), own.astype(np.float64), np.where(own, 0.0, placed), (~own).astype(np.float64)]
         areas.append(area)
 
@@ -75,18 +76,6 @@ def auc_parts(probabilities: Float64, codes: Int64) -> MetricParts:
         return total / len(areas)
 
     return MetricParts("auc", tuple(components), combine, "higher")
-
-
-def _placements(score: Float64, own: NDArray[np.bool_]) -> tuple[Float64, float]:
-    """float64, [n]: the part of the other group that each sample is on the right side of, a tie one half; and their mean, the AUC."""
-    placed = np.full(len(score), np.nan)
-    positive, negative = np.sort(score[own]), np.sort(score[~own])
-    if not len(positive) or not len(negative) or np.isnan(score).any():
-        return placed, float("nan")
-    below = (np.searchsorted(negative, score[own], "left") + np.searchsorted(negative, score[own], "right")) / (2 * len(negative))
-    above = 1.0 - (np.searchsorted(positive, score[~own], "left") + np.searchsorted(positive, score[~own], "right")) / (2 * len(positive))
-    placed[own], placed[~own] = below, above
-    return placed, float(below.mean())
 
 
 def calibration_parts(probabilities: Float64, codes: Int64) -> MetricParts:

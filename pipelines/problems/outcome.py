@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +14,18 @@ from models.samples import SampleIndex
 from pipelines.errors import DefinitionError
 from pipelines.features import distinct_texts
 from pipelines.panel import Outcomes
-from pipelines.problems.base import Float64, MetricParts, Problem, Targets
-from pipelines.problems.class_scores import brier, class_metrics, log_loss, probabilities_of
+from pipelines.problems.base import Float64, MetricParts, Problem, Targets, Tested
+from pipelines.problems.class_scores import probabilities_of
 from pipelines.problems.classify import codes_of
+from pipelines.problems.outcome_fairness import Limit
+from pipelines.problems.outcome_scores import cost_threshold, outcome_losses, outcome_metrics
 from pipelines.registered import Settings
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from pipelines.definition import Gate
+    from pipelines.manifests import Check, Evaluation
 
 _NAT = np.datetime64("NaT", "ns")
 
@@ -32,15 +37,6 @@ class Costs(Settings):
     false_negative: float = Field(
         default=1.0, gt=0, le=1e12, description="missing a row of the last class; with a `stake`, this times what is at stake in the row"
     )
-
-    def threshold(self, stake: Float64) -> Float64:
-        """The probability from which a row is better treated as one of the last class (Elkan, 2001): float64, [n].
-
-        Args:
-            stake: float64, [n]; what is at stake, NaN where nothing is said of it.
-        """
-        missed = self.false_negative * np.where(np.isfinite(stake), np.maximum(stake, 0.0), 1.0)
-        return np.asarray(self.false_positive / (self.false_positive + missed))
 
 
 class OutcomeSettings(Settings):
@@ -62,6 +58,11 @@ class OutcomeSettings(Settings):
     protected: tuple[str, ...] = Field(
         default=(), max_length=10, description="columns by whose values fairness is reported; features only where named there too"
     )
+    limits: dict[Limit, Annotated[float, Field(ge=0, le=1)]] = Field(
+        default_factory=dict,
+        description="of fairness, over the groups of every protected column; who is beyond one is not promoted. A ratio's is the least, "
+        "all others' the most that is allowed",
+    )
     afterwards: tuple[str, ...] = Field(
         default=(), description="columns that are known only after the outcome: a feature made of one is refused"
     )
@@ -82,6 +83,8 @@ class OutcomeSettings(Settings):
         from pipelines.errors import FinflowError
         from pipelines.names import check_identifier
 
+        if self.limits and not self.protected:
+            raise ValueError(f"limits {sorted(self.limits)} are of groups, and there are none: name columns under `protected`")
         if self.classes[0] == self.classes[1]:
             raise ValueError("classes: two different names are needed")
         for name in self.classes:
@@ -174,24 +177,48 @@ class Outcome(Problem):
         )
 
     def losses(self, prediction: Prediction, index: SampleIndex) -> Mapping[str, Float64]:
-        """`log_loss`, `brier` (summed over both classes) and `cost`: what deciding by the threshold of the costs costs."""
-        probabilities, codes = probabilities_of(prediction), codes_of(index)
-        return {
-            "log_loss": log_loss(probabilities, codes),
-            "brier": brier(probabilities, codes),
-            "cost": self.cost(probabilities[:, 1], codes, index.origin),
-        }
-
-    def cost(self, probability: Float64, code: NDArray[np.int64], stake: Float64) -> Float64:
-        """float64, [n]: the cost of each decision; NaN where the probability is."""
-        costs = self.settings.costs
-        missed = costs.false_negative * np.where(np.isfinite(stake), np.maximum(stake, 0.0), 1.0)
-        positive = probability >= costs.threshold(stake)
-        found = np.where(positive, np.where(code == 1, 0.0, costs.false_positive), np.where(code == 1, missed, 0.0))
-        return np.where(np.isnan(probability), np.nan, found)
+        """`log_loss`, `brier` (of the last class) and `cost`: what deciding by the threshold of the costs costs."""
+        return outcome_losses(self._probability(prediction), codes_of(index), index.origin, self.settings.costs)
 
     def metrics(self, prediction: Prediction, index: SampleIndex, scale: Float64) -> list[MetricParts]:
-        return class_metrics(probabilities_of(prediction), codes_of(index), self.classes)
+        """See `outcome_scores.outcome_metrics`."""
+        return outcome_metrics(self._probability(prediction), codes_of(index), index, self.settings)
+
+    def coverages(self, prediction: Prediction, index: SampleIndex) -> list[MetricParts]:
+        """None: probabilities have no intervals."""
+        return []
+
+    def checks(self, prediction: Prediction, index: SampleIndex, gate: Gate, seed: int) -> tuple[Check, ...]:
+        """The limits of fairness that the settings set, each named `fairness_...`."""
+        from pipelines.problems.outcome_fairness import fairness_checks, group_figures
+        from pipelines.problems.outcome_tables import decided_of
+
+        if not self.settings.limits:
+            return ()
+        decided = decided_of(self._probability(prediction), index, self.settings)
+        return fairness_checks(group_figures(decided, index.groups, None), self.settings.limits)
+
+    def tables(self, tested: Tested) -> Mapping[str, pd.DataFrame]:
+        """`differences`, `periods`, `fairness` (with protected columns), `stability` (of folds by time); see `outcome_tables`."""
+        from pipelines.problems.outcome_stability import stability_table
+        from pipelines.problems.outcome_tables import difference_table, fairness_table, period_table
+
+        found = {
+            "differences": difference_table(tested, self.settings),
+            "periods": period_table(tested, self.settings),
+            "fairness": fairness_table(tested, self.settings),
+            "stability": stability_table(tested),
+        }
+        return {name: table for name, table in found.items() if len(table)}
+
+    def sections(self, tables: Mapping[str, pd.DataFrame], evaluation: Evaluation) -> list[str]:
+        """See `outcome_sections`."""
+        from pipelines.problems.outcome_sections import outcome_sections
+
+        return outcome_sections(tables, evaluation, self.classes)
+
+    def _probability(self, prediction: Prediction) -> Float64:
+        return np.ascontiguousarray(probabilities_of(prediction)[:, 1])
 
     def scale_of(self, train: SampleIndex) -> Mapping[int, float]:
         """One: probabilities have no unit."""
@@ -209,7 +236,7 @@ class Outcome(Problem):
             "horizon": np.ones(len(index), dtype=np.int64),
         }
         frame |= {f"p_{name}": probabilities[:, place] for place, name in enumerate(self.classes)}
-        frame["threshold"] = self.settings.costs.threshold(index.origin)
+        frame["threshold"] = cost_threshold(index.origin, self.settings.costs)
         return pd.DataFrame(frame, copy=False)
 
     def answers(self, rows: pd.DataFrame, index: SampleIndex, entities: tuple[str, ...]) -> Prediction:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from pipelines.problems.base import MetricParts
+    from pipelines.problems.base import Cells, MetricParts
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
@@ -77,21 +77,119 @@ def _draw(generator: np.random.Generator, n: int, block: int, replications: int)
 @functools.lru_cache(maxsize=2)
 def _counts(n: int, block: int, replications: int, seed: int) -> Float64:
     """How often each date was drawn: float64, [replications, n], read-only. Kept, because every metric of an evaluation uses the same."""
-    counts = _count(stationary_bootstrap_indices(n, block, replications, seed), n)
+    counts = np.empty((replications, n))
+    generator = np.random.default_rng(seed)
+    for done in range(0, replications, CHUNK):  # by chunks: thousands of units make the draws large
+        counts[done : done + CHUNK] = _count(_draw(generator, n, block, min(CHUNK, replications - done)), n)
     counts.flags.writeable = False
     return counts
 
 
-def metric_interval(
-    parts: MetricParts, dates: NDArray[np.datetime64], *, level: float, block: int, replications: int, seed: int
-) -> tuple[float | None, float | None, float | None]:
-    """A metric and its percentile interval from resampled dates.
+class Resampling:
+    """Draws of dates (or of other units), under which any number of metrics of the same samples are taken.
 
-    A component is averaged over the samples of each date first and then over dates, so that a date counts once however many entities
-    it has. NaN counts nothing: a date without a value has no say in that component's mean.
+    A component is averaged over the samples of each date first and then over dates, so that a date counts once however many entities it
+    has; of a `pooled` metric every sample counts once. NaN counts nothing: a date without a value has no say in that component's mean.
 
     Args:
-        dates: datetime64, [samples]; the date of each sample, in any order.
+        units: [samples]; the date of each sample, in any order.
+        block: mean length of a block, in dates.
+    """
+
+    def __init__(self, units: NDArray[Any], *, block: int, replications: int, seed: int) -> None:
+        distinct, code = np.unique(units, return_inverse=True)
+        self.samples, self.dates = len(units), len(distinct)
+        self._code = code.astype(np.int64)
+        self._settings = (self.dates, block, replications, seed)
+        self._sizes = np.bincount(code, minlength=self.dates).astype(np.float64)
+        self._kept: tuple[Cells, tuple[Float64, Float64]] | None = None
+
+    def take(self, parts: MetricParts) -> tuple[float | None, Float64 | None]:
+        """The metric's value, and under every draw: float64, [replications]; None where it is not finite, or cannot be had.
+
+        Raises:
+            ValueError: a component has another number of samples.
+        """
+        wrong = [len(component) for component in parts.components if len(component) != self.samples]
+        if wrong:
+            raise ValueError(f"metric {parts.name!r}: a component has {wrong[0]} values for {self.samples} samples")
+        if self.samples == 0:
+            return None, None
+        with np.errstate(all="ignore"):
+            means = [self._means(component, parts.pooled) for component in parts.components]
+            on_grid = float(parts.combine(*(whole for whole, _ in means))[0])
+            value = on_grid if parts.exact is None else parts.exact
+            if not (math.isfinite(value) and math.isfinite(on_grid)):
+                return None, None
+            if self.dates < 2:
+                return value, None
+            replicates = np.asarray(parts.combine(*(drawn for _, drawn in means)), dtype=np.float64) + (value - on_grid)
+        return value, replicates if np.isfinite(replicates).all() else None
+
+    def interval(self, parts: MetricParts, level: float) -> tuple[float | None, float | None, float | None]:
+        """Value, low and high of the percentile interval; each None where it cannot be had (no dates, a single one, a draw without any).
+
+        Raises:
+            ValueError: the level is not between 0 and 1, or as `take`.
+        """
+        value, replicates = self.take(parts)
+        return (value, *quantile_interval(replicates, level))
+
+    def _means(self, component: Float64 | Cells, pooled: bool) -> tuple[Float64, Float64]:
+        """The mean under no resampling, [1, ...], and under every draw, [replications, ...]."""
+        if not isinstance(component, np.ndarray):
+            if self._kept is None or self._kept[0] is not component:
+                self._kept = (component, self._cells(component))  # several metrics of one ranking come one after the other
+            return self._kept[1]
+        whole = np.ones((1, self.dates))
+        counts = _counts(*self._settings) if self.dates > 1 else whole
+        if not pooled:
+            series = _daily_mean(component, self._code, self.dates)
+            return _mean(whole, series), _mean(counts, series)
+        known = ~np.isnan(component)
+        total = np.bincount(self._code[known], weights=component[known], minlength=self.dates)
+        sizes = self._sizes if known.all() else np.bincount(self._code[known], minlength=self.dates).astype(np.float64)
+        return (whole @ total) / (whole @ sizes), (counts @ total) / (counts @ sizes)
+
+    def _cells(self, cells: Cells) -> tuple[Float64, Float64]:
+        """The part of the samples in each cell, [1, width] and [replications, width]: always pooled."""
+        from scipy.sparse import coo_array
+
+        width = cells.width
+        # sparse, for its size is then the samples' and not dates times cells
+        table = coo_array((np.ones(self.samples), (self._code, cells.code)), shape=(self.dates, width)).tocsr().T.tocsr()
+        whole = np.bincount(cells.code, minlength=width)[None] / self.samples
+        if self.dates < 2:
+            return whole, whole
+        counts = _counts(*self._settings)
+        drawn = np.empty((len(counts), width))
+        for first in range(0, len(counts), CHUNK):
+            part = counts[first : first + CHUNK]
+            drawn[first : first + CHUNK] = (table @ np.ascontiguousarray(part.T)).T / (part @ self._sizes)[:, None]
+        return whole, drawn
+
+
+def quantile_interval(replicates: Float64 | None, level: float) -> tuple[float | None, float | None]:
+    """Low and high of a percentile interval; None without replicates.
+
+    Raises:
+        ValueError: the level is not between 0 and 1.
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"level {level} must lie between 0 and 1")
+    if replicates is None:
+        return None, None
+    low, high = np.quantile(replicates, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def metric_interval(
+    parts: MetricParts, dates: NDArray[Any], *, level: float, block: int, replications: int, seed: int
+) -> tuple[float | None, float | None, float | None]:
+    """A metric and its percentile interval from resampled dates: `Resampling.interval` of one metric.
+
+    Args:
+        dates: [samples]; the date of each sample, in any order.
         level: coverage of the interval, 0.95 say.
         block: mean length of a block, in dates.
 
@@ -101,28 +199,7 @@ def metric_interval(
     Raises:
         ValueError: the lengths of dates and components differ, or the level is not between 0 and 1.
     """
-    if not 0 < level < 1:
-        raise ValueError(f"level {level} must lie between 0 and 1")
-    wrong = [len(component) for component in parts.components if len(component) != len(dates)]
-    if wrong:
-        raise ValueError(f"metric {parts.name!r}: a component has {wrong[0]} values for {len(dates)} samples")
-    if len(dates) == 0:
-        return None, None, None
-    distinct, code = np.unique(dates, return_inverse=True)
-    daily = [_daily_mean(component, code, len(distinct)) for component in parts.components]
-    with np.errstate(all="ignore"):
-        value = float(parts.combine(*(_mean(np.ones((1, len(distinct))), series) for series in daily))[0])
-    if not math.isfinite(value):
-        return None, None, None
-    if len(distinct) < 2:
-        return value, None, None
-    counts = _counts(len(distinct), block, replications, seed)
-    with np.errstate(all="ignore"):
-        replicates = np.asarray(parts.combine(*(_mean(counts, series) for series in daily)), dtype=np.float64)
-    if not np.isfinite(replicates).all():
-        return value, None, None
-    low, high = np.quantile(replicates, [(1 - level) / 2, (1 + level) / 2])
-    return value, float(low), float(high)
+    return Resampling(dates, block=block, replications=replications, seed=seed).interval(parts, level)
 
 
 def _daily_mean(component: Float64, code: Int64, dates: int) -> Float64:

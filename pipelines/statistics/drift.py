@@ -15,6 +15,7 @@ distances in a window, whatever it is of: twenty features that move together cou
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,7 +99,14 @@ class Drift:
 
 
 def measure_drift(
-    reference: Values, reference_dates: Dates, recent: Values, recent_dates: Dates, *, effects: dict[str, float], level: float
+    reference: Values,
+    reference_dates: Dates,
+    recent: Values,
+    recent_dates: Dates,
+    *,
+    effects: dict[str, float],
+    level: float,
+    categories: Mapping[int, int] | None = None,
 ) -> Drift:
     """Compare the values of some recent sessions with those of a reference.
 
@@ -111,6 +119,8 @@ def measure_drift(
         reference_dates, recent_dates: datetime64, [rows].
         effects: by kind of distance, what it takes to matter.
         level: the chance that an undisturbed window raises any alarm.
+        categories: by position, columns that hold no numbers but places of categories from 0, and how many there are: of them the
+            population stability index alone is taken, a cell a place.
 
     Raises:
         TooShortError: the reference holds fewer than MINIMUM_WINDOWS windows of the recent sessions' number.
@@ -131,7 +141,8 @@ def measure_drift(
     now: list[float] = []
     for column in range(reference.shape[1]):
         before, after = (np.asarray(values[:, column], dtype=np.float64) for values in (reference, recent))
-        for kind, inside, value in _column(before, code, len(dates), after, sessions):
+        places = None if categories is None else categories.get(column)
+        for kind, inside, value in _column(before, code, len(dates), after, sessions, places):
             keys.append((column, kind))
             usual.append(inside)
             now.append(value)
@@ -169,18 +180,20 @@ def _bounds(keys: list[tuple[int, str]], usual: list[Float64], windows: float, l
     return found
 
 
-def _column(reference: Float64, code: NDArray[np.int64], dates: int, recent: Float64, sessions: int) -> list[tuple[str, Float64, float]]:
+def _column(
+    reference: Float64, code: NDArray[np.int64], dates: int, recent: Float64, sessions: int, places: int | None
+) -> list[tuple[str, Float64, float]]:
     """Of one column, by kind: the scaled distance of every window of the reference from the rest, [windows], and of the recent values."""
     found = []
-    for kind, cells, distance in ((PSI, BINS, _psi), (KS, GRID, _ks)):
-        edges = _edges(reference, cells)
+    for kind, cells, distance in ((PSI, BINS, log_psi), (KS, GRID, _ks)) if places is None else ((PSI, BINS, log_psi),):
+        edges = edges_of(reference, cells) if places is None else np.arange(places, dtype=np.float64)
         width = len(edges) + 2
-        counts = np.bincount(code * width + _cells(reference, edges), minlength=dates * width).reshape(dates, width).astype(np.float64)
+        counts = np.bincount(code * width + cells_of(reference, edges), minlength=dates * width).reshape(dates, width).astype(np.float64)
         total = counts.sum(axis=0)
         inside = _windows(counts, sessions)
-        now = np.bincount(_cells(recent, edges), minlength=width).astype(np.float64)[None]
+        now = np.bincount(cells_of(recent, edges), minlength=width).astype(np.float64)[None]
         found.append((kind, distance(inside, total - inside), float(distance(now, total[None])[0])))
-    return found + _moments(reference, code, dates, recent, sessions)
+    return found + (_moments(reference, code, dates, recent, sessions) if places is None else [])
 
 
 def _moments(reference: Float64, code: NDArray[np.int64], dates: int, recent: Float64, sessions: int) -> list[tuple[str, Float64, float]]:
@@ -229,7 +242,7 @@ def _plain(kind: str, scaled: float) -> float:
     return float(math.exp(min(scaled, 50.0)))
 
 
-def _edges(values: Float64, cells: int) -> Float64:
+def edges_of(values: Float64, cells: int) -> Float64:
     """Distinct quantiles of the known values that split them into `cells` parts: ascending. A value that is several of them (a weekday's,
     a constant) gets a cell of its own, so that what lies just below it is told apart.
     """
@@ -240,14 +253,14 @@ def _edges(values: Float64, cells: int) -> Float64:
     return np.union1d(found, np.nextafter(found[times > 1], -np.inf))
 
 
-def _cells(values: Float64, edges: Float64) -> NDArray[np.int64]:
+def cells_of(values: Float64, edges: Float64) -> NDArray[np.int64]:
     """The cell of each value: int64, [n]; cell k ends at edges[k], which belongs to it, and the last is for what is missing."""
     found = np.searchsorted(edges, values, side="left")
     found[np.isnan(values)] = len(edges) + 1
     return np.asarray(found, dtype=np.int64)
 
 
-def _psi(inside: Float64, rest: Float64) -> Float64:
+def log_psi(inside: Float64, rest: Float64) -> Float64:
     """Log of the PSI of counts, [n, cells]: sum over cells of (p - q) * log(p / q), with PRIOR more in every cell that is used."""
     used = (inside.sum(axis=0) > 0) | (rest.sum(axis=0) > 0)
     inside, rest = inside[:, used] + PRIOR, rest[:, used] + PRIOR
