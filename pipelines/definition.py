@@ -72,7 +72,7 @@ class Feature(Settings):
 
     @property
     def key_columns(self) -> tuple[str, ...]:
-        """The columns whose equal rows count. Not called `keys`: what has an attribute of that name is taken for a mapping (by Prefect)."""
+        """The columns whose equal rows count."""
         return (self.key,) if isinstance(self.key, str) else self.key or ("entity",)
 
     @property

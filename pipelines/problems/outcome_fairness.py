@@ -197,7 +197,7 @@ def _worst(name: str, judged: pd.DataFrame) -> tuple[float, str]:
     if name == "acceptance_ratio":
         values = 1.0 - values
     low, high = int(values.argmin()), int(values.argmax())
-    where = f"{groups[low]} {values[low]:.3f}, {groups[high]} {values[high]:.3f}"
+    where = f"{groups[low]} {values[low]:.3f}, {groups[high]} {values[high]:.3f}" if low != high else f"{values[low]:.3f} in all"
     if name.endswith("_ratio"):
         return float(values[low] / values[high]) if values[high] > 0 else 1.0, where
     return float(values[high] - values[low]), where

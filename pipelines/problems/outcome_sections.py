@@ -201,8 +201,9 @@ def _stability(table: pd.DataFrame) -> list[str]:
         *table_lines(rows),
         "",
         "Population stability index (Siddiqi 2006): of a feature, test period against its own fold's training part; of a score, against "
-        f"the first test period. Bold: above {SHIFT:g}, which is called a shift. By chance: what independent rows of the same kind stay "
-        f"below with 95 %. {f'{left} more stable features are' if left else 'All of it is'} in `tables/stability.csv`.",
+        "the first test period, from which it also moves because every period's model was fitted anew. Bold: above "
+        f"{SHIFT:g}, which is called a shift. By chance: what independent rows of the same kind stay below with 95 %. "
+        f"{f'{left} more stable features are' if left else 'All of it is'} in `tables/stability.csv`.",
         "",
     ]
 
