@@ -180,7 +180,7 @@ def plot_costs(candidates: Mapping[str, pd.DataFrame], baselines: frozenset[str]
 
 
 def plot_fairness(table: pd.DataFrame, candidate: str, path: Path) -> None:
-    """One candidate's rates by group with their 95 % intervals, a row of plots a protected column; hollow: fewer than 30 rows.
+    """One candidate's rates by group with their 95 % intervals, a row of plots a protected column; hollow: of fewer than 30 entities.
 
     Args:
         table: an evaluation's tables/fairness.parquet.
