@@ -25,6 +25,11 @@ def test_from_a_file_of_loans_to_scores_with_reasons(finflow: Finflow, home: Hom
     assert set(board) == {"boosting", "base-rate", "logistic"}
     assert trained["decision"]["champion"]["candidate"] == "logistic", "what drew the outcomes is linear in the logarithms"
     assert finflow.json("train", str(loans))["fitted"] == 0
+    report = Path(trained["report"]).with_suffix(".md").read_text(encoding="utf-8")
+    for part in ("## Differences", "## Calibration", "## Costs", "## Fairness", "## Stability", "| category purpose |"):
+        assert part in report, part
+    page = Path(trained["report"]).read_text(encoding="utf-8")
+    assert all(f"<h3>{caption}</h3>" in page for caption in ("Calibration of every candidate", "Ranking", "Costs", "Fairness", "Stability"))
 
     scored = finflow.json("score", str(loans))
     assert scored["written"] == scored["rows"] > 0
