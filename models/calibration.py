@@ -93,7 +93,7 @@ def calibrated(state: dict[str, Float64], probability: Float64) -> Float64:
     if "x" in state:
         found = np.interp(probability, state["x"], state["y"])
     elif "slope" in state:
-        found = 1 / (1 + np.exp(-(state["slope"][0] * log_odds(probability) + state["intercept"][0])))
+        found = logistic_curve(state["slope"][0] * log_odds(probability) + state["intercept"][0])
     else:
         found = probability
     return np.clip(found, EDGE, 1 - EDGE)
@@ -105,8 +105,18 @@ def log_odds(probability: Float64) -> Float64:
     return np.log(kept) - np.log1p(-kept)
 
 
+def logistic_curve(score: Float64) -> Float64:
+    """1 / (1 + exp(-score)), float64, without overflow: the inverse of `log_odds`."""
+    small = np.exp(-np.abs(score))
+    return np.where(score >= 0, 1.0, small) / (1 + small)
+
+
 def _platt(score: Float64, code: NDArray[np.int64]) -> tuple[float, float]:
-    """Slope and intercept of greatest likelihood, with Platt's softened targets, by Newton's method."""
+    """Slope and intercept of greatest likelihood, with Platt's softened targets, by Newton's method.
+
+    The slope is never below 0: on a small slice chance would turn a model's order round, and its reasons with it. Where it would be, the
+    curve is flat at the slice's own rate.
+    """
     ones, zeros = float((code == 1).sum()), float((code == 0).sum())
     target = np.where(code == 1, (ones + 1) / (ones + 2), 1 / (zeros + 2))
     inputs = np.column_stack([score, np.ones(len(score))])
@@ -117,7 +127,7 @@ def _platt(score: Float64, code: NDArray[np.int64]) -> tuple[float, float]:
         return float((np.logaddexp(0, logit) - target * logit).sum())
 
     for _ in range(100):
-        expected = 1 / (1 + np.exp(-(inputs @ weights)))
+        expected = logistic_curve(inputs @ weights)
         gradient = inputs.T @ (expected - target)
         curvature = inputs.T @ (inputs * (expected * (1 - expected))[:, None]) + 1e-9 * np.eye(2)
         step, size = np.linalg.solve(curvature, gradient), 1.0
@@ -126,4 +136,7 @@ def _platt(score: Float64, code: NDArray[np.int64]) -> tuple[float, float]:
         weights = weights - size * step
         if np.abs(size * step).max() < 1e-9:
             break
+    if weights[0] < 0:
+        rate = np.array([target.mean()])
+        return 0.0, float(log_odds(rate)[0])
     return float(weights[0]), float(weights[1])

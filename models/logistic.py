@@ -1,18 +1,17 @@
-"""Logistic regression of the classes on the flattened, scaled window, by scikit-learn; only its coefficients are kept."""
+"""Logistic regression of the classes on the flattened, scaled window."""
 
 from __future__ import annotations
 
-import warnings
 from typing import ClassVar, cast
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from models.base import ModelSettings
 from models.classical import labelled_together
 from models.classifier import Classifier, class_codes
 from models.errors import FitFailure
+from models.logistic_regression import choose_strength, scores, softmax, solve
 from models.samples import Samples
 from models.volatility_scale import Float64, chunks
 
@@ -48,19 +47,15 @@ class Logistic(Classifier):
             if not len(first) or not len(second):
                 raise FitFailure("the penalty is chosen on the validation part, and a part has no labelled sample: set `c`")
             scaling = self._scaling(first)
-            inputs, codes = self._inputs(first, scaling), class_codes(first, self.task)
-            asked, came = self._inputs(second, scaling), class_codes(second, self.task)
-            losses = []
-            for each in STRENGTHS:
-                state = self._solve(inputs, codes, each)
-                losses.append(-float(np.log(np.maximum(_softmax(_scores(asked, state))[np.arange(len(came)), came], 1e-12)).mean()))
-            strength = STRENGTHS[int(np.argmin(losses))]
+            parts = [(self._inputs(part, scaling), class_codes(part, self.task)) for part in (first, second)]
+            strength = choose_strength(parts[0], parts[1], self.task.classes, STRENGTHS, settings.iterations)
         scaling = self._scaling(together)
-        state = self._solve(self._inputs(together, scaling), class_codes(together, self.task), strength)
+        inputs, codes = self._inputs(together, scaling), class_codes(together, self.task)
+        state = solve(inputs, codes, self.task.classes, strength, settings.iterations)
         return {**scaling, **state}, {**notes, "c": strength, "inputs": len(scaling["mean"])}
 
     def probabilities(self, samples: Samples, state: dict[str, Float64]) -> Float64:
-        return _softmax(_scores(self._inputs(samples, state), state))
+        return softmax(scores(self._inputs(samples, state), state))
 
     def _raw(self, samples: Samples) -> Float64:
         """float64, [n, last * features]."""
@@ -81,36 +76,3 @@ class Logistic(Classifier):
     def _inputs(self, samples: Samples, state: dict[str, Float64]) -> Float64:
         clip = cast(LogisticSettings, self.settings).clip
         return np.clip((self._raw(samples) - state["mean"]) / state["deviation"], -clip, clip)
-
-    def _solve(self, inputs: Float64, codes: NDArray[np.int64], strength: float) -> dict[str, Float64]:
-        """Coefficients [classes, inputs] and intercepts [classes]."""
-        from sklearn.exceptions import ConvergenceWarning
-        from sklearn.linear_model import LogisticRegression
-
-        absent = [name for number, name in enumerate(self.task.classes) if not (codes == number).any()]
-        if absent:
-            raise FitFailure(f"no training sample is of class {', '.join(absent)}: give more history, or other labels")
-        found = LogisticRegression(C=strength, max_iter=cast(LogisticSettings, self.settings).iterations)
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", ConvergenceWarning)
-            try:
-                found.fit(inputs, codes)
-            except ConvergenceWarning as warning:
-                raise FitFailure(
-                    f"the logistic regression with c {strength:g} did not converge: raise `iterations` or lower `c`"
-                ) from warning
-        coefficients, intercept = np.asarray(found.coef_, dtype=np.float64), np.asarray(found.intercept_, dtype=np.float64)
-        if len(coefficients) == 1:  # of two classes scikit-learn keeps the second's
-            coefficients, intercept = np.vstack([np.zeros_like(coefficients), coefficients]), np.concatenate([[0.0], intercept])
-        return {"coefficients": coefficients, "intercept": intercept}
-
-
-def _scores(inputs: Float64, state: dict[str, Float64]) -> Float64:
-    """float64, [n, classes]. A sum along each row, not a matrix product, whose bits would depend on the number of rows."""
-    found = [(inputs * own).sum(axis=1) + start for own, start in zip(state["coefficients"], state["intercept"], strict=True)]
-    return np.column_stack(found)
-
-
-def _softmax(scores: Float64) -> Float64:
-    found = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return np.asarray(found / found.sum(axis=1, keepdims=True))

@@ -20,8 +20,8 @@ Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
 
 CALIBRATION = "calibration.safetensors"
-#: rows that go through a model at once
-ROWS = 65_536
+#: rows that go through a model at once, and numbers at most where rows are wide
+ROWS, VALUES = 65_536, 4_194_304
 
 
 class TabularSettings(ModelSettings):
@@ -113,7 +113,9 @@ class TabularModel(Model):
         return samples.gather_categories(length=1)[:, 0, :]
 
     def _raw(self, samples: Samples) -> Float64:
+        width = max(1, len(samples.columns) + len(self.task.categories)) * self.context
+        size = max(1, min(ROWS, VALUES // width))
         parts = [
-            self.raw_probability(samples.take(np.arange(start, min(start + ROWS, len(samples))))) for start in range(0, len(samples), ROWS)
+            self.raw_probability(samples.take(np.arange(start, min(start + size, len(samples))))) for start in range(0, len(samples), size)
         ]
         return np.concatenate(parts) if parts else np.zeros(0)

@@ -22,7 +22,7 @@ def columns_read(definition: Definition) -> tuple[str, ...]:
     """Value columns that the problem and the features name."""
     from pipelines.problems import problem_of
 
-    features = (name for feature in definition.features for name in (feature.column, *feature.keys) if name and name != "entity")
+    features = (name for feature in definition.features for name in (feature.column, *feature.key_columns) if name and name != "entity")
     return tuple(dict.fromkeys((*problem_of(definition).required, *features)))
 
 

@@ -71,7 +71,7 @@ class Feature(Settings):
     )
 
     @property
-    def keys(self) -> tuple[str, ...]:
+    def key_columns(self) -> tuple[str, ...]:
         """The columns whose equal rows count."""
         return (self.key,) if isinstance(self.key, str) else self.key or ("entity",)
 
@@ -82,7 +82,7 @@ class Feature(Settings):
             return self.name
         parts = [self.kind, self.column, str(self.window) if self.window else None, f"shift{self.shift}" if self.shift else None]
         parts[2:2] = [
-            *(self.keys if self.key else ()),
+            *(self.key_columns if self.key else ()),
             f"{self.days}d" if self.days else None,
             f"after{self.delay_days}d" if self.delay_days else None,
         ]
@@ -229,7 +229,7 @@ class Definition(Settings):
 
         try:
             problem = problem_of(self)
-            problem.check_features(tuple(name for feature in self.features for name in (feature.column, *feature.keys) if name))
+            problem.check_features(tuple(name for feature in self.features for name in (feature.column, *feature.key_columns) if name))
             offered = problem.backtests
         except FinflowError as error:
             raise ValueError(str(error)) from None

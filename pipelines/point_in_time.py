@@ -130,20 +130,20 @@ class Past:
 
 def count_before(panel: Panel, feature: Feature) -> Float64:
     """The key's rows in the `days` days before the row; NaN where the row has no key."""
-    count = panel.past.rows(feature.keys).count(feature.days)
-    return _with_key(panel, feature.keys, count.astype(np.float64))
+    count = panel.past.rows(feature.key_columns).count(feature.days)
+    return _with_key(panel, feature.key_columns, count.astype(np.float64))
 
 
 def sum_before(panel: Panel, feature: Feature) -> Float64:
     """The sum of `column` over the same rows; missing values count nothing."""
-    return _with_key(panel, feature.keys, _sum(panel, feature))
+    return _with_key(panel, feature.key_columns, _sum(panel, feature))
 
 
 def mean_before(panel: Panel, feature: Feature) -> Float64:
     """The mean of `column` over the same rows; NaN where there is none with a value."""
     there = _millionths(panel, feature)[1]
-    count = panel.past.rows(feature.keys).total(there.astype(np.int64), feature.days)
-    return _with_key(panel, feature.keys, _ratio(_sum(panel, feature), count.astype(np.float64)))
+    count = panel.past.rows(feature.key_columns).total(there.astype(np.int64), feature.days)
+    return _with_key(panel, feature.key_columns, _ratio(_sum(panel, feature), count.astype(np.float64)))
 
 
 def relative_to_mean_before(panel: Panel, feature: Feature) -> Float64:
@@ -153,23 +153,23 @@ def relative_to_mean_before(panel: Panel, feature: Feature) -> Float64:
 
 def time_since(panel: Panel, feature: Feature) -> Float64:
     """Days since the key's last row before this instant; NaN where there is none."""
-    before = panel.past.rows(feature.keys)
+    before = panel.past.rows(feature.key_columns)
     if not len(before.order):
         return np.full(len(panel.clean), np.nan)
     last = before.order[np.maximum(before.count_until(0) - 1, 0)]
     elapsed = (panel.past.time - panel.past.time[last]).astype(np.float64) / DAY
-    return _with_key(panel, feature.keys, np.where(before.count(None) > 0, elapsed, np.nan))
+    return _with_key(panel, feature.key_columns, np.where(before.count(None) > 0, elapsed, np.nan))
 
 
 def outcome_count_before(panel: Panel, feature: Feature) -> Float64:
     """How many of the key's earlier rows turned out positive, as became known in the `days` days before the row."""
-    return _with_key(panel, feature.keys, _positives(panel, feature))
+    return _with_key(panel, feature.key_columns, _positives(panel, feature))
 
 
 def outcome_rate_before(panel: Panel, feature: Feature) -> Float64:
     """The share of the positive among the outcomes of the key that became known in these days; NaN where none did."""
-    known = panel.past.outcomes(feature.keys, feature.delay_days).count(feature.days)
-    return _with_key(panel, feature.keys, _ratio(_positives(panel, feature), known.astype(np.float64)))
+    known = panel.past.outcomes(feature.key_columns, feature.delay_days).count(feature.days)
+    return _with_key(panel, feature.key_columns, _ratio(_positives(panel, feature), known.astype(np.float64)))
 
 
 def hour_sin(panel: Panel, feature: Feature) -> Float64:
@@ -201,7 +201,7 @@ def _ratio(above: Float64, below: Float64) -> Float64:
 
 def _positives(panel: Panel, feature: Feature) -> Float64:
     positive = (panel.outcomes.positive > 0).astype(np.int64)
-    return panel.past.outcomes(feature.keys, feature.delay_days).total(positive, feature.days).astype(np.float64)
+    return panel.past.outcomes(feature.key_columns, feature.delay_days).total(positive, feature.days).astype(np.float64)
 
 
 def _millionths(panel: Panel, feature: Feature) -> tuple[Int64, NDArray[np.bool_]]:
@@ -214,7 +214,7 @@ def _millionths(panel: Panel, feature: Feature) -> tuple[Int64, NDArray[np.bool_
 def _sum(panel: Panel, feature: Feature) -> Float64:
     # High and low bits apart: a sum of values of 62 bits would overflow at the third, these at the 2**31st.
     parts, _ = _millionths(panel, feature)
-    before = panel.past.rows(feature.keys)
+    before = panel.past.rows(feature.key_columns)
     high = before.total(parts >> _LOW_BITS, feature.days)
     low = before.total(parts & (2**_LOW_BITS - 1), feature.days)
     return (high.astype(np.float64) * 2.0**_LOW_BITS + low.astype(np.float64)) / PARTS

@@ -16,6 +16,7 @@ from pipelines.definition import Definition, parse_definition
 from pipelines.errors import DefinitionError
 from pipelines.problems import problem_of
 from pipelines.problems.outcome import Costs
+from pipelines.problems.outcome_scores import cost_loss, cost_threshold
 from pipelines.windows import build_samples, task_of
 from tests.row_support import loan_rows, loan_values
 
@@ -81,11 +82,11 @@ def test_texts_and_whole_numbers_name_the_last_class() -> None:
 
 def test_costs_and_thresholds_by_hand() -> None:
     costs = Costs(false_positive=1, false_negative=4)
-    assert costs.threshold(np.array([np.nan, 1.0, 25.0, 0.0, -3.0])).tolist() == [0.2, 0.2, 1 / 101, 1.0, 1.0]
-    problem = problem_of(loans(costs={"false_positive": 1, "false_negative": 4}))
+    stake = np.array([np.nan, 1.0, 25.0, 0.0, -3.0])
+    assert cost_threshold(stake, costs).tolist() == [0.2, 0.2, 1 / 101, 1.0, 1.0]
     chance, code = np.array([0.1, 0.1, 0.3, 0.3]), np.array([0, 1, 0, 1])
-    assert problem.cost(chance, code, np.full(4, np.nan)).tolist() == [0.0, 4.0, 1.0, 0.0]  # type: ignore[attr-defined]
-    assert problem.cost(chance, code, np.full(4, 10.0)).tolist() == [1.0, 0.0, 1.0, 0.0]  # type: ignore[attr-defined]
+    assert cost_loss(chance, code, np.full(4, np.nan), costs).tolist() == [0.0, 4.0, 1.0, 0.0]
+    assert cost_loss(chance, code, np.full(4, 10.0), costs).tolist() == [1.0, 0.0, 1.0, 0.0]
 
 
 def test_rows_are_laid_out_and_read_back() -> None:
