@@ -83,7 +83,8 @@ class Task:
     @property
     def feature_positions(self) -> NDArray[np.int64]:
         """int64: where `features` stand among `columns`."""
-        return np.array([self.columns.index(name) for name in self.features], dtype=np.int64)
+        place = {name: number for number, name in enumerate(self.columns)}
+        return np.array([place[name] for name in self.features], dtype=np.int64)
 
 
 @dataclass(frozen=True)

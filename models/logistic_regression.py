@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,14 +46,40 @@ def solve(inputs: Any, codes: Int64, classes: tuple[str, ...], strength: float, 
     return {"coefficients": coefficients, "intercept": intercept}
 
 
+def solve_rising(inputs: Float64, codes: Int64, classes: tuple[str, ...], strength: float, iterations: int) -> dict[str, Float64]:
+    """As `solve`, for two classes, with no coefficient of the second below 0: inputs that get one are left out, and it is solved again.
+
+    What is left out has the coefficient 0; without any input the base rate is left.
+    """
+    kept = np.arange(inputs.shape[1])
+    rate = float((codes == 1).mean())
+    alone = {"coefficients": np.zeros((2, 0)), "intercept": np.array([0.0, np.log(rate / (1 - rate))])}
+    while len(kept):
+        found = solve(inputs[:, kept], codes, classes, strength, iterations)
+        falling = found["coefficients"][1] < 0
+        if not falling.any():
+            break
+        kept = kept[~falling]
+    else:
+        found = alone
+    coefficients = np.zeros((2, inputs.shape[1]))
+    coefficients[:, kept] = found["coefficients"]
+    return {"coefficients": coefficients, "intercept": found["intercept"]}
+
+
 def choose_strength(
-    train: tuple[Any, Int64], asked: tuple[Any, Int64], classes: tuple[str, ...], strengths: Sequence[float], iterations: int
+    train: tuple[Any, Int64],
+    asked: tuple[Any, Int64],
+    classes: tuple[str, ...],
+    strengths: Sequence[float],
+    iterations: int,
+    solver: Callable[..., dict[str, Float64]] = solve,
 ) -> float:
     """The inverse penalty with the least log loss on inputs and codes that the solver does not see."""
     inputs, came = asked
     losses = []
     for each in strengths:
-        state = solve(*train, classes, each, iterations)
+        state = solver(*train, classes, each, iterations)
         own = softmax(np.asarray(inputs @ state["coefficients"].T + state["intercept"]))[np.arange(len(came)), came]
         losses.append(-float(np.log(np.maximum(own, 1e-12)).mean()))
     return strengths[int(np.argmin(losses))]

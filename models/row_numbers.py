@@ -62,10 +62,13 @@ class RowNumbers:
         marked = np.flatnonzero(missing.any(axis=0) & ~missing.all(axis=0))
         return cls(median, location, inverse, marked, np.array([clip]))
 
+    def filled(self, values: Float32) -> Float64:
+        """float64, [n, k]: with the median where a value is missing."""
+        return np.where(np.isnan(values), self.median, values)
+
     def scaled(self, values: Float32) -> Float64:
         """float64, [n, k], C-contiguous and finite."""
-        known = np.where(np.isnan(values), self.median, values)
-        limit = self.clip[0]
+        known, limit = self.filled(values), self.clip[0]
         # an infinite value times the inverse of a constant, 0, is no number
         return np.where(self.inverse == 0, 0.0, np.clip((np.clip(known, -1e38, 1e38) - self.location) * self.inverse, -limit, limit))
 

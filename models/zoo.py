@@ -27,6 +27,8 @@ ZOO: dict[str, str] = {
     "logistic": "models.logistic:Logistic",
     "tabular_logistic": "models.tabular_logistic:TabularLogistic",
     "boosting": "models.boosting:Boosting",
+    "scorecard": "models.scorecard:Scorecard",
+    "isolation_forest": "models.isolation_forest:IsolationForest",
     "stationary_bootstrap": "models.stationary_bootstrap:StationaryBootstrap",
     "garch_paths": "models.garch_paths:GarchPaths",
     "scenario_gan": "models.scenario_gan:ScenarioGan",

@@ -166,7 +166,7 @@ def _require_training(definition: Definition, index: SampleIndex, fold: Fold) ->
         raise NotEnoughHistoryError(
             f"{definition.name}: fold {fold.name} has {len(chosen.train)} training samples (needs {MINIMUM_TRAIN}) and "
             f"{len(chosen.validation)} validation samples (needs {MINIMUM_VALIDATION}) of {int(index.labelled.sum())} labelled rows: give "
-            "more rows, or change folds.validation."
+            "more rows, or change folds.validation; where no row is labelled, see when an outcome counts as known (known_after_days)."
         )
     first = f"the first sample is of {_days(index.time).min()}" if len(index) else "there is no sample"
     raise NotEnoughHistoryError(

@@ -25,6 +25,7 @@ POINTS = 800
 
 def draw_monitoring(definition: Definition, result: MonitoringResult, pages: Pages, folder: Path) -> dict[str, Path]:
     """Draw what there is into `folder`; the files by caption."""
+    from pipelines.features import numeric_features
     from pipelines.monitoring_drift import feature_series, worst_subjects
     from pipelines.monitoring_performance import daily_losses
 
@@ -33,7 +34,8 @@ def draw_monitoring(definition: Definition, result: MonitoringResult, pages: Pag
     if drift:
         found["Drift, as part of what raises an alarm"] = folder / "drift.svg"
         plot_drift(drift, found["Drift, as part of what raises an alarm"])
-    names = worst_subjects(result.checks, FEATURES, DRAWN)
+    numbers = numeric_features(definition)  # a category has no mean that could be drawn
+    names = [name for name in worst_subjects(result.checks, FEATURES, len(result.checks)) if name in numbers][:DRAWN]
     if names and pages.now is not None and pages.champion is not None:
         caption = "The features furthest out (mean over entities; grey: what the champion was trained on)"
         found[caption] = folder / "features.svg"

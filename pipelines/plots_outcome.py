@@ -25,6 +25,8 @@ Float64 = NDArray[np.float64]
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 #: points of a curve, at most
 POINTS = 300
+#: a base rate below which precision is drawn on a logarithmic scale
+RARE = 0.05
 #: a bin with fewer rows says too little for a point
 FEWEST = 10
 
@@ -54,18 +56,18 @@ def plot_reliability(candidates: Mapping[str, pd.DataFrame], path: Path) -> None
     values = np.concatenate([np.concatenate([one[0], one[1][one[1] > 0]]) for one in bins.values()])
     low, high = _logit(max(values.min() / 1.5, 1e-5)), _logit(min(max(values.max() * 1.2, 0.02), 0.995))
     ticks = [tick for tick in (1e-4, 1e-3, 0.003, 0.01, 0.03, 0.1, 0.25, 0.5, 0.75, 0.9, 0.97) if low <= _logit(tick) <= high]
-    with svg_figure(path, 0.6 + 2.9 * columns, 0.6 + 3.6 * lines) as figure:
-        grid = figure.add_gridspec(lines * 2, columns, height_ratios=[3, 1] * lines, hspace=0.45, wspace=0.3)
+    with svg_figure(path, 0.6 + 2.9 * columns, 0.6 + 4.0 * lines) as figure:
+        grid = figure.add_gridspec(lines * 3, columns, height_ratios=[3, 1, 0.3] * lines, hspace=0.35, wspace=0.3)
         for place, (name, rows) in enumerate(candidates.items()):
             probability, _, _, label = outcome_of(rows)
             line, column = divmod(place, columns)
-            axes = figure.add_subplot(grid[2 * line, column])
+            axes = figure.add_subplot(grid[3 * line, column])
             axes.plot([low, high], [low, high], color=GREY, linewidth=1)
             for stated, seen, count in zip(*bins[name], strict=True):
                 at = _logit(stated)
                 axes.plot([at, at], [_logit(bound) for bound in wilson(seen, count)], color=BLUE, linewidth=1)
                 axes.plot([at], [_logit(seen)], "o", color=BLUE, markersize=4)
-            below = figure.add_subplot(grid[2 * line + 1, column])
+            below = figure.add_subplot(grid[3 * line + 1, column])
             edges = np.linspace(low, high, 25)
             below.hist(np.clip(_logit(probability), low, high), bins=edges, color=BLUE, alpha=0.6)
             below.set_yscale("log")
@@ -111,7 +113,14 @@ def plot_ranking(candidates: Mapping[str, pd.DataFrame], baselines: frozenset[st
         right.set_xlabel(f"found of all that were {label} (recall)")
         right.set_ylabel("right of those flagged (precision)")
         right.set_title("precision and recall (grey: the base rate)", fontsize=9, loc="left")
-        right.set_ylim(bottom=0)
+        if 0 < rate < RARE:
+            right.set_yscale("log")
+            right.minorticks_off()
+            ticks = [tick for tick in (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1) if tick >= rate / 3]
+            right.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+            right.set_ylim(rate / 3, 1.2)
+        else:
+            right.set_ylim(bottom=0)
         for axes in (left, right):
             axes.grid(alpha=0.3)
         left.legend(fontsize=6, loc="lower right")
@@ -139,34 +148,39 @@ def plot_gains(candidates: Mapping[str, pd.DataFrame], baselines: frozenset[str]
 
 
 def plot_costs(candidates: Mapping[str, pd.DataFrame], baselines: frozenset[str], path: Path) -> None:
-    """The cost of a row if a false positive costs c and a false negative 1 - c, and the threshold is c (Hernandez-Orallo, Flach and Ferri,
-    2011, whose area is half of the Brier score); dotted what accepting or refusing all costs. The definition's own c is marked: with a
-    stake, the middle half of its rows'."""
-    levels = np.linspace(0.005, 0.995, 199)
+    """The cost of deciding, as a part of what the cheaper of accepting and refusing all costs: below 1 there is a gain.
+
+    A false positive costs c, a false negative 1 - c, and the threshold is c (cost curves: Drummond and Holte, 2006; such thresholds:
+    Hernandez-Orallo, Flach and Ferri, 2011). The definition's own c is marked: with a stake, the middle half of its rows'.
+    """
     with svg_figure(path, 6.4, 4.4) as figure:
         axes = figure.add_subplot()
-        threshold, rate = np.array([0.5]), 0.0
+        axes.axhline(1, color=GREY, linewidth=1)
         for name, rows, style in _styled(candidates, baselines):
             probability, came, threshold, _ = outcome_of(rows)
-            rate = float(came.mean())
+            rate = float(np.clip(came.mean(), 1e-5, 1 - 1e-5))
+            low, middle, high = (_logit(value) for value in np.quantile(threshold, [0.25, 0.5, 0.75]))
+            odds = np.linspace(min(low, _logit(rate)) - 3, max(high, _logit(rate)) + 3, 199)
+            levels = 1 / (1 + np.exp(-odds))
             missed = np.searchsorted(np.sort(probability[came == 1]), levels, "left") / len(rows)
             wrong = ((came == 0).sum() - np.searchsorted(np.sort(probability[came == 0]), levels, "left")) / len(rows)
-            axes.plot(levels, levels * wrong + (1 - levels) * missed, label=name, **style)
-        axes.plot(levels, (1 - levels) * rate, color=GREY, linestyle=":", linewidth=1)
-        axes.plot(levels, levels * (1 - rate), color=GREY, linestyle=":", linewidth=1)
-        low, middle, high = np.quantile(threshold, [0.25, 0.5, 0.75])
+            cheaper = np.minimum((1 - levels) * rate, levels * (1 - rate))
+            axes.plot(odds, (levels * wrong + (1 - levels) * missed) / cheaper, label=name, **style)
         axes.axvspan(low, high, color=RED, alpha=0.12, linewidth=0)
         axes.axvline(middle, color=RED, linewidth=1)
-        axes.set_ylim(0, 1.3 * max(float(np.minimum((1 - levels) * rate, levels * (1 - rate)).max()), 1e-9))
-        axes.set_xlabel("c: a false positive's part of the costs, and the threshold (red: the definition's)")
-        axes.set_ylabel("cost of a row")
-        axes.set_title("cost curve (dotted: accept all, refuse all)", fontsize=9, loc="left")
+        axes.axvline(_logit(rate), color=GREY, linestyle=":", linewidth=1)
+        ticks = [tick for tick in (1e-4, 0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99) if odds[0] <= _logit(tick) <= odds[-1]]
+        axes.set_xticks([_logit(tick) for tick in ticks], [f"{tick:g}" for tick in ticks])
+        axes.set_ylim(0, 1.5)
+        axes.set_xlabel("c: a false positive's part of the costs, and the threshold (red: the definition's; dotted: the base rate)")
+        axes.set_ylabel("cost, of the cheaper of accept all and refuse all")
+        axes.set_title("costs at every ratio of costs", fontsize=9, loc="left")
         axes.grid(alpha=0.3)
-        axes.legend(fontsize=6, loc="upper right")
+        axes.legend(fontsize=6, loc="lower left")
 
 
 def plot_fairness(table: pd.DataFrame, candidate: str, path: Path) -> None:
-    """One candidate's rates by group with their 95 % intervals, a row of plots a protected column; hollow: fewer than 30 rows.
+    """One candidate's rates by group with their 95 % intervals, a row of plots a protected column; hollow: of fewer than 30 entities.
 
     Args:
         table: an evaluation's tables/fairness.parquet.

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pipelines.manifests import Metric
 
+#: what is smaller is 0 but for rounding
+ROUNDING = 1e-14
+
 
 def to_html(text: str) -> str:
     """HTML of a report's Markdown. Text is escaped, so that no name can bring markup of its own."""
@@ -68,7 +71,7 @@ def with_interval(metric: Metric | None) -> str:
 
 def number(value: float | None) -> str:
     """Four significant digits."""
-    return "-" if value is None else f"{value:.4g}"
+    return "-" if value is None else f"{0.0 if abs(value) < ROUNDING else value:.4g}"
 
 
 def p_value(value: float | None) -> str:

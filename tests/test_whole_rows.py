@@ -23,7 +23,7 @@ def test_from_a_file_of_loans_to_scores_with_reasons(finflow: Finflow, home: Hom
     trained = finflow.json("train", str(loans))
     board = {row["candidate"]: row for row in trained["leaderboard"]}
     assert set(board) == {"boosting", "base-rate", "logistic"}
-    assert trained["decision"]["candidate"] == "logistic", "what drew the outcomes is linear in the logarithms"
+    assert trained["decision"]["champion"]["candidate"] == "logistic", "what drew the outcomes is linear in the logarithms"
     assert finflow.json("train", str(loans))["fitted"] == 0
 
     scored = finflow.json("score", str(loans))
@@ -65,9 +65,10 @@ def test_rows_without_a_time_are_split_by_class_and_the_report_says_so(finflow: 
     frame = loan_rows(1500).assign(time="2020-01-01")
     frame["time"] = frame["time"].astype("datetime64[s]")
     values = loan_values(write_loans(tmp_path / "loans.csv", frame), folds={"kind": "stratified", "parts": 3, "repeats": 2})
+    values["problem"]["known_after_days"] = 0
     path = write_definition(tmp_path / "loans.yaml", values)
     trained = finflow.json("train", str(path))
-    assert trained["decision"]["candidate"] == "logistic"
+    assert trained["decision"]["champion"]["candidate"] == "logistic"
     report = next((home.reports / "loans").glob("*.md")).read_text(encoding="utf-8")
     assert (
         "NOT walk-forward, for the rows of SIMULATED data have no time: 6 folds, stratified by class, 3 parts in each of 2 repeats"

@@ -33,8 +33,8 @@ def calibration_error(probability: Float64, code: Int64) -> MetricParts:
     """Expected calibration error over ten bins of equal count: the sum over bins of |mean probability - part that came|, weighted by the
     samples in it (Naeini et al., 2015; equal counts: Nguyen and O'Connor, 2015). Bins are those of all samples, under every draw.
 
-    It is never negative, and of a calibrated forecast about sqrt(rate * bins / samples) by chance; where few are of the last class, a
-    constant passes it: read it beside `brier_skill` and `top_decile_error`.
+    It is never negative: a calibrated forecast has `chance_error` of it, and since draws add a chance of their own, its interval lies too
+    high. Where few are of the last class, a constant passes it: read it beside `brier_skill` and `top_decile_error`.
     """
     missed, place = probability - code, equal_count_bins(probability)
     components = tuple(np.where(place == number, missed, 0.0) for number in range(int(place.max(initial=0)) + 1))
@@ -43,6 +43,18 @@ def calibration_error(probability: Float64, code: Int64) -> MetricParts:
         return np.asarray(sum(np.abs(mean) for mean in means))
 
     return MetricParts("calibration_error", components, combine, "lower", pooled=True)
+
+
+def chance_error(probability: Float64) -> MetricParts:
+    """`calibration_error_chance`: what the calibration error of a calibrated forecast is in the mean, if rows are independent: the bins'
+    mean absolute deviations of a normal of variance p (1 - p). It is what a calibration error is to be read against."""
+    variance, place = probability * (1.0 - probability), equal_count_bins(probability)
+    components = tuple(np.where(place == number, variance, 0.0) for number in range(int(place.max(initial=0)) + 1))
+
+    def combine(*means: Float64) -> Float64:
+        return np.asarray(sum(np.sqrt(2.0 / np.pi * np.maximum(mean, 0.0) / len(probability)) for mean in means))
+
+    return MetricParts("calibration_error_chance", components, combine, "target", None, pooled=True)
 
 
 def top_decile_error(probability: Float64, code: Int64) -> MetricParts:

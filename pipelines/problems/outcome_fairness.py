@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Int64 = NDArray[np.int64]
 Limit = Literal["selection_rate", "selection_ratio", "acceptance_ratio", "equal_opportunity", "false_positive_rate", "auc", "calibration"]
 
-#: a figure that rests on fewer rows is flagged as small, and no limit is held against it
+#: a figure that rests on fewer entities (people, not their rows) is flagged as small, and no limit is held against it
 SMALL = 30
 LEVEL = 0.95
 ROUNDING = 1e-9
@@ -63,9 +63,9 @@ def group_figures(decided: Decided, groups: Mapping[str, NDArray[np.str_]], draw
         draws: of the same rows' dates, for intervals; None: no intervals.
 
     Returns:
-        `column`, `group`, `rows`, `positives`, `figure`, `value`, `low`, `high` (95 %), `base` (rows that the figure rests on: those of the
-        class that it is a part of, the rarer class for the AUC), `small` (they are fewer than 30), and, against the largest group of the
-        column, `difference`, `difference_low`, `difference_high`, `ratio`, `ratio_low`, `ratio_high`. NaN where there is no value: a
+        `column`, `group`, `rows`, `positives`, `figure`, `value`, `low`, `high` (95 %), `base` (entities that the figure rests on: those of
+        the class that it is a part of, the rarer class for the AUC), `small` (they are fewer than 30), and, against the largest group of
+        the column, `difference`, `difference_low`, `difference_high`, `ratio`, `ratio_low`, `ratio_high`. NaN where there is no value: a
         rate of no row, an AUC of one class alone. The AUC's intervals are DeLong's, clustered by entity, all others the draws'.
     """
     import pandas as pd
@@ -105,7 +105,7 @@ def _rates(decided: Decided, mine: NDArray[np.bool_], draws: Resampling | None) 
     }
     found: dict[str, tuple[Any, ...]] = {}
     for figure, (part, whole) in held.items():
-        base = int(whole.sum())
+        base = len(np.unique(decided.entity[whole]))
         if draws is None or not base:
             found[figure] = (float(part[whole].mean()) if base else float("nan"), None, base)
             continue
@@ -118,7 +118,8 @@ def _rates(decided: Decided, mine: NDArray[np.bool_], draws: Resampling | None) 
 def _auc(decided: Decided, mine: NDArray[np.bool_]) -> tuple[Any, ...]:
     code = decided.code[mine]
     area = area_under_curve(decided.probability[mine], code, cluster=decided.entity[mine], level=LEVEL)
-    return float("nan") if area.value is None else area.value, area, int(min(code.sum(), len(code) - code.sum()))
+    base = min(len(np.unique(decided.entity[mine & (decided.code == number)])) for number in (0, 1))
+    return float("nan") if area.value is None else area.value, area, base
 
 
 def _plain(one: tuple[Any, ...]) -> dict[str, Any]:
@@ -155,7 +156,7 @@ def fairness_checks(figures: pd.DataFrame, limits: Mapping[str, float]) -> tuple
     """One check a limit, over all columns: passed where no column is beyond it.
 
     It is the measured value that a limit is held against, not what chance would allow: a limit is a promise about decisions. Groups whose
-    figure rests on fewer than 30 rows are left out, and the words say so; a column of which fewer than two groups are left cannot be
+    figure rests on fewer than 30 entities are left out, and the words say so; a column of which fewer than two groups are left cannot be
     judged, and fails (`calibration` needs one).
 
     Args:
@@ -175,7 +176,7 @@ def _check(name: str, limit: float, figures: pd.DataFrame) -> Check:
         left_out = [str(group) for group in part.loc[~part.index.isin(judged.index), "group"]]
         beside = f" (too small to judge: {', '.join(left_out)})" if left_out else ""
         if len(judged) < (1 if name == "calibration" else 2):
-            told.append(f"{column}: cannot be judged, for fewer than two groups have {SMALL} rows that it rests on{beside}")
+            told.append(f"{column}: cannot be judged, for fewer than two groups have {SMALL} entities that it rests on{beside}")
             passed, severity = False, float("inf")
             continue
         value, where = _worst(name, judged)
@@ -197,7 +198,7 @@ def _worst(name: str, judged: pd.DataFrame) -> tuple[float, str]:
     if name == "acceptance_ratio":
         values = 1.0 - values
     low, high = int(values.argmin()), int(values.argmax())
-    where = f"{groups[low]} {values[low]:.3f}, {groups[high]} {values[high]:.3f}"
+    where = f"{groups[low]} {values[low]:.3f}, {groups[high]} {values[high]:.3f}" if low != high else f"{values[low]:.3f} in all"
     if name.endswith("_ratio"):
         return float(values[low] / values[high]) if values[high] > 0 else 1.0, where
     return float(values[high] - values[low]), where

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from models.samples import SampleIndex
 from pipelines.problems.base import Float64, MetricParts
-from pipelines.problems.calibration_scores import calibration_error, cox_metrics, top_decile_error
+from pipelines.problems.calibration_scores import calibration_error, chance_error, cox_metrics, top_decile_error
 from pipelines.problems.quantile_scores import identity
 from pipelines.problems.rank_scores import ranking_metrics, top_metrics
 
@@ -105,7 +105,8 @@ def outcome_metrics(probability: Float64, code: Int64, index: SampleIndex, setti
     parts.append(MetricParts("accuracy", (correct,), identity, "higher", pooled=True))
     parts += top_metrics(probability, code, index.time, index.entity, settings.top_a_day)
     parts.append(brier_skill(probability, code))
-    parts += [calibration_error(probability, code), top_decile_error(probability, code), *cox_metrics(probability, code)]
+    parts += [calibration_error(probability, code), chance_error(probability), top_decile_error(probability, code)]
+    parts += cox_metrics(probability, code)
     return parts + cost_metrics(losses["cost"], code, index.origin, settings.costs)
 
 

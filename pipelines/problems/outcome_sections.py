@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from pipelines.manifests import CandidateEvaluation, Evaluation
 
 #: metrics of probabilities and of decisions, a table each
-CALIBRATION = ("brier_skill", "calibration_slope", "calibration_intercept", "calibration_error", "top_decile_error")
+CALIBRATION = (
+    *("brier_skill", "calibration_slope", "calibration_intercept", "top_decile_error"),
+    *("calibration_error", "calibration_error_chance"),
+)
 COSTS = ("cost", "cost_accept_all", "cost_refuse_all", "cost_saved", "accuracy")
 #: features and scores that a table of stability shows, the least stable first
 SHOWN = 15
@@ -33,6 +36,7 @@ def outcome_sections(tables: Mapping[str, pd.DataFrame], evaluation: Evaluation,
         classes: the two names; the last is the one that is looked for.
     """
     valid = [entry for entry in evaluation.candidates if not entry.invalid]
+    unit = "entities" if any(fold.stratified is not None for fold in evaluation.folds) else "dates"
     lines: list[str] = []
     if "differences" in tables:
         lines += _differences(tables["differences"])
@@ -40,15 +44,17 @@ def outcome_sections(tables: Mapping[str, pd.DataFrame], evaluation: Evaluation,
         lines += _periods(tables["periods"], evaluation)
     lines += ["## Calibration", "", *_metrics(valid, CALIBRATION), ""]
     lines += [
-        "Brier skill: over always saying the test samples' own base rate. Slope and intercept: 1 and 0 are right (Cox 1958). Calibration "
-        "error: ten bins of equal count; a constant passes it. Top decile: mean probability less what came, among the tenth with the "
-        "highest. In brackets 95 % intervals, of resampled dates.",
+        "Brier skill: over always saying the test samples' own base rate. Slope and intercept: 1 and 0 are right (Cox 1958). Top decile: "
+        "mean probability less what came, among the tenth with the highest. Calibration error: ten bins of equal count, beside what a "
+        "calibrated forecast has by chance if rows are independent; a constant passes it, and its interval lies too high, for draws add a "
+        f"chance of their own. In brackets 95 % intervals, of resampled {unit}.",
         "",
     ]
     lines += ["## Costs", "", *_metrics(valid, COSTS), ""]
     lines += [
-        f"Mean cost of a row, a date counting once: `{classes[1]}` where the probability reaches the threshold of the costs (Elkan 2001), "
-        f"against treating all as `{classes[0]}` (accept all) and all as `{classes[1]}` (refuse all); saved: of the cheaper of the two.",
+        f"Mean cost of a row, {'an entity' if unit == 'entities' else 'a date'} counting once: `{classes[1]}` where the probability "
+        f"reaches the threshold of the costs (Elkan 2001), against treating all as `{classes[0]}` (accept all) and all as `{classes[1]}` (refuse "
+        "all); saved: of the cheaper of the two.",
         "",
     ]
     top = [metric.name for metric in (valid[0].metrics if valid else ()) if "_top_" in metric.name]
@@ -160,7 +166,7 @@ def _fairness(table: pd.DataFrame, candidates: Sequence[str], classes: Sequence[
     lines += [
         f"Flagged: the probability of `{classes[1]}` reaches the threshold of the costs. Selection rate: part flagged; true and false "
         f"positive rate: part flagged of those that turned out `{classes[1]}` and `{classes[0]}`; calibration: mean probability less base "
-        f"rate. In brackets 95 % intervals. * rests on fewer than {SMALL} rows, and no largest difference counts it. All: "
+        f"rate. In brackets 95 % intervals. * rests on fewer than {SMALL} entities, and no largest difference counts it. All: "
         "`tables/fairness.csv`.",
         "",
     ]
@@ -201,8 +207,9 @@ def _stability(table: pd.DataFrame) -> list[str]:
         *table_lines(rows),
         "",
         "Population stability index (Siddiqi 2006): of a feature, test period against its own fold's training part; of a score, against "
-        f"the first test period. Bold: above {SHIFT:g}, which is called a shift. By chance: what independent rows of the same kind stay "
-        f"below with 95 %. {f'{left} more stable features are' if left else 'All of it is'} in `tables/stability.csv`.",
+        "the first test period, from which it also moves because every period's model was fitted anew. Bold: above "
+        f"{SHIFT:g}, which is called a shift. By chance: what independent rows of the same kind stay below with 95 %. "
+        f"{f'{left} more stable features are' if left else 'All of it is'} in `tables/stability.csv`.",
         "",
     ]
 

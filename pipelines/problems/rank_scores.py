@@ -163,13 +163,15 @@ def top_metrics(score: Float64, code: Int64, time: NDArray[np.datetime64], entit
         time: datetime64, [n].
         entity: int64, [n].
     """
+    found: list[MetricParts] = []
+    if not counts:
+        return found
     day = np.unique(time.astype("datetime64[D]"), return_inverse=True)[1].astype(np.int64)
-    found = []
     for count in counts:
         taken = taken_at_top(score, day, count)
         found += _precision_recall("", count, taken, code.astype(np.float64))
     pairs, place = np.unique(np.column_stack([day, entity]), axis=0, return_inverse=True)
-    if counts and len(pairs) < len(score):
+    if len(pairs) < len(score):
         place = place.ravel()
         highest, came = np.full(len(pairs), -np.inf), np.zeros(len(pairs))
         np.maximum.at(highest, place, score)

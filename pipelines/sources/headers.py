@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pipelines.errors import SourceError
 
 if TYPE_CHECKING:
-    from pipelines.sources.files import FileSource
+    from pipelines.sources.mapping import TableSource
 
 ALIASES = {
     "entity": ("entity",),
@@ -23,7 +24,7 @@ ALIASES = {
 }
 
 
-def match_columns(settings: FileSource, headers: Sequence[str], label: str) -> dict[str, int]:
+def match_columns(settings: TableSource, headers: Sequence[str], label: str) -> dict[str, int]:
     """finflow's name -> position of the header; of a wide file, an entity -> position of its column.
 
     Raises:
@@ -31,10 +32,11 @@ def match_columns(settings: FileSource, headers: Sequence[str], label: str) -> d
     """
     names = [header.strip() for header in headers]
     _check_headers(names, label)
-    chosen = {name: _mapped(name, header, names, label) for name, header in settings.columns.items()}
+    places = {name: place for place, name in enumerate(names)}
+    chosen = {name: _mapped(name, header, places, label) for name, header in settings.mapped.items()}
     taken = set(chosen.values())
     for name, aliases in ALIASES.items():
-        if name in chosen or (name == "entity" and settings.entity is not None) or (settings.wide and name not in ("time", "known_at")):
+        if name in chosen or _is_given(settings, name) or (settings.wide and name not in ("time", "known_at")):
             continue
         found = [
             place
@@ -48,15 +50,25 @@ def match_columns(settings: FileSource, headers: Sequence[str], label: str) -> d
             )
         if found:
             chosen[name] = found[0]
-    if "time" not in chosen:
-        raise SourceError(f"{label}: no column is the time. There are {listed(names)}; map one: columns: {{time: ...}}.")
+    if "time" not in chosen and settings.date is None:
+        raise SourceError(
+            f"{label}: no column is the time. There are {listed(names)}; map one: columns: {{time: ...}}. If the table has no time, say "
+            "`date: 2020-01-01`, which dates every row."
+        )
     if settings.wide:
         return _with_entities(settings, names, chosen, label)
     _check_extra(settings, names, set(chosen.values()), label)
     return chosen
 
 
-def _with_entities(settings: FileSource, names: list[str], chosen: dict[str, int], label: str) -> dict[str, int]:
+def _is_given(settings: TableSource, name: str) -> bool:
+    """Whether the settings say the entity or the time of every row, so that no column is looked for."""
+    if name == "entity":
+        return settings.entity is not None or settings.numbered is not None
+    return name == "time" and settings.date is not None
+
+
+def _with_entities(settings: TableSource, names: list[str], chosen: dict[str, int], label: str) -> dict[str, int]:
     """And the columns that `columns` does not name, each under its own header."""
     used, ignored = set(chosen.values()), set(settings.ignore)
     rest = {} if "*" in ignored else {name: place for place, name in enumerate(names) if place not in used and name not in ignored}
@@ -70,28 +82,29 @@ def _with_entities(settings: FileSource, names: list[str], chosen: dict[str, int
     return {**chosen, **rest}
 
 
-def _mapped(name: str, header: str, names: list[str], label: str) -> int:
-    if header.strip() in names:
-        return names.index(header.strip())
-    near = difflib.get_close_matches(header, names, n=1)
+def _mapped(name: str, header: str, places: dict[str, int], label: str) -> int:
+    if header.strip() in places:
+        return places[header.strip()]
+    near = difflib.get_close_matches(header, list(places), n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise SourceError(f"{label}: no column {header!r} (the definition's `{name}`). There are {listed(names)}.{hint}")
+    raise SourceError(f"{label}: no column {header!r} (the definition's `{name}`). There are {listed(list(places))}.{hint}")
 
 
 def _check_headers(names: list[str], label: str) -> None:
     blank = [place + 1 for place, name in enumerate(names) if not name]
     if blank:
         raise SourceError(f"{label}: column {', '.join(map(str, blank))} has no header; name it in the file, or remove it.")
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         places = [str(place + 1) for place, name in enumerate(names) if name == twice[0]]
         raise SourceError(f"{label}: the header {twice[0]!r} stands over columns {', '.join(places)}; every header must be there once.")
 
 
-def _check_extra(settings: FileSource, names: list[str], used: set[int], label: str) -> None:
-    if "*" in settings.ignore:
+def _check_extra(settings: TableSource, names: list[str], used: set[int], label: str) -> None:
+    ignored = set(settings.ignore)
+    if "*" in ignored:
         return
-    extra = [name for place, name in enumerate(names) if place not in used and name not in settings.ignore]
+    extra = [name for place, name in enumerate(names) if place not in used and name not in ignored]
     if extra:
         raise SourceError(
             f"{label}: the definition does not name column {listed(extra)}. Map it under `columns`, or list it under `ignore` "

@@ -6,7 +6,7 @@ import io
 from typing import IO, TYPE_CHECKING, Any
 
 from pipelines.errors import SourceError
-from pipelines.sources.budget import check_cells, check_rows, check_width
+from pipelines.sources.budget import check_cells, check_packing, check_rows, check_width
 from pipelines.sources.headers import match_columns
 from pipelines.sources.listing import DataFile
 from pipelines.sources.values import check_type, from_typed, is_textual
@@ -57,7 +57,8 @@ def _look(settings: ParquetSource, label: str, stream: IO[bytes], size: int, row
     chosen = match_columns(settings, headers, label)
     for name, place in chosen.items():
         check_type(settings, name, schema.field(place).type, label)
-    check_cells(settings, label, rows, len(chosen), packed_bytes=size)
+    check_cells(settings, label, rows, len(chosen))
+    check_packing(settings, label, rows, len(chosen), size)
     return headers, chosen
 
 
@@ -89,7 +90,8 @@ def _read(settings: ParquetSource, label: str, stream: IO[bytes], size: int, nam
             else:
                 lengths = compute.binary_length(column)
             text_bytes += int(compute.sum(lengths).as_py() or 0)
-        check_cells(settings, label, rows, len(names), text_bytes=text_bytes, packed_bytes=size)
+        check_cells(settings, label, rows, len(names), text_bytes=text_bytes)
+        check_packing(settings, label, rows, len(names), size, text_bytes=text_bytes)
         batches.append(batch)
     return pa.Table.from_batches(batches, None if batches else pa.schema([reader.schema_arrow.field(name) for name in names]))
 

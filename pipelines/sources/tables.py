@@ -7,6 +7,8 @@ import io
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from pipelines.errors import FinflowError, SourceError
 from pipelines.names import check_name
 from pipelines.redaction import hidden_in_errors
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from pipelines.sources.files import CsvSource, FileSource, ParquetSource
+    from pipelines.sources.mapping import TableSource
 
 CSV_SUFFIXES = (".csv", ".tsv", ".txt")
 PARQUET_SUFFIXES = (".parquet", ".pq")
@@ -52,10 +55,11 @@ def _all(settings: FileSource, files: list[DataFile], read: Callable[[DataFile, 
         if settings.wide is not None:
             frame = _long(frame, settings.wide)
             check_rows(settings, file.label, len(frame), rows_left)
-        rows_left -= len(frame)
-        if "entity" not in frame:
+        if "entity" not in frame and settings.numbered is None:
             entity = settings.entity or _entity_of(file, named)
             frame.insert(0, "entity", pd.Series([entity], dtype="str").repeat(len(frame)).to_numpy())
+        with_keys(settings, frame, settings.maximum_rows - rows_left)
+        rows_left -= len(frame)
         if frames and set(frame.columns) != set(frames[0].columns):
             different = sorted(set(frame.columns) ^ set(frames[0].columns))
             raise SourceError(
@@ -65,6 +69,21 @@ def _all(settings: FileSource, files: list[DataFile], read: Callable[[DataFile, 
     if not rows_left < settings.maximum_rows:
         raise SourceError(f"{settings.path}: no row under the header; check how the file was exported.")
     return pd.concat(frames, ignore_index=True)
+
+
+def with_keys(settings: TableSource, frame: pd.DataFrame, before: int = 0) -> None:
+    """Put in place the entity and the time that the settings give to rows without them.
+
+    Args:
+        before: rows of the source before these.
+    """
+    import pandas as pd
+
+    if settings.numbered is not None:
+        names = [f"{settings.numbered}-{number:06d}" for number in range(before + 1, before + len(frame) + 1)]
+        frame.insert(0, "entity", pd.Series(names, dtype="str").to_numpy())
+    if settings.date is not None:
+        frame.insert(1, "time", np.full(len(frame), np.datetime64(settings.date, "us")))
 
 
 def _long(frame: pd.DataFrame, value: str) -> pd.DataFrame:
@@ -124,7 +143,7 @@ def _decode(content: bytes, settings: CsvSource, label: str) -> str:
 
 
 def _header(text: str, settings: CsvSource, label: str) -> tuple[list[str], str]:
-    """The first record and the text after it."""
+    """The first record (or the `names`) and the text after it."""
     consumed = 0
 
     def lines() -> Iterator[str]:
@@ -136,6 +155,9 @@ def _header(text: str, settings: CsvSource, label: str) -> tuple[list[str], str]
     stream = lines()
     for _ in range(settings.skip_rows):
         next(stream, None)
+    if settings.names:
+        check_width(settings, label, len(settings.names))
+        return list(settings.names), text[consumed:]
     try:
         records = csv.reader(stream, delimiter=settings.delimiter, quotechar=settings.quote, strict=True)
         headers = next((record for record in records if record), [])
@@ -183,8 +205,9 @@ def _rows(headers: list[str], body: str, settings: CsvSource, label: str) -> tup
         fault = faults[0]
         start = fault.text.splitlines()[0][:60] if fault.text else ""
         where = f"{label}, data row {fault.number}" if fault.number is not None else label
+        of = "`names`" if settings.names else "headers"
         raise SourceError(
-            f"{where}: has {fault.actual_columns} cells under {fault.expected_columns} headers: {start!r}. Mend the row, or check "
+            f"{where}: has {fault.actual_columns} cells under {fault.expected_columns} {of}: {start!r}. Mend the row, or check "
             "`delimiter`, `quote` and `decimal`."
         )
     while headers and not headers[-1].strip() and not any(cell for cell in table.column(len(headers) - 1).unique().to_pylist()):

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from pipelines.sources.files import CsvSource, FileSource
+    from pipelines.sources.files import CsvSource
+    from pipelines.sources.mapping import TableSource
 
 TEXT = "entity"
 TIMES = ("time", "known_at")
@@ -87,7 +88,7 @@ def _no_number(settings: CsvSource, name: str, cells: pa.Array, plain: pa.Array,
     return SourceError(f"{label}, data row {first + 1}, column {name!r}: {text[:60]!r} is no number. {hint}")
 
 
-def from_typed(settings: FileSource, name: str, column: pa.ChunkedArray, label: str) -> pd.Series:
+def from_typed(settings: TableSource, name: str, column: pa.ChunkedArray, label: str) -> pd.Series:
     """One column of a typed file, in the type of finflow's column `name`.
 
     Raises:
@@ -113,7 +114,7 @@ def from_typed(settings: FileSource, name: str, column: pa.ChunkedArray, label: 
     return pd.Series(numbers.cast(pa.float64(), safe=False).to_pandas(use_threads=False), dtype="float64")
 
 
-def check_type(settings: FileSource, name: str, kind: pa.DataType, label: str) -> None:
+def check_type(settings: TableSource, name: str, kind: pa.DataType, label: str) -> None:
     """Refuse a type that finflow's column `name` is not made of; no list or structure, of any size, is among those that it is.
 
     Raises:
@@ -145,7 +146,7 @@ def is_textual(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
-def _typed_times(settings: FileSource, name: str, column: pa.ChunkedArray, label: str) -> pd.Series:
+def _typed_times(settings: TableSource, name: str, column: pa.ChunkedArray, label: str) -> pd.Series:
     import pandas as pd
     import pyarrow as pa
 

@@ -28,6 +28,8 @@ Dates = NDArray[np.datetime64]
 
 PSI, KS, SHIFT, SPREAD = "psi", "ks", "shift", "spread"
 DISTANCES = (PSI, KS, SHIFT, SPREAD)
+#: the PSI of categories, on a scale of its own: of two of them its logarithm has a long lower tail, and a bound from that would be no bound
+_CATEGORIES = "psi of categories"
 #: bins of the PSI, by the reference's quantiles; values that are missing have a bin of their own
 BINS = 10
 #: the KS distance is taken at so many quantiles of the reference: at most 1/GRID below the exact one
@@ -148,7 +150,7 @@ def measure_drift(
             now.append(value)
     bounds = _bounds(keys, usual, windows, level)
     found = tuple(
-        Distance(column, kind, _plain(kind, value), *bound, effects[kind])
+        Distance(column, _told(kind), _plain(kind, value), *bound, effects[_told(kind)])
         for (column, kind), value, bound in zip(keys, now, bounds, strict=True)
     )
     return Drift(found, np.isnan(recent).mean(axis=0), sessions, windows)
@@ -169,7 +171,8 @@ def _bounds(keys: list[tuple[int, str]], usual: list[Float64], windows: float, l
     largest = np.full(len(usual[0]), 1e-9)
     for (_, kind), inside, mean, deviation in zip(keys, usual, means, deviations, strict=True):
         standard = (inside - mean) / deviation
-        np.maximum(largest, np.abs(standard) if kind in (SHIFT, SPREAD) else standard, out=largest)
+        # by their size where the scale is symmetric: of few distances none may be above its mean, and there must be a largest one
+        np.maximum(largest, np.abs(standard) if kind in (SHIFT, SPREAD, _CATEGORIES) else standard, out=largest)
     logs = np.log(largest)
     more = math.sqrt((windows + 1.0) / (windows - 1.0))
     reach = math.exp(logs.mean() + float(student.ppf(1.0 - level, windows - 1.0)) * float(logs.std()) * more) * more
@@ -185,7 +188,8 @@ def _column(
 ) -> list[tuple[str, Float64, float]]:
     """Of one column, by kind: the scaled distance of every window of the reference from the rest, [windows], and of the recent values."""
     found = []
-    for kind, cells, distance in ((PSI, BINS, log_psi), (KS, GRID, _ks)) if places is None else ((PSI, BINS, log_psi),):
+    distances = ((PSI, BINS, log_psi), (KS, GRID, _ks)) if places is None else ((_CATEGORIES, 0, _root_psi),)
+    for kind, cells, distance in distances:
         edges = edges_of(reference, cells) if places is None else np.arange(places, dtype=np.float64)
         width = len(edges) + 2
         counts = np.bincount(code * width + cells_of(reference, edges), minlength=dates * width).reshape(dates, width).astype(np.float64)
@@ -237,6 +241,8 @@ def _plain(kind: str, scaled: float) -> float:
     """A distance in its own unit, from the scale on which windows look normal."""
     if kind == SHIFT:
         return scaled
+    if kind == _CATEGORIES:
+        return float(min(max(scaled, 0.0), 1e3) ** 3)
     if kind == KS:
         return float(-math.expm1(-math.exp(min(scaled, 50.0))))
     return float(math.exp(min(scaled, 50.0)))
@@ -266,6 +272,16 @@ def log_psi(inside: Float64, rest: Float64) -> Float64:
     inside, rest = inside[:, used] + PRIOR, rest[:, used] + PRIOR
     p, q = inside / inside.sum(axis=1, keepdims=True), rest / rest.sum(axis=1, keepdims=True)
     return np.asarray(np.log(np.maximum(((p - q) * np.log(p / q)).sum(axis=1), 1e-9)))
+
+
+def _root_psi(inside: Float64, rest: Float64) -> Float64:
+    """The cube root of the PSI: close to normal however few the cells are (Wilson and Hilferty, 1931, of chi-squared)."""
+    return np.asarray(np.exp(log_psi(inside, rest) / 3))
+
+
+def _told(kind: str) -> str:
+    """The distance's name for readers."""
+    return PSI if kind == _CATEGORIES else kind
 
 
 def _ks(inside: Float64, rest: Float64) -> Float64:

@@ -16,9 +16,16 @@ from models.saving import load_model, save_model
 from models.zoo import model_class
 from tests.models.tabular_cases import as_samples, fitted, log_loss, rows, served, split, unfitted, with_codes, with_values
 
-MODELS = ("boosting", "tabular_logistic")
+MODELS = ("boosting", "isolation_forest", "scorecard", "tabular_logistic")
+#: settings that need no long search
+FEW: dict[str, dict[str, object]] = {
+    "boosting": {"rounds": 5},
+    "isolation_forest": {"trees": 5},
+    "scorecard": {"c": 0.01},
+    "tabular_logistic": {"c": 0.01},
+}
 #: those that learn from the classes
-SUPERVISED = ("boosting", "tabular_logistic")
+SUPERVISED = ("boosting", "scorecard", "tabular_logistic")
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +170,7 @@ def test_ten_thousand_columns(name: str) -> None:
     target = (values[:, 7] + random.normal(size=300) > 0).astype(np.float32)
     time = np.full(300, np.datetime64("2020-01-01", "ns"))
     data = as_samples(values, np.zeros((300, 0), dtype=np.int64), target, time, tuple(f"x{number}" for number in range(10_000)), ())
-    model = fitted(name, data, **({"rounds": 5} if name == "boosting" else {}))
+    model = fitted(name, data, **FEW[name])
     found = model.predict(data[0])
     assert np.isfinite(found.values).all()
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from models.samples import SampleIndex
 from pipelines.problems.base import MetricParts
-from pipelines.problems.calibration_scores import equal_count_bins
+from pipelines.problems.calibration_scores import calibration_error, chance_error, equal_count_bins
 from pipelines.problems.outcome_scores import cost_loss, cost_threshold, outcome_losses, outcome_metrics
 from pipelines.problems.rank_scores import CELLS, ranking_metrics, taken_at_top, top_metrics
 from pipelines.statistics.bootstrap import Resampling, stationary_bootstrap_indices
@@ -199,6 +199,18 @@ def test_calibration_errors_by_hand() -> None:
     assert found["calibration_error"] == pytest.approx((abs(0.2 - 0.6) + abs(0.8 - 0.4)) / 2)
     # the top decile is one of ten rows: each of the five equal ones has a fifth of it
     assert found["top_decile_error"] == pytest.approx(0.8 - 0.4)
+
+
+def test_the_calibration_error_that_chance_gives_is_what_calibrated_forecasts_have() -> None:
+    random = np.random.default_rng(3)
+    probability = random.beta(1, 8, size=3000)
+    errors = []
+    for _ in range(200):
+        code = (random.random(3000) < probability).astype(np.int64)
+        error, chance = calibration_error(probability, code), chance_error(probability)
+        errors.append(float(error.combine(*(np.array(one).mean() for one in error.components))))
+    expected = float(chance.combine(*(np.array(one).mean() for one in chance.components)))
+    assert np.mean(errors) == pytest.approx(expected, rel=0.05)
 
 
 @pytest.mark.parametrize("code", [0, 1])

@@ -146,3 +146,44 @@ def test_too_short_a_reference_says_nothing() -> None:
     nothing = np.empty(0, "datetime64[D]")
     with pytest.raises(ValueError, match="no recent row"):
         measure_drift(np.zeros((9, 1)), np.arange(9).astype("datetime64[D]"), np.empty((0, 1)), nothing, effects=EFFECTS, level=0.01)
+
+
+def test_categories_have_cells_of_their_own() -> None:
+    """Six categories of which one grows from a tenth to a half: PSI alone, over places, with missing values in a cell."""
+    random = np.random.default_rng(3)
+    dates = np.datetime64("2020-01-01") + np.repeat(np.arange(600), 20)
+    places = random.choice(6, 12_000, p=[0.3, 0.3, 0.1, 0.1, 0.1, 0.1]).astype(np.float64)
+    places[random.random(12_000) < 0.05] = np.nan
+    numbers = random.normal(size=12_000)
+    late = dates >= dates[-1] - 29
+    moved = places.copy()
+    moved[late & (random.random(12_000) < 0.4)] = 5
+
+    def drift(column: Float64) -> Drift:
+        values = np.column_stack([numbers, column])
+        return measure_drift(values[~late], dates[~late], values[late], dates[late], effects=EFFECTS, level=0.01, categories={1: 6})
+
+    assert [one.kind for one in drift(moved).distances if one.column == 1] == [PSI]
+    assert not drift(places).alarms
+    (alarm,) = drift(moved).alarms
+    known = np.bincount(np.nan_to_num(moved[late], nan=6).astype(int), minlength=7) + PRIOR
+    before = np.bincount(np.nan_to_num(moved[~late], nan=6).astype(int), minlength=7) + PRIOR
+    p, q = known / known.sum(), before / before.sum()
+    assert alarm.value == pytest.approx(((p - q) * np.log(p / q)).sum())
+
+
+def test_two_categories_alarm_when_their_shares_move_and_hardly_ever_else() -> None:
+    """Beside a number, a share of one half that becomes three quarters, of twenty rows a date; without that, of fifty at most two alarm."""
+    dates = np.datetime64("2020-01-01") + np.repeat(np.arange(600), 20)
+    late = dates >= dates[-1] - 29
+
+    def alarms(share: float, seed: int) -> int:
+        random = np.random.default_rng(seed)
+        places = random.random(12_000) < np.where(late, share, 0.5)
+        values = np.column_stack([places, random.normal(size=12_000)])
+        effects = {**EFFECTS, PSI: 0.0}
+        drift = measure_drift(values[~late], dates[~late], values[late], dates[late], effects=effects, level=0.01, categories={0: 2})
+        return sum(one.column == 0 for one in drift.alarms)
+
+    assert sum(alarms(0.5, seed) for seed in range(50)) <= 2
+    assert [alarms(0.75, seed) for seed in range(5)] == [1] * 5

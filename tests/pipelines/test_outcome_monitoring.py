@@ -1,0 +1,51 @@
+"""Monitoring of rows: categories are watched beside numbers, and drawn where they have a mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from models.samples import Samples
+from pipelines.definition import parse_definition
+from pipelines.monitoring_drift import check_features
+from pipelines.monitoring_plots import draw_monitoring
+from pipelines.windows import build_samples
+from tests.pipelines.test_outcome_evaluation import MODELS
+from tests.row_support import loan_rows, loan_values
+
+DEFINITION = parse_definition(loan_values(Path("none.csv"), **MODELS, monitoring={"sessions": 60, "minimum_dates": 20}))
+TRAINED_UNTIL = pd.Timestamp("2021-10-01")
+
+
+def samples_of(frame: pd.DataFrame) -> tuple[Any, Samples]:
+    """What a champion was trained on, and all that is known."""
+    trained = build_samples(DEFINITION, frame[frame["time"] < TRAINED_UNTIL].reset_index(drop=True))
+    return SimpleNamespace(samples=trained, as_of=TRAINED_UNTIL.tz_localize("UTC")), build_samples(DEFINITION, frame)
+
+
+def test_undisturbed_rows_raise_no_alarm() -> None:
+    checks = check_features(DEFINITION, *samples_of(loan_rows(6000)))
+    assert {(one.subject, one.check) for one in checks} == {
+        *((name, kind) for name in ("income", "amount") for kind in ("psi", "ks", "shift", "spread")),
+        ("purpose", "psi"),
+    }
+    assert not [one.detail for one in checks if one.alarm]
+
+
+@pytest.mark.parametrize("new", ["boat", None])
+def test_a_category_that_is_new_or_goes_missing_alarms(tmp_path: Path, new: str | None) -> None:
+    frame = loan_rows(6000)
+    frame.loc[(frame["time"] > "2021-10-15") & (frame["purpose"] == "car"), "purpose"] = new
+    trained, now = samples_of(frame)
+    checks = check_features(DEFINITION, trained, now)
+    assert [(one.subject, one.check) for one in checks if one.alarm] == [("purpose", "psi")]
+    result: Any = SimpleNamespace(checks=tuple(checks))
+    pages: Any = SimpleNamespace(champion=trained, now=now, scored=None)
+    drawn = [path.read_text(encoding="utf-8") for path in draw_monitoring(DEFINITION, result, pages, tmp_path).values()]
+    assert len(drawn) == 2
+    assert "purpose" in drawn[0]
+    assert "purpose" not in drawn[1], "a category has no mean"
