@@ -106,7 +106,8 @@ class TabularModel(Model):
 
     def numbers(self, samples: Samples) -> Float32:
         """float32, [n, features]: the sample's own row; NaN where a value is missing."""
-        return samples.gather(length=1)[:, 0, self.task.feature_positions]
+        values = samples.gather(length=1)[:, 0]
+        return values if self.task.features == samples.columns else values[:, self.task.feature_positions]
 
     def codes(self, samples: Samples) -> Int64:
         """int64, [n, categories]: the sample's own row; 0 where a category is missing."""
