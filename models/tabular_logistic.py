@@ -6,7 +6,6 @@ and one for all values that are rare. What the training part did not hold weighs
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -56,7 +55,7 @@ class TabularLogistic(TabularModel):
         if strength is None:
             numbers, vocabulary = self._prepared(train)
             parts = [(self._inputs(part, numbers, vocabulary), class_codes(part, self.task)) for part in (train, validation)]
-            strength = choose_strength(parts[0], parts[1], classes, STRENGTHS, settings.iterations, partial(solve, tolerance=TIGHT))
+            strength = choose_strength(parts[0], parts[1], classes, STRENGTHS, settings.iterations)
         together = labelled_together(train, validation)
         numbers, vocabulary = self._prepared(together)
         inputs = self._inputs(together, numbers, vocabulary)
