@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 Severity = Literal["critical", "row", "warning"]
 Mask = NDArray[np.bool_]
 EXAMPLES = 3
+NAMED = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +113,11 @@ class BatchRule(Rule):
     def check(self, batch: pd.DataFrame) -> Finding:
         fault = self.fault(batch)
         return Finding(int(fault is not None), fault or "", None)
+
+
+def named(columns: Sequence[str]) -> str:
+    """Some of the names for a message, not ten thousand."""
+    return ", ".join(columns[:NAMED]) + (f" and {len(columns) - NAMED:,} more" if len(columns) > NAMED else "")
 
 
 def describe_key(row: pd.Series) -> str:

@@ -14,6 +14,8 @@ class Tuning:
 
     Attributes:
         columns: value columns that the definition reads.
+        numbers: those of them that are read as numbers.
+        outcome: the column of an outcome of two classes and its values, as texts, that mean the last one; or None.
         may_be_missing: whether these may lack a value (an outcome that is not known yet, an income that nobody asked for).
         present: value columns of the batch that hold at least one value.
         latest: the last instant that a row may be dated (ISO, UTC, naive).
@@ -22,6 +24,8 @@ class Tuning:
     """
 
     columns: tuple[str, ...]
+    numbers: tuple[str, ...]
+    outcome: tuple[str, tuple[str, ...]] | None
     may_be_missing: bool
     present: tuple[str, ...]
     latest: str

@@ -5,7 +5,9 @@ from __future__ import annotations
 from expectations.rule import Rule
 from expectations.rules.constant import NotConstant
 from expectations.rules.dates import NoFutureDates
+from expectations.rules.empty import NoEmptyColumn
 from expectations.rules.keys import KeyNotNull, UniqueKey
+from expectations.rules.outcomes import BothClasses
 from expectations.rules.shape import Columns, NotEmpty, Types
 from expectations.rules.values import Finite, NotMissing
 from expectations.suites import Tuning
@@ -13,11 +15,13 @@ from expectations.suites import Tuning
 
 def table_rules(tuning: Tuning) -> list[Rule]:
     """Keys, numbers and dates; nothing about markets."""
-    complete: list[Rule] = [] if tuning.may_be_missing else [NotMissing(tuning.columns)]
+    complete: list[Rule] = [NoEmptyColumn(tuning.columns)] if tuning.may_be_missing else [NotMissing(tuning.columns)]
+    if tuning.outcome is not None:
+        complete.append(BothClasses(*tuning.outcome))
     return [
         NotEmpty(),
         Columns(tuning.columns),
-        Types(()),
+        Types(tuning.numbers),
         KeyNotNull(),
         UniqueKey(),
         NoFutureDates(tuning.latest),

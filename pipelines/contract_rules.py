@@ -26,6 +26,15 @@ def columns_read(definition: Definition) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*problem_of(definition).required, *features)))
 
 
+def numbers_read(definition: Definition) -> tuple[str, ...]:
+    """Those of `columns_read` that must hold numbers."""
+    from pipelines.features import CATEGORY
+    from pipelines.problems import problem_of
+
+    features = (feature.column for feature in definition.features if feature.column and feature.kind != CATEGORY)
+    return tuple(dict.fromkeys((*problem_of(definition).numbers, *features)))
+
+
 def graded_rules(definition: Definition, frame: pd.DataFrame, now: pd.Timestamp) -> list[Graded]:
     """The suite of the definition's contract, for this batch.
 
@@ -37,11 +46,13 @@ def graded_rules(definition: Definition, frame: pd.DataFrame, now: pd.Timestamp)
     """
     from pipelines.problems import problem_of
 
-    contract = definition.contract
+    contract, problem = definition.contract, problem_of(definition)
     latest = (now.tz_convert("UTC").tz_localize(None) + pd.Timedelta(days=contract.future_days)).floor("s")
     tuning = Tuning(
         columns=columns_read(definition),
-        may_be_missing=problem_of(definition).admits_missing,
+        numbers=numbers_read(definition),
+        outcome=problem.outcome_values,
+        may_be_missing=problem.admits_missing,
         present=tuple(str(name) for name in frame.columns if name not in NOT_VALUES and frame[name].notna().any()),
         latest=latest.isoformat(),
         calendar=definition.calendar,

@@ -184,6 +184,9 @@ class Definition(Settings):
     publication_lag_minutes: int = Field(
         default=60, ge=0, description="after the session's close (or the end of the day), when a row becomes known"
     )
+    personal: tuple[str, ...] = Field(
+        default=(), description="columns of persons (names, numbers, addresses; also `entity`): keyed pseudonyms take their place at once"
+    )
     contract: Contract = Contract()
     features: tuple[Feature, ...] = Field(min_length=1)
     window: Window = Window()
@@ -220,6 +223,7 @@ class Definition(Settings):
         if self.reference not in self.baselines:
             raise ValueError(f"reference {self.reference!r} is not among the baselines {sorted(self.baselines)}")
         self._check_features()
+        self._check_personal()
         self._check_recipes()
         self._check_problem()
         return self
@@ -247,6 +251,16 @@ class Definition(Settings):
             check_features(self)
         except FinflowError as error:
             raise ValueError(str(error)) from None
+
+    def _check_personal(self) -> None:
+        from pipelines.features import CATEGORY
+        from pipelines.problems import problem_of
+
+        keys = {"time", "known_at", *problem_of(self).required} & set(self.personal)
+        numbers = {feature.column for feature in self.features if feature.kind != CATEGORY} & set(self.personal)
+        for names, why in ((keys, "is a time, or read by the problem"), (numbers, "is made a number of by a feature")):
+            if names:
+                raise ValueError(f"personal: {', '.join(sorted(map(str, names)))} {why}, and a pseudonym tells nothing of its value")
 
     def _check_recipes(self) -> None:
         from models.zoo import model_class

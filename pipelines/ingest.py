@@ -13,6 +13,7 @@ from pipelines.knowledge import KEY
 from pipelines.lake import PARTITION, Lake
 from pipelines.manifests import RawManifest
 from pipelines.names import check_name
+from pipelines.pseudonyms import read_source
 from pipelines.revisions import new_revisions
 
 if TYPE_CHECKING:
@@ -35,13 +36,16 @@ def ingest(definition: Definition, home: Home, *, now: pd.Timestamp | None = Non
     Args:
         now: the instant of arrival, UTC; the clock's by default.
 
+    Personal columns are pseudonyms from here on (see `pipelines.pseudonyms`).
+
     Raises:
         SourceError: see the source's `read`; or a row without entity or time.
+        FinflowError, StateError: see `pipelines.pseudonyms.read_source`.
         ConflictError: other runs kept writing to the same table.
     """
-    batch = _checked(definition.source.read(), definition)
-    now = pd.Timestamp(datetime.datetime.now(datetime.UTC)).as_unit("us") if now is None else now
     lake, table = Lake(home.lake), f"raw/{definition.name}"
+    batch = _checked(read_source(definition, lake), definition)
+    now = pd.Timestamp(datetime.datetime.now(datetime.UTC)).as_unit("us") if now is None else now
     for _ in range(ATTEMPTS):
         version = lake.version(table)
         stored = lake.read(table, version=version)

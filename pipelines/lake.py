@@ -295,7 +295,9 @@ def _to_arrow(table: str, frame: pd.DataFrame, found: DeltaTable | None) -> pa.T
                 raise pa.ArrowTypeError(f"{column.type} is not {wanted}")  # Arrow itself would parse '1.5' and print 1.5
             columns[str(name)] = column if column.type == wanted else column.cast(wanted)
         except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-            expected = f"{existing[name]} as in the table" if name in existing else "numbers, text, times or booleans, one kind in a column"
+            expected = "numbers, text, times or booleans, one kind in a column"
+            if name in existing:
+                expected = f"{existing[name]} as in the table. Mend the source (or its `text`), or give the definition another name"
             raise StateError(
                 f"table {table}, column {name!r}: {frame[name].dtype} values do not fit; expected {expected} ({error})."
             ) from error

@@ -9,6 +9,7 @@ import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Any
 from urllib.parse import quote
@@ -28,6 +29,7 @@ _SHORTEST = 4  # a shorter value would blot out half of every message; as a pass
 
 _LOCK = threading.Lock()
 _KNOWN: dict[str, str] = {}
+_CELLS_HIDDEN: ContextVar[bool] = ContextVar("cells_hidden", default=False)
 
 
 def redacted(text: str) -> str:
@@ -40,6 +42,25 @@ def redacted(text: str) -> str:
     for value, name in sorted(_KNOWN.items(), key=lambda item: -len(item[0])):
         text = text.replace(value, name)
     return _PARAMETER.sub(rf"\1{HIDDEN}", _CREDENTIALS.sub(rf"\1{HIDDEN}@", text))
+
+
+@contextmanager
+def cells_hidden() -> Iterator[None]:
+    """In here no message about a table repeats what stands in it: a personal value may stand in any cell of a row that is out of place."""
+    token = _CELLS_HIDDEN.set(True)
+    try:
+        yield
+    finally:
+        _CELLS_HIDDEN.reset(token)
+
+
+def are_cells_hidden() -> bool:
+    return _CELLS_HIDDEN.get()
+
+
+def cell(text: str) -> str:
+    """What stands in a cell, for a message."""
+    return "a value (not shown: there are personal columns)" if _CELLS_HIDDEN.get() else repr(text[:60])
 
 
 def remember(name: str, value: str) -> None:

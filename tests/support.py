@@ -72,6 +72,21 @@ class Finflow:
         return found
 
 
+def files_with(root: Path, words: str) -> list[str]:
+    """Files under a folder that hold these words, as UTF-8 or in the cells of a Parquet file (which packs them)."""
+    found = []
+    for path in sorted(root.rglob("*")):
+        if path.is_file() and (words.encode() in path.read_bytes() or (path.suffix == ".parquet" and words in _cells(path))):
+            found.append(str(path.relative_to(root)))
+    return found
+
+
+def _cells(path: Path) -> str:
+    import pyarrow.parquet as parquet
+
+    return str(parquet.ParquetFile(path).read().to_pydict())
+
+
 def comparable_state(home: Home, name: str) -> dict[str, Any]:
     """What a run leaves, without the instants and ids that differ between any two runs."""
     import mlflow

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from expectations.batch import codes, numeric
-from expectations.rule import BatchRule
+from expectations.batch import NOT_VALUES, codes, numeric
+from expectations.rule import NAMED, BatchRule
 
 
 @dataclass(frozen=True)
 class NotConstant(BatchRule):
-    """No number column keeps one value all through (for an entity, where `by_entity`)."""
+    """No number column keeps one value all through (for an entity, where `by_entity`); else no text column either."""
 
     by_entity: bool
     name = "not_constant"
@@ -41,4 +41,9 @@ class NotConstant(BatchRule):
                     f" in {len(dead):,} of {len(long):,} entities ({batch['entity'].cat.categories[dead[0]]} ...)" if self.by_entity else ""
                 )
                 faults.append(f"{column} is {values[np.flatnonzero(entity == dead[0])[0]]:g} throughout{where}")
-        return "; ".join(faults) or None
+        for column in () if self.by_entity else batch.columns:
+            if column not in NOT_VALUES and not pd.api.types.is_numeric_dtype(batch[column].dtype):
+                texts = batch[column]
+                if texts.notna().all() and texts.nunique() == 1:
+                    faults.append(f"{column} is {str(texts.iloc[0])[:40]!a} throughout")
+        return "; ".join(faults[:NAMED]) + (f"; and {len(faults) - NAMED:,} columns more" if len(faults) > NAMED else "") or None

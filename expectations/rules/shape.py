@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from expectations.batch import KEYS, numeric
-from expectations.rule import BatchRule
+from expectations.rule import NAMED, BatchRule, describe_key, named
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,14 @@ class Columns(BatchRule):
 
     @property
     def statement(self) -> str:
-        return f"there are columns {', '.join((*KEYS, *self.required))}"
+        return f"there are columns {named((*KEYS, *self.required))}"
 
     def fault(self, batch: pd.DataFrame) -> str | None:
         missing = [column for column in (*KEYS, *self.required) if column not in batch]
         if not missing:
             return None
         there = [str(column) for column in batch.columns if not str(column).startswith("__")]
-        return f"no column {', '.join(missing)}; there are {', '.join(there)}"
+        return f"no column {named(missing)}; there are {named(there)}"
 
 
 @dataclass(frozen=True)
@@ -54,19 +54,34 @@ class Types(BatchRule):
     numbers: tuple[str, ...]
     name = "types"
     severity = "critical"
-    remedy = "have the source read the column as numbers (decimal mark, thousands mark, text for missing values)"
+    remedy = "have the source read the column as numbers (decimal mark, thousands mark, text for missing values), or use it as a category"
 
     @property
     def statement(self) -> str:
-        return f"time is a date; {', '.join(self.numbers)} {'is a number' if len(self.numbers) == 1 else 'are numbers'}"
+        if not self.numbers:
+            return "time is a date"
+        return f"time is a date; {named(self.numbers)} {'is a number' if len(self.numbers) == 1 else 'are numbers'}"
 
     def fault(self, batch: pd.DataFrame) -> str | None:
         faults = []
         if not pd.api.types.is_datetime64_any_dtype(batch["time"].dtype):
             faults.append(f"time is {batch['time'].dtype}, not a date")
         found = {column for column, _ in numeric(batch, self.numbers)}
-        faults += [f"{column} is {batch[column].dtype}, not a number" for column in self.numbers if column in batch and column not in found]
+        others = [column for column in self.numbers if column in batch and column not in found and batch[column].notna().any()]
+        faults += [f"{column} is {batch[column].dtype}, not a number{_first_text(batch, column)}" for column in others[:NAMED]]
+        faults += [f"and {len(others) - NAMED:,} columns more"] if len(others) > NAMED else []
         return "; ".join(faults) or None
+
+
+def _first_text(batch: pd.DataFrame, column: str) -> str:
+    """Where the first value is that cannot be read as a number; empty where all can."""
+    values = batch[column]
+    words = values.notna() & pd.to_numeric(values, errors="coerce").isna()
+    if not words.any():
+        return ""
+    place = int(words.to_numpy().argmax())
+    share = f"{int(words.sum()):,} of {int(values.notna().sum()):,} values are words"
+    return f" ({share}, first {str(values.iloc[place])[:40]!a} of {describe_key(batch.iloc[place])})"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from expectations.batch import NOT_VALUES, numeric
-from expectations.rule import Mask, RowRule
+from expectations.rule import Mask, RowRule, named
 
 # Beyond any price, volume or turnover; and its square still fits in float32 (3.4e38), in which models work.
 LARGEST = 1e18
@@ -25,7 +25,7 @@ class NotMissing(RowRule):
 
     @property
     def statement(self) -> str:
-        return f"{', '.join(self.columns)} {'is' if len(self.columns) == 1 else 'are'} not missing"
+        return f"{named(self.columns)} {'is' if len(self.columns) == 1 else 'are'} not missing"
 
     def broken(self, batch: pd.DataFrame) -> Mask:
         rows = np.zeros(len(batch), dtype=bool)

@@ -137,6 +137,16 @@ class Problem(ABC):
         """Clean columns that the problem reads."""
 
     @property
+    def numbers(self) -> tuple[str, ...]:
+        """Those of `required` that must hold numbers: all by default."""
+        return self.required
+
+    @property
+    def outcome_values(self) -> tuple[str, tuple[str, ...]] | None:
+        """The clean column of an outcome of two classes, and its values (as texts) that mean the last one; None where there is none."""
+        return None
+
+    @property
     def reasons(self) -> int | None:
         """How many of the features that moved a score most are written beside it, in a column `reasons`; None: there is no such column."""
         return None

@@ -113,6 +113,14 @@ class Outcome(Problem):
         return tuple(dict.fromkeys((self.settings.column, *(name for name in more if name))))
 
     @property
+    def numbers(self) -> tuple[str, ...]:
+        return () if self.settings.stake is None else (self.settings.stake,)
+
+    @property
+    def outcome_values(self) -> tuple[str, tuple[str, ...]]:
+        return self.settings.column, self.settings.positive
+
+    @property
     def reasons(self) -> int:
         return int(self.settings.reasons)
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pipelines.errors import SourceError
+from pipelines.redaction import are_cells_hidden, cell
 
 if TYPE_CHECKING:
     from pipelines.sources.mapping import TableSource
@@ -44,7 +45,7 @@ def match_columns(settings: TableSource, headers: Sequence[str], label: str) -> 
             if header.casefold() in aliases and place not in taken and header not in settings.ignore
         ]
         if len(found) > 1:
-            shown = " and ".join(repr(names[place]) for place in found)
+            shown = " and ".join(cell(names[place]) for place in found)
             raise SourceError(
                 f"{label}: columns {shown} could both be `{name}`; say which under `columns`, and put the other under `ignore`."
             )
@@ -86,7 +87,7 @@ def _mapped(name: str, header: str, places: dict[str, int], label: str) -> int:
     if header.strip() in places:
         return places[header.strip()]
     near = difflib.get_close_matches(header, list(places), n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    hint = f" Did you mean {near[0]!r}?" if near and not are_cells_hidden() else ""
     raise SourceError(f"{label}: no column {header!r} (the definition's `{name}`). There are {listed(list(places))}.{hint}")
 
 
@@ -97,7 +98,7 @@ def _check_headers(names: list[str], label: str) -> None:
     twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         places = [str(place + 1) for place, name in enumerate(names) if name == twice[0]]
-        raise SourceError(f"{label}: the header {twice[0]!r} stands over columns {', '.join(places)}; every header must be there once.")
+        raise SourceError(f"{label}: the header {cell(twice[0])} stands over columns {', '.join(places)}; every header must be there once.")
 
 
 def _check_extra(settings: TableSource, names: list[str], used: set[int], label: str) -> None:
@@ -113,6 +114,8 @@ def _check_extra(settings: TableSource, names: list[str], used: set[int], label:
 
 
 def listed(names: Sequence[str]) -> str:
-    """Some names for a message, not a thousand."""
+    """Some names for a message, not a thousand; none where a file without a header may have persons in its first row."""
+    if are_cells_hidden():
+        return f"{len(names)} (not shown: there are personal columns)"
     shown = ", ".join(repr(name[:60]) for name in names[:20])
     return f"{shown} and {len(names) - 20} more" if len(names) > 20 else shown

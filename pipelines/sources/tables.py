@@ -11,7 +11,7 @@ import numpy as np
 
 from pipelines.errors import FinflowError, SourceError
 from pipelines.names import check_name
-from pipelines.redaction import hidden_in_errors
+from pipelines.redaction import are_cells_hidden, cell, hidden_in_errors
 from pipelines.sources.budget import check_cells, check_rows, check_width
 from pipelines.sources.headers import listed, match_columns
 from pipelines.sources.listing import DataFile, find_files
@@ -169,7 +169,7 @@ def _header(text: str, settings: CsvSource, label: str) -> tuple[list[str], str]
         other = next((mark for mark in (";", "\t", ",", "|") if mark != settings.delimiter and mark in headers[0]), None)
         if other:
             raise SourceError(
-                f"{label}: is one column with the delimiter {settings.delimiter!r}; its header {headers[0][:60]!r} asks for "
+                f"{label}: is one column with the delimiter {settings.delimiter!r}; its header {cell(headers[0])} asks for "
                 f"`delimiter: {other!r}`."
             )
     check_width(settings, label, len(headers))
@@ -200,14 +200,15 @@ def _rows(headers: list[str], body: str, settings: CsvSource, label: str) -> tup
             convert_options=arrow.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False),
         )
     except (pa.ArrowInvalid, UnicodeEncodeError) as error:
-        raise SourceError(f"{label}: its rows cannot be read ({error}); check `delimiter` and `quote`.") from None
+        why = type(error).__name__ if are_cells_hidden() else error
+        raise SourceError(f"{label}: its rows cannot be read ({why}); check `delimiter` and `quote`.") from None
     if faults:
         fault = faults[0]
         start = fault.text.splitlines()[0][:60] if fault.text else ""
         where = f"{label}, data row {fault.number}" if fault.number is not None else label
         of = "`names`" if settings.names else "headers"
         raise SourceError(
-            f"{where}: has {fault.actual_columns} cells under {fault.expected_columns} {of}: {start!r}. Mend the row, or check "
+            f"{where}: has {fault.actual_columns} cells under {fault.expected_columns} {of}: {cell(start)}. Mend the row, or check "
             "`delimiter`, `quote` and `decimal`."
         )
     while headers and not headers[-1].strip() and not any(cell for cell in table.column(len(headers) - 1).unique().to_pylist()):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipelines.errors import SourceError
+from pipelines.redaction import cell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,7 +51,7 @@ def parse_times(
     if outside.any():
         bad = str(unique[outside.to_numpy()].iloc[0])
         raise SourceError(
-            f"{label}, data row {_row(texts, bad)}, column {column!r}: {bad!r} lies outside the years 1700 to 2199; mend the date."
+            f"{label}, data row {_row(texts, bad)}, column {column!r}: {cell(bad)} lies outside the years 1700 to 2199; mend the date."
         )
     times = _to_times(unique, texts, local, offset, clock, label, column, timezone, instants)
     return (
@@ -139,7 +140,7 @@ def _to_times(
     if with_offset.any() and not with_offset.all():
         first, second = str(unique[with_offset].iloc[0]), str(unique[~with_offset].iloc[0])
         raise SourceError(
-            f"{label}, column {column!r}: {first!r} (data row {_row(texts, first)}) names its time zone and {second!r} (data row "
+            f"{label}, column {column!r}: {cell(first)} (data row {_row(texts, first)}) names its time zone and {cell(second)} (data row "
             f"{_row(texts, second)}) does not; write all of them in one way."
         )
     if not with_offset.any():
@@ -150,7 +151,7 @@ def _to_times(
     if timezone is None and not instants and (minutes != 0).any():
         bad = str(unique[minutes != 0].iloc[0])
         raise SourceError(
-            f"{label}, data row {_row(texts, bad)}, column {column!r}: {bad!r} is not in UTC; say `timezone: America/New_York` "
+            f"{label}, data row {_row(texts, bad)}, column {column!r}: {cell(bad)} is not in UTC; say `timezone: America/New_York` "
             "or the like, so that its session date is known."
         )
     utc = (local - pd.to_timedelta(minutes, unit="m")).dt.tz_localize("UTC").dt.as_unit("us")
@@ -175,7 +176,7 @@ def _row(texts: pd.Series, text: str) -> int:
 
 
 def _no_date(label: str, column: str, bad: str, row: int, date_format: str | None) -> SourceError:
-    where = f"{label}, data row {row}, column {column!r}: {bad[:60]!r}"
+    where = f"{label}, data row {row}, column {column!r}: {cell(bad)}"
     if date_format:
         return SourceError(f"{where} is no date of the form {date_format!r}; mend the cell or `date_format`.")
     if re.fullmatch(r"\d{1,2}[-/. ]\d{1,2}[-/. ]\d{2,4}.*", bad):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipelines.errors import SourceError
+from pipelines.redaction import cell
 from pipelines.sources.times import localise, parse_times, session_dates
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def _no_number(settings: CsvSource, name: str, cells: pa.Array, plain: pa.Array,
         hint = "The definition says `decimal: ','`; if this dot stands between thousands, say `thousands: '.'`."
     elif re.fullmatch(r"[+-]?[\d.,' \u00a0]+\d", text):
         hint = "Say which character stands between thousands (`thousands`) and which before the decimals (`decimal`)."
-    return SourceError(f"{label}, data row {first + 1}, column {name!r}: {text[:60]!r} is no number. {hint}")
+    return SourceError(f"{label}, data row {first + 1}, column {name!r}: {cell(text)} is no number. {hint}")
 
 
 def from_typed(settings: TableSource, name: str, column: pa.ChunkedArray, label: str) -> pd.Series:

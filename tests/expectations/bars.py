@@ -47,6 +47,8 @@ def tuning(**changes: Any) -> Tuning:
     values: dict[str, Any] = {
         "may_be_missing": False,
         "columns": ("close",),
+        "numbers": ("close",),
+        "outcome": None,
         "present": ("open", "high", "low", "close", "volume"),
         "latest": "2026-01-01T00:00:00",
         "calendar": "XNYS",

@@ -9,9 +9,11 @@ import pytest
 from expectations.batch import prepare
 from expectations.rule import BatchRule, Rule
 from expectations.rules.constant import NotConstant
+from expectations.rules.empty import NoEmptyColumn
 from expectations.rules.gaps import NoGaps
 from expectations.rules.history import EnoughHistory, ShortHistory
 from expectations.rules.jumps import NoJumps
+from expectations.rules.outcomes import BothClasses, as_text
 from expectations.rules.quarantined import FewQuarantined
 from expectations.rules.shape import BarColumns, Columns, NotEmpty, Types
 from expectations.rules.stale import NotStale
@@ -31,6 +33,8 @@ SERIES_RULES: tuple[Rule, ...] = (
     NotConstant(by_entity=True),
     NotConstant(by_entity=False),
     FewQuarantined(5, 10, 0.05),
+    NoEmptyColumn(("close", "volume")),
+    BothClasses("known_class", ("1",)),
 )
 
 
@@ -53,13 +57,16 @@ def test_missing_columns_are_named_with_those_there_are() -> None:
 
 def test_text_where_numbers_belong_is_named() -> None:
     frame = bars().assign(close="12,5")
-    assert Types(("close",)).fault(batch(frame)) == "close is str, not a number"
+    said = "close is str, not a number (600 of 600 values are words, first '12,5' of AAA 2018-01-01)"
+    assert Types(("close",)).fault(batch(frame)) == said
+    assert Types(("close",)).fault(batch(frame.assign(close="12.5"))) == "close is str, not a number"
+    assert Types(("close",)).fault(batch(frame.assign(close=pd.array([None] * 600, dtype="str")))) is None
 
 
 def test_rules_about_numbers_leave_text_alone() -> None:
     frame = batch(bars().assign(close="12,5"))
     for rule in SERIES_RULES:
-        if rule.name not in ("types", "bar_columns"):
+        if rule.name not in ("types", "bar_columns") and rule != NotConstant(by_entity=False):
             assert rule.check(frame).count == 0, rule.name
 
 
@@ -203,3 +210,49 @@ def test_every_batch_rule_is_graded_critical_or_warning() -> None:
     for rule in Rule.known.values():
         if issubclass(rule, BatchRule):
             assert rule.severity != "row"
+
+
+@pytest.mark.parametrize(
+    ("values", "positive", "said"),
+    [
+        ([0.0, 1.0, np.nan], ("1",), None),
+        (["paid", "late", None], ("late", "lost"), None),
+        ([True, False], ("1",), None),
+        ([0.0, 0.0, np.nan], ("1",), "every known outcome is of one class: x holds '0', none of the last class ('1')"),
+        (["paid", "open", None], ("1",), "every known outcome is of one class: x holds 'open', 'paid', none of the last class ('1')"),
+        ([1.0, 2.0], ("1", "2"), "every known outcome is of one class: x holds '1', '2', all of the last class"),
+        ([0.5, 1.5, 2.5, 3.5, 4.5, 5.5], ("9",), "x holds '0.5', '1.5', '2.5', '3.5', '4.5' and 1 more, none of the last class ('9')"),
+        ([np.nan, np.nan], ("1",), "no outcome is known: x is empty in all 2 rows"),
+    ],
+)
+def test_an_outcome_of_one_class_is_named(values: list[object], positive: tuple[str, ...], said: str | None) -> None:
+    frame = bars(("AAA",), len(values)).assign(x=values)
+    fault = BothClasses("x", positive).fault(batch(frame))
+    assert fault is None if said is None else said in (fault or "")
+
+
+def test_cells_are_named_as_the_problem_names_them() -> None:
+    from pipelines.features import distinct_texts
+
+    for column in (pd.Series([1.0, 2.5, -0.0, 1e20]), pd.Series(["1", "a"]), pd.Series([3, 4]), pd.Series([True, False])):
+        assert [as_text(value) for value in column.unique()] == distinct_texts(column)[1]
+
+
+def test_empty_columns_are_named() -> None:
+    frame = batch(bars().assign(close=np.nan, volume=pd.array([None] * 600, dtype="str")))
+    assert NoEmptyColumn(("open", "close", "volume", "absent")).fault(frame) == "close, volume are empty in all 600 rows"
+
+
+def test_constant_text_is_named_and_missing_text_is_none() -> None:
+    frame = bars().assign(grade="A", note=["A", None] * 300, gone=pd.array([None] * 600, dtype="str"))
+    assert NotConstant(by_entity=False).fault(batch(frame)) == "grade is 'A' throughout"
+    assert NotConstant(by_entity=True).fault(batch(frame)) is None
+
+
+def test_ten_thousand_columns_make_no_message_of_ten_thousand_names() -> None:
+    names = tuple(f"c{place}" for place in range(10_000))
+    frame = batch(bars(("AAA",), 3).join(pd.DataFrame(1.0, index=range(3), columns=list(names))))
+    for rule in (NotConstant(by_entity=False), Columns(tuple(f"d{name}" for name in names)), Types(names)):
+        assert len(rule.fault(frame) or "") < 1000
+        assert len(rule.statement) < 1000
+    assert "and 9,980 more" in (NoEmptyColumn(names).fault(frame.assign(**dict.fromkeys(names, np.nan))) or "")

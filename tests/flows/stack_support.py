@@ -16,7 +16,7 @@ from typing import Any
 from flows.stack_processes import descendants
 from pipelines.home import Home
 from pipelines.stack_record import Stack, read_stack
-from tests.support import REPOSITORY
+from tests.support import REPOSITORY, files_with
 
 _OURS = ("FINFLOW_", "PREFECT_", "MLFLOW_", "PG")
 
@@ -83,11 +83,7 @@ class Installation:
 
     def files_with(self, secret: str) -> list[str]:
         """Files of the home that hold these words."""
-        found = []
-        for path in sorted(self.home.root.rglob("*")):
-            if path.is_file() and secret.encode() in path.read_bytes():
-                found.append(str(path.relative_to(self.home.root)))
-        return found
+        return files_with(self.home.root, secret)
 
 
 @dataclass(frozen=True)
