@@ -6,20 +6,20 @@ since its trees have no safe format (skops trusts them only where it is told to)
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from models.base import FitReport, Hardware, ModelSettings, Task
+from models.base import FitReport, Hardware, ModelSettings
 from models.categories import Vocabulary
-from models.classical import STATE, labelled_together
+from models.classical import labelled_together
 from models.errors import FitFailure
 from models.row_numbers import RowNumbers
 from models.samples import Samples
-from models.tabular import Float32, Float64, Int64, TabularModel, TabularSettings
+from models.tabular import Float32, Float64, Int64, TabularSettings
+from models.tabular_arrays import TabularArrays
 
 #: rows that walk down the trees together: what they touch stays near the processor
 WALKED = 4096
@@ -32,16 +32,12 @@ class IsolationForestSettings(TabularSettings):
     sample: int = Field(default=256, ge=2, le=1_000_000, description="rows that a tree is grown on, at most")
 
 
-class IsolationForest(TabularModel):
+class IsolationForest(TabularArrays):
     """Missing numbers count as the median, with a mark; a category counts by how rare it is."""
 
     Settings: ClassVar[type[ModelSettings]] = IsolationForestSettings
     family: ClassVar[str] = "isolation forest"
     seeded: ClassVar[bool] = True
-
-    def __init__(self, settings: ModelSettings, task: Task) -> None:
-        super().__init__(settings, task)
-        self.state: dict[str, NDArray] = {}
 
     def check_task(self) -> None:
         super().check_task()
@@ -76,16 +72,6 @@ class IsolationForest(TabularModel):
         inputs = self._inputs(samples, self.state)
         parts = [self._score(inputs[start : start + WALKED]) for start in range(0, len(inputs), WALKED)]
         return np.concatenate(parts) if parts else np.zeros(0)
-
-    def save_rows(self, folder: Path) -> None:
-        from safetensors.numpy import save_file
-
-        save_file({name: np.ascontiguousarray(array) for name, array in self.state.items()}, folder / STATE)
-
-    def load_rows(self, folder: Path) -> None:
-        from safetensors.numpy import load_file
-
-        self.state = load_file(folder / STATE)
 
     def _inputs(self, samples: Samples, state: dict[str, NDArray]) -> Float32:
         """float32, [n, numbers + marks + categories]."""
