@@ -190,6 +190,13 @@ def test_before_a_fit_there_is_no_answer(data: tuple[Samples, Task], tmp_path: P
             model.save(tmp_path)
 
 
+def test_the_logistic_regression_of_windows_does_not_pass_over_categories(data: tuple[Samples, Task]) -> None:
+    kind = model_class("logistic")
+    for task in (replace(data[1], missing=False), replace(data[1], categories=())):
+        with pytest.raises(FitFailure, match="are for tabular_logistic"):
+            kind(kind.Settings(), task).fit(*split(data[0])[:2], seed=0, hardware=Hardware())
+
+
 def test_the_base_rate_and_the_majority_answer_rows_too(data: tuple[Samples, Task]) -> None:
     """The models of classes that look at no row take those with missing numbers and categories as they are."""
     samples, task = data
