@@ -128,6 +128,15 @@ def test_one_class_alone_is_refused(name: str, part: int, label: float, data: tu
         unfitted(name, data[1]).fit(*parts, seed=0, hardware=Hardware())
 
 
+def test_one_class_alone_in_what_chooses_is_refused(data: tuple[Samples, Task]) -> None:
+    train, validation, _ = split(data[0])
+    target = validation.targets.copy()
+    target[: len(target) // 2 + 20] = 0.0
+    one = replace(validation, index=replace(validation.index, target=target))
+    with pytest.raises(FitFailure, match=r"no earlier validation sample of .* is of class 'bad'"):
+        unfitted("boosting", data[1]).fit(train, one, seed=0, hardware=Hardware())
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_other_tasks_are_refused(name: str, data: tuple[Samples, Task]) -> None:
     train, validation, _ = split(data[0])
