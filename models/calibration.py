@@ -53,8 +53,7 @@ def split_validation(validation: Samples, calibration: Calibration) -> tuple[Sam
     else:
         order = np.lexsort((np.arange(len(days)), validation.targets[:, 0]))
         late = np.zeros(len(days), dtype=bool)
-        places = np.floor(np.arange(len(days)) * calibration.share)
-        late[order] = np.diff(places, append=places[-1:] + 1) > 0
+        late[order] = np.diff(np.floor(np.arange(len(days) + 1) * calibration.share)) > 0
     if not late.any() or late.all():
         raise FitFailure(f"the validation part of {len(days)} samples cannot be split for a calibration: give it more, or `method: none`")
     return validation.take(~late), validation.take(late)

@@ -14,8 +14,13 @@ from models.errors import FitFailure
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
 
+#: of the gradient of the mean loss: scikit-learn's own, and one that does not leave rare categories short of their weights
+LOOSE, TIGHT = 1e-4, 1e-6
 
-def solve(inputs: Any, codes: Int64, classes: tuple[str, ...], strength: float, iterations: int) -> dict[str, Float64]:
+
+def solve(
+    inputs: Any, codes: Int64, classes: tuple[str, ...], strength: float, iterations: int, tolerance: float = LOOSE
+) -> dict[str, Float64]:
     """`coefficients`, float64, [classes, inputs], and `intercept`, float64, [classes], not shrunk. Of two classes the first's are 0.
 
     Args:
@@ -23,6 +28,7 @@ def solve(inputs: Any, codes: Int64, classes: tuple[str, ...], strength: float, 
         codes: int64, [n]; the position of each sample's class.
         strength: inverse penalty (scikit-learn's C: it weighs the sum of the log losses against half the squared coefficients).
         iterations: of L-BFGS, at most.
+        tolerance: the largest gradient of the mean loss that counts as none.
 
     Raises:
         FitFailure: a class is not there, or the solver did not converge.
@@ -33,7 +39,7 @@ def solve(inputs: Any, codes: Int64, classes: tuple[str, ...], strength: float, 
     absent = [name for number, name in enumerate(classes) if not (codes == number).any()]
     if absent:
         raise FitFailure(f"no training sample is of class {', '.join(absent)}: give more history, or other labels")
-    found = LogisticRegression(C=strength, max_iter=iterations)
+    found = LogisticRegression(C=strength, max_iter=iterations, tol=tolerance)
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)
         try:
@@ -55,7 +61,7 @@ def solve_rising(inputs: Float64, codes: Int64, classes: tuple[str, ...], streng
     rate = float((codes == 1).mean())
     alone = {"coefficients": np.zeros((2, 0)), "intercept": np.array([0.0, np.log(rate / (1 - rate))])}
     while len(kept):
-        found = solve(inputs[:, kept], codes, classes, strength, iterations)
+        found = solve(inputs[:, kept], codes, classes, strength, iterations, TIGHT)
         falling = found["coefficients"][1] < 0
         if not falling.any():
             break

@@ -6,6 +6,7 @@ and one for all values that are rare. What the training part did not hold weighs
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -18,7 +19,7 @@ from models.calibration import logistic_curve
 from models.categories import Vocabulary
 from models.classical import STATE, labelled_together
 from models.classifier import class_codes
-from models.logistic_regression import choose_strength, solve
+from models.logistic_regression import TIGHT, choose_strength, solve
 from models.row_numbers import RowNumbers, Scale
 from models.samples import Samples
 from models.tabular import Float32, Float64, Int64, TabularModel, TabularSettings
@@ -55,11 +56,11 @@ class TabularLogistic(TabularModel):
         if strength is None:
             numbers, vocabulary = self._prepared(train)
             parts = [(self._inputs(part, numbers, vocabulary), class_codes(part, self.task)) for part in (train, validation)]
-            strength = choose_strength(parts[0], parts[1], classes, STRENGTHS, settings.iterations)
+            strength = choose_strength(parts[0], parts[1], classes, STRENGTHS, settings.iterations, partial(solve, tolerance=TIGHT))
         together = labelled_together(train, validation)
         numbers, vocabulary = self._prepared(together)
         inputs = self._inputs(together, numbers, vocabulary)
-        found = solve(inputs, class_codes(together, self.task), classes, strength, settings.iterations)
+        found = solve(inputs, class_codes(together, self.task), classes, strength, settings.iterations, TIGHT)
         mean = np.asarray(inputs.mean(axis=0)).ravel()
         self.state = {**numbers.arrays(), **vocabulary.arrays(), **self._weights(found, mean, numbers, vocabulary)}
         notes = {"c": strength, "inputs": len(mean), "samples": len(together)}

@@ -74,7 +74,9 @@ def _check_tree(tree: dict[str, str], features: int, where: str) -> None:
     for name, length in lengths.items():
         # a tree of one leaf leaves its other lines empty, or out
         if leaves > 1 or tree.get(name):
-            (_whole if name in WHOLE else _finite)(tree.get(name, ""), length, f"{where}, {name}")
+            text, place = tree.get(name, ""), f"{where}, {name}"
+            # a split that sets missing values apart from all others has an infinite threshold
+            _whole(text, length, place) if name in WHOLE else _finite(text, length, place, infinite=name == "threshold")
     if leaves == 1:
         if splits or not tree.get("leaf_value"):
             raise ValueError(f"{where} has one leaf without a value, or with a split")
@@ -129,8 +131,9 @@ def _whole(text: str, length: int | None, where: str) -> list[int]:
     return found
 
 
-def _finite(text: str, length: int, where: str) -> list[float]:
+def _finite(text: str, length: int, where: str, infinite: bool = False) -> list[float]:
     values = text.split(" ")
-    if len(values) != length or not all(_NUMBER.match(value) and math.isfinite(float(value)) for value in values):
+    known = all(_NUMBER.match(value) and (math.isfinite(float(value)) or (infinite and value in ("inf", "-inf"))) for value in values)
+    if len(values) != length or not known:
         raise ValueError(f"{where}: expected {length} finite numbers, found {text[:60]!r}")
     return [float(value) for value in values]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from pipelines.definition import load_definition
 from pipelines.home import Home
@@ -12,35 +13,37 @@ from pipelines.lake import Lake
 from pipelines.sources.card_transactions import CardTransactionsSource
 from tests.support import Finflow, write_definition
 
-SOURCE = {"kind": "card_transactions", "customers": 200, "terminals": 150, "days": 130, "fraud": 0.02, "seed": 4}
+SOURCE = {"kind": "card_transactions", "customers": 200, "terminals": 150, "days": 160, "fraud": 0.02, "seed": 4}
 
 
+@pytest.mark.slow
 def test_a_night_trains_and_scores_every_transaction_of_the_day(finflow: Finflow, home: Home, tmp_path: Path) -> None:
     values = load_definition("card-fraud").model_dump(mode="json", exclude_defaults=True)
     values |= {
         "name": "cards",
         "source": SOURCE,
-        "folds": {"first_test": "2024-04-01", "months": 1, "validation_months": 1},
+        "folds": {"first_test": "2024-04-01", "months": 2, "validation_months": 1},
         "candidates": {"logistic": {"model": "tabular_logistic"}},
+        "baselines": {"class-frequency": {"model": "class_frequency"}},
         "gate": {"loss": "log_loss", "minimum_dates": 20},
         "monitoring": {"sessions": 20, "minimum_dates": 10},
     }
     cards = str(write_definition(tmp_path / "cards.yaml", values))
-    trained = finflow.json("train", cards, "--as-of", "2024-04-29")
-    assert trained["decision"]["candidate"] == "logistic"
-    assert trained["as_of"] == "2024-04-30T01:00:00+00:00"
+    trained = finflow.json("train", cards, "--as-of", "2024-05-30")
+    assert trained["decision"]["champion"]["candidate"] == "logistic"
+    assert trained["as_of"] == "2024-05-31T01:00:00+00:00"
 
     rows = CardTransactionsSource(**SOURCE).read()
-    a_day = rows["time"].dt.normalize().value_counts()
-    scored = finflow.json("score", cards, "--as-of", "2024-05-02")
-    assert scored["written"] == a_day[pd.Timestamp("2024-05-02")]
-    filled = finflow.json("backfill", cards, "--start", "2024-04-30", "--end", "2024-05-08")
-    assert filled["written"] == a_day["2024-04-30":"2024-05-08"].sum() - scored["written"]  # type: ignore[misc]
+    a_day = rows["time"].dt.normalize().value_counts().sort_index()
+    scored = finflow.json("score", cards, "--as-of", "2024-06-02")
+    assert scored["written"] == a_day[pd.Timestamp("2024-06-02")]
+    filled = finflow.json("backfill", cards, "--start", "2024-05-31", "--end", "2024-06-08")
+    assert filled["written"] == a_day["2024-05-31":"2024-06-08"].sum() - scored["written"]  # type: ignore[misc]
 
     found = Lake(home.lake).read("predictions/cards").merge(rows, on=["entity", "time"], how="left", validate="one_to_one")
     assert found["amount"].notna().all()
     assert not found["in_sample"].any()
     fraud, genuine = (found.loc[found["fraud"] == came, "p_fraud"] for came in (1.0, 0.0))
     assert fraud.mean() > 3 * genuine.mean()
-    told = {check["check"]: check for check in finflow.json("monitor", cards, "--as-of", "2024-05-08")["checks"]}
+    told = {check["check"]: check for check in finflow.json("monitor", cards, "--as-of", "2024-06-08")["checks"]}
     assert told

@@ -53,8 +53,8 @@ def outcome_sections(tables: Mapping[str, pd.DataFrame], evaluation: Evaluation,
     lines += ["## Costs", "", *_metrics(valid, COSTS), ""]
     lines += [
         f"Mean cost of a row, {'an entity' if unit == 'entities' else 'a date'} counting once: `{classes[1]}` where the probability "
-        f"reaches the threshold of the costs (Elkan 2001), against treating all as `{classes[0]}` (accept all) and all as `{classes[1]}` (refuse "
-        "all); saved: of the cheaper of the two.",
+        f"reaches the threshold of the costs (Elkan 2001), against treating all as `{classes[0]}` (accept all) and all as `{classes[1]}` "
+        "(refuse all); saved: of the cheaper of the two.",
         "",
     ]
     top = [metric.name for metric in (valid[0].metrics if valid else ()) if "_top_" in metric.name]

@@ -188,3 +188,17 @@ def test_before_a_fit_there_is_no_answer(data: tuple[Samples, Task], tmp_path: P
             model.predict(data[0])
         with pytest.raises(RuntimeError, match="fit or load"):
             model.save(tmp_path)
+
+
+def test_the_base_rate_and_the_majority_answer_rows_too(data: tuple[Samples, Task]) -> None:
+    """The models of classes that look at no row take those with missing numbers and categories as they are."""
+    samples, task = data
+    train, validation, test = split(samples)
+    share = float(np.concatenate([train.targets, validation.targets]).mean())
+    for name, expected in (("class_frequency", [1 - share, share]), ("majority", [1.0, 0.0])):
+        kind = model_class(name)
+        model = kind(kind.Settings(), task)
+        model.fit(train, validation, seed=0, hardware=Hardware())
+        np.testing.assert_allclose(model.predict(test).values, np.tile(expected, (len(test), 1)), rtol=1e-6)
+        np.testing.assert_array_equal(model.predict(served(test, task)).values, model.predict(test).values)
+        assert model.contributions(test) is None

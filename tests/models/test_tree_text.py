@@ -11,7 +11,7 @@ import pytest
 from models.boosting import Boosting
 from models.saving import load_model, save_model
 from models.tree_text import check_tree_text
-from tests.models.tabular_cases import fitted, rows
+from tests.models.tabular_cases import as_samples, fitted, rows
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +33,19 @@ def test_what_lightgbm_writes_passes(text: str) -> None:
     assert resized(text) == text
     assert "num_cat=1" in text or "num_cat=2" in text, "splits by category are among what is checked"
     check_tree_text(text, 6)
+
+
+def test_a_split_that_sets_missing_values_apart_passes() -> None:
+    random = np.random.default_rng(0)
+    bad = random.random(2000) < 0.3
+    number = np.where(random.random(2000) < np.where(bad, 0.8, 0.2), np.nan, 1.0 + random.integers(0, 3, 2000))
+    day = np.full(2000, np.datetime64("2020-01-01", "ns"))
+    data = as_samples(number[:, None], np.zeros((2000, 0), dtype=np.int64), bad, day, ("number",), ())
+    model = fitted("boosting", data, rounds=6)
+    assert isinstance(model, Boosting)
+    assert "inf" in model.text
+    found = model.predict(data[0]).values[:, 1]
+    assert found[np.isnan(number)].mean() > found[~np.isnan(number)].mean() + 0.3
 
 
 def test_every_cut_is_refused(text: str) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipelines.problems.base import MetricParts
+from pipelines.problems.base import Cells, MetricParts
 from pipelines.statistics import default_block, metric_interval, stationary_bootstrap_indices
-from pipelines.statistics.bootstrap import bootstrap_means
+from pipelines.statistics.bootstrap import Resampling, bootstrap_means
 
 
 def mean_of(*components: np.ndarray) -> MetricParts:
@@ -145,3 +145,29 @@ def test_intervals_of_dependent_losses_cover_and_those_that_ignore_it_do_not() -
     # the standard error of a share of 90 % over 150 trials is 2.4 %
     assert covered[1] / 150 < 0.65
     assert covered[default_block(500, 5)] / 150 > 0.8
+
+
+def test_a_pooled_metric_counts_every_sample_once() -> None:
+    """Dates of one and of three samples: means over samples, in the value and under every draw; NaN counts nothing."""
+    values, dates = np.array([1.0, 2.0, np.nan, 6.0, 8.0]), days(3)[[0, 1, 1, 1, 2]]
+    parts = MetricParts("mean", (values,), lambda mean: mean, "lower", pooled=True)
+    draws = Resampling(dates, block=1, replications=300, seed=5)
+    value, replicates = draws.take(parts)
+    assert value == pytest.approx((1 + 2 + 6 + 8) / 4)
+    assert draws.take(mean_of(values))[0] == pytest.approx((1 + 4 + 8) / 3)
+    drawn = stationary_bootstrap_indices(3, 1, 300, 5)
+    sums, sizes = np.array([1.0, 8.0, 8.0]), np.array([1.0, 2.0, 1.0])
+    np.testing.assert_allclose(replicates, sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1))
+
+
+def test_cells_are_the_parts_of_a_distribution_under_every_draw() -> None:
+    code, dates = np.array([0, 2, 2, 1, 0]), days(3)[[0, 0, 1, 2, 2]]
+    taken: list[np.ndarray] = []
+    parts = MetricParts("first", (Cells(code, 3),), lambda part: taken.append(part) or part[..., 0], "lower", pooled=True, exact=0.5)
+    value, replicates = Resampling(dates, block=1, replications=40, seed=2).take(parts)
+    assert value == 0.5, "told exactly; on the grid it is 0.4"
+    assert taken[0].tolist() == [[0.4, 0.2, 0.4]]
+    for drawn, found, moved in zip(stationary_bootstrap_indices(3, 1, 40, 2), taken[1], replicates, strict=True):  # type: ignore[arg-type]
+        rows = np.concatenate([np.flatnonzero(dates == days(3)[one]) for one in drawn])
+        np.testing.assert_allclose(found, np.bincount(code[rows], minlength=3) / len(rows))
+        assert moved == pytest.approx(found[0] + 0.1)
