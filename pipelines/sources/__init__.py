@@ -12,6 +12,7 @@ from pipelines.sources.insurance_claims import InsuranceClaimsSource
 from pipelines.sources.loan_book import LoanBookSource
 from pipelines.sources.replay import ReplaySource
 from pipelines.sources.simulated import SimulatedSource
+from pipelines.sources.sql import SqlSource
 from pipelines.sources.statsmodels import StatsmodelsSource
 from pipelines.sources.yahoo import YahooSource
 
@@ -22,6 +23,7 @@ SOURCES: dict[str, type[SourceSettings]] = {
     "simulated": SimulatedSource,
     "csv": CsvSource,
     "parquet": ParquetSource,
+    "sql": SqlSource,
     "replay": ReplaySource,
     "card_transactions": CardTransactionsSource,
     "loan_book": LoanBookSource,
