@@ -25,6 +25,7 @@ ZOO: dict[str, str] = {
     "majority": "models.class_frequency:Majority",
     "class_frequency": "models.class_frequency:ClassFrequency",
     "logistic": "models.logistic:Logistic",
+    "tabular_dense": "models.tabular_dense:TabularDense",
     "stationary_bootstrap": "models.stationary_bootstrap:StationaryBootstrap",
     "garch_paths": "models.garch_paths:GarchPaths",
     "scenario_gan": "models.scenario_gan:ScenarioGan",
