@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pipelines.registered import Settings
+from pipelines.sources.account_days import AccountDaysSource
 from pipelines.sources.arch import ArchSource
 from pipelines.sources.base import SourceSettings
 from pipelines.sources.card_transactions import CardTransactionsSource
 from pipelines.sources.files import CsvSource, ParquetSource
+from pipelines.sources.insurance_claims import InsuranceClaimsSource
+from pipelines.sources.loan_book import LoanBookSource
 from pipelines.sources.replay import ReplaySource
 from pipelines.sources.simulated import SimulatedSource
+from pipelines.sources.sql import SqlSource
 from pipelines.sources.statsmodels import StatsmodelsSource
 from pipelines.sources.yahoo import YahooSource
 
@@ -19,8 +23,12 @@ SOURCES: dict[str, type[SourceSettings]] = {
     "simulated": SimulatedSource,
     "csv": CsvSource,
     "parquet": ParquetSource,
+    "sql": SqlSource,
     "replay": ReplaySource,
     "card_transactions": CardTransactionsSource,
+    "loan_book": LoanBookSource,
+    "insurance_claims": InsuranceClaimsSource,
+    "account_days": AccountDaysSource,
 }
 
 

@@ -53,7 +53,7 @@ def _all(settings: FileSource, files: list[DataFile], read: Callable[[DataFile, 
     for file in files:
         frame = read(file, rows_left)
         if settings.wide is not None:
-            frame = _long(frame, settings.wide)
+            frame = long_rows(frame, settings.wide)
             check_rows(settings, file.label, len(frame), rows_left)
         if "entity" not in frame and settings.numbered is None:
             entity = settings.entity or _entity_of(file, named)
@@ -86,7 +86,7 @@ def with_keys(settings: TableSource, frame: pd.DataFrame, before: int = 0) -> No
         frame.insert(1, "time", np.full(len(frame), np.datetime64(settings.date, "us")))
 
 
-def _long(frame: pd.DataFrame, value: str) -> pd.DataFrame:
+def long_rows(frame: pd.DataFrame, value: str) -> pd.DataFrame:
     """A wide file's rows as one for each entity and time that has a value: entity, time, known_at where there is one, and `value`."""
     keys = [name for name in ("time", "known_at") if name in frame]
     found = frame.melt(id_vars=keys, var_name="entity", value_name=value).dropna(subset=value, ignore_index=True)
