@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class OpenmlSource(TableSource):
     """A data set by `name` and `version` or by `id`; credit-g is 31, by `{name: credit-g, version: 1}`.
 
-    Its columns are mapped as those of files are. Nominal columns are text and belong under `text`. Most data sets have neither ids nor times:
-    give `numbered` and `date`. The answer is kept in FINFLOW_HOME, and a stored data set of OpenML never changes.
+    Its columns are mapped as those of files are. Nominal columns are text and belong under `text`. Most data sets have neither ids nor
+    times: give `numbered` and `date`. The answer is kept in FINFLOW_HOME, and a stored data set of OpenML never changes.
     """
 
     kind: Literal["openml"] = "openml"
