@@ -18,7 +18,8 @@ def check_classes(task: Task, name: str) -> None:
     """Raises FitFailure: the task asks for other than probabilities."""
     if task.kind != "probabilities":
         raise FitFailure(
-            f"{name} gives probabilities of classes, and this problem asks for {task.kind}: use it with `problem: {{kind: classify}}`"
+            f"{name} gives probabilities of classes, and this problem asks for {task.kind}: use it with `problem: {{kind: classify}}` or "
+            "`{kind: outcome}`"
         )
 
 

@@ -6,20 +6,20 @@ since its trees have no safe format (skops trusts them only where it is told to)
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from models.base import FitReport, Hardware, ModelSettings, Task
+from models.base import FitReport, Hardware, ModelSettings
 from models.categories import Vocabulary
-from models.classical import STATE, labelled_together
+from models.classical import labelled_together
 from models.errors import FitFailure
 from models.row_numbers import RowNumbers
 from models.samples import Samples
-from models.tabular import Float32, Float64, Int64, TabularModel, TabularSettings
+from models.tabular import Float32, Float64, Int64, TabularSettings
+from models.tabular_arrays import TabularArrays
 
 #: rows that walk down the trees together: what they touch stays near the processor
 WALKED = 4096
@@ -32,16 +32,12 @@ class IsolationForestSettings(TabularSettings):
     sample: int = Field(default=256, ge=2, le=1_000_000, description="rows that a tree is grown on, at most")
 
 
-class IsolationForest(TabularModel):
+class IsolationForest(TabularArrays):
     """Missing numbers count as the median, with a mark; a category counts by how rare it is."""
 
     Settings: ClassVar[type[ModelSettings]] = IsolationForestSettings
     family: ClassVar[str] = "isolation forest"
     seeded: ClassVar[bool] = True
-
-    def __init__(self, settings: ModelSettings, task: Task) -> None:
-        super().__init__(settings, task)
-        self.state: dict[str, NDArray] = {}
 
     def check_task(self) -> None:
         super().check_task()
@@ -65,9 +61,9 @@ class IsolationForest(TabularModel):
         )
         trees = [_walkable(estimator.tree_) for estimator in grown.estimators_]
         starts = np.cumsum([0, *(len(tree["length"]) for tree in trees)])
-        for name in ("feature", "threshold", "left", "right", "length"):
-            shift = starts[:-1] if name in ("left", "right") else np.zeros(len(trees), dtype=np.int64)
-            state[name] = np.concatenate([tree[name] + own for tree, own in zip(trees, shift, strict=True)])
+        for name in ("feature", "threshold", "length"):
+            state[name] = np.concatenate([tree[name] for tree in trees])
+        state["child"] = np.concatenate([tree["child"] + start for tree, start in zip(trees, starts[:-1], strict=True)]).ravel()
         depth = max(int(tree["depth"].max()) for tree in trees)
         self.state = {**state, "root": starts[:-1], "depth": np.array([depth]), "usual": _usual_length(np.array([sample]))}
         return FitReport(parameters=len(state["length"]), notes={"trees": settings.trees, "rows_a_tree": sample, "samples": len(together)})
@@ -76,16 +72,6 @@ class IsolationForest(TabularModel):
         inputs = self._inputs(samples, self.state)
         parts = [self._score(inputs[start : start + WALKED]) for start in range(0, len(inputs), WALKED)]
         return np.concatenate(parts) if parts else np.zeros(0)
-
-    def save_rows(self, folder: Path) -> None:
-        from safetensors.numpy import save_file
-
-        save_file({name: np.ascontiguousarray(array) for name, array in self.state.items()}, folder / STATE)
-
-    def load_rows(self, folder: Path) -> None:
-        from safetensors.numpy import load_file
-
-        self.state = load_file(folder / STATE)
 
     def _inputs(self, samples: Samples, state: dict[str, NDArray]) -> Float32:
         """float32, [n, numbers + marks + categories]."""
@@ -96,19 +82,23 @@ class IsolationForest(TabularModel):
 
     def _score(self, inputs: Float32) -> Float64:
         """float64, [n]: 2 to the minus mean path length over the usual one, in (0, 1); the sum goes tree by tree."""
-        state, rows = self.state, np.arange(len(inputs))
-        total = np.zeros(len(inputs))
+        state, flat, width = self.state, inputs.ravel(), inputs.shape[1]
+        feature, threshold, child = state["feature"], state["threshold"], state["child"]
+        start, total = np.arange(len(inputs)) * width, np.zeros(len(inputs))
         for root in state["root"]:
             node = np.full(len(inputs), root)
             for _ in range(int(state["depth"][0])):
-                lower = inputs[rows, state["feature"][node]] <= state["threshold"][node]
-                node = np.where(lower, state["left"][node], state["right"][node])
+                node = child[2 * node + (flat[start + feature[node]] > threshold[node])]
             total += state["length"][node]
         return 2.0 ** -(total / (len(state["root"]) * state["usual"][0]))
 
 
 def _walkable(tree: object) -> dict[str, NDArray]:
-    """A tree of scikit-learn as arrays by node: a leaf leads to itself; `length` is a leaf's depth and what its rows would take further."""
+    """A tree of scikit-learn as arrays by node.
+
+    `child`, [nodes, 2], leads on to the left and to the right, and a leaf to itself; `length` is a leaf's depth and what its rows would
+    take further.
+    """
     left, right = (np.asarray(getattr(tree, name), dtype=np.int64) for name in ("children_left", "children_right"))
     leaf = left < 0
     own = np.arange(len(left))
@@ -119,8 +109,7 @@ def _walkable(tree: object) -> dict[str, NDArray]:
     return {
         "feature": np.where(leaf, 0, np.asarray(tree.feature, dtype=np.int64)),  # type: ignore[attr-defined]
         "threshold": np.where(leaf, 0.0, np.asarray(tree.threshold, dtype=np.float64)),  # type: ignore[attr-defined]
-        "left": np.where(leaf, own, left),
-        "right": np.where(leaf, own, right),
+        "child": np.column_stack([np.where(leaf, own, left), np.where(leaf, own, right)]),
         "length": np.where(leaf, depth + further, 0.0),
         "depth": depth,
     }

@@ -36,6 +36,13 @@ class Logistic(Classifier):
     Settings: ClassVar[type[ModelSettings]] = LogisticSettings
     family: ClassVar[str] = "logistic regression"
 
+    def check_task(self) -> None:
+        super().check_task()
+        if self.task.categories or self.task.missing:
+            raise FitFailure(
+                "logistic reads windows of known numbers alone: rows with missing numbers or categories are for tabular_logistic"
+            )
+
     def fit_state(self, train: Samples, validation: Samples) -> tuple[dict[str, Float64], dict[str, object]]:
         settings = cast(LogisticSettings, self.settings)
         together = labelled_together(train, validation)

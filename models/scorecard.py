@@ -13,17 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from models.base import Contributions, FitReport, Hardware, ModelSettings, Task
+from models.base import Contributions, FitReport, Hardware, ModelSettings
 from models.binning import Evidence, Least, counted, fine_edges, information_value, monotone, places, rising
 from models.calibration import logistic_curve
 from models.categories import FIRST_PLACE, Vocabulary
-from models.classical import STATE, labelled_together
+from models.classical import labelled_together
 from models.classifier import class_codes
 from models.logistic_regression import choose_strength, solve_rising
 from models.points import PointsSettings, points_table
 from models.samples import Samples
 from models.saving import write_json
-from models.tabular import Float32, Float64, Int64, TabularModel, TabularSettings
+from models.tabular import Float32, Float64, Int64, TabularSettings
+from models.tabular_arrays import TabularArrays, sum_of_parts
 
 POINTS = "points.json"
 #: inverse penalties that are tried
@@ -52,15 +53,11 @@ class ScorecardSettings(TabularSettings):
     points: PointsSettings = PointsSettings()
 
 
-class Scorecard(TabularModel):
+class Scorecard(TabularArrays):
     """Weights are never negative: a feature whose own evidence the others turn round is left out. Fitted on training and choosing part."""
 
     Settings: ClassVar[type[ModelSettings]] = ScorecardSettings
     family: ClassVar[str] = "scorecard"
-
-    def __init__(self, settings: ModelSettings, task: Task) -> None:
-        super().__init__(settings, task)
-        self.state: dict[str, NDArray] = {}
 
     def fit_rows(self, train: Samples, validation: Samples, *, seed: int, hardware: Hardware) -> FitReport:
         settings = cast(ScorecardSettings, self.settings)
@@ -91,23 +88,15 @@ class Scorecard(TabularModel):
 
     def contributions(self, samples: Samples) -> Contributions:
         """Exact, of the log odds before calibration: a feature's weight times its evidence, less what that is on average in training."""
-        parts, base = self._parts(samples), np.full(len(samples), self._base())
-        return Contributions(parts.astype(np.float32), base.astype(np.float32), (parts.sum(axis=1) + base).astype(np.float32))
+        return sum_of_parts(self._parts(samples), self._base())
 
     def points(self, samples: Samples) -> Float64:
         """float64, [n]: the score of every sample, before any rounding; higher is nearer to the first class."""
         return cast(ScorecardSettings, self.settings).points.of_log_odds(self._parts(samples).sum(axis=1) + self._base())
 
     def save_rows(self, folder: Path) -> None:
-        from safetensors.numpy import save_file
-
-        save_file({name: np.ascontiguousarray(array) for name, array in self.state.items()}, folder / STATE)
+        super().save_rows(folder)
         write_json(folder / POINTS, points_table(self.state, self.task, cast(ScorecardSettings, self.settings).points))
-
-    def load_rows(self, folder: Path) -> None:
-        from safetensors.numpy import load_file
-
-        self.state = load_file(folder / STATE)
 
     def _base(self) -> float:
         return float(self.state["intercept"][0] + self.state["weight"] @ self.state["centre"])

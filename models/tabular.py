@@ -69,12 +69,10 @@ class TabularModel(Model):
     def fit(self, train: Samples, validation: Samples, *, seed: int, hardware: Hardware) -> FitReport:
         self.check_task()
         for name, part in (("training", train), ("validation", validation)):
-            there = np.bincount(class_codes(part, self.task), minlength=2)
-            if not there.all():
-                absent = self.task.classes[int(np.argmin(there))]
-                raise FitFailure(f"no {name} sample of {len(part)} is of class {absent!r}: nothing can be learnt from one class alone")
+            self._check_classes(name, part)
         chosen = cast(TabularSettings, self.settings).calibration
         selection, late = split_validation(validation, chosen)
+        self._check_classes("earlier validation", selection)
         report = self.fit_rows(train, selection, seed=seed, hardware=hardware)
         self.calibration = fit_calibration(chosen.method, self._raw(late), class_codes(late, self.task))
         notes = {**report.notes, "calibration": chosen.method, "calibration_samples": len(late) if chosen.method != "none" else 0}
@@ -106,11 +104,18 @@ class TabularModel(Model):
 
     def numbers(self, samples: Samples) -> Float32:
         """float32, [n, features]: the sample's own row; NaN where a value is missing."""
-        return samples.gather(length=1)[:, 0, self.task.feature_positions]
+        values = samples.gather(length=1)[:, 0]
+        return values if self.task.features == samples.columns else values[:, self.task.feature_positions]
 
     def codes(self, samples: Samples) -> Int64:
         """int64, [n, categories]: the sample's own row; 0 where a category is missing."""
         return samples.gather_categories(length=1)[:, 0, :]
+
+    def _check_classes(self, name: str, part: Samples) -> None:
+        there = np.bincount(class_codes(part, self.task), minlength=2)
+        if not there.all():
+            absent = self.task.classes[int(np.argmin(there))]
+            raise FitFailure(f"no {name} sample of {len(part)} is of class {absent!r}: nothing can be learnt from one class alone")
 
     def _raw(self, samples: Samples) -> Float64:
         width = max(1, len(samples.columns) + len(self.task.categories)) * self.context

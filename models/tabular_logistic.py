@@ -6,23 +6,21 @@ and one for all values that are rare. What the training part did not hold weighs
 
 from __future__ import annotations
 
-from functools import partial
-from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
-from models.base import Contributions, FitReport, Hardware, ModelSettings, Task
+from models.base import Contributions, FitReport, Hardware, ModelSettings
 from models.calibration import logistic_curve
 from models.categories import Vocabulary
-from models.classical import STATE, labelled_together
+from models.classical import labelled_together
 from models.classifier import class_codes
 from models.logistic_regression import TIGHT, choose_strength, solve
 from models.row_numbers import RowNumbers, Scale
 from models.samples import Samples
-from models.tabular import Float32, Float64, Int64, TabularModel, TabularSettings
+from models.tabular import Float32, Float64, Int64, TabularSettings
+from models.tabular_arrays import TabularArrays, sum_of_parts
 
 #: inverse penalties that are tried
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
@@ -40,15 +38,11 @@ class TabularLogisticSettings(TabularSettings):
     iterations: int = Field(default=2000, ge=1, le=100_000, description="of L-BFGS, at most")
 
 
-class TabularLogistic(TabularModel):
+class TabularLogistic(TabularArrays):
     """The penalty with the least log loss on the part that chooses is taken for it and the training part together."""
 
     Settings: ClassVar[type[ModelSettings]] = TabularLogisticSettings
     family: ClassVar[str] = "logistic regression"
-
-    def __init__(self, settings: ModelSettings, task: Task) -> None:
-        super().__init__(settings, task)
-        self.state: dict[str, NDArray] = {}
 
     def fit_rows(self, train: Samples, validation: Samples, *, seed: int, hardware: Hardware) -> FitReport:
         settings = cast(TabularLogisticSettings, self.settings)
@@ -56,7 +50,7 @@ class TabularLogistic(TabularModel):
         if strength is None:
             numbers, vocabulary = self._prepared(train)
             parts = [(self._inputs(part, numbers, vocabulary), class_codes(part, self.task)) for part in (train, validation)]
-            strength = choose_strength(parts[0], parts[1], classes, STRENGTHS, settings.iterations, partial(solve, tolerance=TIGHT))
+            strength = choose_strength(parts[0], parts[1], classes, STRENGTHS, settings.iterations)
         together = labelled_together(train, validation)
         numbers, vocabulary = self._prepared(together)
         inputs = self._inputs(together, numbers, vocabulary)
@@ -71,19 +65,7 @@ class TabularLogistic(TabularModel):
 
     def contributions(self, samples: Samples) -> Contributions:
         """Exact, of the log odds before calibration: each input's weight times how far it is from its training mean."""
-        parts = self._parts(samples)
-        base = np.full(len(parts), self.state["base"][0])
-        return Contributions(parts.astype(np.float32), base.astype(np.float32), (parts.sum(axis=1) + base).astype(np.float32))
-
-    def save_rows(self, folder: Path) -> None:
-        from safetensors.numpy import save_file
-
-        save_file({name: np.ascontiguousarray(array) for name, array in self.state.items()}, folder / STATE)
-
-    def load_rows(self, folder: Path) -> None:
-        from safetensors.numpy import load_file
-
-        self.state = load_file(folder / STATE)
+        return sum_of_parts(self._parts(samples), float(self.state["base"][0]))
 
     def _prepared(self, samples: Samples) -> tuple[RowNumbers, Vocabulary]:
         settings = cast(TabularLogisticSettings, self.settings)

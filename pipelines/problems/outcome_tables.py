@@ -60,7 +60,7 @@ def difference_table(tested: Tested, settings: SettingsOf) -> pd.DataFrame:
                 rows.append({**about, "metric": "auc", "method": SPLITS, **_of_area(mean_over_splits(within, parts, LEVEL))})
             drawn = DATES if parts is None else ENTITIES
             for metric in DRAWN:
-                rows.append({**about, "metric": metric, "method": drawn, **_of_draws(taken[name][metric], taken[other][metric])})
+                rows.append({**about, "metric": metric, "method": drawn, **difference_of_draws(taken[name][metric], taken[other][metric])})
     columns = ["candidate", "against", "role", "metric", "method", "value", "low", "high", "p_value"]
     return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[5:], np.float64))
 
@@ -141,7 +141,7 @@ def _of_area(area: Area | SplitMean) -> dict[str, Any]:
     return {"value": area.value, "low": area.low, "high": area.high, "p_value": area.p_value}
 
 
-def _of_draws(own: tuple[float | None, Float64 | None], other: tuple[float | None, Float64 | None]) -> dict[str, Any]:
+def difference_of_draws(own: tuple[float | None, Float64 | None], other: tuple[float | None, Float64 | None]) -> dict[str, Any]:
     """The difference under the same draws, its percentile interval, and the two-sided p-value that goes with that."""
     if own[0] is None or other[0] is None:
         return {}

@@ -1,11 +1,15 @@
 """Boosting a million rows inside finflow against bare LightGBM with the same parameters on ready-made arrays, in one run on one thread.
 
+Seconds are the processor's, the better of two turns that alternate, so that what else the machine does bears little on the ratio.
+
 Inside: samples gathered, categories looked up in a vocabulary fitted here, two classes checked, trees checked and read again, calibrated.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from typing import Any
 
 import lightgbm
 import numpy as np
@@ -14,12 +18,12 @@ import pytest
 from models.base import Hardware
 from models.boosting import Boosting
 from models.calibration import split_validation
-from models.categories import category_codes
+from models.categories import Vocabulary, category_codes
 from models.tabular import TabularSettings
 from tests.benchmarks.figures import record
 from tests.models.tabular_cases import as_samples, unfitted
 
-ROWS, VALIDATED, ROUNDS = 1_000_000, 100_000, 100
+ROWS, VALIDATED, ROUNDS, TURNS = 1_000_000, 100_000, 50, 2
 
 
 @pytest.mark.benchmark
@@ -39,34 +43,40 @@ def test_a_million_rows() -> None:
     model = unfitted("boosting", task, rounds=ROUNDS, patience=ROUNDS)
     assert isinstance(model, Boosting)
 
-    seconds: dict[str, float] = {}
-    began = time.perf_counter()
-    model.fit(train, validation, seed=1, hardware=Hardware())
-    seconds["fit"] = time.perf_counter() - began
-    began = time.perf_counter()
-    found = model.predict(train).values
-    seconds["predict"] = time.perf_counter() - began
-
     assert isinstance(model.settings, TabularSettings)
     stopping, late = split_validation(validation, model.settings.calibration)
+    model.vocabulary = Vocabulary.of(model.codes(train))
     inputs, asked, later = (model._inputs(part) for part in (train, stopping, late))
     parameters = model._parameters(1, 1)
-    began = time.perf_counter()
-    own = lightgbm.Dataset(inputs, train.targets[:, 0], params=parameters, categorical_feature=list(range(16, 20)))
-    stop = lightgbm.early_stopping(ROUNDS, verbose=False)
-    bare = lightgbm.train(parameters, own, ROUNDS, valid_sets=[own.create_valid(asked, stopping.targets[:, 0])], callbacks=[stop])
-    bare.predict(later, num_threads=1)
-    seconds["bare_fit"] = time.perf_counter() - began
-    began = time.perf_counter()
-    expected = np.asarray(bare.predict(inputs, num_threads=1))
-    seconds["bare_predict"] = time.perf_counter() - began
+
+    def bare_fit() -> lightgbm.Booster:
+        own = lightgbm.Dataset(inputs, train.targets[:, 0], params=parameters, categorical_feature=list(range(16, 20)))
+        stop = lightgbm.early_stopping(ROUNDS, verbose=False)
+        found = lightgbm.train(parameters, own, ROUNDS, valid_sets=[own.create_valid(asked, stopping.targets[:, 0])], callbacks=[stop])
+        found.predict(later, num_threads=1)
+        return found
+
+    seconds: dict[str, list[float]] = {}
+
+    def timed(what: str, work: Callable[..., Any], *given: Any, **named: Any) -> Any:
+        began = time.process_time()
+        found = work(*given, **named)
+        seconds.setdefault(what, []).append(time.process_time() - began)
+        return found
+
+    for _ in range(TURNS):
+        timed("fit", model.fit, train, validation, seed=1, hardware=Hardware())
+        bare = timed("bare_fit", bare_fit)
+        found = timed("predict", model.predict, train).values
+        expected = timed("bare_predict", bare.predict, inputs, num_threads=1)
     np.testing.assert_allclose(model.raw_probability(train.take(np.arange(1000))), expected[:1000], rtol=1e-9)
     assert np.corrcoef(found[:, 1], expected)[0, 1] > 0.99
+    best = {what: min(each) for what, each in seconds.items()}
     for what, one in (("training", "fit"), ("scoring", "predict")):
         record(
             f"boosting, {what} of a million rows against bare LightGBM",
-            ratio=seconds[f"bare_{one}"] / seconds[one],
+            ratio=best[f"bare_{one}"] / best[one],
             at_least=0.8,
-            rows_per_second=ROWS / seconds[one],
-            bare_rows_per_second=ROWS / seconds[f"bare_{one}"],
+            rows_per_second=ROWS / best[one],
+            bare_rows_per_second=ROWS / best[f"bare_{one}"],
         )

@@ -128,6 +128,15 @@ def test_one_class_alone_is_refused(name: str, part: int, label: float, data: tu
         unfitted(name, data[1]).fit(*parts, seed=0, hardware=Hardware())
 
 
+def test_one_class_alone_in_what_chooses_is_refused(data: tuple[Samples, Task]) -> None:
+    train, validation, _ = split(data[0])
+    target = validation.targets.copy()
+    target[: len(target) // 2 + 20] = 0.0
+    one = replace(validation, index=replace(validation.index, target=target))
+    with pytest.raises(FitFailure, match=r"no earlier validation sample of .* is of class 'bad'"):
+        unfitted("boosting", data[1]).fit(train, one, seed=0, hardware=Hardware())
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_other_tasks_are_refused(name: str, data: tuple[Samples, Task]) -> None:
     train, validation, _ = split(data[0])
@@ -188,6 +197,13 @@ def test_before_a_fit_there_is_no_answer(data: tuple[Samples, Task], tmp_path: P
             model.predict(data[0])
         with pytest.raises(RuntimeError, match="fit or load"):
             model.save(tmp_path)
+
+
+def test_the_logistic_regression_of_windows_does_not_pass_over_categories(data: tuple[Samples, Task]) -> None:
+    kind = model_class("logistic")
+    for task in (replace(data[1], missing=False), replace(data[1], categories=())):
+        with pytest.raises(FitFailure, match="are for tabular_logistic"):
+            kind(kind.Settings(), task).fit(*split(data[0])[:2], seed=0, hardware=Hardware())
 
 
 def test_the_base_rate_and_the_majority_answer_rows_too(data: tuple[Samples, Task]) -> None:

@@ -21,8 +21,10 @@ from pipelines.folds import make_folds, select
 from pipelines.gate import History, decide
 from pipelines.manifests import CleanManifest, Evaluation, RawManifest, SampleManifest
 from pipelines.problems import problem_of
+from pipelines.problems.outcome_tables import difference_of_draws
 from pipelines.promotions import PromotionRow
 from pipelines.report import report_text
+from pipelines.statistics.stability import stability_index
 from pipelines.training_plots import draw_training
 from pipelines.windows import build_samples
 from tests.row_support import loan_rows, loan_values
@@ -131,6 +133,19 @@ def test_the_champion_is_one_to_be_held_against(tmp_path: Path) -> None:
     assert list(mine.index) == ["good", "base-rate"]
     assert set(mine["against"]) == {"weak"}
     assert mine.loc["good", "high"] < 0
+    assert mine.loc["good", "p_value"] == pytest.approx(2 / 1001), "no draw of a thousand is on the other side"
+    again = read_tables(Case(tmp_path).evaluate(champion="base-rate", folder=tmp_path / "again"))["differences"]
+    assert set(again["role"]) == {"reference"}, "the champion is the reference"
+
+
+def test_p_values_are_two_sided_parts_of_the_draws() -> None:
+    drawn = np.arange(-3.0, 97.0)  # of a hundred, four are at most 0
+    found = difference_of_draws((5.0, drawn + 1.0), (3.0, np.ones(100)))
+    assert (found["value"], found["p_value"]) == (2.0, pytest.approx(2 * 5 / 101))
+    assert found["low"] == pytest.approx(np.quantile(drawn, 0.025))
+    assert difference_of_draws((3.0, np.ones(100)), (3.0, np.ones(100)))["p_value"] == 1.0
+    assert difference_of_draws((3.0, None), (1.0, np.ones(100))) == {"value": 2.0}
+    assert difference_of_draws((None, None), (1.0, np.ones(100))) == {}
 
 
 def test_each_period_by_itself(case: Case, evaluation: Evaluation) -> None:
@@ -174,6 +189,9 @@ def test_fairness_and_stability(case: Case, evaluation: Evaluation) -> None:
     assert set(stability.loc[stability["kind"] == "score", "name"]) == {"good", "weak"}, "a constant has no distribution"
     assert set(stability.loc[stability["kind"] == "score", "period"]) == {case.folds[1].name}
     assert stability["psi"].max() < 0.1, "nothing drifts"
+    parts = [case.prediction(select(fold, case.samples.index, 0).test, "good").values[:, 1] for fold in case.folds]
+    (score,) = stability.loc[(stability["kind"] == "score") & (stability["name"] == "good"), "psi"]
+    assert score == pytest.approx(stability_index(parts[0], parts[1])[0])
     missing = stability[(stability["name"] == "purpose")]["missing"]
     assert missing.between(0.02, 0.08).all()
 

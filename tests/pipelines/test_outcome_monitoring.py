@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -42,7 +43,11 @@ def test_a_category_that_is_new_or_goes_missing_alarms(tmp_path: Path, new: str 
     frame.loc[(frame["time"] > "2021-10-15") & (frame["purpose"] == "car"), "purpose"] = new
     trained, now = samples_of(frame)
     checks = check_features(DEFINITION, trained, now)
-    assert [(one.subject, one.check) for one in checks if one.alarm] == [("purpose", "psi")]
+    (alarm,) = [one for one in checks if one.alarm]
+    assert (alarm.subject, alarm.check) == ("purpose", "psi")
+    told = re.search(r"(\d+)% of the values are missing", alarm.detail)
+    assert told
+    assert (int(told[1]) > 30) == (new is None), "one in twenty is missing, and cars are four in ten"
     result: Any = SimpleNamespace(checks=tuple(checks))
     pages: Any = SimpleNamespace(champion=trained, now=now, scored=None)
     drawn = [path.read_text(encoding="utf-8") for path in draw_monitoring(DEFINITION, result, pages, tmp_path).values()]
