@@ -53,7 +53,8 @@ def quick_positions(samples: Samples, cut: np.datetime64, embargo: int, task: Ta
     Labels that end after the cut are in no part; samples to be asked may be unlabelled.
     """
     days = samples.index.time.astype("datetime64[D]")
-    known = samples.index.labelled & (samples.index.label_end.astype("datetime64[D]") <= cut)
+    # days too: among noise a later row may say that its outcome was known long ago
+    known = samples.index.labelled & (days <= cut) & (samples.index.label_end.astype("datetime64[D]") <= cut)
     dates = np.unique(days[known])
     if not len(dates):
         empty = np.zeros(0, dtype=np.int64)
