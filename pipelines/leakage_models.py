@@ -53,7 +53,8 @@ def quick_positions(samples: Samples, cut: np.datetime64, embargo: int, task: Ta
     Labels that end after the cut are in no part; samples to be asked may be unlabelled.
     """
     days = samples.index.time.astype("datetime64[D]")
-    known = samples.index.labelled & (samples.index.label_end.astype("datetime64[D]") <= cut)
+    # days too: among noise a later row may say that its outcome was known long ago
+    known = samples.index.labelled & (days <= cut) & (samples.index.label_end.astype("datetime64[D]") <= cut)
     dates = np.unique(days[known])
     if not len(dates):
         empty = np.zeros(0, dtype=np.int64)
@@ -68,10 +69,13 @@ def quick_positions(samples: Samples, cut: np.datetime64, embargo: int, task: Ta
 
 
 def _some(samples: Samples, positions: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """The last `count` in time, and the last quarter as many of each class, of which one may be rare."""
+    """Half as many of each class (all, where there are fewer), spread evenly over the part's time: one class may be rare."""
     order = positions[np.argsort(samples.index.time[positions], kind="stable")]
     code = samples.index.target[order, 0]
-    kept = [order[-count:], *(order[code == value][-(count // 4) :] for value in np.unique(code))]
+    kept = [np.zeros(0, dtype=np.int64)]
+    for value in np.unique(code):
+        mine = order[code == value]
+        kept.append(mine[np.linspace(0, len(mine) - 1, min(len(mine), count // 2)).astype(np.int64)])
     return np.unique(np.concatenate(kept))
 
 

@@ -17,9 +17,10 @@ from pipelines.ingest import ingest
 from pipelines.knowledge import latest_revisions, read_as_of
 from pipelines.lake import Lake
 from pipelines.leakage_data import changed_columns, worlds_without_future
+from pipelines.leakage_models import peeking_candidates
 from pipelines.panel import Outcomes
 from pipelines.problems.outcome import Outcome
-from pipelines.windows import build_samples
+from pipelines.windows import build_samples, task_of
 
 SMALL = {"customers": 120, "terminals": 150, "days": 60, "fraud": 0.02, "seed": 2}
 
@@ -123,3 +124,18 @@ def test_a_feature_that_counts_outcomes_before_they_were_known_is_caught(monkeyp
     monkeypatch.setattr(Outcome, "outcomes", lambda _, clean: Outcomes(clean["fraud"].to_numpy(), clean["time"].to_numpy("datetime64[ns]")))
     for world in worlds_without_future(made, rows, cut, 0):
         assert "terminal_rate_7" in changed_columns(build_samples(made, rows), world)
+
+
+def test_no_model_is_said_to_peek_for_what_noise_says_of_later_rows() -> None:
+    made = card_fraud(
+        source=source(fraud=0.05),
+        candidates={"logistic": {"model": "tabular_logistic", "settings": {"c": 0.1, "calibration": {"method": "none"}}}},
+        baselines={"class-frequency": {"model": "class_frequency"}},
+    )
+    rows = made.source.read()
+    samples = build_samples(made, rows)
+    task = task_of(made, samples.columns)
+    world = worlds_without_future(made, rows, np.datetime64("2024-02-10"), 0)[0]
+    later = world.samples.index.time.astype("datetime64[D]") > world.cut
+    assert (world.samples.index.label_end[later].astype("datetime64[D]") <= world.cut).any()
+    assert peeking_candidates(made, samples, world, task) == {}
