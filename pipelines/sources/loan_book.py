@@ -61,8 +61,8 @@ class LoanBookSource(SourceSettings):
 
     def read(self) -> pd.DataFrame:
         """Columns entity (the application), time (its date), amount, term, age, income, months_employed, bureau_score, debt_ratio,
-        delinquencies, unemployment (float64); purpose, employment, housing, channel, region, sex, age_band (text); defaulted; and `accepted`
-        with `rejected`, `chance` with `truth`."""
+        delinquencies, unemployment (float64); purpose, employment, housing, channel, region, sex, age_band (text); defaulted; and
+        `accepted` with `rejected`, `chance` with `truth`."""
         from pipelines.sources.draws import by_blocks, known_outcome
 
         rate = _unemployment(self.days, self.seed)
