@@ -168,12 +168,15 @@ def _require_training(definition: Definition, index: SampleIndex, fold: Fold) ->
             f"{len(chosen.validation)} validation samples (needs {MINIMUM_VALIDATION}) of {int(index.labelled.sum())} labelled rows: give "
             "more rows, or change folds.validation; where no row is labelled, see when an outcome counts as known (known_after_days)."
         )
+    remedy = "lower folds.validation_months, folds.embargo or window.length"
+    if len(chosen.train) >= MINIMUM_TRAIN:
+        remedy = "raise folds.validation_months above the time after which labels are known (the outcome window)"
     first = f"the first sample is of {_days(index.time).min()}" if len(index) else "there is no sample"
     raise NotEnoughHistoryError(
         f"{definition.name}: fold {fold.name} has {len(chosen.train)} training samples whose labels end before {fold.validation_start} "
         f"(needs {MINIMUM_TRAIN}) and {len(chosen.validation)} validation samples before {fold.test_start} "
         f"(needs {MINIMUM_VALIDATION}); {first}. Give more history, set "
-        "folds.first_test later, or lower folds.validation_months, folds.embargo or window.length."
+        f"folds.first_test later, or {remedy}."
     )
 
 

@@ -43,4 +43,23 @@ class ByKind:
         )
 
     def __get_pydantic_json_schema__(self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"oneOf": [found.model_json_schema() for found in self.classes().values()], "discriminator": {"propertyName": "kind"}}
+        return {
+            "oneOf": [_written_out(found.model_json_schema()) for found in self.classes().values()],
+            "discriminator": {"propertyName": "kind"},
+        }
+
+
+def _written_out(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema with its parts in their places: a reference would count from the root of the schema that it is put into."""
+    parts = schema.pop("$defs", {})
+
+    def put(value: Any) -> Any:
+        if isinstance(value, list):
+            return [put(one) for one in value]
+        if not isinstance(value, dict):
+            return value
+        name = str(value.get("$ref", "")).removeprefix("#/$defs/")
+        return {key: put(one) for key, one in {**parts.get(name, {}), **value}.items() if key != "$ref" or name not in parts}
+
+    found: dict[str, Any] = put(schema)
+    return found

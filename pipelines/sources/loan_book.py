@@ -61,7 +61,8 @@ class LoanBookSource(SourceSettings):
 
     def read(self) -> pd.DataFrame:
         """Columns entity (the application), time (its date), amount, term, age, income, months_employed, bureau_score, debt_ratio,
-        delinquencies, unemployment (float64); purpose, employment, housing, channel, region, sex, age_band (text); accepted, defaulted."""
+        delinquencies, unemployment (float64); purpose, employment, housing, channel, region, sex, age_band (text); defaulted; and
+        `accepted` with `rejected`, `chance` with `truth`."""
         from pipelines.sources.draws import by_blocks, known_outcome
 
         rate = _unemployment(self.days, self.seed)
@@ -69,7 +70,8 @@ class LoanBookSource(SourceSettings):
         outcome = known_outcome(frame["defaulted"].to_numpy(), frame["time"], self.start, self.days, OUTCOME_DAYS)
         frame["defaulted"] = outcome
         frame["defaulted"] = frame["defaulted"].mask(frame["accepted"] == 0)
-        frame = frame if self.rejected else frame[frame["accepted"] == 1].reset_index(drop=True)
+        if not self.rejected:
+            frame = frame[frame["accepted"] == 1].drop(columns="accepted").reset_index(drop=True)
         return frame if self.truth else frame.drop(columns="chance")
 
     def _block(self, random: np.random.Generator, day: NDArray[np.float64], rate: NDArray[np.float64]) -> dict[str, Any]:

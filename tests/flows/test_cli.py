@@ -51,6 +51,8 @@ def test_list_show_and_schema_as_json() -> None:
     assert shown["definition"]["window"] == {"length": 60, "horizon": 5, "maximum_gap": 5}
     schema = json.loads(RUNNER.invoke(app, ["schema", "--json"]).stdout)["schema"]
     assert {"source", "problem", "folds", "candidates"} <= set(schema["properties"])
+    references = {text.removeprefix("#/$defs/") for text in re.findall(r'"\$ref": "([^"]+)"', json.dumps(schema))}
+    assert references <= set(schema["$defs"]), "every reference leads somewhere"
 
 
 @pytest.mark.parametrize("arguments", [["show", "nobody"], ["train", "../x"], ["score", "nowhere.yaml"], ["history", "a\nb"]])

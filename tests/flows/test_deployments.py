@@ -53,7 +53,7 @@ def test_a_schedule_may_begin_paused(tmp_path: Path) -> None:
     assert not found["score/live"].active
     assert found["score/live"].description.endswith("It is so defined: the schedule begins paused.")
     assert "Its source is a stored history" in found["score/index-price"].description
-    shipped = ("fx-rates", "fx-volatility", "crypto-price")
+    shipped = ("fx-rates", "fx-volatility", "crypto-price", "customer-propensity", "german-credit")
     assert not [one for one in found.values() if one.definition.name in shipped and one.active], "no file, no extra by default"
 
 

@@ -24,7 +24,7 @@ def test_outcomes_are_of_the_accepted_and_a_year_old(book: pd.DataFrame) -> None
     assert 0.06 < book["defaulted"].mean() < 0.12
     plain = LoanBookSource(seed=1).read()
     assert len(plain) == book["accepted"].sum()
-    assert set(book) - set(plain) == {"chance"}
+    assert set(book) - set(plain) == {"chance", "accepted"}
 
 
 def test_defaults_are_drawn_by_their_chance(book: pd.DataFrame) -> None:
