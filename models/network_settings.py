@@ -15,19 +15,25 @@ Real = Annotated[float, Field(strict=True)]
 Width = Annotated[int, Field(strict=True, ge=1, le=8192)]
 
 
-class TrainingSettings(ModelSettings):
-    """How a network is trained, whatever its shape."""
+class GradientSettings(ModelSettings):
+    """How gradient steps are taken, whatever is trained."""
 
     epochs: Whole = Field(default=20, ge=1, le=100_000, description="passes over the training part, at most")
     batch: Whole = Field(default=512, ge=1, le=1_048_576, description="samples a gradient step")
     learning_rate: Real = Field(default=0.003, gt=0, le=1, description="largest step of AdamW")
-    schedule: Literal["cosine", "constant"] = Field(
-        default="cosine", description="cosine: a short rise, then down to nothing over `epochs`"
+    schedule: Literal["cosine", "constant", "coslog4"] = Field(
+        default="cosine",
+        description="cosine: a short rise, then down to nothing over `epochs`; coslog4: four waves, each twice as long as the one before",
     )
     weight_decay: Real = Field(default=0.0001, ge=0, le=1, description="of AdamW, on weights but not on biases")
     clip: Real = Field(default=1.0, gt=0, le=1_000_000, description="largest norm of a gradient")
     dropout: Real = Field(default=0.0, ge=0, lt=1)
     patience: Whole = Field(default=5, ge=1, le=100_000, description="epochs without a better validation loss before the fit stops")
+
+
+class TrainingSettings(GradientSettings):
+    """How a network of windows is trained, whatever its shape."""
+
     scaling: Literal["standard", "robust", "minmax", "none"] = Field(
         default="standard", description="of features and targets, fitted on the training part of the fold alone"
     )

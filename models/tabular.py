@@ -76,6 +76,8 @@ class TabularModel(Model):
         report = self.fit_rows(train, selection, seed=seed, hardware=hardware)
         self.calibration = fit_calibration(chosen.method, self._raw(late), class_codes(late, self.task))
         notes = {**report.notes, "calibration": chosen.method, "calibration_samples": len(late) if chosen.method != "none" else 0}
+        if "slope" in self.calibration:
+            notes["calibration_slope"] = float(self.calibration["slope"][0])
         return FitReport(epochs=report.epochs, best_epoch=report.best_epoch, parameters=report.parameters, notes=notes)
 
     def predict(self, samples: Samples) -> Prediction:

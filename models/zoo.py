@@ -29,6 +29,7 @@ ZOO: dict[str, str] = {
     "boosting": "models.boosting:Boosting",
     "scorecard": "models.scorecard:Scorecard",
     "isolation_forest": "models.isolation_forest:IsolationForest",
+    "tabular_dense": "models.tabular_dense:TabularDense",
     "stationary_bootstrap": "models.stationary_bootstrap:StationaryBootstrap",
     "garch_paths": "models.garch_paths:GarchPaths",
     "scenario_gan": "models.scenario_gan:ScenarioGan",

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 Float64 = NDArray[np.float64]
 #: told apart by readers who cannot tell red from green (Okabe and Ito, 2008), then again
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+#: where the highest tenth is split further, in which a rare class is decided
+TOP = (0.95, 0.98, 0.99, 0.995, 0.999)
 #: points of a curve, at most
 POINTS = 300
 #: a base rate below which precision is drawn on a logarithmic scale
@@ -45,8 +47,8 @@ def outcome_of(rows: pd.DataFrame) -> tuple[Float64, Float64, Float64, str]:
 
 
 def plot_reliability(candidates: Mapping[str, pd.DataFrame], path: Path) -> None:
-    """Of every candidate by itself, the part that came against the mean probability in ten bins of equal count, both on a scale of log
-    odds, so that rare outcomes can be read; below each the count of rows by probability.
+    """Of every candidate by itself, the part that came against the mean probability in bins by deciles, the highest tenth in six, both on
+    a scale of log odds, so that rare outcomes can be read; below each the count of rows by probability.
 
     On the diagonal is right. Bars are 95 % intervals (Wilson, 1927), as if rows were independent.
     """
@@ -232,11 +234,11 @@ def plot_stability(table: pd.DataFrame, path: Path) -> None:
             every = max(1, len(periods) // 6)
             axes.set_xticks(range(0, len(periods), every), [str(period) for period in periods[::every]], fontsize=6)
             axes.set_xlim(-0.3, len(periods) - 0.7)
-            axes.set_ylim(bottom=0)
+            axes.set_ylim(0, 1.5 * max(0.25, float(part["psi"].max()) if len(part) else 0.0))  # with room for the legend
             axes.set_title(f"PSI of {title} by test period (dotted: 0.25)", fontsize=9, loc="left")
             axes.grid(alpha=0.3)
             if order:
-                axes.legend(*_reversed(axes), fontsize=6, loc="upper left")
+                axes.legend(*_reversed(axes), fontsize=6, loc="upper left", ncols=3)
 
 
 def plot_decisions(rows: pd.DataFrame, name: str, path: Path) -> None:
@@ -292,9 +294,9 @@ def _thin(count: int) -> NDArray[np.int64]:
 
 def _bins(probability: Float64, came: Float64) -> tuple[Float64, Float64, Float64]:
     """Of each bin with enough rows: mean probability, part that came, count."""
-    from pipelines.problems.calibration_scores import equal_count_bins
+    from pipelines.problems.calibration_scores import DECILES, equal_count_bins
 
-    place = equal_count_bins(probability)
+    place = equal_count_bins(probability, (*DECILES, *TOP))
     counts = np.bincount(place).astype(np.float64)
     enough = counts >= FEWEST
     mean: Callable[[Float64], Float64] = lambda values: np.bincount(place, values)[enough] / counts[enough]  # noqa: E731

@@ -5,19 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import pytorch_lightning as lightning
 import torch
 from torch import Tensor, nn
 
-from models.batches import Batches
 from models.errors import FitFailure
 from models.modules.dense import Dropout
 from models.modules.forecaster import Forecaster
 from models.modules.share import Share
-from models.network_settings import TrainingSettings
+from models.network_settings import GradientSettings
 from models.samples import Float32, Int64
 
 #: Gradient steps that one call of Lightning's loop takes; its fixed cost of over half a millisecond is paid once for them all.
@@ -28,11 +27,30 @@ VALIDATION_BATCH = 1024
 RISE = 0.1
 
 
+class Drawn(Protocol):
+    """What windows are drawn from: `models.batches.Batches`, or `models.row_batches.RowBatches`.
+
+    Attributes:
+        prepared: float32, [rows, width]; of which a window is `length` rows from its sample's start on; None: drawn batch by batch.
+        starts: int64, [samples].
+    """
+
+    length: int
+    starts: Int64
+
+    @property
+    def prepared(self) -> Float32 | None: ...
+
+    def draw(self, positions: Int64) -> Float32:
+        """float32, [batch, length, width]."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Part:
     """The training or the validation part: batches of windows, and scaled targets, float32, [n, outputs]."""
 
-    batches: Batches
+    batches: Drawn
     targets: Float32
 
     def __len__(self) -> int:
@@ -69,7 +87,7 @@ class Training(lightning.LightningModule):
     history: Tensor
     best: Tensor
 
-    def __init__(self, forecaster: Forecaster, settings: TrainingSettings, train: Part, validation: Part, seed: int) -> None:
+    def __init__(self, forecaster: Forecaster, settings: GradientSettings, train: Part, validation: Part, seed: int) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.forecaster, self.settings, self.seed = forecaster, settings, seed
@@ -159,14 +177,16 @@ class Training(lightning.LightningModule):
         nn.utils.clip_grad_norm_(module.parameters(), self.settings.clip)
         rate = pace * self.rate(self._taken)
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("factor", 1.0)
         optimizer.step()
 
     def rate(self, taken: int) -> float:
         """The learning rate after so many steps."""
+        total = self.steps * self.settings.epochs
         if self.settings.schedule == "constant":
             return self.settings.learning_rate
-        total = self.steps * self.settings.epochs
+        if self.settings.schedule == "coslog4":
+            return self.settings.learning_rate * coslog4(taken / total)
         rising = min(1.0, (taken + 1) / max(1.0, RISE * total))
         return self.settings.learning_rate * rising * 0.5 * (1 + math.cos(math.pi * taken / total))
 
@@ -211,3 +231,13 @@ class Training(lightning.LightningModule):
                 f"the {name} loss is not finite in epoch {self.current_epoch + 1}: lower learning_rate, or look at the features' scale"
             )
         self._sums[name] += sums
+
+
+def coslog4(progress: float) -> float:
+    """Four waves from nought to one and back, each twice as long as the one before (Holzmüller, Grinsztajn and Steinwart, 2024)."""
+    return 0.5 * (1 - math.cos(2 * math.pi * math.log2(1 + 15 * progress)))
+
+
+def flat_cosine(progress: float) -> float:
+    """1 for the first half, then down to 0 along a cosine (the same paper)."""
+    return 0.5 * (1 + math.cos(math.pi * max(0.0, 2 * progress - 1)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,20 +12,20 @@ from pipelines.problems.base import Float64, MetricParts
 
 Int64 = NDArray[np.int64]
 
-#: bins of the calibration error, of as many samples each as equal scores allow
-BINS = 10
+#: where the calibration error's ten bins end, as parts of the samples: as many in each as equal scores allow
+DECILES = tuple(number / 10 for number in range(1, 10))
 #: probabilities are kept this far from 0 and 1 where their log odds are taken
 EDGE = 1e-6
 
 
-def equal_count_bins(probability: Float64, bins: int = BINS) -> Int64:
-    """int64, [n]: the bin of each probability, from 0 for the lowest: split at the sample's quantiles, equal values together.
+def equal_count_bins(probability: Float64, levels: Sequence[float] = DECILES) -> Int64:
+    """int64, [n]: the bin of each probability, from 0 for the lowest: split at the sample's quantiles, deciles say, equal values together.
 
     Of few distinct values there are fewer bins; a constant is one.
     """
     if not len(probability):
         return np.zeros(0, dtype=np.int64)
-    edges = np.unique(np.quantile(probability, np.arange(1, bins) / bins, method="inverted_cdf"))
+    edges = np.unique(np.quantile(probability, levels, method="inverted_cdf"))
     return np.unique(np.searchsorted(edges, probability, side="left"), return_inverse=True)[1].astype(np.int64)
 
 

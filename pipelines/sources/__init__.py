@@ -10,6 +10,7 @@ from pipelines.sources.card_transactions import CardTransactionsSource
 from pipelines.sources.files import CsvSource, ParquetSource
 from pipelines.sources.insurance_claims import InsuranceClaimsSource
 from pipelines.sources.loan_book import LoanBookSource
+from pipelines.sources.openml import OpenmlSource
 from pipelines.sources.replay import ReplaySource
 from pipelines.sources.simulated import SimulatedSource
 from pipelines.sources.sql import SqlSource
@@ -24,6 +25,7 @@ SOURCES: dict[str, type[SourceSettings]] = {
     "csv": CsvSource,
     "parquet": ParquetSource,
     "sql": SqlSource,
+    "openml": OpenmlSource,
     "replay": ReplaySource,
     "card_transactions": CardTransactionsSource,
     "loan_book": LoanBookSource,

@@ -143,7 +143,7 @@ class SqlSource(TableSource):
 
         pieces: dict[str, list[pa.Array]] = {name: [] for name in chosen}
         rows, text_bytes = 0, 0
-        for part in result.partitions():
+        for part in result.partitions(PIECE):
             rows += len(part)
             check_rows(self, self.path, rows, self.maximum_rows)
             for name, place in chosen.items():

@@ -17,6 +17,10 @@ All of them take one loss a date (averaged over entities and seeds first; poolin
     model_confidence_set(losses, *, block, replications, seed) -> dict[str, float]
         MCS p-value of each model; those above a level cannot be told from the best at it.
 
+Beside them, in files of their own: `bootstrap.Resampling` (many metrics of the same samples under the same draws, and differences of them),
+`delong` (areas under ROC curves and their differences), `repeated_splits` (means over splits whose training parts overlap), `drift` (is a
+window unusual) and `stability` (population stability index of whole periods).
+
 The same arguments give the same answer to the bit.
 """
 
