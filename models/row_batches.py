@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
+from numpy.typing import NDArray
 
-from models.row_encoding import RowEncoding
+from models.categories import MISSING
+from models.row_encoding import RowEncoding, check_finite
 from models.samples import CATEGORIES, Float32, Int64, Samples
 
 #: rows that are encoded at once
@@ -15,7 +17,8 @@ ROWS = 65_536
 class RowBatches:
     """Draws encoded windows of samples: [batch, length, width], one contiguous stretch of `prepared` each.
 
-    Before an entity's first row stand `length - 1` rows of noughts. For sequences a last column says which rows are real.
+    Before an entity's first row stand `length - 1` rows of noughts. For sequences a last column says which rows hold anything at all: a
+    served model is given rows of nothing before an entity's first, and cannot know them otherwise.
 
     Attributes:
         prepared: float32, [rows, width]; every row that a window may read, encoded once.
@@ -46,6 +49,8 @@ def row_batches(samples: Samples, encoding: RowEncoding, features: Int64, length
     if length == 1:
         return RowBatches(encode_rows(samples, samples.index.row, encoding, features), np.arange(len(samples)), 1)
     observations = samples.observations
+    if len(samples) * length < len(observations.values):
+        return _each_window(samples, encoding, features, length)
     entities, own = np.unique(samples.index.entity, return_inverse=True)
     first, after = observations.first[entities], observations.first[entities + 1]
     counts = after - first
@@ -55,17 +60,42 @@ def row_batches(samples: Samples, encoding: RowEncoding, features: Int64, length
     rows = np.concatenate([np.arange(a, b) for a, b in zip(first, after, strict=True)]) if len(entities) else np.zeros(0, dtype=np.int64)
     target = rows + np.repeat(begins[:-1] + length - 1 - first, counts)
     prepared[target, :-1] = encode_rows(samples, rows, encoding, features)
-    prepared[target, -1] = 1
+    prepared[target, -1] = _holds_anything(samples, rows)
     starts = samples.index.row - first[own] + begins[:-1][own]
     return RowBatches(prepared, starts.astype(np.int64), length)
 
 
-def encode_rows(samples: Samples, rows: Int64, encoding: RowEncoding, features: Int64) -> Float32:
-    """float32, [n, width]: those rows of the observations, encoded."""
+def _each_window(samples: Samples, encoding: RowEncoding, features: Int64, length: int) -> RowBatches:
+    """One window after the other: less work where samples are few among many rows."""
+    wanted = (samples.index.row[:, None] + np.arange(1 - length, 1)).ravel()
+    real = wanted >= np.repeat(samples.observations.first[samples.index.entity], length)
+    prepared = np.zeros((len(wanted), encoding.width + 1), dtype=np.float32)
+    prepared[real, :-1] = encode_rows(samples, wanted[real], encoding, features)
+    prepared[real, -1] = _holds_anything(samples, wanted[real])
+    return RowBatches(prepared, np.arange(len(samples), dtype=np.int64) * length, length)
+
+
+def _holds_anything(samples: Samples, rows: Int64) -> NDArray[np.bool_]:
+    """bool, [n]: a value of any column, or a category."""
+    found = ~np.isnan(samples.observations.values[rows]).all(axis=1)
     block = samples.observations.blocks.get(CATEGORIES)
+    return np.asarray(found if block is None else found | (block[rows] != MISSING).any(axis=1))
+
+
+def encode_rows(samples: Samples, rows: Int64, encoding: RowEncoding, features: Int64) -> Float32:
+    """float32, [n, width]: those rows of the observations, encoded.
+
+    Raises:
+        ValueError: a number is infinite; the message names the feature.
+    """
+    block = samples.observations.blocks.get(CATEGORIES)
+    names = [samples.columns[place] for place in features]
     found = np.empty((len(rows), encoding.width), dtype=np.float32)
     for start in range(0, len(rows), ROWS):
         part = rows[start : start + ROWS]
         codes = np.zeros((len(part), 0), dtype=np.int64) if block is None else np.asarray(block[part])
-        found[start : start + ROWS] = encoding.encode(np.asarray(samples.observations.values[part])[:, features], codes)
+        numbers = np.asarray(samples.observations.values[part])
+        numbers = numbers if len(features) == numbers.shape[1] else numbers[:, features]
+        check_finite(numbers, names)
+        found[start : start + ROWS] = encoding.encode(numbers, codes)
     return found

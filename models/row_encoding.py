@@ -81,7 +81,10 @@ class RowEncoding:
         """
         if not numbers.shape[1] + codes.shape[1]:
             raise FitFailure("there is neither a feature nor a category to learn from: name some in `features`")
-        check_finite(numbers, names)
+        try:
+            check_finite(numbers, names)
+        except ValueError as error:
+            raise FitFailure(str(error)) from None
         spreads = np.array([_location_and_inverse(how, column) for column in numbers.T], dtype=np.float32).reshape(-1, 2)
         absent = np.isnan(numbers).sum(axis=0)
         vocabulary = Vocabulary.of(codes, fewest)
@@ -148,11 +151,11 @@ class RowEncoding:
 
 
 def check_finite(numbers: Float32, names: Sequence[str]) -> None:
-    """Raises FitFailure: a number is infinite; the message names the feature."""
+    """Raises ValueError: a number is infinite; the message names the feature."""
     bad = np.asarray(np.isinf(numbers).any(axis=0))
     if bad.any():
         named = [name for name, wrong in zip(names, bad.tolist(), strict=True) if wrong][:5]
-        raise FitFailure(f"features {named} hold infinite values: a missing value is NaN, and an infinite one is an error of the data")
+        raise ValueError(f"features {named} hold infinite values: a missing value is NaN, and an infinite one is an error of the data")
 
 
 def _places(vocabulary: Vocabulary, missed: NDArray[np.bool_], codes: Int64) -> Int64:

@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.base import Contributions, FitReport, Hardware, ModelSettings, Task
+from models.calibration import logistic_curve
 from models.classifier import class_codes
 from models.errors import FitFailure
 from models.network import PREDICTION_ROWS
 from models.reproducible import one_thread_count, reproducible
 from models.row_batches import RowBatches, row_batches
-from models.row_encoding import RowEncoding, check_finite
+from models.row_encoding import RowEncoding
 from models.row_settings import RowNetworkSettings
 from models.samples import Samples
 from models.tabular import TabularModel
@@ -54,6 +55,10 @@ class RowNetwork(TabularModel):
     def reach(self) -> int:
         """Rows that a prediction reads, the sample's own among them."""
         return 1
+
+    @property
+    def context(self) -> int:
+        return max(self.task.length, self.reach)
 
     def inputs(self, encoding: RowEncoding, *, scale: bool) -> RowInputs:
         """What reads encoded rows, for `module`."""
@@ -103,7 +108,7 @@ class RowNetwork(TabularModel):
         )
 
     def raw_probability(self, samples: Samples) -> NDArray[np.float64]:
-        return np.asarray(1 / (1 + np.exp(-self.log_odds(samples).astype(np.float64))))
+        return logistic_curve(self.log_odds(samples).astype(np.float64))
 
     def log_odds(self, samples: Samples) -> NDArray[np.float32]:
         """float32, [n]: before calibration.
@@ -159,10 +164,6 @@ class RowNetwork(TabularModel):
 
     def _batches(self, samples: Samples, encoding: RowEncoding) -> RowBatches:
         self._check_samples(samples)
-        try:
-            check_finite(samples.observations.values[samples.index.row][:, self.task.feature_positions], self.task.features)
-        except FitFailure as failure:
-            raise ValueError(str(failure)) from None
         return row_batches(samples, encoding, self.task.feature_positions, self.reach)
 
     def _check_samples(self, samples: Samples) -> None:
@@ -177,7 +178,11 @@ class RowNetwork(TabularModel):
     def _part(self, samples: Samples, encoding: RowEncoding) -> Part:
         from models.modules.training import Part
 
-        return Part(self._batches(samples, encoding), class_codes(samples, self.task).astype(np.float32)[:, None])
+        try:
+            batches = self._batches(samples, encoding)
+        except ValueError as error:
+            raise FitFailure(str(error)) from None
+        return Part(batches, class_codes(samples, self.task).astype(np.float32)[:, None])
 
 
 def check_hardware(hardware: Hardware, train: Samples, validation: Samples) -> None:

@@ -107,3 +107,39 @@ class TabularDenseSettings(RowNetworkSettings):
             return values
         recipe = values.get("recipe", "realmlp")
         return {**cls.RECIPES.get(recipe if isinstance(recipe, str) else "", {}), **values}
+
+
+#: a short training of a network that reads few rows, as other sequence networks here are trained
+SEQUENCE: dict[str, Any] = {
+    "numeric": "plain",
+    "factors": False,
+    "fade": False,
+    "batch": 256,
+    "beta2": 0.999,
+}
+
+
+class SequenceSettings(RowNetworkSettings):
+    """A network on an entity's last rows."""
+
+    length: Whole = Field(default=16, ge=2, le=10_000, description="rows that are read, the sample's own among them")
+    dense: tuple[Width, ...] = Field(default=(32,), max_length=16, description="units of each dense layer at the end")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_training(cls, values: Any) -> Any:
+        return {**SEQUENCE, **values} if isinstance(values, dict) else values
+
+
+class SequenceLstmSettings(SequenceSettings):
+    """Stacked LSTM layers."""
+
+    hidden: tuple[Width, ...] = Field(default=(48,), min_length=1, max_length=16, description="units of each recurrent layer")
+
+
+class SequenceCnnSettings(SequenceSettings):
+    """Dilated causal convolutions."""
+
+    channels: Width = 32
+    kernel: Whole = Field(default=3, ge=2, le=64, description="steps that a convolution spans")
+    layers: Whole = Field(default=3, ge=1, le=12, description="blocks; each sees twice as far back as the one before")

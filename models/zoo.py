@@ -30,6 +30,8 @@ ZOO: dict[str, str] = {
     "scorecard": "models.scorecard:Scorecard",
     "isolation_forest": "models.isolation_forest:IsolationForest",
     "tabular_dense": "models.tabular_dense:TabularDense",
+    "sequence_lstm": "models.sequence_networks:SequenceLstm",
+    "sequence_cnn": "models.sequence_networks:SequenceCnn",
     "stationary_bootstrap": "models.stationary_bootstrap:StationaryBootstrap",
     "garch_paths": "models.garch_paths:GarchPaths",
     "scenario_gan": "models.scenario_gan:ScenarioGan",

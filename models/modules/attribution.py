@@ -44,9 +44,8 @@ def _attribute(forecaster: RowForecaster, encoding: RowEncoding, rows: Tensor, s
     from captum.attr import IntegratedGradients
 
     inputs = forecaster.inputs
-    real = rows[..., -1:] if inputs.sequence else torch.ones_like(rows[..., :1])
-    nothing = torch.from_numpy(encoding.nothing_known)
-    centre = torch.cat((nothing.expand(*rows.shape[:2], -1), real), dim=-1)
+    real = inputs.real(rows)
+    centre = torch.from_numpy(encoding.nothing_known).expand(*rows.shape[:2], -1)
     with torch.no_grad():
         ends, begins = inputs.parts(rows), inputs.parts(centre)
         at_row, at_base = forecaster.score(*ends, real)[:, 0], forecaster.score(*begins, real)[:, 0]
@@ -56,7 +55,8 @@ def _attribute(forecaster: RowForecaster, encoding: RowEncoding, rows: Tensor, s
     def score(*given: Tensor) -> Tensor:
         own = iter(given)
         full = [next(own) if there else end[:1].expand(len(given[0]), -1, -1) for there, end in zip(named, ends, strict=True)]
-        odds: Tensor = forecaster.score(full[0], full[1], real.repeat(len(given[0]) // len(real), 1, 1))[:, 0]
+        same = None if real is None else real.repeat(len(given[0]) // len(real), 1, 1)
+        odds: Tensor = forecaster.score(full[0], full[1], same)[:, 0]
         return odds
 
     found = IntegratedGradients(score).attribute(  # type: ignore[no-untyped-call]

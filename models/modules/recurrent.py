@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor, nn
 
 from models.modules.dense import SharedDropout, dense_layers
@@ -22,10 +23,12 @@ class RecurrentBody(nn.Module):
         self.dense = dense_layers(hidden[-1], dense, dropout)
         self.width = dense[-1] if dense else hidden[-1]
 
-    def forward(self, windows: Tensor) -> Tensor:
+    def forward(self, windows: Tensor, last: Tensor | None = None) -> Tensor:
+        """`last`: int64, [batch]; the step that is read where it is not the window's last. Later steps have no say then."""
         states = windows
         for layer in self.layers:
             states, _ = layer(states)
             states = self.dropout(states)
-        output: Tensor = self.dense(states[:, -1])
+        read = states[:, -1] if last is None else states[torch.arange(len(states), device=states.device), last]
+        output: Tensor = self.dense(read)
         return output

@@ -65,7 +65,7 @@ class RowInputs(nn.Module):
         own_vector: a missing number has an embedding of its own, instead of a sign beside it; asks for `periodic`.
         one_hot: categories with at most so many places are read one-hot, others as vectors of `embedding` numbers.
         scale: a learnt factor on each input.
-        sequence: rows carry a last column that says which are real; the others are read as noughts.
+        sequence: rows carry a last column that says which hold anything; a body sees noughts in place of those before the first.
     """
 
     def __init__(
@@ -121,9 +121,15 @@ class RowInputs(nn.Module):
         found = torch.cat((found, vectors) if self.own_vector else (found, signs, vectors), dim=-1)
         return found if self.scale is None else found * self.scale
 
+    def real(self, rows: Tensor) -> Tensor | None:
+        """[batch, length, 1]: 1 from the first row on that holds anything, and at the sample's own; None where there is one row alone."""
+        if not self.sequence:
+            return None
+        held = rows[..., -1:].cummax(dim=1).values
+        return torch.cat((held[:, :-1], torch.ones_like(held[:, -1:])), dim=1)
+
     def forward(self, rows: Tensor) -> Tensor:
-        found = self.read(*self.parts(rows))
-        return found * rows[..., -1:] if self.sequence else found
+        return self.read(*self.parts(rows))
 
 
 class Layer(nn.Module):
@@ -208,12 +214,12 @@ class RowForecaster(Forecaster):
             self.body.begin(self.inputs(rows))
 
     def forward(self, rows: Tensor) -> Tensor:
-        odds: Tensor = self.last(self.body(self.inputs(rows)))
-        return odds
+        return self.score(*self.inputs.parts(rows), self.inputs.real(rows))
 
-    def score(self, numbers: Tensor, vectors: Tensor, real: Tensor) -> Tensor:
+    def score(self, numbers: Tensor, vectors: Tensor, real: Tensor | None) -> Tensor:
         """[batch, 1]: log odds by the parts of rows, for what is attributed to them; `real`, [batch, length, 1]: 0 before the first row."""
-        odds: Tensor = self.last(self.body(self.inputs.read(numbers, vectors) * real))
+        read = self.inputs.read(numbers, vectors)
+        odds: Tensor = self.last(self.body(read) if real is None else self.body(read * real, real))
         return odds
 
     def loss(self, output: Tensor, targets: Tensor) -> Tensor:

@@ -15,6 +15,8 @@ from models.zoo import model_class
 
 TINY: dict[str, dict[str, Any]] = {
     "tabular_dense": {"hidden": [16, 16], "epochs": 6, "batch": 64},
+    "sequence_lstm": {"length": 4, "hidden": [8], "dense": [8], "epochs": 2, "batch": 64},
+    "sequence_cnn": {"length": 4, "channels": 8, "layers": 2, "dense": [8], "epochs": 2, "batch": 64},
 }
 FEATURES, CATEGORICAL = ("amount", "age", "noise"), ("purpose", "region")
 

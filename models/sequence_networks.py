@@ -1,0 +1,61 @@
+"""Networks on an entity's last rows: what a customer did before this transaction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from models.base import ModelSettings
+from models.row_encoding import RowEncoding
+from models.row_network import RowNetwork
+from models.row_settings import SequenceCnnSettings, SequenceLstmSettings, SequenceSettings
+
+if TYPE_CHECKING:
+    from models.modules.rows import RowForecaster
+
+
+class SequenceNetwork(RowNetwork):
+    """Reads the last `length` rows of the sample's entity, up to its own. How long ago they were is a feature's to say
+    (`kind: time_since`): a served model is given rows without times.
+    """
+
+    settings: SequenceSettings
+
+    @property
+    def reach(self) -> int:
+        return self.settings.length
+
+
+class SequenceLstm(SequenceNetwork):
+    """LSTM layers (Hochreiter and Schmidhuber, 1997), read at the sample's own row."""
+
+    Settings: ClassVar[type[ModelSettings]] = SequenceLstmSettings
+    family: ClassVar[str] = "recurrent"
+    settings: SequenceLstmSettings
+
+    def module(self, encoding: RowEncoding) -> RowForecaster:
+        from models.modules.recurrent import RecurrentBody
+        from models.modules.row_sequences import RecurrentRows
+        from models.modules.rows import RowForecaster
+
+        settings = self.settings
+        inputs = self.inputs(encoding, scale=False)
+        body = RecurrentBody(inputs.width, "lstm", settings.hidden, settings.dense, settings.dropout)
+        return RowForecaster(inputs, RecurrentRows(body), False, settings.label_smoothing)
+
+
+class SequenceCnn(SequenceNetwork):
+    """Dilated causal convolutions (Bai, Kolter and Koltun, 2018), read at the sample's own row."""
+
+    Settings: ClassVar[type[ModelSettings]] = SequenceCnnSettings
+    family: ClassVar[str] = "cnn"
+    settings: SequenceCnnSettings
+
+    def module(self, encoding: RowEncoding) -> RowForecaster:
+        from models.modules.cnn import CnnBody
+        from models.modules.row_sequences import ConvolvedRows
+        from models.modules.rows import RowForecaster
+
+        settings = self.settings
+        inputs = self.inputs(encoding, scale=False)
+        body = CnnBody(inputs.width, settings.channels, settings.kernel, settings.layers, settings.dense, settings.dropout)
+        return RowForecaster(inputs, ConvolvedRows(body), False, settings.label_smoothing)
