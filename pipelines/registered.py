@@ -43,10 +43,8 @@ class ByKind:
         )
 
     def __get_pydantic_json_schema__(self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {
-            "oneOf": [_written_out(found.model_json_schema()) for found in self.classes().values()],
-            "discriminator": {"propertyName": "kind"},
-        }
+        schemas = [_written_out(found.model_json_schema()) for found in self.classes().values()]
+        return {"oneOf": schemas, "discriminator": {"propertyName": "kind"}}
 
 
 def _written_out(schema: dict[str, Any]) -> dict[str, Any]:
