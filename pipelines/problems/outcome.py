@@ -161,8 +161,8 @@ class Outcome(Problem):
         place, texts = distinct_texts(clean[settings.column])
         code = np.array([*(float(text in settings.positive) for text in texts), np.nan])[place]
         start = np.asarray(clean["time"].to_numpy().astype("datetime64[ns]"))
-        settled = (start.astype("datetime64[D]") + settings.known_after_days).astype("datetime64[ns]")
-        known_at, earliest = settled, settled
+        settled = start + np.timedelta64(settings.known_after_days, "D").astype("timedelta64[ns]")  # to the hour: midnight would be early
+        known_at, earliest = settled, settled.astype("datetime64[D]").astype("datetime64[ns]")
         if settings.known_column is not None:
             told = _times(clean[settings.known_column], settings.known_column)
             known_at = np.where(np.isnat(told), settled, told)
