@@ -78,7 +78,7 @@ def read_scored(
     from pipelines.problems import problem_of
 
     sessions = np.unique(now.observations.time.astype("datetime64[D]"))
-    rows = _rows(definition, lake, clean, promotions, champion, sessions)
+    rows = _rows(definition, lake, clean, promotions, champion, sessions, now)
     problem, parts = problem_of(definition), _Parts()
     absent = 0
     if len(rows):
@@ -105,21 +105,38 @@ def read_scored(
         sessions=sessions,
         signals=tuple(parts.signals),
         nominal=parts.nominal,
-        horizon=overlap(now.index.take(np.flatnonzero(now.index.labelled))) if now.index.labelled.any() else 1,
+        horizon=1 if problem.independent or not now.index.labelled.any() else overlap(now.index.take(np.flatnonzero(now.index.labelled))),
         absent=absent,
         trouble="; ".join(parts.trouble),
     )
 
 
+def wanted_sessions(definition: Definition, sessions: NDArray[np.datetime64], now: Samples) -> NDArray[np.datetime64]:
+    """The sessions from which on predictions count: the last ones, and the last whose targets are known, which may lie long before (by
+    the outcome window of a loan).
+
+    Args:
+        sessions: datetime64[D], ascending.
+    """
+    settings = definition.monitoring
+    wanted = sessions[-(max(settings.performance_sessions, settings.sessions) + definition.window.horizon) :]
+    known = np.unique(now.index.time[now.index.labelled].astype("datetime64[D]"))[-settings.performance_sessions :]
+    return sessions[sessions >= min(wanted[0], known[0])] if len(known) else wanted
+
+
 def _rows(
-    definition: Definition, lake: Lake, clean: CleanManifest, promotions: Promotions, champion: Trained, sessions: NDArray[np.datetime64]
+    definition: Definition,
+    lake: Lake,
+    clean: CleanManifest,
+    promotions: Promotions,
+    champion: Trained,
+    sessions: NDArray[np.datetime64],
+    now: Samples,
 ) -> pd.DataFrame:
     """Prediction rows that count, one for each entity, date and horizon."""
     from pipelines.predictions import Predictions
 
-    settings = definition.monitoring
-    # targets of the last ones are not known yet
-    wanted = sessions[-(max(settings.performance_sessions, settings.sessions) + definition.window.horizon) :]
+    wanted = wanted_sessions(definition, sessions, now)
     if not len(wanted):
         return pd.DataFrame()
     rows = Predictions(lake, definition.name).read(pd.Timestamp(wanted[0]), pd.Timestamp(wanted[-1]))

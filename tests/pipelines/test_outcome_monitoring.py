@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -14,6 +15,7 @@ from models.samples import Samples
 from pipelines.definition import parse_definition
 from pipelines.monitoring_drift import check_features
 from pipelines.monitoring_plots import draw_monitoring
+from pipelines.monitoring_scored import wanted_sessions
 from pipelines.windows import build_samples
 from tests.pipelines.test_outcome_evaluation import MODELS
 from tests.row_support import loan_rows, loan_values
@@ -54,3 +56,19 @@ def test_a_category_that_is_new_or_goes_missing_alarms(tmp_path: Path, new: str 
     assert len(drawn) == 2
     assert "purpose" in drawn[0]
     assert "purpose" not in drawn[1], "a category has no mean"
+
+
+def test_predictions_whose_outcomes_take_longer_than_the_sessions_that_count_are_judged() -> None:
+    """Of applicants of every day, known a year later, none of the last 60 days could ever have a loss."""
+    values = loan_values(Path("none.csv"), **MODELS, monitoring={"sessions": 30, "performance_sessions": 60, "minimum_dates": 20})
+    values["problem"]["known_after_days"] = 365
+    definition, frame = parse_definition(values), loan_rows(6000)
+    last = frame["time"].max()
+    now = build_samples(definition, frame, last.tz_localize("UTC"))
+    sessions = np.unique(now.observations.time.astype("datetime64[D]"))
+    wanted = wanted_sessions(definition, sessions, now)
+    known = sessions[sessions <= np.datetime64(last - pd.Timedelta(days=365), "D")]
+    assert wanted[0] == known[-60]
+    assert wanted[-1] == sessions[-1], "what is not known yet counts for the drift of predictions"
+    early = build_samples(definition, frame[frame["time"] < "2020-06-01"], pd.Timestamp("2020-06-01T00:00Z"))
+    assert len(wanted_sessions(definition, sessions, early)) == 61, "nothing is known yet"
