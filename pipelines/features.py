@@ -364,14 +364,19 @@ def category_block(definition: Definition, clean: pd.DataFrame) -> NDArray[np.in
 def distinct_texts(column: pd.Series) -> tuple[NDArray[np.int64], list[str]]:
     """A column's values as texts: the place of each row's among the distinct ones (int64, [rows]; -1: missing), and these.
 
-    Whole numbers have no decimal point, so that 2 and 2.0 are one text.
+    Whole numbers have no decimal point, so that 2 and 2.0 are one text, and True is 1. It is the value that says so, never the column's
+    dtype: that changes with a missing value, and between the table a model was trained on and the frame it is asked with.
     """
     import pandas as pd
 
     place, values = pd.factorize(column)
-    if pd.api.types.is_numeric_dtype(column.dtype):
-        return place, [str(int(value)) if float(value).is_integer() else repr(float(value)) for value in values]
-    return place, [str(value) for value in values]
+    return place, [_text(value) for value in values]
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, (bool, int, float, np.bool_, np.number)):
+        return str(value)
+    return str(int(value)) if float(value).is_integer() else repr(float(value))
 
 
 def texts_of(column: pd.Series) -> list[str | None]:

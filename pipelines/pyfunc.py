@@ -91,7 +91,12 @@ class PyfuncModel:
                 f"the frame has no column {', '.join(absent)}; expected {', '.join((*columns, *categories))}, and `entity` if there are "
                 "several"
             )
-        values = frame[columns].to_numpy(dtype=np.float32)
+        repeated = sorted({str(name) for name in frame.columns[frame.columns.duplicated()]})
+        if repeated:
+            raise ValueError(f"the frame has the column {', '.join(repeated)} more than once")
+        if "entity" in frame.columns and frame["entity"].isna().any():
+            raise ValueError(f"{int(frame['entity'].isna().sum())} rows of the frame have no entity: whose they are, nobody could say")
+        values = np.column_stack([_numbers(frame[name], name) for name in columns]) if columns else np.empty((len(frame), 0), np.float32)
         codes = np.column_stack([category_codes(texts_of(frame[name])) for name in categories]) if categories else None
         if "entity" not in frame.columns and context == 1:
             return list(frame.index), values[:, None], None if codes is None else codes[:, None]
@@ -120,6 +125,22 @@ class PyfuncModel:
         else:
             labels = [f"path{path + 1}_h{step + 1}" for path in range(values.shape[1]) for step in range(task.outputs)]
         return pd.DataFrame(values.reshape(len(values), -1), columns=labels, index=pd.Index(names, name="entity"))
+
+
+def _numbers(column: pd.Series, name: str) -> Float32:
+    """float32, [rows]: a column's numbers, NaN where it has none (None, NaN, NA); infinite beyond float32.
+
+    Raises:
+        ValueError: it holds something else; the message does not repeat the cell, which may be of a person.
+    """
+    try:
+        numbers = column.where(column.notna(), np.nan).to_numpy(dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"column {name!r} of the frame holds {column.dtype} that is no number; expected numbers, empty where missing"
+        ) from None
+    with np.errstate(over="ignore"):
+        return np.asarray(numbers, dtype=np.float32)
 
 
 def fitted_context(windows: NDArray[Any], context: int) -> NDArray[Any]:

@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.definition import Definition, Feature
 from pipelines.errors import DefinitionError
-from pipelines.features import CATEGORY, FEATURES, FeatureKind, feature_frame, feature_reach
+from pipelines.features import CATEGORY, FEATURES, FeatureKind, feature_frame, feature_reach, texts_of
 from tests.pipelines.bars import bars, definition
 
 #: those that read rows by key are tried in test_point_in_time.py
@@ -158,3 +158,13 @@ def test_text_is_no_number() -> None:
 
 def test_labels_tell_kind_column_window_and_shift() -> None:
     assert Feature(kind="rsi", column="close", window=14, shift=2).label == "rsi_close_14_shift2"
+
+
+def test_a_category_is_the_same_text_whatever_its_column_is_kept_as() -> None:
+    """A missing value turns whole numbers into floats and booleans into objects; a frame asked for a score may be of yet another dtype."""
+    for values, texts in (([1, 2], ["1", "2"]), ([True, False], ["1", "0"]), ([0.5, 2.0], ["0.5", "2"])):
+        plain = pd.Series(values)
+        kept = [plain, plain.astype("category"), plain.astype(object), plain.astype(float), plain.convert_dtypes()]
+        for column in (*kept, pd.Series([*values, None], dtype=object)):
+            assert texts_of(column)[:2] == texts, column.dtype
+        assert texts_of(pd.Series([*values, None], dtype=object))[2] is None

@@ -186,3 +186,27 @@ def test_rows_with_categories_are_served_as_arrays_and_as_frames(tmp_path: Path)
         served.predict(frame.drop(columns="region"))
     with pytest.raises(ValueError, match="not finite"):
         served.predict({**arrays, "values": np.full_like(arrays["values"], np.inf)})
+
+
+def test_a_frame_says_what_the_training_table_said_or_is_refused(tmp_path: Path) -> None:
+    frame = loan_rows(500)
+    samples = build_samples(LOANS, frame)
+    model = unfitted("tabular_logistic", {"calibration": {"method": "none"}}, task_of(LOANS, samples.columns).to_dict())
+    train, validation = cut(samples, (np.arange(0, 300), np.arange(310, 400)), model.context, tmp_path)
+    model.fit(train, validation, seed=0, hardware=Hardware())
+    save_model(model, tmp_path / "member")
+    write_served(tmp_path / "version", [tmp_path / "member"], samples, {})
+    served = read_served(tmp_path / "version")
+    asked = frame.drop(columns="entity")
+    absent = asked["income"].astype(object).where(asked["income"].notna(), pd.NA)
+    np.testing.assert_array_equal(served.predict(asked.assign(income=absent)), served.predict(asked))
+    np.testing.assert_array_equal(served.predict(asked.assign(income=None)), served.predict(asked.assign(income=np.nan)))
+    with pytest.raises(ValueError, match="column 'income' of the frame holds") as told:
+        served.predict(asked.assign(income="Ada Lovelace"))
+    assert "Lovelace" not in str(told.value)
+    with pytest.raises(ValueError, match="1 rows of the frame have no entity"):
+        served.predict(frame.assign(entity=frame["entity"].mask(frame.index == 3)))
+    with pytest.raises(ValueError, match="has the column income more than once"):
+        served.predict(pd.concat([asked, asked[["income"]]], axis=1))
+    with np.errstate(all="raise"), pytest.raises(ValueError, match="not finite"):
+        served.predict(asked.assign(income=1e300))
