@@ -87,6 +87,23 @@ def fit_calibration(method: Method, probability: Float64, code: NDArray[np.int64
     return {"slope": np.array([slope]), "intercept": np.array([intercept])}
 
 
+def check_calibration(method: Method, state: dict[str, NDArray]) -> None:
+    """See that arrays are a map that `fit_calibration` could have given for this method: without them a model would answer uncalibrated.
+
+    Raises:
+        ValueError: they are not.
+    """
+    names = {"none": set(), "platt": {"slope", "intercept"}, "isotonic": {"x", "y"}}[method]
+    sound = set(state) == names and all(array.dtype == np.float64 and np.isfinite(array).all() for array in state.values())
+    if sound and method == "platt":
+        sound = all(array.shape == (1,) for array in state.values()) and state["slope"][0] >= 0
+    if sound and method == "isotonic":
+        x, y = state["x"], state["y"]
+        sound = x.ndim == 1 and x.shape == y.shape and len(x) > 0 and bool((np.diff(x) > 0).all() and (np.diff(y) >= 0).all())
+    if not sound:
+        raise ValueError(f"the calibration's arrays {sorted(state)} are not those of the method {method!r}: the file is damaged")
+
+
 def calibrated(state: dict[str, Float64], probability: Float64) -> Float64:
     """The calibrated probabilities, float64, [n], within [EDGE, 1 - EDGE]; a value's bits depend on that value alone."""
     if "x" in state:

@@ -6,6 +6,7 @@ since its trees have no safe format (skops trusts them only where it is told to)
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar, cast
 
 import numpy as np
@@ -72,6 +73,20 @@ class IsolationForest(TabularArrays):
         inputs = self._inputs(samples, self.state)
         parts = [self._score(inputs[start : start + WALKED]) for start in range(0, len(inputs), WALKED)]
         return np.concatenate(parts) if parts else np.zeros(0)
+
+    def load_rows(self, folder: Path) -> None:
+        """Raises ValueError: the trees are damaged; walking them might never end, or read a neighbour's row."""
+        super().load_rows(folder)
+        state = self.state
+        nodes = len(state["length"])
+        width = len(self.task.features) + len(state["numbers.marked"]) + len(self.task.categories)
+        inside = (
+            (state[name].size and int(state[name].min()) >= 0 and int(state[name].max()) < end)
+            for name, end in (("root", nodes), ("child", nodes), ("feature", width))
+        )
+        whole = len(state["feature"]) == len(state["threshold"]) == nodes and len(state["child"]) == 2 * nodes
+        if not (whole and all(inside) and state["depth"].shape == (1,) and 0 <= int(state["depth"][0]) <= nodes):
+            raise ValueError("the trees of the isolation forest do not lead from their roots to leaves: the file is damaged")
 
     def _inputs(self, samples: Samples, state: dict[str, NDArray]) -> Float32:
         """float32, [n, numbers + marks + categories]."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.base import FitReport, Hardware, Model, ModelSettings, Prediction, Task
-from models.calibration import Calibration, calibrated, fit_calibration, split_validation
+from models.calibration import Calibration, calibrated, check_calibration, fit_calibration, split_validation
 from models.classifier import class_codes
 from models.errors import FitFailure
 from models.samples import Samples
@@ -97,11 +97,14 @@ class TabularModel(Model):
 
     @classmethod
     def load(cls, folder: Path, settings: ModelSettings, task: Task) -> Self:
+        """Raises ValueError: what was saved is damaged, or of another method of calibration than the settings say."""
         from safetensors.numpy import load_file
 
         model = cls(settings, task)
         model.load_rows(folder)
-        model.calibration = load_file(folder / CALIBRATION)
+        state = load_file(folder / CALIBRATION)
+        check_calibration(cast(TabularSettings, settings).calibration.method, state)
+        model.calibration = state
         return model
 
     def numbers(self, samples: Samples) -> Float32:

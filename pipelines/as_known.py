@@ -51,11 +51,12 @@ def published(definition: Definition, dates: pd.DatetimeIndex) -> pd.DatetimeInd
     return pd.DatetimeIndex(published_at(definition.calendar, definition.publication_lag_minutes, dates))
 
 
-def view_as_known(lake: Lake, clean: CleanManifest, as_of: pd.Timestamp, date: pd.Timestamp) -> pd.DataFrame:
+def view_as_known(definition: Definition, lake: Lake, clean: CleanManifest, as_of: pd.Timestamp, date: pd.Timestamp) -> pd.DataFrame:
     """Clean rows known at `as_of` and dated not after `date`, sorted by entity and time, index 0..n-1."""
     from pipelines.knowledge import read_as_of
+    from pipelines.windows import outcome_column
 
-    frame = read_as_of(lake, clean.table, as_of, version=clean.version)
+    frame = read_as_of(lake, clean.table, as_of, version=clean.version, outcome=outcome_column(definition))
     if len(frame) and frame["time"].max() >= date + pd.Timedelta(days=1):
         frame = frame[frame["time"] < date + pd.Timedelta(days=1)]
     return frame.reset_index(drop=True)
@@ -153,7 +154,7 @@ class _Views:
         key = (parts, lake.location, clean.table, str(clean.version), as_of.isoformat(), date.isoformat())
         with self._lock:
             if key not in self._kept:
-                view = view_as_known(lake, clean, as_of, date)
+                view = view_as_known(definition, lake, clean, as_of, date)
                 self._kept = {**dict(list(self._kept.items())[1 - _KEPT :]), key: (view, build_samples(definition, view))}
             return self._kept[key]
 
@@ -218,7 +219,7 @@ def _may_share(definition: Definition, lake: Lake, clean: CleanManifest, days: p
     view, whole = _VIEWS.get(definition, lake, clean, instants[-1], days[-1])
     early_view = view[view["time"] < days[0] + pd.Timedelta(days=1)]
     if (early_view["known_at"] > instants[0]).any():  # a revision that came later stands there
-        early_view = view_as_known(lake, clean, instants[0], days[0])
+        early_view = view_as_known(definition, lake, clean, instants[0], days[0])
     if early_view.empty:
         return True
     return same_past(whole, build_samples(definition, early_view.reset_index(drop=True)), days[0])

@@ -243,7 +243,7 @@ def _why_absent(definition: Definition, lake: Lake, plan: BackfillPlan, date: st
 
     day = pd.Timestamp(date)
     as_of = pd.Timestamp(plan.clean.as_of) if plan.restated else published(definition, pd.DatetimeIndex([day]))[0]
-    view = view_as_known(lake, plan.clean, as_of, day)
+    view = view_as_known(definition, lake, plan.clean, as_of, day)
     if plan.entity is not None:
         view = view[view["entity"] == plan.entity]
     return absence(definition, lake, plan.clean, view, day)

@@ -72,7 +72,8 @@ def make_folds(definition: Definition, index: SampleIndex, as_of: pd.Timestamp) 
 def production_fold(definition: Definition, index: SampleIndex, as_of: pd.Timestamp) -> Fold:
     """The fold of the model that is registered: trained on all that is known, its last `validation_months` for early stopping.
 
-    That slice is at most the last fifth of the labelled dates.
+    That slice is at most the last fifth of the labelled dates. Where next to no label is known of so recent a past (old rows that were
+    corrected today; outcomes that take longer), it ends with the newest labelled date instead.
 
     Raises:
         NotEnoughHistoryError: too few labelled samples.
@@ -85,6 +86,10 @@ def production_fold(definition: Definition, index: SampleIndex, as_of: pd.Timest
     end = pd.Timestamp(_date(as_of)) + pd.Timedelta(days=1)
     fold = _production(end - pd.DateOffset(months=time_folds(definition).validation_months), end)
     chosen = select(fold, index, definition.folds.embargo)
+    if len(chosen.validation) < MINIMUM_VALIDATION and index.labelled.any():
+        newest = pd.Timestamp(_days(index.time[index.labelled]).max()) + pd.Timedelta(days=1)
+        fold = _production(newest - pd.DateOffset(months=time_folds(definition).validation_months), end)
+        chosen = select(fold, index, definition.folds.embargo)
     if len(chosen.train) < 4 * len(chosen.validation) and len(index):
         labelled = np.unique(_days(index.time[index.labelled]))
         if len(labelled):

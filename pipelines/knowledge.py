@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pipelines.home import Home
 
 KEY = ["entity", "time"]
+#: column of the instant at which a later revision gave a row the outcome that it has now; NaT where its first revision had it already
+CORRECTED = "__corrected"
 
 
 def resolve_as_of(definition: Definition, home: Home, date: str | None, *, version: int | None = None) -> pd.Timestamp:
@@ -82,7 +84,9 @@ def _known(location: str, table: str, version: int | None, definition: Definitio
     return _Known(times[complete].min(), times[complete].max(), pd.Timestamp(latest).as_unit("us"))
 
 
-def read_as_of(lake: Lake, table: str, as_of: pd.Timestamp, version: int | None = None, *, duplicates: bool = False) -> pd.DataFrame:
+def read_as_of(
+    lake: Lake, table: str, as_of: pd.Timestamp, version: int | None = None, *, duplicates: bool = False, outcome: str | None = None
+) -> pd.DataFrame:
     """The rows known by `as_of`: of each (entity, time) the latest revision.
 
     Args:
@@ -90,6 +94,7 @@ def read_as_of(lake: Lake, table: str, as_of: pd.Timestamp, version: int | None 
         version: of the table; the newest by default.
         duplicates: keep every row of the latest revision where a source gave one key several times (a contract quarantines them); otherwise
             the first of them stands.
+        outcome: a column whose values come late; the result then has `CORRECTED` too.
 
     Returns:
         the table's columns without the partition column; sorted by entity and time (duplicates by their values), index 0..n-1. The order
@@ -101,7 +106,20 @@ def read_as_of(lake: Lake, table: str, as_of: pd.Timestamp, version: int | None 
     if version is None and not lake.exists(table):
         raise StateError(f"table {table} is not in the lake {lake.location}: nothing has been ingested yet.")
     frame = lake.read(table, version=version, where=f"known_at <= {literal(as_of)}")
-    return latest_revisions(frame.drop(columns=[PARTITION], errors="ignore"), duplicates=duplicates)
+    latest = latest_revisions(frame.drop(columns=[PARTITION], errors="ignore"), duplicates=duplicates)
+    if outcome is None or outcome not in frame or len(frame) == len(latest):
+        return latest
+    return latest.merge(_corrected(frame, outcome), on=KEY, how="left", validate="many_to_one")
+
+
+def _corrected(frame: pd.DataFrame, column: str) -> pd.DataFrame:
+    """entity, time and `CORRECTED`, of the rows whose `column` a later revision changed."""
+    frame = frame.loc[frame.duplicated(KEY, keep=False), [*KEY, "known_at", column]].sort_values([*KEY, "known_at"], kind="stable")
+    again = frame.duplicated(KEY, keep="first")
+    value, before = frame[column], frame[column].shift()
+    other = again & ~((value == before).fillna(False).astype(bool) | (value.isna() & before.isna()))
+    found = frame.loc[other, [*KEY, "known_at"]].rename(columns={"known_at": CORRECTED})
+    return found.drop_duplicates(KEY, keep="last")
 
 
 def latest_revisions(frame: pd.DataFrame, *, duplicates: bool = False) -> pd.DataFrame:

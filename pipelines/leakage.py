@@ -19,7 +19,7 @@ from pipelines.manifests import Manifest
 from pipelines.panel import first_rows
 from pipelines.problems import problem_of
 from pipelines.problems.outcome import Outcome
-from pipelines.windows import build_samples, count_dropped, require_samples, task_of
+from pipelines.windows import build_samples, count_dropped, outcome_column, require_samples, task_of
 
 if TYPE_CHECKING:
     from pipelines.definition import Definition
@@ -63,7 +63,8 @@ def check_leakage(definition: Definition, home: Home, as_of: str | pd.Timestamp 
     raw = ingest(definition, home)
     instant = as_of if isinstance(as_of, pd.Timestamp) else resolve_as_of(definition, home, as_of, version=raw.version)
     clean = validate(definition, home, raw, instant)
-    return check_rows(definition, read_as_of(Lake(home.lake), clean.table, instant, clean.version), instant)
+    rows = read_as_of(Lake(home.lake), clean.table, instant, clean.version, outcome=outcome_column(definition))
+    return check_rows(definition, rows, instant)
 
 
 def check_rows(definition: Definition, clean: pd.DataFrame, as_of: pd.Timestamp) -> LeakageReport:

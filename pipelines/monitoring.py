@@ -132,7 +132,7 @@ def _check_champion(
         reason = f"there was no champion as of {clean.as_of[:10]}: finflow train {definition.name}"
         return [not_measured(part, reason) for part in parts]
     as_of = pd.Timestamp(clean.as_of)
-    now = build_samples(definition, view_as_known(lake, clean, as_of, as_of.tz_localize(None)), as_of)
+    now = build_samples(definition, view_as_known(definition, lake, clean, as_of, as_of.tz_localize(None)), as_of)
     pages.champion, pages.now = champion, now
     found = _measured((FEATURES,), lambda: check_features(definition, champion, now))
     return found + _measured(

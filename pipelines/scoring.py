@@ -85,7 +85,7 @@ def score_clean(definition: Definition, home: Home, clean: CleanManifest, versio
     check_task(definition, served, promotions=promotions)
     as_of = pd.Timestamp(clean.as_of)
     date = session_of(definition, lake, clean)
-    view = view_as_known(lake, clean, as_of, date)
+    view = view_as_known(definition, lake, clean, as_of, date)
     samples = without_future(definition, on_dates(build_samples(definition, view), pd.DatetimeIndex([date])), view)
     if not len(samples):
         raise NotEnoughHistoryError(f"{definition.name} as of {date:%Y-%m-%d}: {absence(definition, lake, clean, view, date)}")

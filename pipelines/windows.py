@@ -91,7 +91,7 @@ def store_samples(definition: Definition, home: Home, clean: CleanManifest) -> S
         from pipelines.lake import Lake
 
         as_of = pd.Timestamp(clean.as_of)
-        rows = read_as_of(Lake(home.lake), clean.table, as_of, clean.version)
+        rows = read_as_of(Lake(home.lake), clean.table, as_of, clean.version, outcome=outcome_column(definition))
         samples, dropped = _build(definition, rows, as_of)
         require_samples(definition, samples, dropped)
         facts: dict[str, Any] = {
@@ -115,6 +115,12 @@ def store_samples(definition: Definition, home: Home, clean: CleanManifest) -> S
     )
 
 
+def outcome_column(definition: Definition) -> str | None:
+    """The column of the outcome, where the problem has one."""
+    found = problem_of(definition).outcome_values
+    return None if found is None else found[0]
+
+
 def read_dropped(manifest: SampleManifest) -> Dropped:
     """How many rows of stored samples end no sample, and why."""
     return Dropped(**read_facts(Path(manifest.folder))["dropped"])
@@ -130,6 +136,7 @@ def _digest(definition: Definition, clean: CleanManifest) -> str:
     import models.categories
     import pipelines.calendars
     import pipelines.features
+    import pipelines.knowledge
     import pipelines.panel
     import pipelines.point_in_time
     import pipelines.problems.forecast
@@ -143,6 +150,7 @@ def _digest(definition: Definition, clean: CleanManifest) -> str:
         models.categories,
         pipelines.calendars,
         pipelines.features,
+        pipelines.knowledge,
         pipelines.panel,
         pipelines.point_in_time,
         *problems,

@@ -13,6 +13,7 @@ from models.base import Prediction, Task
 from models.samples import SampleIndex
 from pipelines.errors import DefinitionError
 from pipelines.features import distinct_texts
+from pipelines.knowledge import CORRECTED
 from pipelines.panel import Outcomes
 from pipelines.problems.base import Float64, MetricParts, Problem, Targets, Tested
 from pipelines.problems.class_scores import probabilities_of
@@ -152,17 +153,23 @@ class Outcome(Problem):
         return clean.assign(**{name: clean[name].mask(late) for name in names})
 
     def targets(self, clean: pd.DataFrame, calendar: str | None) -> Targets:
-        """`origin` is the stake; `target_time` when the outcome may first have been known: who was trained later may have seen it."""
+        """`origin` is the stake; `target_time` when the outcome may first have been known: who was trained later may have seen it.
+
+        An outcome that a later revision of its row brought, or changed, was not known before that, whatever the settings say.
+        """
         settings = self.settings
         place, texts = distinct_texts(clean[settings.column])
         code = np.array([*(float(text in settings.positive) for text in texts), np.nan])[place]
         start = np.asarray(clean["time"].to_numpy().astype("datetime64[ns]"))
-        settled = (start.astype("datetime64[D]") + settings.known_after_days).astype("datetime64[ns]")
-        known_at, earliest = settled, settled
+        settled = start + np.timedelta64(settings.known_after_days, "D").astype("timedelta64[ns]")  # to the hour: midnight would be early
+        known_at, earliest = settled, settled.astype("datetime64[D]").astype("datetime64[ns]")
         if settings.known_column is not None:
             told = _times(clean[settings.known_column], settings.known_column)
             known_at = np.where(np.isnat(told), settled, told)
             earliest = start
+        if CORRECTED in clean:
+            corrected = _times(clean[CORRECTED], CORRECTED)
+            known_at = np.where(np.isnat(corrected), known_at, np.maximum(known_at, corrected))
         known = np.isfinite(code)
         stake = np.full(len(clean), np.nan) if settings.stake is None else clean[settings.stake].to_numpy(dtype=np.float64)
         return Targets(
@@ -268,6 +275,8 @@ def _times(column: pd.Series, name: str) -> NDArray[np.datetime64]:
         return np.full(len(column), _NAT)
     try:
         found = pd.to_datetime(column, utc=True, format="ISO8601")
-    except (ValueError, TypeError) as error:
-        raise DefinitionError(f"problem.known_column: {name!r} holds a value that is no ISO time ({error}).") from None
+    except (ValueError, TypeError):
+        raise DefinitionError(
+            f"problem.known_column: {name!r} holds a value that is no ISO time, such as 2021-03-04T09:30; mend the cell, or leave it empty."
+        ) from None
     return np.asarray(found.dt.tz_localize(None).to_numpy().astype("datetime64[ns]"))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 from sklearn.ensemble import IsolationForest as Grown
 
 from models.base import Hardware
 from models.calibration import Calibration, split_validation
-from models.classical import labelled_together
+from models.classical import STATE, labelled_together
 from models.errors import FitFailure
 from models.isolation_forest import IsolationForest
 from tests.models.tabular_cases import as_samples, fitted, log_loss, rows, split, unfitted
@@ -63,3 +65,17 @@ def test_a_score_alone_is_no_probability() -> None:
     train, validation, _ = split(samples)
     with pytest.raises(FitFailure, match="no probability"):
         unfitted("isolation_forest", task, calibration={"method": "none"}).fit(train, validation, seed=0, hardware=Hardware())
+
+
+@pytest.mark.parametrize(("name", "value"), [("depth", 2**40), ("child", 2**40), ("child", -1), ("feature", 99), ("root", -1)])
+def test_damaged_trees_are_not_walked(name: str, value: int, tmp_path: Path) -> None:
+    """A depth beyond all nodes would be walked for ever, and an index beyond a row's end read its neighbour."""
+    model = fitted("isolation_forest", rows(), trees=5, sample=50)
+    model.save(tmp_path)
+    loaded = IsolationForest.load(tmp_path, model.settings, model.task)
+    np.testing.assert_array_equal(loaded.raw_probability(rows()[0]), model.raw_probability(rows()[0]))
+    state = load_file(tmp_path / STATE)
+    state[name] = np.full_like(state[name], value)
+    save_file(state, tmp_path / STATE)
+    with pytest.raises(ValueError, match="the trees of the isolation forest do not lead"):
+        IsolationForest.load(tmp_path, model.settings, model.task)

@@ -218,3 +218,22 @@ def test_the_base_rate_and_the_majority_answer_rows_too(data: tuple[Samples, Tas
         np.testing.assert_allclose(model.predict(test).values, np.tile(expected, (len(test), 1)), rtol=1e-6)
         np.testing.assert_array_equal(model.predict(served(test, task)).values, model.predict(test).values)
         assert model.contributions(test) is None
+
+
+@pytest.mark.parametrize("method", ["none", "platt", "isotonic"])
+def test_a_model_without_its_own_calibration_is_not_read(method: str, data: tuple[Samples, Task], tmp_path: Path) -> None:
+    """Probabilities that are not calibrated look like ones that are: only the file can tell, and what it lacks must not go unnoticed."""
+    from safetensors.numpy import save_file
+
+    model = fitted("tabular_logistic", data, c=1.0, calibration={"method": method})
+    save_model(model, tmp_path / "model")
+    assert (load_model(tmp_path / "model").predict(data[0]).values == model.predict(data[0]).values).all()
+    assert model.calibration is not None
+    one, flat = np.array([1.0]), np.array([0.5])
+    other = {"none": {"slope": one, "intercept": flat}, "platt": {"intercept": flat}, "isotonic": {}}
+    wrong: list[dict[str, np.ndarray]] = [other[method], {name: np.full_like(array, np.nan) for name, array in model.calibration.items()}]
+    for state in wrong[: 1 if method == "none" else 2]:
+        (file,) = (tmp_path / "model").rglob("calibration.safetensors")
+        save_file(state, file)
+        with pytest.raises(ValueError, match=f"are not those of the method '{method}'"):
+            load_model(tmp_path / "model")

@@ -236,3 +236,13 @@ def test_folds_stay_where_they_are_from_one_day_to_the_next(day: str) -> None:
     today = make_folds(wanted, index_of(sessions("2008-01-01", day), 5), as_of(day))
     last = make_folds(wanted, index_of(sessions("2008-01-01", "2018-06-29"), 5), as_of("2018-06-29"))
     assert last[: len(today)] == today
+
+
+def test_the_production_fold_of_rows_whose_labels_end_long_before_the_as_of() -> None:
+    """A file that ends in 2017 is corrected in 2026: its last year stops the training, not the empty one before the correction."""
+    index = index_of(sessions("2010-01-04", "2017-12-29"), horizon=5)
+    fold = production_fold(folded(first_test="2015-01-01", validation_months=12, embargo=5), index, as_of("2026-11-25"))
+    assert fold == Fold("production", "2016-12-23", "2026-11-26", "2026-11-26")
+    chosen = select(fold, index, 5)
+    assert span(index, chosen.train)[1] < "2016-12-16", "purged and with embargo"
+    assert span(index, chosen.validation) == ("2016-12-23", "2017-12-22")

@@ -9,14 +9,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipelines.as_known import view_as_known
 from pipelines.contract import validate
 from pipelines.definition import Definition, parse_definition
 from pipelines.errors import ContractError, SourceError, StateError
 from pipelines.home import Home
 from pipelines.ingest import ingest
-from pipelines.knowledge import read_as_of
+from pipelines.knowledge import CORRECTED, read_as_of
 from pipelines.lake import Lake
 from pipelines.manifests import CleanManifest
+from pipelines.windows import open_samples, store_samples
 from tests.row_support import loan_rows, loan_values
 
 AS_OF = pd.Timestamp("2022-06-30", tz="UTC")
@@ -114,3 +116,24 @@ def test_a_file_of_which_much_contradicts_itself_stops(home: Home, tmp_path: Pat
         ContractError, match=r"rule few_quarantined: 100 of 300 rows \(33.3%\) broke a rule.*Rows were broken by unique_key"
     ):
         landed(home, tmp_path, pd.concat([frame, frame.head(100).assign(amount=7.0)], ignore_index=True))
+
+
+def test_an_outcome_that_a_later_batch_brings_was_not_known_before(home: Home, tmp_path: Path) -> None:
+    """The window of the settings says 60 days; three came after 300, and one was corrected: no earlier fold may learn from them."""
+    frame = loan_rows(300, days=200)
+    first = frame.assign(defaulted=frame["defaulted"].mask(frame.index < 3), income=frame["income"].fillna(1.0))
+    corrected = frame.assign(income=first["income"])
+    corrected.loc[3, "defaulted"] = 1 - corrected.loc[3, "defaulted"]
+    corrected.loc[5, "income"] = 9.0
+    path = tmp_path / "loans.csv"
+    later = pd.Timestamp("2021-06-01T12:00Z")
+    for batch, now in ((first, pd.Timestamp("2020-08-01T12:00Z")), (corrected, later)):
+        batch.drop(columns="chance").to_csv(path, index=False, date_format="%Y-%m-%d")
+        raw = ingest(loans(path), home, now=now)
+    clean = validate(loans(path), home, raw, AS_OF)
+    index = open_samples(store_samples(loans(path), home, clean).folder).index
+    settled = frame["time"].to_numpy("datetime64[ns]") + np.timedelta64(60, "D")
+    assert index.labelled.all()
+    assert (index.label_end[:4] == later.tz_localize(None).to_numpy()).all(), "brought or changed by the second batch"
+    assert (index.label_end[4:] == settled[4:]).all(), "an outcome that stayed as it was, whatever else was corrected in its row"
+    assert view_as_known(loans(path), Lake(home.lake), clean, AS_OF, AS_OF.tz_localize(None))[CORRECTED].notna().sum() == 4

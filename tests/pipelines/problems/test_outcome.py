@@ -130,3 +130,15 @@ def test_a_sample_is_one_row() -> None:
                 baselines={"base-rate": {"model": "class_frequency"}},
             )
         )
+
+
+def test_an_outcome_window_ends_at_the_hour_at_which_it_began() -> None:
+    """Transactions of ten in the evening, known a day later: not at midnight, two hours after them."""
+    frame = loan_rows(20).assign(time=pd.Timestamp("2020-03-01T22:00") + pd.to_timedelta(np.arange(20), unit="h"), entity="C1")
+    feature = {"kind": "outcome_count_before", "name": "known", "key": "entity"}
+    values = loan_values(Path("loans.csv"), features=[feature, {"kind": "outcome_rate_before", "name": "rate", "key": "entity"}])
+    values["problem"] |= {"known_after_days": 1}
+    samples = build_samples(parse_definition(values), frame.assign(defaulted=1.0))
+    assert (samples.index.label_end - samples.index.time == np.timedelta64(1, "D")).all()
+    assert (samples.index.target_time[:, 0] == samples.index.target_time[:, 0].astype("datetime64[D]")).all(), "a date, as in the table"
+    assert not samples.observations.values[:, 0].any(), "within a day nothing has become known"
