@@ -23,6 +23,7 @@ from models.tabular import TabularModel
 from models.weights import below, put_weights, read_weights, write_weights
 
 if TYPE_CHECKING:
+    from models.modules.row_training import RowTraining
     from models.modules.rows import RowForecaster, RowInputs
     from models.modules.training import Part
 
@@ -51,6 +52,12 @@ class RowNetwork(TabularModel):
     def module(self, encoding: RowEncoding) -> RowForecaster:
         """A new network for the settings, with random weights."""
 
+    def training_kind(self) -> type[RowTraining]:
+        """The Lightning module that fits it."""
+        from models.modules.row_training import AveragedRowTraining, RowTraining
+
+        return AveragedRowTraining if self.settings.averaging else RowTraining
+
     @property
     def reach(self) -> int:
         """Rows that a prediction reads, the sample's own among them."""
@@ -78,7 +85,6 @@ class RowNetwork(TabularModel):
         )
 
     def fit_rows(self, train: Samples, validation: Samples, *, seed: int, hardware: Hardware) -> FitReport:
-        from models.modules.row_training import AveragedRowTraining, RowTraining
         from models.modules.trainer import run_training
 
         check_hardware(hardware, train, validation)
@@ -91,8 +97,7 @@ class RowNetwork(TabularModel):
         with reproducible(seed, hardware.threads):
             forecaster = self.module(encoding)
             begin(forecaster, first)
-            kind = AveragedRowTraining if settings.averaging else RowTraining
-            training = kind(forecaster, settings, first, second, seed)
+            training = self.training_kind()(forecaster, settings, first, second, seed)
             run_training(training, hardware)
         self.encoding, self.forecaster = encoding, forecaster.eval()
         return FitReport(
@@ -129,7 +134,7 @@ class RowNetwork(TabularModel):
                 found[start:stop] = forecaster(rows).numpy()[: stop - start, 0]
         return found
 
-    def contributions(self, samples: Samples) -> Contributions:
+    def contributions(self, samples: Samples) -> Contributions | None:
         """Integrated gradients (Sundararajan, Taly and Yan, 2017) of the log odds before calibration, from the row at the training part's
         centre: medians (or means), nothing missing, the most common categories; of categories in the space of their vectors.
 

@@ -109,6 +109,25 @@ class TabularDenseSettings(RowNetworkSettings):
         return {**cls.RECIPES.get(recipe if isinstance(recipe, str) else "", {}), **values}
 
 
+#: a small network that is trained briefly, on rows some of whose parts are hidden
+AUTOENCODER: dict[str, Any] = {"numeric": "plain", "factors": False, "fade": False, "batch": 256, "beta2": 0.999, "hidden_categories": 0.1}
+
+
+class AutoencoderSettings(RowNetworkSettings):
+    """A network that gives a row back through a bottleneck."""
+
+    hidden: tuple[Width, ...] = Field(default=(64,), min_length=1, max_length=16, description="units of each layer before the bottleneck")
+    reduced: Width = Field(default=8, description="numbers in the bottleneck")
+    hidden_numbers: Real = Field(
+        default=0.1, ge=0, lt=1, description="chance that training hides a number, so that what is missing can be filled in"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_training(cls, values: Any) -> Any:
+        return {**AUTOENCODER, **values} if isinstance(values, dict) else values
+
+
 #: a short training of a network that reads few rows, as other sequence networks here are trained
 SEQUENCE: dict[str, Any] = {
     "numeric": "plain",

@@ -29,6 +29,7 @@ ZOO: dict[str, str] = {
     "boosting": "models.boosting:Boosting",
     "scorecard": "models.scorecard:Scorecard",
     "isolation_forest": "models.isolation_forest:IsolationForest",
+    "autoencoder": "models.autoencoder:Autoencoder",
     "tabular_dense": "models.tabular_dense:TabularDense",
     "sequence_lstm": "models.sequence_networks:SequenceLstm",
     "sequence_cnn": "models.sequence_networks:SequenceCnn",

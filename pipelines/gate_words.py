@@ -38,7 +38,7 @@ def probability(value: float) -> str:
 def tried(evaluation: Evaluation, gate: Gate, level: float, challenge: int) -> str:
     """How it was decided."""
     return (
-        f"Decided on {evaluation.dates:,} test dates ({evaluation.first_date} to {evaluation.last_date}) by {evaluation.loss}: challenge "
+        f"Decided on {evaluation.units} by {evaluation.loss}: challenge "
         f"{challenge} of this definition, level {level:.4f}, minimum effect {100 * gate.minimum_effect:g} %."
     )
 

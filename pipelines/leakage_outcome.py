@@ -18,7 +18,7 @@ Float64 = NDArray[np.float64]
 #: a column that separates the classes so well all by itself holds the outcome
 CERTAIN = 0.95
 #: one that does so well, and so much better than every other, is likely to
-SUSPICIOUS, AHEAD = 0.75, 0.05
+SUSPICIOUS, AHEAD = 0.75, 0.03
 _BINS = 20
 _MOST_SAMPLES = 100_000
 _FEWEST = 20

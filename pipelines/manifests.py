@@ -249,6 +249,13 @@ class Evaluation(Manifest):
     #: of "no candidate is better than the reference" (Hansen 2005); None without a valid candidate. For reading; it decides nothing.
     spa_p: float | None = None
 
+    @property
+    def units(self) -> str:
+        """What one loss each was compared on, in words."""
+        if any(fold.stratified is not None for fold in self.folds):
+            return f"{self.dates:,} entities, in stratified splits without a time"
+        return f"{self.dates:,} test dates ({self.first_date} to {self.last_date})"
+
 
 @dataclass(frozen=True)
 class Decision(Manifest):

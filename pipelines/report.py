@@ -108,7 +108,7 @@ def report_text(
         ]
     lines += ["## Leaderboard", "", *leaderboard_table(evaluation), ""]
     lines += [
-        f"Deciding loss: {evaluation.loss}, the mean over {evaluation.dates:,} test dates; lower is better; in brackets its 95 % interval. "
+        f"Deciding loss: {evaluation.loss}, the mean over {evaluation.units}; lower is better; in brackets its 95 % interval. "
         "Against a baseline: the change of the loss (negative: a smaller loss, better), and p, one-sided, that the candidate is no better.",
         "",
         confidence_text(evaluation),
@@ -172,7 +172,7 @@ def checks_text(definition: Definition, evaluation: Evaluation) -> list[str]:
         rows.append([entry.candidate, *(passed.get(name, "-") for name in names)])
     level = f", each test at {100 * definition.gate.backtest_level:g} %" if definition.gate.backtests else ""
     lines = ["", f"## {'Backtests' if definition.gate.backtests else 'Limits'}", "", *table_lines(rows), ""]
-    lines += [f"Over all {evaluation.dates:,} test dates{level}. Who fails one is not promoted.", ""]
+    lines += [f"Over all {evaluation.units}{level}. Who fails one is not promoted.", ""]
     return lines + [f"- {entry.candidate}: {check.words}." for entry in evaluation.candidates for check in entry.checks]
 
 

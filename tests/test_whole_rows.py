@@ -81,5 +81,6 @@ def test_rows_without_a_time_are_split_by_class_and_the_report_says_so(finflow: 
         "NOT walk-forward, for the rows of SIMULATED data have no time: 6 folds, stratified by class, 3 parts in each of 2 repeats"
         in report
     )
+    assert "Decided on 1,500 entities, in stratified splits without a time by log_loss" in report
     assert finflow.json("check-leakage", str(path))["ok"]
     assert finflow.run("backfill", str(path), "--start", "2020-01-01", "--end", "2020-01-01", "--retrain", "monthly").returncode == 1

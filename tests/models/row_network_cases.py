@@ -14,6 +14,7 @@ from models.samples import CATEGORIES, Observations, SampleIndex, Samples
 from models.zoo import model_class
 
 TINY: dict[str, dict[str, Any]] = {
+    "autoencoder": {"hidden": [16], "reduced": 3, "epochs": 6, "batch": 64},
     "tabular_dense": {"hidden": [16, 16], "epochs": 6, "batch": 64},
     "sequence_lstm": {"length": 4, "hidden": [8], "dense": [8], "epochs": 2, "batch": 64},
     "sequence_cnn": {"length": 4, "channels": 8, "layers": 2, "dense": [8], "epochs": 2, "batch": 64},

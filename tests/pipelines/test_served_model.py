@@ -30,6 +30,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "dense": {"hidden": [4], "epochs": 1, "batch": 128},
     "gan": {"hidden": 4, "noise": 2, "epochs": 1, "batch": 128, "paths": 20},
     "scenario_gan": {"epochs": 1, "channels": 3, "layers": 2, "critic": 3, "filter": 20},
+    "autoencoder": {"epochs": 1, "hidden": [8], "reduced": 2},
     "sequence_cnn": {"epochs": 1, "length": 3, "calibration": {"method": "none"}},
     "sequence_lstm": {"epochs": 1, "length": 3, "calibration": {"method": "none"}},
     "tabular_dense": {"epochs": 1, "hidden": [8], "calibration": {"method": "none"}},

@@ -1,0 +1,62 @@
+"""Columns that alone say too much about an outcome: the length of a call, a copy with noise; and honest columns that are left in peace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipelines.definition import Definition, load_definition, parse_definition
+from pipelines.leakage_outcome import single_areas, telling_columns
+from pipelines.windows import build_samples
+from tests.row_support import loan_rows, loan_values
+
+AS_OF = pd.Timestamp("2023-01-01T00:00Z")
+
+
+def loans(**problem: object) -> Definition:
+    values = loan_values(Path("x.csv"))
+    values["features"] = [*values["features"], {"kind": "value", "column": "late", "name": "late"}]
+    values["problem"] = {**values["problem"], **problem}
+    return parse_definition(values)
+
+
+def with_late(noise: float) -> pd.DataFrame:
+    frame = loan_rows(2000)
+    random = np.random.default_rng(1)
+    return frame.assign(late=frame["defaulted"] + random.normal(0, noise, len(frame)) if noise < 9 else random.normal(size=len(frame)))
+
+
+@pytest.mark.parametrize(("noise", "words"), [(0.1, "it holds the outcome"), (0.7, "is it known before the outcome?"), (9.0, None)])
+def test_a_column_is_named_by_what_it_alone_says(noise: float, words: str | None) -> None:
+    found = telling_columns(loans(), build_samples(loans(), with_late(noise), AS_OF), seed=0)
+    assert list(found) == ([] if words is None else ["late"])
+    assert words is None or words in found["late"]
+
+
+def test_somebody_may_vouch_for_a_column() -> None:
+    vouched = loans(known_before=["late"])
+    assert telling_columns(vouched, build_samples(vouched, with_late(0.7), AS_OF), seed=0) == {}
+
+
+def test_areas_are_those_of_columns_by_themselves() -> None:
+    frame = with_late(9.0)
+    areas = single_areas(loans(), build_samples(loans(), frame, AS_OF), seed=0)
+    assert set(areas) == {"amount", "income", "age", "late", "purpose", "region"}
+    assert areas["region"] == pytest.approx(0.5, abs=0.05)
+    assert areas["purpose"] > 0.58, "a category counts by the rates of its values"
+    assert single_areas(loans(), build_samples(loans(), frame.assign(defaulted=0.0), AS_OF), seed=0) == {}
+
+
+def test_the_length_of_a_call_is_known_when_it_is_over(shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FINFLOW_BANK_MARKETING", str(shared_data / "bank_marketing" / "bank-additional-full.csv.gz"))
+    shipped = load_definition("customer-propensity")
+    frame = shipped.source.read()
+    assert telling_columns(shipped, build_samples(shipped, frame), seed=0) == {}
+    values = shipped.model_dump(mode="json")
+    values["problem"]["afterwards"] = []
+    values["features"].append({"kind": "value", "column": "duration", "name": "duration"})
+    careless = parse_definition(values)
+    assert list(telling_columns(careless, build_samples(careless, frame), seed=0)) == ["duration"]
