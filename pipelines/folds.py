@@ -46,6 +46,7 @@ def make_folds(definition: Definition, index: SampleIndex, as_of: pd.Timestamp) 
     """
     settings = definition.folds
     if settings.kind == "stratified":
+        _require_no_time(definition, index)
         dealt = stratified_folds(settings, definition.seed)
         for fold in dealt:
             _require_training(definition, index, fold)
@@ -146,6 +147,16 @@ def time_folds(definition: Definition) -> Folds:
             f"{definition.name}: its folds are stratified, because its rows have no time: there is no walk forward and no period of one."
         )
     return definition.folds
+
+
+def _require_no_time(definition: Definition, index: SampleIndex) -> None:
+    """Raises DefinitionError: the rows have a time after all, and dealing them out would let later ones teach about earlier ones."""
+    days = np.unique(_days(index.time))
+    if len(days) > 1:
+        raise DefinitionError(
+            f"{definition.name}: folds.kind is stratified, which is for rows without a time; these are of {len(days):,} dates, {days[0]} "
+            f"to {days[-1]}: set folds.first_test instead, so that models are tested on what came later."
+        )
 
 
 def _period(definition: Definition, number: int) -> Fold:

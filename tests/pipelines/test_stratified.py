@@ -66,7 +66,7 @@ def test_every_row_once_and_classes_evenly(count: int, rate: float, parts: int, 
 
 def test_folds_by_definition_and_their_way_to_json() -> None:
     definition = rows_without_time(parts=4, repeats=3)
-    samples = build_samples(definition, loan_rows(500), AS_OF)
+    samples = build_samples(definition, loan_rows(500).assign(time=pd.Timestamp("2020-01-01")), AS_OF)
     folds = make_folds(definition, samples.index, AS_OF)
     assert [fold.name for fold in folds] == [f"r{repeat}p{part}" for repeat in (1, 2, 3) for part in (1, 2, 3, 4)]
     assert fold_from(folds[5].to_dict()) == folds[5]
@@ -87,7 +87,9 @@ def test_rows_that_are_not_labelled_are_in_no_part() -> None:
 def test_too_few_rows_and_time_that_is_not_there_are_said() -> None:
     definition = rows_without_time()
     with pytest.raises(NotEnoughHistoryError, match=r"fold r1p1 has \d+ training samples \(needs 50\)"):
-        make_folds(definition, build_samples(definition, loan_rows(30), AS_OF).index, AS_OF)
+        make_folds(definition, build_samples(definition, loan_rows(30, days=1), AS_OF).index, AS_OF)
+    with pytest.raises(DefinitionError, match=r"which is for rows without a time; these are of \d+ dates, 2020-01-0\d to 2021-12-"):
+        make_folds(definition, build_samples(definition, loan_rows(500), AS_OF).index, AS_OF)
     with pytest.raises(DefinitionError, match="its rows have no time"):
         time_folds(definition)
     assert fold_from(Fold("2020", "2019-01-01", "2020-01-01", "2020-12-31").to_dict()).stratified is None
