@@ -67,8 +67,7 @@ class Boosting(TabularModel):
             raise FitFailure(f"monotone names {unknown}, which are no numeric features: there are {list(self.task.features)}")
 
     def fit_rows(self, train: Samples, validation: Samples, *, seed: int, hardware: Hardware) -> FitReport:
-        import lightgbm
-
+        lightgbm = _library()
         settings = cast(BoostingSettings, self.settings)
         self.vocabulary = Vocabulary.of(self.codes(train), settings.fewest)
         first = len(self.task.features)
@@ -113,8 +112,7 @@ class Boosting(TabularModel):
         self._read((folder / TREES).read_bytes().decode("utf-8"))
 
     def _read(self, text: str) -> None:
-        import lightgbm
-
+        lightgbm = _library()
         check_tree_text(text, len(self.task.features) + len(self.task.categories))
         self.booster = lightgbm.Booster(model_str=text)
         self.text = text
@@ -153,3 +151,18 @@ class Boosting(TabularModel):
             ways = [settings.monotone.get(name, 0) for name in self.task.features] + [0] * len(self.task.categories)
             found |= {"monotone_constraints": ways, "monotone_constraints_method": "advanced"}
         return found
+
+
+def _library() -> Any:
+    """LightGBM.
+
+    Raises:
+        FitFailure: the OpenMP library that its wheel does not bring is absent.
+    """
+    try:
+        import lightgbm
+    except OSError as error:
+        raise FitFailure(
+            f"LightGBM cannot be loaded ({error}): install the system's OpenMP library, libgomp1 on Debian and Ubuntu"
+        ) from error
+    return lightgbm

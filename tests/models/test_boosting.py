@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import builtins
+from typing import Any
+
 import lightgbm
 import numpy as np
 import pytest
 
 from models.base import Hardware
-from models.boosting import Boosting
+from models.boosting import Boosting, _library
 from models.errors import FitFailure
 from tests.models.tabular_cases import as_samples, fitted, rows, split, unfitted, with_values
 
@@ -75,3 +78,16 @@ def test_contributions_are_shapley_values() -> None:
     np.testing.assert_allclose(found.base, mean, atol=1e-5)
     np.testing.assert_allclose(found.values[:, 0], np.where(number == 1, high, low) - mean, atol=1e-5)
     np.testing.assert_array_equal(found.values[:, 1], 0.0)
+
+
+def test_without_openmp_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = builtins.__import__
+
+    def without(name: str, *rest: Any, **more: Any) -> Any:
+        if name == "lightgbm":
+            raise OSError("libgomp.so.1: cannot open shared object file: No such file or directory")
+        return original(name, *rest, **more)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(FitFailure, match=r"LightGBM cannot be loaded \(libgomp\.so\.1.*install the system's OpenMP library, libgomp1"):
+        _library()
