@@ -65,7 +65,7 @@ class Ruling:
 
 def next_level(definition: Definition, promotions: Promotions) -> float:
     """The level that the next decided challenge spends: what `evaluate` takes for `superior`."""
-    return level_to_spend(definition.gate.level, _last_challenge(promotions.rows())[0])
+    return level_to_spend(definition.gate.level, len(_challenges(promotions.rows())))
 
 
 def training_decision(
@@ -104,16 +104,15 @@ def training_decision(
             losses,
             entry,
             definition.seed,
-            level_to_spend(definition.gate.level, _last_challenge(rows)[0]),
+            level_to_spend(definition.gate.level, len(_challenges(rows))),
             logarithmic=logarithmic,
         )
-    challenges, last = _last_challenge(rows)
     waiting, proposed, asked = waiting_row(rows), last_proposal(rows), asked_digest(definition)
     history = History(
-        challenges=challenges,
-        new_dates=_after(dates, last),
-        since_champion=0 if before is None else _after(dates, before.test_end),
-        since_proposal=None if proposed is None else _after(dates, proposed.test_end),
+        challenges=len(_challenges(rows)),
+        new_dates=_new(evaluation, dates, _challenges(rows)),
+        since_champion=0 if before is None else _new(evaluation, dates, [before]),
+        since_proposal=None if proposed is None else _new(evaluation, dates, [proposed]),
         waiting=None if waiting is None else waiting.version,
         waiting_as=None if waiting is None else str(waiting.evidence.get("proposed", "")),
         proposal_answers=proposed is not None and proposed.evidence.get("asked", asked) == asked,
@@ -221,10 +220,16 @@ def _state(before: PromotionRow, evaluation: Evaluation, losses: Mapping[str, ND
     return ChampionState(before.candidate, int(before.version or 0), before.effective_as_of, entry)
 
 
-def _last_challenge(rows: Sequence[PromotionRow]) -> tuple[int, str | None]:
-    """How many challenges were decided, and the last test date of the last."""
-    decided = [row for row in rows if row.challenge]
-    return len(decided), max((row.test_end for row in decided if row.test_end), default=None)
+def _challenges(rows: Sequence[PromotionRow]) -> list[PromotionRow]:
+    """The rows by which a challenge was decided."""
+    return [row for row in rows if row.challenge]
+
+
+def _new(evaluation: Evaluation, dates: NDArray[np.datetime64], since: Sequence[PromotionRow]) -> int:
+    """Test dates after the last of these decisions; where rows have no time, by how many entities more were tested than in any of them."""
+    if any(fold.stratified is not None for fold in evaluation.folds):
+        return max(0, len(dates) - max((int(row.evidence.get("dates", len(dates))) for row in since), default=0))
+    return _after(dates, max((row.test_end for row in since if row.test_end), default=None))
 
 
 def _after(dates: NDArray[np.datetime64], last: str | None) -> int:

@@ -147,6 +147,7 @@ def decide(
         "level": level,
         "challenge": challenge,
         "new_dates": history.new_dates,
+        "dates": evaluation.dates,
         "not_decided": closed,
         "challengers": {verdict.name: verdict.why for verdict in verdicts},
         "comparisons": {one.candidate: [comparison.to_dict() for comparison in one.comparisons] for one in evaluation.candidates},

@@ -123,7 +123,8 @@ def report_text(
     lines += problem.sections(read_tables(evaluation), evaluation)
     lines += augmentation_text(reports)
     lines += ["## Protocol", "", evaluation.protocol, ""]
-    lines += [f"- Test periods: {', '.join(f'{fold.test_start} to {fold.test_end}' for fold in evaluation.folds)}."]
+    if not any(fold.stratified is not None for fold in evaluation.folds):
+        lines += [f"- Test periods: {', '.join(f'{fold.test_start} to {fold.test_end}' for fold in evaluation.folds)}."]
     lines += [
         f"- Data: table `{clean.table}` version {clean.version} as of {clean.as_of}, {clean.rows:,} rows of {clean.entities} entities, "
         f"{clean.quarantined:,} rows quarantined, digest `{clean.digest}`.",

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.decisions import Ruling, compare_frozen, next_level, promotion_row, training_decision
+from pipelines.decisions import Ruling, _new, compare_frozen, next_level, promotion_row, training_decision
 from pipelines.definition import Definition, Recipe, parse_definition
 from pipelines.errors import ConflictError
 from pipelines.gate import level_to_spend
 from pipelines.lake import Lake
-from pipelines.manifests import CleanManifest, RawManifest
+from pipelines.manifests import CleanManifest, Dealt, Fold, RawManifest
 from pipelines.promotions import PromotionRow, Promotions
 from tests.pipelines.evaluation_support import evaluation_of, losses_of, recipe
 from tests.support import tiny_values
@@ -174,3 +175,16 @@ def test_compare_frozen_by_hand() -> None:
     assert found.effect == pytest.approx(1 - 4.5 / 6.0)
     assert compare_frozen(dates, np.ones(4), frozen, "2020-01-04T22:00:00+00:00").effect is None
     assert compare_frozen(dates, np.full(4, np.nan), frozen, "2020-01-02T22:00:00+00:00").dates == 0
+
+
+def test_where_rows_have_no_time_more_entities_are_what_is_new(life: Life) -> None:
+    life.train(NOTHING, 2000, "first")
+    (first,) = life.promotions.rows()
+    assert first.evidence["dates"] == 2000
+    evaluation = evaluation_of(losses_of(NOTHING, 2000), run_key="x", folder=life.folder / "x")
+    dealt = replace(evaluation, folds=(Fold("r1p1", "", "", "", Dealt(5, 0, 0, 0, 0.2)),))
+    one_day = np.full(2300, np.datetime64(first.test_end, "ns"))
+    assert _new(evaluation, one_day, [first]) == 0
+    assert _new(dealt, one_day, [first]) == 300
+    assert _new(dealt, one_day[:1900], [first]) == 0
+    assert _new(dealt, one_day, []) == 2300
