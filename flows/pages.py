@@ -147,7 +147,10 @@ def export(outcome: Outcome) -> list[str]:
 
 
 def check_leakage(outcome: Outcome) -> list[str]:
-    lines = [f"{'passed' if check['passed'] else 'FAILED'}  {check['name']}: {check['detail']}" for check in outcome["checks"]]
+    lines = []
+    for check in outcome["checks"]:
+        word = "passed" if check["passed"] else "FAILED" if check["tried"] else "not tried"
+        lines.append(f"{word}  {check['name']}: {check['detail']}")
     verdict = "No leakage was found." if outcome["ok"] else f"LEAKAGE: {', '.join(outcome['columns']) or 'see above'}."
     return [*lines, verdict]
 

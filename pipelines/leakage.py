@@ -30,17 +30,21 @@ PLANTED = "planted_future"
 
 @dataclass(frozen=True)
 class LeakageCheck(Manifest):
-    """One attempt: whether it failed to find a leak, what was done in plain words, and the columns or candidates at fault."""
+    """One attempt: whether it failed to find a leak, what was done in plain words, and the columns or candidates at fault.
+
+    What cannot be tried on such data is not `tried`, and has not passed either.
+    """
 
     name: str
     passed: bool
     detail: str
     columns: tuple[str, ...] = ()
+    tried: bool = True
 
 
 @dataclass(frozen=True)
 class LeakageReport(Manifest):
-    """All attempts; `passed` when none found a leak."""
+    """All attempts; `passed` when none that was tried found a leak."""
 
     passed: bool
     checks: tuple[LeakageCheck, ...]
@@ -96,9 +100,8 @@ def _without_time(definition: Definition, clean: pd.DataFrame, samples: Samples,
     """What can be tried where rows have no time: there is no future to replace."""
     require_samples(definition, samples, count_dropped(definition, clean))
     checks = [_knows_target(definition, samples), _self_test(definition, clean, samples, None), _learns_noise(definition, samples, as_of)]
-    nothing = LeakageCheck(
-        "the future does not change the past", True, "not tried: the rows have no time, so no model can be seen to read ahead of it"
-    )
+    why = "the rows have no time, so nothing can be seen to read ahead of it"
+    nothing = LeakageCheck("the future does not change the past", False, why, tried=False)
     return LeakageReport(all(check.passed for check in checks), (nothing, *checks))
 
 

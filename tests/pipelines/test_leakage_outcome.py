@@ -60,3 +60,18 @@ def test_the_length_of_a_call_is_known_when_it_is_over(shared_data: Path, tmp_pa
     values["features"].append({"kind": "value", "column": "duration", "name": "duration"})
     careless = parse_definition(values)
     assert list(telling_columns(careless, build_samples(careless, frame), seed=0)) == ["duration"]
+
+
+def test_what_cannot_be_tried_without_a_time_has_not_passed() -> None:
+    from flows.pages import check_leakage
+    from pipelines.leakage import check_rows
+
+    values = loan_values(Path("x.csv"), folds={"kind": "stratified", "parts": 3})
+    values["problem"]["known_after_days"] = 0
+    frame = loan_rows(900).assign(time=pd.Timestamp("2020-01-01"))
+    found = check_rows(parse_definition(values), frame, AS_OF)
+    assert found.passed
+    assert [(check.passed, check.tried) for check in found.checks] == [(False, False), (True, True), (True, True), (True, True)]
+    lines = check_leakage({"ok": True, "columns": [], "checks": [check.to_dict() for check in found.checks]})
+    assert lines[0].startswith("not tried  the future does not change the past: the rows have no time")
+    assert lines[-1] == "No leakage was found."
