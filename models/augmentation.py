@@ -80,7 +80,7 @@ def judge(without: Float64, with_them: Float64, sizes: NDArray[np.int64], level:
         return Verdict(False, "a validation loss is not finite")
     gain, weights = without - with_them, sizes / sizes.sum()
     by_pair = gain @ weights
-    p_seeds, p_blocks = _one_sided(by_pair), _one_sided(gain.mean(axis=0))
+    p_seeds, p_blocks = one_sided(by_pair), one_sided(gain.mean(axis=0))
     against = _objection(float(by_pair.mean()), p_seeds, p_blocks, level)
     reason = against or "the validation loss is lower with generated samples, over seeds and over dates"
     return Verdict(against is None, reason, tuple(by_pair.tolist()), float((without @ weights).mean()), p_seeds, p_blocks)
@@ -98,7 +98,7 @@ def _objection(gain: float, p_seeds: float | None, p_blocks: float | None, level
     return None
 
 
-def _one_sided(values: Float64) -> float | None:
+def one_sided(values: Float64) -> float | None:
     """The p-value of "the mean is not positive"; None for fewer than two values, or ones without spread."""
     from scipy import stats
 

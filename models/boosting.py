@@ -15,7 +15,7 @@ from models.categories import MISSING_PLACE, Vocabulary
 from models.classifier import class_codes
 from models.errors import FitFailure
 from models.samples import Samples
-from models.tabular import Float32, Float64, TabularModel, TabularSettings
+from models.tabular import AugmentedSettings, Float32, Float64, TabularModel
 from models.tree_text import check_tree_text, without_tail
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ TREES = "trees.txt"
 VOCABULARY = "vocabulary.safetensors"
 
 
-class BoostingSettings(TabularSettings):
+class BoostingSettings(AugmentedSettings):
     """Trees, how many, and how they are held back."""
 
     rounds: int = Field(default=2000, ge=1, le=100_000, description="trees at most")
@@ -76,7 +76,9 @@ class Boosting(TabularModel):
         own = lightgbm.Dataset(
             self._inputs(train), class_codes(train, self.task), params=parameters, categorical_feature=categorical, free_raw_data=True
         )
-        stopping = own.create_valid(self._inputs(validation), class_codes(validation, self.task))
+        codes = class_codes(validation, self.task)
+        # Trees learn the base rate of the training rows; what stops them is the loss at that of the real ones.
+        stopping = own.create_valid(self._inputs(validation), codes, init_score=np.full(len(codes), -self.shift) if self.shift else None)
         stop = lightgbm.early_stopping(settings.patience, verbose=False)
         found = lightgbm.train(parameters, own, settings.rounds, valid_sets=[stopping], callbacks=[stop])
         kept = max(found.best_iteration, 1)
@@ -86,27 +88,31 @@ class Boosting(TabularModel):
         return FitReport(parameters=leaves, notes={"trees": kept, "stopping_log_loss": float(loss)})
 
     def raw_probability(self, samples: Samples) -> Float64:
-        return logistic_curve(np.asarray(self._fitted().predict(self._inputs(samples), raw_score=True, num_threads=1), dtype=np.float64))
+        return logistic_curve(self._log_odds(self._inputs(samples)))
 
     def contributions(self, samples: Samples) -> Contributions:
         """Exact Shapley values of the trees (Lundberg et al. 2020), of the log odds before calibration."""
         inputs = self._inputs(samples)
         found = np.asarray(self._fitted().predict(inputs, pred_contrib=True, num_threads=1), dtype=np.float64)
-        score = np.asarray(self._fitted().predict(inputs, raw_score=True, num_threads=1), dtype=np.float64)
-        return Contributions(found[:, :-1].astype(np.float32), found[:, -1].astype(np.float32), score.astype(np.float32))
+        base = found[:, -1] - self.shift
+        return Contributions(found[:, :-1].astype(np.float32), base.astype(np.float32), self._log_odds(inputs).astype(np.float32))
 
     def save_rows(self, folder: Path) -> None:
         from safetensors.numpy import save_file
 
         self._fitted()
         (folder / TREES).write_text(self.text, encoding="utf-8")
-        save_file({name: np.ascontiguousarray(array) for name, array in self.vocabulary.arrays().items()}, folder / VOCABULARY)
+        arrays = {name: np.ascontiguousarray(array) for name, array in self.vocabulary.arrays().items()}
+        save_file({**arrays, "shift": np.array([self.shift])}, folder / VOCABULARY)
 
     def load_rows(self, folder: Path) -> None:
         """Raises ValueError: the trees are not ones that this model could have written; LightGBM is then not asked to read them."""
         from safetensors.numpy import load_file
 
-        self.vocabulary = Vocabulary.from_arrays(load_file(folder / VOCABULARY))
+        arrays = load_file(folder / VOCABULARY)
+        self.vocabulary = Vocabulary.from_arrays(arrays)
+        # Trees that were kept before there was a shift had none.
+        self.shift = float(arrays["shift"][0]) if "shift" in arrays else 0.0
         if len(self.vocabulary.codes) != len(self.task.categories):
             raise ValueError(f"a vocabulary of {len(self.vocabulary.codes)} features; the task has {len(self.task.categories)} categories")
         self._read((folder / TREES).read_bytes().decode("utf-8"))
@@ -121,6 +127,10 @@ class Boosting(TabularModel):
         if self.booster is None:
             raise RuntimeError("fit or load the model first")
         return self.booster
+
+    def _log_odds(self, inputs: Float32) -> Float64:
+        """float64, [n]: before calibration."""
+        return np.asarray(self._fitted().predict(inputs, raw_score=True, num_threads=1), dtype=np.float64) - self.shift
 
     def _inputs(self, samples: Samples) -> Float32:
         """float32, [n, features + categories]: numbers, and places in the vocabulary; NaN where either is missing."""

@@ -96,6 +96,7 @@ class RowNetwork(TabularModel):
         settings = within_steps(self.settings, len(train))
         with reproducible(seed, hardware.threads):
             forecaster = self.module(encoding)
+            forecaster.shift = self.shift
             begin(forecaster, first)
             training = self.training_kind()(forecaster, settings, first, second, seed)
             run_training(training, hardware)

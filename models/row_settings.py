@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from models.network_settings import GradientSettings, Real, Whole, Width
-from models.tabular import TabularSettings
+from models.tabular import AugmentedSettings, TabularSettings
 
 #: RealMLP (Holzmüller, Grinsztajn and Steinwart, "Better by default", 2024), but for label smoothing: see `label_smoothing`
 REALMLP: dict[str, Any] = {
@@ -90,7 +90,7 @@ class RowNetworkSettings(TabularSettings, GradientSettings):
         return self
 
 
-class TabularDenseSettings(RowNetworkSettings):
+class TabularDenseSettings(RowNetworkSettings, AugmentedSettings):
     """A dense network on one row. What is not set is as the recipe has it."""
 
     RECIPES: ClassVar[dict[str, dict[str, Any]]] = {"realmlp": REALMLP, "textbook": TEXTBOOK}

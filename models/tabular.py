@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from models.base import FitReport, Hardware, Model, ModelSettings, Prediction, Task
 from models.calibration import Calibration, calibrated, check_calibration, fit_calibration, split_validation
 from models.classifier import class_codes
 from models.errors import FitFailure
+from models.minority import GENERATED, MinorityAugmentation
 from models.samples import Samples
+
+if TYPE_CHECKING:
+    from models.minority_trial import LabelledRows
 
 Float64 = NDArray[np.float64]
 Float32 = NDArray[np.float32]
@@ -30,10 +36,22 @@ class TabularSettings(ModelSettings):
     calibration: Calibration = Calibration()
 
 
+class AugmentedSettings(TabularSettings):
+    """What a model of single rows can be told that allows for a shift of the base rate (`TabularModel.shift`)."""
+
+    augmentation: MinorityAugmentation | None = Field(
+        default=None,
+        description="generated rows of the rare class, where the validation part says that they help; {} takes the defaults",
+    )
+
+
 class TabularModel(Model):
     """A model of two classes over rows. A subclass fits and gives its own probability of the last class; this class calibrates it.
 
     The validation part is split by time: the earlier part is what the subclass chooses and stops by, the later one calibrates.
+
+    With `augmentation` a trial on the training part and the earlier validation part comes first, and generated rows of the rare class are
+    used only if it says so; a refusal leaves the fit as it would be without the option, to the bit.
     """
 
     Settings: ClassVar[type[ModelSettings]] = TabularSettings
@@ -41,6 +59,9 @@ class TabularModel(Model):
     def __init__(self, settings: ModelSettings, task: Task) -> None:
         super().__init__(settings, task)
         self.calibration: dict[str, Float64] | None = None
+        #: by how much generated rows raise the log odds of the last class among the training rows: `fit_rows` takes it off again, so that
+        #: probabilities are those of the real rows
+        self.shift = 0.0
 
     @abstractmethod
     def fit_rows(self, train: Samples, validation: Samples, *, seed: int, hardware: Hardware) -> FitReport:
@@ -73,9 +94,12 @@ class TabularModel(Model):
         chosen = cast(TabularSettings, self.settings).calibration
         selection, late = split_validation(validation, chosen)
         self._check_classes("earlier validation", selection)
+        more: dict[str, Any] = {}
+        if self._augmentation is not None:
+            train, more["augmentation"] = self._augmented(self._augmentation, train, selection, seed, hardware)
         report = self.fit_rows(train, selection, seed=seed, hardware=hardware)
         self.calibration = fit_calibration(chosen.method, self._raw(late), class_codes(late, self.task))
-        notes = {**report.notes, "calibration": chosen.method, "calibration_samples": len(late) if chosen.method != "none" else 0}
+        notes = {**report.notes, **more, "calibration": chosen.method, "calibration_samples": len(late) if chosen.method != "none" else 0}
         if "slope" in self.calibration:
             notes["calibration_slope"] = float(self.calibration["slope"][0])
         return FitReport(epochs=report.epochs, best_epoch=report.best_epoch, parameters=report.parameters, notes=notes)
@@ -121,6 +145,38 @@ class TabularModel(Model):
         if not there.all():
             absent = self.task.classes[int(np.argmin(there))]
             raise FitFailure(f"no {name} sample of {len(part)} is of class {absent!r}: nothing can be learnt from one class alone")
+
+    @property
+    def _augmentation(self) -> MinorityAugmentation | None:
+        return self.settings.augmentation if isinstance(self.settings, AugmentedSettings) else None
+
+    def _augmented(
+        self, settings: MinorityAugmentation, train: Samples, selection: Samples, seed: int, hardware: Hardware
+    ) -> tuple[Samples, dict[str, Any]]:
+        """The training samples, with generated rows if they help, and the verdict's notes."""
+        from models.minority_trial import makers, try_minority, with_rows
+
+        rows = self._labelled(train)
+        make = makers(rows, settings, hardware.threads)
+        plain = self.settings.model_copy(update={"augmentation": None})
+
+        def extended(model: TabularModel, made: tuple[Float32, Int64]) -> Samples:
+            model.shift = rows.shift(len(made[0]))
+            return with_rows(train, self.task.feature_positions, *made, rows.rare)
+
+        def score(own: int, made: tuple[Float32, Int64] | None) -> Float64:
+            model = type(self)(plain, self.task)
+            samples = train if made is None else extended(model, made)
+            model.fit_rows(samples, selection, seed=own, hardware=replace(hardware, devices=1, strategy="auto"))
+            return model._raw(selection)
+
+        verdict = try_minority(rows, settings, make, score, self._labelled(selection), selection.index)
+        return (extended(self, make[GENERATED](seed)) if verdict.kept else train), verdict.notes(settings)
+
+    def _labelled(self, samples: Samples) -> LabelledRows:
+        from models.minority_trial import LabelledRows
+
+        return LabelledRows(self.numbers(samples), self.codes(samples), class_codes(samples, self.task))
 
     def _raw(self, samples: Samples) -> Float64:
         width = max(1, len(samples.columns) + len(self.task.categories)) * self.context

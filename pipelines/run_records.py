@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from models.base import FitReport
-from pipelines.augmentation_report import augmentation_notes
+from pipelines.augmentation_report import augmentation_notes, flat_notes
 from pipelines.definition import Definition
 from pipelines.manifests import CandidateEvaluation, Evaluation, FitResult, SampleManifest
 
@@ -75,8 +75,8 @@ def candidate_metrics(evaluation: Evaluation, entry: CandidateEvaluation, report
     verdicts = augmentation_notes(reports)
     for number, fold in enumerate(evaluation.folds):
         notes = verdicts.get(fold.name, {})
-        for name in ("kept", "share", "gain", "loss", "p_seeds", "p_blocks"):
-            add(f"augmentation.{name}", notes.get(name), number)
+        for name, value in flat_notes(notes).items():
+            add(f"augmentation.{name}", value, number)
         for pair, gain in enumerate(notes.get("gains", ())):
             add(f"augmentation.gain/{fold.name}", gain, pair)
     return found

@@ -200,13 +200,15 @@ class RowForecaster(Forecaster):
     def __init__(self, inputs: RowInputs, body: nn.Module, tangent: bool, smoothing: float) -> None:
         super().__init__()
         self.inputs, self.body, self.smoothing = inputs, body, smoothing
+        #: by how much the training rows' log odds are above those that are asked for (`TabularModel.shift`)
+        self.shift = 0.0
         self.last = Layer(int(body.width), 1, tangent)  # type: ignore[arg-type]
 
     def begin(self, targets: Tensor) -> None:
         """Set out from the base rate."""
         rate = targets.double().mean().clamp(1e-6, 1 - 1e-6)
         self.last.weight.zero_()
-        self.last.bias.fill_(float(torch.logit(rate)))
+        self.last.bias.fill_(float(torch.logit(rate)) - self.shift)
 
     def begin_rows(self, rows: Tensor) -> None:
         """Set the first weights by some training rows, where the body does so."""
@@ -225,6 +227,8 @@ class RowForecaster(Forecaster):
     def loss(self, output: Tensor, targets: Tensor) -> Tensor:
         if self.training and self.smoothing:
             targets = targets * (1 - self.smoothing) + self.smoothing / 2
+        if self.training and self.shift:
+            output = output + self.shift
         return functional.binary_cross_entropy_with_logits(output, targets)
 
     def quantiles(self, output: Tensor) -> Tensor:

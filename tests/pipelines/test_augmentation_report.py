@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from models.base import FitReport
-from pipelines.augmentation_report import augmentation_text
+from pipelines.augmentation_report import augmentation_text, flat_notes
 from pipelines.definition import parse_definition
 from pipelines.errors import DefinitionError
 from pipelines.fits import carry_out, read_report
@@ -45,6 +45,35 @@ def test_the_report_has_a_row_a_fold() -> None:
     assert not any("ridge" in line for line in lines)
     assert "<td>lower | over seeds</td>" in to_html("\n".join(lines))
     assert augmentation_text(reported()[-1:]) == []
+
+
+def test_rows_of_a_rare_class_have_a_section_of_their_own() -> None:
+    told = {
+        "kept": False,
+        "reason": "the gain over the fits with SMOTE may be an accident of the seeds",
+        "share": 1.0,
+        "rows": 0,
+        "average_precision": {"none": 0.25, "smote": 0.2612, "generated": 0.27},
+        "gain": 0.02,
+        "gains": [0.01, 0.03],
+        "gain_over_smote": 0.0088,
+        "p_seeds": {"none": 0.01, "smote": 0.2},
+        "p_rows": {"none": 0.03, "smote": 0.04},
+    }
+    failed = {**told, "reason": "the trial failed: x", "average_precision": {}, "gain": None, "gains": [], "p_seeds": {}, "p_rows": {}}
+    fits = [FitResult("", "boosting", fold, 1, "", False, 1.0) for fold in ("2016-01", "2017-01")]
+    lines = augmentation_text([(fit, FitReport(notes={"augmentation": own})) for fit, own in zip(fits, (told, failed), strict=True)])
+    assert "## Generated rows of the rare class" in lines
+    assert "## Generated training samples" not in lines
+    rows = [line for line in lines if line.startswith("| boosting")]
+    assert rows == [
+        f"| boosting | 2016-01 | refused | 1 | 0.25 | 0.261 | 0.27 | 0.200 | 0.040 | {told['reason']} |",
+        "| boosting | 2017-01 | refused | 1 | - | - | - | - | - | the trial failed: x |",
+    ]
+    flat = flat_notes(told)
+    assert flat["average_precision.smote"] == 0.2612
+    assert flat["p_rows.none"] == 0.03
+    assert flat["loss"] is None
 
 
 def test_mlflow_has_the_verdict_of_every_fold() -> None:
