@@ -105,7 +105,7 @@ def peeking_candidates(definition: Definition, samples: Samples, world: World, t
 def skill_on_shuffled(definition: Definition, samples: Samples, fold: Fold, task: Task) -> dict[str, str]:
     """Models that still beat what knows nothing on the fold's test part after all labels were shuffled, with the evidence."""
     problem = problem_of(definition)
-    shuffled = shuffle_labels(samples, definition.seed)
+    shuffled = deal_labels(samples, definition.seed) if task.missing else shuffle_labels(samples, definition.seed)
     parts = select(fold, samples.index, definition.folds.embargo)
     index = shuffled.index.take(parts.test)
     losses = {}
@@ -133,6 +133,24 @@ def shuffle_labels(samples: Samples, seed: int) -> Samples:
     labelled = np.flatnonzero(samples.index.labelled)
     target = samples.index.target.copy()
     target[labelled] = target[np.random.default_rng(seed).permutation(labelled)]
+    return replace(samples, index=replace(samples.index, target=target))
+
+
+def deal_labels(samples: Samples, seed: int) -> Samples:
+    """The same samples with the classes of all labelled ones dealt out anew, each class evenly over time.
+
+    A permutation would leave the later validation part, which calibrates, with a share of a class that is by luck nearer to the test
+    part's than the training part's is: skill of a kind, on every date at once, but no leak.
+    """
+    labelled = np.flatnonzero(samples.index.labelled)
+    labelled = labelled[np.argsort(samples.index.time[labelled], kind="stable")]
+    random = np.random.default_rng(seed)
+    dealt = np.sort(samples.index.target[labelled, 0])
+    _, first, counts = np.unique(dealt, return_index=True, return_counts=True)
+    within = np.arange(len(dealt)) - np.repeat(first, counts)
+    turn = (within + random.random(len(dealt))) / np.repeat(counts, counts)
+    target = samples.index.target.copy()
+    target[labelled, 0] = dealt[np.argsort(turn, kind="stable")]
     return replace(samples, index=replace(samples.index, target=target))
 
 

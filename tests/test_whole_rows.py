@@ -49,6 +49,20 @@ def test_from_a_file_of_loans_to_scores_with_reasons(finflow: Finflow, home: Hom
 
 
 @pytest.mark.slow
+def test_generated_rows_are_tried_fold_by_fold_and_the_report_says_what_became_of_them(finflow: Finflow, tmp_path: Path) -> None:
+    settings = {"rounds": 20, "augmentation": {"seeds": 3, "steps": 20}}
+    values = loan_values(
+        write_loans(tmp_path / "loans.csv", loan_rows(3000)), candidates={"boosting": {"model": "boosting", "settings": settings}}
+    )
+    trained = finflow.json("train", str(write_definition(tmp_path / "loans.yaml", values)))
+    report = Path(trained["report"]).with_suffix(".md").read_text(encoding="utf-8")
+    section = report.partition("## Generated rows of the rare class")[2].partition("##")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| boosting")]
+    assert len(rows) == trained["evaluation"]["folds"] if "evaluation" in trained else len(rows) >= 2
+    assert all("the average precision is no higher" in row or "may be an accident" in row for row in rows), rows
+
+
+@pytest.mark.slow
 def test_nothing_leaks_and_a_column_from_afterwards_is_named(finflow: Finflow, loans: Path, tmp_path: Path) -> None:
     found = finflow.json("check-leakage", str(loans))
     assert found["ok"], found

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from pipelines.definition import Definition, load_definition, parse_definition
+from pipelines.leakage_models import deal_labels
 from pipelines.leakage_outcome import single_areas, telling_columns
 from pipelines.windows import build_samples
 from tests.row_support import loan_rows, loan_values
@@ -60,6 +61,29 @@ def test_the_length_of_a_call_is_known_when_it_is_over(shared_data: Path, tmp_pa
     values["features"].append({"kind": "value", "column": "duration", "name": "duration"})
     careless = parse_definition(values)
     assert list(telling_columns(careless, build_samples(careless, frame), seed=0)) == ["duration"]
+
+
+def test_generated_rows_of_the_rare_class_pass() -> None:
+    from pipelines.leakage import check_rows
+
+    boosting = {"model": "boosting", "settings": {"rounds": 10, "augmentation": {"share": 1.0}}}
+    wanted = parse_definition(loan_values(Path("x.csv"), candidates={"boosting": boosting}))
+    found = check_rows(wanted, loan_rows(1500), AS_OF)
+    assert [(check.name, check.detail) for check in found.checks if not check.passed] == []
+
+
+def test_dealt_labels_have_the_same_share_at_all_times() -> None:
+    samples = build_samples(loans(), with_late(9.0), AS_OF)
+    found = deal_labels(samples, seed=3)
+    before, after = samples.targets[:, 0], found.targets[:, 0]
+    known = samples.index.labelled
+    np.testing.assert_array_equal(np.sort(before[known]), np.sort(after[known]))
+    np.testing.assert_array_equal(before[~known], after[~known])
+    in_time = after[known][np.argsort(samples.index.time[known], kind="stable")]
+    shares = [block.mean() for block in np.array_split(in_time, 10)]
+    assert max(shares) - min(shares) < 0.03
+    assert abs(np.corrcoef(before[known], after[known])[0, 1]) < 0.1
+    assert not np.array_equal(deal_labels(samples, seed=4).targets, found.targets)
 
 
 def test_what_cannot_be_tried_without_a_time_has_not_passed() -> None:
