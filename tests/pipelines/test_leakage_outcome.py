@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from pipelines.definition import Definition, load_definition, parse_definition
+from pipelines.leakage import check_rows
+from pipelines.leakage_data import worlds_without_future
+from pipelines.leakage_models import peeking_candidates
 from pipelines.leakage_outcome import single_areas, telling_columns
-from pipelines.windows import build_samples
+from pipelines.windows import build_samples, task_of
 from tests.row_support import loan_rows, loan_values
 
 AS_OF = pd.Timestamp("2023-01-01T00:00Z")
@@ -64,7 +68,6 @@ def test_the_length_of_a_call_is_known_when_it_is_over(shared_data: Path, tmp_pa
 
 def test_what_cannot_be_tried_without_a_time_has_not_passed() -> None:
     from flows.pages import check_leakage
-    from pipelines.leakage import check_rows
 
     values = loan_values(Path("x.csv"), folds={"kind": "stratified", "parts": 3})
     values["problem"]["known_after_days"] = 0
@@ -75,3 +78,24 @@ def test_what_cannot_be_tried_without_a_time_has_not_passed() -> None:
     lines = check_leakage({"ok": True, "columns": [], "checks": [check.to_dict() for check in found.checks]})
     assert lines[0].startswith("not tried  the future does not change the past: the rows have no time")
     assert lines[-1] == "No leakage was found."
+
+
+def test_an_autoencoder_before_the_network_is_fitted_briefly_and_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    from models import reduced
+
+    epochs: list[int] = []
+    whole = reduced.fit_encoder
+
+    def watched(*arguments: Any, **options: Any) -> Any:
+        epochs.append(arguments[1].epochs)
+        return whole(*arguments, **options)
+
+    monkeypatch.setattr(reduced, "fit_encoder", watched)
+    values = loan_values(Path("x.csv"))
+    dense = {"model": "tabular_dense", "settings": {"hidden": [8], "reduced": {"units": 3}}}
+    values |= {"candidates": {"dense": dense}, "baselines": {"base-rate": {"model": "class_frequency"}}}
+    wanted, frame = parse_definition(values), loan_rows(800)
+    samples = build_samples(wanted, frame)
+    world = worlds_without_future(wanted, frame, np.datetime64("2021-03-01"), 0)[0]
+    assert peeking_candidates(wanted, samples, world, task_of(wanted, samples.columns)) == {}
+    assert epochs == [1, 1]
