@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from models.network_settings import GradientSettings, Real, Whole, Width
+from models.reduced_settings import Reduced
 from models.tabular import AugmentedSettings, TabularSettings
 
 #: RealMLP (Holzmüller, Grinsztajn and Steinwart, "Better by default", 2024), but for label smoothing: see `label_smoothing`
@@ -90,7 +91,16 @@ class RowNetworkSettings(TabularSettings, GradientSettings):
         return self
 
 
-class TabularDenseSettings(RowNetworkSettings, AugmentedSettings):
+class SupervisedRowSettings(RowNetworkSettings):
+    """What networks of rows that learn from the classes have in common."""
+
+    reduced: Reduced | None = Field(
+        default=None,
+        description="what an autoencoder, fitted first and without the labels, reduces a row to is read beside the row; {}: defaults",
+    )
+
+
+class TabularDenseSettings(SupervisedRowSettings, AugmentedSettings):
     """A dense network on one row. What is not set is as the recipe has it."""
 
     RECIPES: ClassVar[dict[str, dict[str, Any]]] = {"realmlp": REALMLP, "textbook": TEXTBOOK}
@@ -138,7 +148,7 @@ SEQUENCE: dict[str, Any] = {
 }
 
 
-class SequenceSettings(RowNetworkSettings):
+class SequenceSettings(SupervisedRowSettings):
     """A network on an entity's last rows."""
 
     length: Whole = Field(default=16, ge=2, le=10_000, description="rows that are read, the sample's own among them")

@@ -158,6 +158,8 @@ def _answer(recipe: Recipe, task: Task, samples: Samples, parts: Positions, seed
     settings = dict(recipe.settings)
     if "epochs" in model_class(recipe.model).Settings.model_fields:
         settings["epochs"] = 1
+    if isinstance(settings.get("reduced"), dict):
+        settings["reduced"] = {**settings["reduced"], "epochs": 1}
     if settings.get("augmentation") is not None:
         settings["augmentation"] = {**settings["augmentation"], **_BRIEF}
     asked = samples.take(parts.test)

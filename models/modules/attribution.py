@@ -72,9 +72,16 @@ def _attribute(forecaster: RowForecaster, encoding: RowEncoding, rows: Tensor, s
 
 
 def _by_name(numbers: Tensor, vectors: Tensor, inputs: RowInputs, encoding: RowEncoding) -> Float32:
-    """float32, [n, features + categories]: a feature with its sign of missing, a category with all of its vector."""
+    """float32, [n, features + categories]: a feature with its sign of missing, a category with all of its vectors."""
     own = numbers[:, : inputs.features].clone()
     own[:, torch.from_numpy(encoding.signed)] += numbers[:, inputs.features :]
-    categories = [part.sum(1, keepdim=True) for part in vectors.split(inputs.widths, dim=1)] if inputs.widths else []
-    found: Float32 = torch.cat((own, *categories), dim=1).detach().numpy().astype(np.float32)
+    found: Float32 = torch.cat((own, _by_category(vectors, inputs)), dim=1).detach().numpy().astype(np.float32)
     return found
+
+
+def _by_category(vectors: Tensor, inputs: RowInputs) -> Tensor:
+    """[n, categories]: vectors come in rounds of one a category."""
+    if not inputs.sizes:
+        return vectors[:, :0]
+    sums = torch.stack([part.sum(1) for part in vectors.split(inputs.widths, dim=1)], dim=1)
+    return sums.unflatten(1, (-1, len(inputs.sizes))).sum(1)

@@ -246,7 +246,7 @@ class RowForecaster(Forecaster):
             factor = 1.0
             if factors:
                 slow = name.endswith(("bias", "bend")) or ".numeric." in name
-                factor = 6.0 if name == "inputs.scale" else 0.1 if slow else 1.0
+                factor = 6.0 if name in ("inputs.scale", "inputs.reduced_scale") else 0.1 if slow else 1.0
             decays = parameter.ndim > 1 and not name.endswith(("bias", "phase", "absent"))
             found.setdefault((factor, decays), []).append(parameter)
         return [{"params": own, "factor": factor, "decays": decays} for (factor, decays), own in found.items()]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from pipelines.definition import Definition, load_definition, parse_definition
-from pipelines.leakage_models import deal_labels
+from pipelines.leakage import check_rows
+from pipelines.leakage_data import worlds_without_future
+from pipelines.leakage_models import deal_labels, peeking_candidates
 from pipelines.leakage_outcome import single_areas, telling_columns
-from pipelines.windows import build_samples
+from pipelines.windows import build_samples, task_of
 from tests.row_support import loan_rows, loan_values
 
 AS_OF = pd.Timestamp("2023-01-01T00:00Z")
@@ -64,8 +67,6 @@ def test_the_length_of_a_call_is_known_when_it_is_over(shared_data: Path, tmp_pa
 
 
 def test_generated_rows_of_the_rare_class_pass() -> None:
-    from pipelines.leakage import check_rows
-
     boosting = {"model": "boosting", "settings": {"rounds": 10, "augmentation": {"share": 1.0}}}
     wanted = parse_definition(loan_values(Path("x.csv"), candidates={"boosting": boosting}))
     found = check_rows(wanted, loan_rows(1500), AS_OF)
@@ -88,7 +89,6 @@ def test_dealt_labels_have_the_same_share_at_all_times() -> None:
 
 def test_what_cannot_be_tried_without_a_time_has_not_passed() -> None:
     from flows.pages import check_leakage
-    from pipelines.leakage import check_rows
 
     values = loan_values(Path("x.csv"), folds={"kind": "stratified", "parts": 3})
     values["problem"]["known_after_days"] = 0
@@ -99,3 +99,24 @@ def test_what_cannot_be_tried_without_a_time_has_not_passed() -> None:
     lines = check_leakage({"ok": True, "columns": [], "checks": [check.to_dict() for check in found.checks]})
     assert lines[0].startswith("not tried  the future does not change the past: the rows have no time")
     assert lines[-1] == "No leakage was found."
+
+
+def test_an_autoencoder_before_the_network_is_fitted_briefly_and_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    from models import reduced
+
+    epochs: list[int] = []
+    whole = reduced.fit_encoder
+
+    def watched(*arguments: Any, **options: Any) -> Any:
+        epochs.append(arguments[1].epochs)
+        return whole(*arguments, **options)
+
+    monkeypatch.setattr(reduced, "fit_encoder", watched)
+    values = loan_values(Path("x.csv"))
+    dense = {"model": "tabular_dense", "settings": {"hidden": [8], "reduced": {"units": 3}}}
+    values |= {"candidates": {"dense": dense}, "baselines": {"base-rate": {"model": "class_frequency"}}}
+    wanted, frame = parse_definition(values), loan_rows(800)
+    samples = build_samples(wanted, frame)
+    world = worlds_without_future(wanted, frame, np.datetime64("2021-03-01"), 0)[0]
+    assert peeking_candidates(wanted, samples, world, task_of(wanted, samples.columns)) == {}
+    assert epochs == [1, 1]

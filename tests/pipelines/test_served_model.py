@@ -34,9 +34,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "sequence_cnn": {"epochs": 1, "length": 3, "calibration": {"method": "none"}},
     "sequence_lstm": {"epochs": 1, "length": 3, "calibration": {"method": "none"}},
     "tabular_dense": {"epochs": 1, "hidden": [8], "calibration": {"method": "none"}},
+    "tabular_dense reduced": {"epochs": 1, "hidden": [8], "calibration": {"method": "none"}, "reduced": {"units": 3, "epochs": 1}},
     "var": {"series": ["log_range"]},
 }
-
 
 #: what forecasts variances alone
 VARIANCES = ("ewma", "garch", "har", "last_variance")
@@ -85,12 +85,12 @@ def fitted(name: str, samples: Samples, folder: Path, seed: int = 1, settings: d
     return folder / f"{name}-{seed}"
 
 
-@pytest.mark.parametrize("name", sorted(ZOO))
-def test_every_model_is_served_as_it_was(name: str, samples: Samples, tmp_path: Path) -> None:
-    folder = tmp_path / "version"
+@pytest.mark.parametrize("case", sorted({*ZOO, "tabular_dense reduced"}))
+def test_every_model_is_served_as_it_was(case: str, samples: Samples, tmp_path: Path) -> None:
+    folder, name = tmp_path / "version", case.partition(" ")[0]
     other = asked_of(name)
     samples = build_samples(other, loan_rows() if other is LOANS else market()) if other else samples
-    write_served(folder, [fitted(name, samples, tmp_path)], samples, {})
+    write_served(folder, [fitted(name, samples, tmp_path, settings=SETTINGS.get(case))], samples, {})
     served = read_served(folder)
     assert served.manifest["context"] == served.model.context
     chosen = np.arange(5, len(samples), 97)
