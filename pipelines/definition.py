@@ -233,7 +233,10 @@ class Definition(Settings):
 
         try:
             problem = problem_of(self)
-            problem.check_features(tuple(name for feature in self.features for name in (feature.column, *feature.key_columns) if name))
+            columns = tuple(name for feature in self.features for name in (feature.column, *feature.key_columns) if name)
+            problem.check_features(columns, tuple(feature.label for feature in self.features))
+            if self.source.offered is not None:
+                problem.check_columns(self.source.offered)
             offered = problem.backtests
         except FinflowError as error:
             raise ValueError(str(error)) from None

@@ -104,6 +104,7 @@ def _checked(frame: pd.DataFrame, definition: Definition) -> pd.DataFrame:
 def _check_columns(frame: pd.DataFrame, definition: Definition) -> None:
     """Before anything is written: a column that the definition reads and the source does not give."""
     from pipelines.contract_rules import columns_read
+    from pipelines.problems import problem_of
 
     missing = [name for name in (*KEY, *columns_read(definition)) if name not in frame]
     if missing:
@@ -113,5 +114,6 @@ def _check_columns(frame: pd.DataFrame, definition: Definition) -> None:
             f"{', '.join(map(repr, frame.columns))}. If the file calls it otherwise, map it in the definition's source: "
             "columns: {close: Last}."
         )
+    problem_of(definition).check_columns([str(name) for name in frame.columns])
     if PARTITION in frame:
         raise SourceError(f"{definition.name}: a column {PARTITION!r} is finflow's own; map the source's column under another name.")

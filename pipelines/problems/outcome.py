@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
@@ -125,8 +125,8 @@ class Outcome(Problem):
     def reasons(self) -> int:
         return int(self.settings.reasons)
 
-    def check_features(self, columns: tuple[str, ...]) -> None:
-        """Raises DefinitionError: a feature is made of the outcome, or of what is known only after it."""
+    def check_features(self, columns: tuple[str, ...], labels: tuple[str, ...]) -> None:
+        """Raises DefinitionError: a feature is made of the outcome, or of what is known only after it; or somebody vouches for none."""
         settings = self.settings
         after = [name for name in columns if name in (settings.column, settings.known_column, *settings.afterwards)]
         if after:
@@ -134,6 +134,11 @@ class Outcome(Problem):
                 f"features: {', '.join(dict.fromkeys(after))} is known only after the outcome (problem: column, known_column, afterwards): "
                 "no model may read it before. Leave it out of the features."
             )
+        _check_known("known_before", "feature", settings.known_before, labels)
+
+    def check_columns(self, columns: Sequence[str]) -> None:
+        """Raises DefinitionError: `afterwards` names a column that is none, which would guard nothing."""
+        _check_known("afterwards", "column", self.settings.afterwards, columns)
 
     def groups(self, clean: pd.DataFrame) -> dict[str, NDArray[np.str_]]:
         """By protected column, each row's value as text, `(missing)` where there is none."""
@@ -261,6 +266,14 @@ class Outcome(Problem):
         columns = [f"p_{name}" for name in self.classes]
         values = ordered_values(rows, index, np.ones(len(index), dtype=np.int64), entities, columns)
         return Prediction("probabilities", values.astype(np.float32))
+
+
+def _check_known(setting: str, what: str, names: Sequence[str], there: Sequence[str]) -> None:
+    from pipelines.sources.headers import listed
+
+    unknown = [name for name in names if name not in there]
+    if unknown:
+        raise DefinitionError(f"problem.{setting}: no {what} {', '.join(map(repr, unknown))}; there are {listed(there)}.")
 
 
 def _times(column: pd.Series, name: str) -> NDArray[np.datetime64]:

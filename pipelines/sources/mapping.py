@@ -95,6 +95,12 @@ class TableSource(SourceSettings):
             raise ValueError("wide: its columns are the entities, each with its times: leave out `numbered` and `date`")
 
     @property
+    def offered(self) -> tuple[str, ...] | None:
+        if self.wide is not None:
+            return (*KEYS, self.wide)
+        return (*self.mapped, *(name for name in STANDARD if name not in self.mapped))
+
+    @property
     def mapped(self) -> dict[str, str]:
         """finflow's name -> header, of every column that the settings name."""
         return self.columns
