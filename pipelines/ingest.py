@@ -97,7 +97,8 @@ def _checked(frame: pd.DataFrame, definition: Definition) -> pd.DataFrame:
         frame["known_at"] = frame["known_at"].dt.tz_convert("UTC").dt.as_unit("us")
     values = [name for name in frame.columns if name not in KEY]
     integers = [name for name in values if frame[name].dtype.kind in "iu"]
-    frame = frame.astype(dict.fromkeys(integers, "float64"))
+    if integers:  # to change no column would still take a frame apart into its columns
+        frame = frame.astype(dict.fromkeys(integers, "float64"))
     return frame.sort_values([*KEY, *values], kind="stable", ignore_index=True)
 
 
