@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
-from models.base import Prediction, Task
+from models.base import Prediction
 from models.samples import SampleIndex
 from pipelines.errors import DefinitionError
 from pipelines.features import distinct_texts
 from pipelines.knowledge import CORRECTED
 from pipelines.panel import Outcomes
-from pipelines.problems.base import Float64, MetricParts, Problem, Targets, Tested
+from pipelines.problems.base import Float64, MetricParts, Targets, Tested
 from pipelines.problems.class_scores import probabilities_of
-from pipelines.problems.classify import codes_of
+from pipelines.problems.of_classes import OfClasses, codes_of
 from pipelines.problems.outcome_fairness import Limit
 from pipelines.problems.outcome_scores import cost_threshold, outcome_losses, outcome_metrics
 from pipelines.registered import Settings
@@ -96,7 +96,7 @@ class OutcomeSettings(Settings):
         return self
 
 
-class Outcome(Problem):
+class Outcome(OfClasses):
     """The target is 1 where the last class came, else 0; a row without a known outcome has none, and is scored all the same."""
 
     Settings = OutcomeSettings
@@ -183,17 +183,6 @@ class Outcome(Problem):
             label_end=np.where(known, known_at, _NAT),
             target_time=earliest[:, None],
             origin=stake,
-        )
-
-    def task(self, columns: tuple[str, ...], features: tuple[str, ...]) -> Task:
-        return Task(
-            kind="probabilities",
-            outputs=1,
-            levels=(),
-            classes=self.classes,
-            columns=columns,
-            features=features,
-            length=self.window.length,
         )
 
     def losses(self, prediction: Prediction, index: SampleIndex) -> Mapping[str, Float64]:
