@@ -24,9 +24,8 @@ def status(definition: Definition, home: Home, now: pd.Timestamp | None = None) 
         champion: version, candidate, verdict, since (when it was decided), as_of (its training's), reason; None while there is none.
         waiting: the version that waits for a person, and the commands that decide (see `waiting.Waiting`); None if none does.
         runs: the last decisions, newest first.
-        data: rows, entities, first and last session, and how many sessions of the calendar have been published since (`sessions_behind`; None
-            for rows without a time);
-            None before the first ingest.
+        data: rows, entities, first and last session, and how many sessions of the calendar have been published since (`sessions_behind`;
+            None for rows without a time); None before the first ingest.
         predictions: rows (not the restated), how many of them live, first and last as-of date, and `gaps`: the trading days since the first
             prediction, up to the last session in the data, that have none, as ranges; None before the first.
         monitoring: the one recorded last: as_of, recorded_at, champion_version, alarms in words, how many checks were measured; None before
