@@ -127,7 +127,7 @@ def _texts(values: pd.Series) -> pd.Series:
     """As `problem.positive` names them: whole numbers without a point."""
     import pandas as pd
 
-    from pipelines.features import texts_of
+    from pipelines.category_texts import texts_of
 
     return pd.Series(texts_of(values), dtype="str")
 

@@ -132,7 +132,7 @@ def _texts(column: pd.Series, name: str) -> list[str | None]:
     Raises:
         ValueError: numbers that have lost digits.
     """
-    from pipelines.features import texts_of
+    from pipelines.category_texts import texts_of
 
     try:
         return texts_of(column)

@@ -21,7 +21,7 @@ from pipelines.registered import Settings
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pipelines.definition import Gate, Window
+    from pipelines.definition_parts import Gate, Window
     from pipelines.manifests import Check, Evaluation, Fold
     from pipelines.statistics.bootstrap import Resampling
 

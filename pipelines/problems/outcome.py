@@ -11,8 +11,8 @@ from pydantic import Field, field_validator, model_validator
 
 from models.base import Prediction
 from models.samples import SampleIndex
+from pipelines.category_texts import distinct_texts
 from pipelines.errors import DefinitionError
-from pipelines.features import distinct_texts
 from pipelines.knowledge import CORRECTED
 from pipelines.panel import Outcomes
 from pipelines.problems.base import Float64, MetricParts, Targets, Tested
@@ -25,7 +25,7 @@ from pipelines.registered import Settings
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pipelines.definition import Gate
+    from pipelines.definition_parts import Gate
     from pipelines.manifests import Check, Evaluation
 
 _NAT = np.datetime64("NaT", "ns")

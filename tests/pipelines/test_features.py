@@ -6,9 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.definition import Definition, Feature
+from pipelines.category_texts import texts_of
+from pipelines.definition import Definition
+from pipelines.definition_parts import Feature
 from pipelines.errors import DefinitionError
-from pipelines.features import CATEGORY, FEATURES, FeatureKind, feature_frame, feature_reach, texts_of
+from pipelines.features import CATEGORY, FEATURES, FeatureKind, feature_frame, feature_reach
 from tests.pipelines.bars import bars, definition
 
 #: those that read rows by key are tried in test_point_in_time.py
