@@ -52,10 +52,16 @@ def init(
     file: Annotated[Path, typer.Argument(help="A CSV or Parquet file of yours.", metavar="FILE")],
     name: Annotated[str | None, typer.Option("--name", help="The new definition's name (default: the file's).")] = None,
     to: Annotated[Path | None, typer.Option("--to", help="Where to write it (default: NAME.yaml here).")] = None,
+    outcome: Annotated[
+        str | None, typer.Option("--outcome", help="A table of rows: the column that says which of two classes each turned out to be.")
+    ] = None,
+    positive: Annotated[
+        str | None, typer.Option("--positive", help="The outcome's value that is looked for (default: yes, 1 ..., or the rarer one).")
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Draft a definition from a CSV or Parquet file."""
-    _run(json, "init", file, name, to)
+    """Draft a definition from a CSV or Parquet file of prices, or of rows with an outcome."""
+    _run(json, "init", file, name, to, outcome, positive)
 
 
 @app.command()

@@ -40,7 +40,7 @@ def schema(home: Home) -> Outcome:
     return {"schema": Definition.model_json_schema()}
 
 
-def init(home: Home, file: Path, name: str | None, to: Path | None) -> Outcome:
+def init(home: Home, file: Path, name: str | None, to: Path | None, outcome: str | None, positive: str | None) -> Outcome:
     """Draft a definition; an existing file is never overwritten."""
     import yaml
 
@@ -48,7 +48,7 @@ def init(home: Home, file: Path, name: str | None, to: Path | None) -> Outcome:
     from pipelines.draft import draft_definition
     from pipelines.errors import FinflowError
 
-    text = draft_definition(file, name)
+    text = draft_definition(file, name, outcome, positive)
     drafted = parse_definition(yaml.safe_load(text), str(file))
     path = to or Path(f"{drafted.name}.yaml")
     try:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from models.categories import MISSING_PLACE, UNKNOWN_PLACE, Vocabulary
 from models.errors import FitFailure
 from models.samples import Float32, Int64
+from models.spreads import inverse_of
 
 How = Literal["robust", "standard"]
 
@@ -178,6 +179,4 @@ def _location_and_inverse(how: How, column: Float32) -> tuple[float, float]:
         spread = high - low if high > low else float(there.max() - there.min()) / 2
     else:
         location, spread = float(there.mean()), float(there.std())
-    if not spread > 1e-7 * abs(location) or spread < 1e-30:
-        return location, 0.0
-    return location, 1.0 / spread
+    return location, inverse_of(spread, location)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import FitFailure
+from models.spreads import inverse_of
 
 Float64 = NDArray[np.float64]
 Float32 = NDArray[np.float32]
@@ -56,9 +57,7 @@ class RowNumbers:
             robust = scale == "robust" and high > low
             location[number] = median[number] if scale == "robust" else known.mean()
             spread = (high - low) / 1.349 if robust else known.std()
-            # rounding leaves a constant column a spread of about 1e-16 of its level; float32 holds seven digits of it
-            if spread > 1e-7 * abs(location[number]) and spread > 1e-30:
-                inverse[number] = 1 / spread
+            inverse[number] = inverse_of(spread, location[number])
         marked = np.flatnonzero(missing.any(axis=0) & ~missing.all(axis=0))
         return cls(median, location, inverse, marked, np.array([clip]))
 

@@ -84,7 +84,7 @@ def _what_to_do(definition: Definition, promotions: Promotions | None) -> str:
 
 
 def _changes(definition: Definition, recorded: Mapping[str, Any]) -> list[str]:
-    from pipelines.definition import Feature, Window
+    from pipelines.definition_parts import Feature, Window
 
     problem = recorded["problem"]
     if problem.get("kind") != definition.problem.kind:
@@ -98,7 +98,7 @@ def _changes(definition: Definition, recorded: Mapping[str, Any]) -> list[str]:
 
 
 def _features(then: list[dict[str, Any]], now: list[dict[str, Any]]) -> list[str]:
-    from pipelines.definition import Feature
+    from pipelines.definition_parts import Feature
 
     old, new = ({Feature.model_validate(one).label: one for one in features} for features in (then, now))
     found = [f"feature {name} is no more" for name in old if name not in new]

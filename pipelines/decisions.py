@@ -25,7 +25,8 @@ import pandas as pd
 
 from pipelines.asked import asked_digest
 from pipelines.comparisons import Compared, compare_all, superior
-from pipelines.definition import Definition, Recipe
+from pipelines.definition import Definition
+from pipelines.definition_parts import Recipe
 from pipelines.evaluation_store import daily_losses
 from pipelines.gate import ChampionState, History, Refresh, decide, level_to_spend
 from pipelines.manifests import CleanManifest, Decision, Evaluation

@@ -23,17 +23,18 @@ HEADER = """\
 """
 
 
-def draft_definition(path: Path, name: str | None) -> str:
-    """YAML text of a definition for a CSV or Parquet file.
+def draft_definition(path: Path, name: str | None, outcome: str | None = None, positive: str | None = None) -> str:
+    """YAML text of a definition for a CSV or Parquet file of prices, or of rows with an outcome.
 
     Args:
         path: the file.
         name: the definition's name; by default made from the file's.
+        outcome, positive: of rows, see `pipelines.draft_rows.draft_rows`.
 
     Raises:
         SourceError: the file cannot be read, or its columns, dates or numbers cannot be told.
         NotEnoughHistoryError: too few rows to train and test on.
-        FinflowError: `name` is none.
+        FinflowError: `name` is none, or there is a `positive` without an `outcome`.
     """
     import yaml
 
@@ -43,6 +44,12 @@ def draft_definition(path: Path, name: str | None) -> str:
     if not path.is_file():
         raise SourceError(f"{path}: there is no such file; give a CSV or Parquet file.")
     path = path.resolve()
+    if outcome is not None:
+        from pipelines.draft_rows import draft_rows
+
+        return draft_rows(path, name or _slug(path), outcome, positive)
+    if positive is not None:
+        raise FinflowError("--positive is a value of the outcome: say which column that is, by --outcome.")
     source = _parquet(path) if path.suffix.lower() in (".parquet", ".pq") else _csv(path)
     frame = SOURCES[source["kind"]].model_validate(source).read()
     repeated = float(frame.duplicated(["entity", "time"]).mean())
@@ -181,23 +188,36 @@ def _calendar(times: pd.Series) -> str | None:
     return best[1]
 
 
-def _folds(times: pd.Series, horizon: int) -> dict[str, Any]:
-    """Five test periods, over the last half of the history at most, and of a year at most."""
+def spread(times: pd.Series) -> float:
+    """Months from the first to the last of sorted times."""
+    return float((times.iloc[-1] - times.iloc[0]).days / 30.44)
+
+
+def periods_to_test(times: pd.Series) -> tuple[dict[str, Any], float]:
+    """Five test periods, over the last half of the history at most, and of a year at most; and how many dates one has, about.
+
+    Args:
+        times: distinct dates, sorted; `spread` over some months.
+    """
     import pandas as pd
 
-    last = times.iloc[-1]
-    span = (last - times.iloc[0]).days / 30.44
+    last, span = times.iloc[-1], spread(times)
     a_month = len(times) / span
     months = max(1, min(12, math.floor(span / 2 / FOLDS)), math.ceil(15 / a_month))
     first_test = (last - pd.DateOffset(months=FOLDS * months - 1)).replace(day=1)
     dates = a_month * months
+    folds = {
+        "first_test": first_test.date(),
+        "months": months,
+        "validation_months": months,
+        "minimum_test": max(5, min(20, int(dates / 2))),
+    }
+    return folds, dates
+
+
+def _folds(times: pd.Series, horizon: int) -> dict[str, Any]:
+    folds, dates = periods_to_test(times)
     return {
-        "folds": {
-            "first_test": first_test.date(),
-            "months": months,
-            "validation_months": months,
-            "embargo": horizon,
-            "minimum_test": max(5, min(20, int(dates / 2))),
-        },
+        "folds": {**folds, "embargo": horizon},
         "gate": {"loss": "mae", "minimum_dates": max(20, min(250, int(0.8 * FOLDS * dates)))},
     }

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from models.base import Prediction
 from models.samples import SampleIndex, Samples
 from pipelines.comparisons import REPLICATIONS, Compared, compare_all, daily_means, days_of, overlap, superior, units_of
-from pipelines.definition import Definition, Recipe
+from pipelines.definition import Definition
+from pipelines.definition_parts import Recipe
 from pipelines.digest import digest_arrays, digest_json
 from pipelines.errors import DefinitionError, FitError
 from pipelines.evaluation_inputs import Panel, Predictions, make_panel

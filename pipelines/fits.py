@@ -18,7 +18,8 @@ import numpy as np
 
 from models.base import DDP, FitReport, Hardware, Prediction
 from models.samples import Int64, SampleIndex
-from pipelines.definition import Definition, Recipe
+from pipelines.definition import Definition
+from pipelines.definition_parts import Recipe
 from pipelines.errors import FitError
 from pipelines.fit_process import alone, named, run_job, sweep
 from pipelines.home import Home

@@ -15,7 +15,8 @@ from pipelines.manifests import Dealt, Fold
 from pipelines.stratified import deal, stratified_folds
 
 if TYPE_CHECKING:
-    from pipelines.definition import Definition, Folds
+    from pipelines.definition import Definition
+    from pipelines.definition_parts import Folds
 
 Int64 = NDArray[np.int64]
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from pipelines.definition import Definition, Recipe
+from pipelines.definition import Definition
+from pipelines.definition_parts import Recipe
 from pipelines.errors import RegistryError
 from pipelines.home import Home
 from pipelines.manifests import Evaluation

@@ -31,7 +31,7 @@ from typing import Any
 import pandas as pd
 
 from pipelines import gate_words as words
-from pipelines.definition import Gate
+from pipelines.definition_parts import Gate
 from pipelines.errors import FitError
 from pipelines.manifests import CandidateEvaluation, Comparison, Decision, Evaluation
 from pipelines.waiting import NEEDS_A_PERSON, PENDING

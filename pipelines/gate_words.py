@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from pipelines.manifests import CandidateEvaluation, Comparison, Evaluation
 
 if TYPE_CHECKING:
-    from pipelines.definition import Gate
+    from pipelines.definition_parts import Gate
 
 
 class Judged(Protocol):

@@ -97,13 +97,15 @@ def _checked(frame: pd.DataFrame, definition: Definition) -> pd.DataFrame:
         frame["known_at"] = frame["known_at"].dt.tz_convert("UTC").dt.as_unit("us")
     values = [name for name in frame.columns if name not in KEY]
     integers = [name for name in values if frame[name].dtype.kind in "iu"]
-    frame = frame.astype(dict.fromkeys(integers, "float64"))
+    if integers:  # to change no column would still take a frame apart into its columns
+        frame = frame.astype(dict.fromkeys(integers, "float64"))
     return frame.sort_values([*KEY, *values], kind="stable", ignore_index=True)
 
 
 def _check_columns(frame: pd.DataFrame, definition: Definition) -> None:
     """Before anything is written: a column that the definition reads and the source does not give."""
     from pipelines.contract_rules import columns_read
+    from pipelines.problems import problem_of
 
     missing = [name for name in (*KEY, *columns_read(definition)) if name not in frame]
     if missing:
@@ -113,5 +115,6 @@ def _check_columns(frame: pd.DataFrame, definition: Definition) -> None:
             f"{', '.join(map(repr, frame.columns))}. If the file calls it otherwise, map it in the definition's source: "
             "columns: {close: Last}."
         )
+    problem_of(definition).check_columns([str(name) for name in frame.columns])
     if PARTITION in frame:
         raise SourceError(f"{definition.name}: a column {PARTITION!r} is finflow's own; map the source's column under another name.")

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from pipelines.disk import room_for
 from pipelines.errors import ConflictError, StateError
+from pipelines.wide_tables import GROUP, read_in_groups
 
 if TYPE_CHECKING:
     from deltalake import CommitProperties, DeltaTable
@@ -93,6 +94,10 @@ class Lake:
             return pd.DataFrame(columns=list(columns or ()))
         there = [field.name for field in found.schema().fields]
         names = there if columns is None else [name for name in columns if name in there or name not in optional]
+        if len(names) > GROUP:
+            wide = read_in_groups(lambda group: self._query(found, group, where).to_pandas(use_threads=False), names, there)
+            if wide is not None:
+                return wide
         return self._query(found, names, where).to_pandas(use_threads=False)
 
     def append(self, table: str, frame: pd.DataFrame, *, expected_version: Any = ANY) -> int:

@@ -21,7 +21,8 @@ from pipelines.problems import problem_of
 from pipelines.statistics.diebold_mariano import default_lag, diebold_mariano
 
 if TYPE_CHECKING:
-    from pipelines.definition import Definition, Recipe
+    from pipelines.definition import Definition
+    from pipelines.definition_parts import Recipe
 
 _TRAIN, _VALIDATION, _ASKED = 1000, 250, 250
 #: of a trial of generated samples

@@ -32,9 +32,9 @@ def telling_columns(definition: Definition, samples: Samples, seed: int) -> dict
     """
     areas = single_areas(definition, samples, seed)
     found = {}
+    first, second = (*sorted(areas.values(), reverse=True), 0.5, 0.5)[:2]
     for name, area in areas.items():
-        others = [other for key, other in areas.items() if key != name]
-        best = max(others, default=0.5)
+        best = second if area == first else first  # of the others
         if name in definition.problem.known_before:
             continue
         if area >= CERTAIN:

@@ -54,12 +54,17 @@ def monitoring_as_of(
 
 
 def check_data(definition: Definition, lake: Lake, clean: CleanManifest) -> list[Check]:
-    """Freshness and gaps of the raw rows known at the batch's as-of. Raw, so that a quarantined session counts as one that came."""
+    """Freshness and gaps of the raw rows known at the batch's as-of. Raw, so that a quarantined session counts as one that came.
+
+    Rows without a time have neither.
+    """
     as_of = pd.Timestamp(clean.as_of)
     where = f"known_at <= {literal(as_of)}"
     rows = lake.read(clean.raw.table, version=clean.raw.version, columns=["entity", "time"], where=where)
     if rows.empty:
         return [not_measured(DATA, f"no row was known at {as_of:%Y-%m-%d}")]
+    if definition.folds.kind == "stratified":
+        return [not_measured(DATA, "freshness and gaps: the rows have no time, as their stratified folds say, so none of them is late")]
     rows["time"] = rows["time"].dt.normalize()
     rows = rows.drop_duplicates()
     return [_freshness(definition, rows["time"].max(), as_of), *_gaps(definition, rows)]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pipelines.panel import Float64, Panel
 
 if TYPE_CHECKING:
-    from pipelines.definition import Feature
+    from pipelines.definition_parts import Feature
 
 Int64 = NDArray[np.int64]
 #: the clean columns that are a key together

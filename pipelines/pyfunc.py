@@ -45,7 +45,7 @@ class PyfuncModel:
             (or a class name, `h1`), indexed by entity.
 
         Raises:
-            ValueError: too few rows, a missing column, or a value that is not finite.
+            ValueError: too few rows, a missing column, a value that is not finite, or a category of a float32 that has lost digits.
         """
         import pandas as pd
 
@@ -81,7 +81,6 @@ class PyfuncModel:
 
     def _windows_of(self, frame: pd.DataFrame) -> tuple[list[Any], Float32, Int64 | None]:
         from models.categories import category_codes
-        from pipelines.features import texts_of
 
         task = self.model.task
         columns, categories, context = list(task.columns), list(task.categories), self.model.context
@@ -97,7 +96,7 @@ class PyfuncModel:
         if "entity" in frame.columns and frame["entity"].isna().any():
             raise ValueError(f"{int(frame['entity'].isna().sum())} rows of the frame have no entity: whose they are, nobody could say")
         values = np.column_stack([_numbers(frame[name], name) for name in columns]) if columns else np.empty((len(frame), 0), np.float32)
-        codes = np.column_stack([category_codes(texts_of(frame[name])) for name in categories]) if categories else None
+        codes = np.column_stack([category_codes(_texts(frame[name], name)) for name in categories]) if categories else None
         if "entity" not in frame.columns and context == 1:
             return list(frame.index), values[:, None], None if codes is None else codes[:, None]
         places = frame.groupby("entity", sort=False).indices if "entity" in frame.columns else {0: np.arange(len(frame))}
@@ -125,6 +124,20 @@ class PyfuncModel:
         else:
             labels = [f"path{path + 1}_h{step + 1}" for path in range(values.shape[1]) for step in range(task.outputs)]
         return pd.DataFrame(values.reshape(len(values), -1), columns=labels, index=pd.Index(names, name="entity"))
+
+
+def _texts(column: pd.Series, name: str) -> list[str | None]:
+    """A column's categories as texts, None where missing.
+
+    Raises:
+        ValueError: numbers that have lost digits.
+    """
+    from pipelines.category_texts import texts_of
+
+    try:
+        return texts_of(column)
+    except ValueError as error:
+        raise ValueError(f"column {name!r} of the frame: {error}") from None
 
 
 def _numbers(column: pd.Series, name: str) -> Float32:

@@ -59,13 +59,13 @@ def sniff_csv(path: Path) -> dict[str, Any]:
     Raises:
         SourceError: empty, no text, no header, no column of dates or prices, or dates that may be read in two ways.
     """
-    content = DataFile(str(path), path.stem, _local(), str(path)).unpacked()
-    encoding = _encoding(content, path)
+    content = DataFile(str(path), path.stem, local_files(), str(path)).unpacked()
+    encoding = encoding_of(content, path)
     lines = [line for line in io.StringIO(content.decode(encoding), newline="") if line.strip()][:SAMPLE_LINES]
     if len(lines) < 2:
         raise SourceError(f"{path}: is empty, or a header alone; expected a header line and rows.")
     comments = next((number for number, line in enumerate(lines) if not line.startswith("#")), 0)
-    delimiter = _delimiter(lines[comments:])
+    delimiter = delimiter_of(lines[comments:])
     records = [record for record in csv.reader(lines[comments:], delimiter=delimiter) if record]
     headers = [header.strip().removeprefix("\ufeff") for header in records[0]]
     columns = name_columns(headers, path)
@@ -75,8 +75,8 @@ def sniff_csv(path: Path) -> dict[str, Any]:
     settings |= {"encoding": encoding} if encoding not in ("utf-8", "utf-8-sig") else {}
     settings |= {"delimiter": delimiter} if delimiter != "," else {}
     settings |= {"skip_rows": comments} if comments else {}
-    settings |= _number_marks([cells[header] for name, header in columns.items() if name not in ("time", "entity")])
-    date_format = _date_format(cells[columns["time"]], path, columns["time"])
+    settings |= number_marks([cells[header] for name, header in columns.items() if name not in ("time", "entity")])
+    date_format = date_format_of(cells[columns["time"]], path, columns["time"])
     settings |= {"date_format": date_format} if date_format else {}
     return settings | ignored(headers, columns)
 
@@ -99,7 +99,7 @@ def name_columns(headers: Sequence[str], path: Path) -> dict[str, str]:
             shown = ", ".join(map(repr, headers[:20]))
             raise SourceError(
                 f"{path}: no column looks like {what} by its header; there are {shown}. Write the definition by hand, with `columns` (or "
-                "`wide`, where each column is an entity)."
+                "`wide`, where each column is an entity); for a table of rows with an outcome, say which column it is: --outcome COLUMN."
             )
     return columns
 
@@ -110,13 +110,19 @@ def ignored(headers: Sequence[str], columns: dict[str, str]) -> dict[str, Any]:
     return {"ignore": rest} if rest else {}
 
 
-def _local() -> Any:
+def local_files() -> Any:
+    """The local file system, as fsspec has it."""
     import fsspec
 
     return fsspec.filesystem("file")
 
 
-def _encoding(content: bytes, path: Path) -> str:
+def encoding_of(content: bytes, path: Path, words: Sequence[str] = ()) -> str:
+    """As Python names it. `words`: what the header is known to hold, beside the words of market files.
+
+    Raises:
+        SourceError: empty, or no text.
+    """
     if not content.strip():
         raise SourceError(f"{path}: is empty; expected a header line and rows.")
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
@@ -128,7 +134,7 @@ def _encoding(content: bytes, path: Path) -> str:
             continue
         # Nearly any bytes are some Chinese text: it counts as such only where its header holds a word that market files use.
         if encoding != "gb18030" or any(
-            word in text.partition("\n")[0] for words in HEADERS.values() for word in words if not word.isascii()
+            word in text.partition("\n")[0] for known in (*HEADERS.values(), words) for word in known if not word.isascii()
         ):
             if "\0" in text:
                 break
@@ -136,16 +142,18 @@ def _encoding(content: bytes, path: Path) -> str:
     raise SourceError(f"{path}: is no text file that can be told; give CSV or Parquet.")
 
 
-def _delimiter(lines: Sequence[str]) -> str:
+def delimiter_of(lines: Sequence[str], delimiters: Sequence[str] = DELIMITERS) -> str:
+    """The one of `delimiters` that cuts the lines into as many cells each; a comma where none does."""
+
     def score(delimiter: str) -> tuple[bool, int]:
         widths = [len(record) for record in csv.reader(lines, delimiter=delimiter) if record]
         return (len(set(widths)) == 1, widths[0])
 
-    usable = [delimiter for delimiter in DELIMITERS if score(delimiter)[1] > 1]
+    usable = [delimiter for delimiter in delimiters if score(delimiter)[1] > 1]
     return max(usable, key=score, default=",")
 
 
-def _number_marks(columns: Sequence[Sequence[str]]) -> dict[str, str]:
+def number_marks(columns: Sequence[Sequence[str]]) -> dict[str, str]:
     """Decimal mark and character between thousands, where they are not a dot and nothing."""
     cells = [cell for column in columns for cell in column if re.search(r"\d", cell)]
     if any(re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+\.\d+", cell) for cell in cells):
@@ -158,8 +166,12 @@ def _number_marks(columns: Sequence[Sequence[str]]) -> dict[str, str]:
     return {"decimal": ","} if commas else {}
 
 
-def _date_format(cells: Sequence[str], path: Path, header: str) -> str | None:
-    """None where finflow reads the dates by itself."""
+def date_format_of(cells: Sequence[str], path: Path, header: str) -> str | None:
+    """None where finflow reads the dates by itself.
+
+    Raises:
+        SourceError: a cell is no date, or may be one in two forms.
+    """
     import pandas as pd
 
     from pipelines.sources.times import PATTERN

@@ -24,8 +24,8 @@ def status(definition: Definition, home: Home, now: pd.Timestamp | None = None) 
         champion: version, candidate, verdict, since (when it was decided), as_of (its training's), reason; None while there is none.
         waiting: the version that waits for a person, and the commands that decide (see `waiting.Waiting`); None if none does.
         runs: the last decisions, newest first.
-        data: rows, entities, first and last session, and how many sessions of the calendar have been published since (`sessions_behind`);
-            None before the first ingest.
+        data: rows, entities, first and last session, and how many sessions of the calendar have been published since (`sessions_behind`;
+            None for rows without a time); None before the first ingest.
         predictions: rows (not the restated), how many of them live, first and last as-of date, and `gaps`: the trading days since the first
             prediction, up to the last session in the data, that have none, as ranges; None before the first.
         monitoring: the one recorded last: as_of, recorded_at, champion_version, alarms in words, how many checks were measured; None before
@@ -84,6 +84,7 @@ def _data(definition: Definition, lake: Lake, now: pd.Timestamp) -> dict[str, An
     if rows.empty:
         return None
     first, last = rows["time"].min(), rows["time"].max()
+    timeless = definition.folds.kind == "stratified"
     since = sessions(definition.calendar, last + pd.Timedelta(days=1), now.tz_convert("UTC").tz_localize(None))
     return {
         "table": table,
@@ -92,7 +93,7 @@ def _data(definition: Definition, lake: Lake, now: pd.Timestamp) -> dict[str, An
         "entities": int(rows["entity"].nunique()),
         "first": f"{first:%Y-%m-%d}",
         "last": f"{last:%Y-%m-%d}",
-        "sessions_behind": int((published(definition, pd.DatetimeIndex(since)) <= now).sum()),
+        "sessions_behind": None if timeless else int((published(definition, pd.DatetimeIndex(since)) <= now).sum()),
     }
 
 

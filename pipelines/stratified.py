@@ -11,7 +11,7 @@ from models.samples import SampleIndex
 from pipelines.manifests import Dealt, Fold
 
 if TYPE_CHECKING:
-    from pipelines.definition import StratifiedFolds
+    from pipelines.definition_parts import StratifiedFolds
 
 Int64 = NDArray[np.int64]
 

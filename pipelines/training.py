@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from models.base import Hardware, Task
-from pipelines.definition import Definition, Recipe
+from pipelines.definition import Definition
+from pipelines.definition_parts import Recipe
 from pipelines.digest import digest_json
 from pipelines.errors import DefinitionError
 from pipelines.home import Home

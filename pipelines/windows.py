@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,44 +20,14 @@ from pipelines.features import categorical_features, category_block, feature_fra
 from pipelines.manifests import CleanManifest, SampleManifest
 from pipelines.panel import SEGMENT, first_rows
 from pipelines.problems import problem_of
-from pipelines.problems.base import Targets
 from pipelines.sample_store import is_complete, open_samples, read_facts, write_samples
+from pipelines.window_rows import Dropped, breaks_of, known_targets, valid_rows
 
 if TYPE_CHECKING:
     from pipelines.definition import Definition
     from pipelines.home import Home
 
-__all__ = ["Dropped", "build_samples", "open_samples", "read_dropped", "samples_task", "store_samples", "task_of"]
-
-_NAT = np.datetime64("NaT", "ns")
-
-
-@dataclass(frozen=True)
-class Dropped:
-    """Rows that end no sample, each counted under the first reason that holds.
-
-    Attributes:
-        too_young: fewer than `length` observations of the entity up to the row.
-        gap: the window would cross a gap longer than the definition allows.
-        missing: a value within the window is missing or not finite.
-        missing_by_column: rows whose own value of a column is missing or not finite, by column, where there are any.
-    """
-
-    too_young: int
-    gap: int
-    missing: int
-    missing_by_column: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def sentence(self) -> str:
-        """In plain words, for messages and logs."""
-        columns = ", ".join(f"{name} ({count:,} rows)" for name, count in self.missing_by_column.items())
-        parts = [
-            f"{self.too_young:,} rows have too few observations before them" if self.too_young else "",
-            f"{self.gap:,} windows would cross a gap" if self.gap else "",
-            f"{self.missing:,} windows hold a missing value: {columns}" if self.missing else "",
-        ]
-        return "; ".join(part for part in parts if part) or "nothing was dropped"
+__all__ = ["build_samples", "open_samples", "read_dropped", "samples_task", "store_samples", "task_of"]
 
 
 def build_samples(definition: Definition, clean: pd.DataFrame, as_of: pd.Timestamp | None = None) -> Samples:
@@ -135,6 +105,8 @@ def _digest(definition: Definition, clean: CleanManifest) -> str:
     """Of the clean rows, the parts of the definition that bear on samples, and the code that builds them."""
     import models.categories
     import pipelines.calendars
+    import pipelines.category_texts
+    import pipelines.feature_functions
     import pipelines.features
     import pipelines.knowledge
     import pipelines.panel
@@ -143,18 +115,22 @@ def _digest(definition: Definition, clean: CleanManifest) -> str:
     import pipelines.problems.portfolio
     import pipelines.problems.upcoming
     import pipelines.variance_estimators
+    import pipelines.window_rows
 
     problem = type(problem_of(definition))
     problems = (pipelines.problems.forecast, pipelines.problems.portfolio, pipelines.problems.upcoming)  # `generate` has forecast's targets
     shared = (
         models.categories,
         pipelines.calendars,
+        pipelines.category_texts,
+        pipelines.feature_functions,
         pipelines.features,
         pipelines.knowledge,
         pipelines.panel,
         pipelines.point_in_time,
         *problems,
         pipelines.variance_estimators,
+        pipelines.window_rows,
     )
     files = {
         module.__name__: digest_file(Path(module.__file__))
@@ -210,7 +186,7 @@ def _build(definition: Definition, clean: pd.DataFrame, as_of: pd.Timestamp | No
     if problem.independent:
         breaks = np.zeros(len(time), dtype=bool)  # nothing is taken across a gap
     else:
-        breaks = _breaks(time, first, definition.calendar, definition.window.maximum_gap)
+        breaks = breaks_of(time, first, definition.calendar, definition.window.maximum_gap)
     begins = breaks.copy()
     begins[first[:-1]] = True
     clean[SEGMENT] = np.cumsum(begins)
@@ -230,9 +206,9 @@ def _build(definition: Definition, clean: pd.DataFrame, as_of: pd.Timestamp | No
         time=time,
         blocks={CATEGORIES: category_block(definition, clean)} if categories else {},
     )
-    rows, dropped = _valid_rows(observations, breaks, definition.window.length, problem.admits_missing)
+    rows, dropped = valid_rows(observations, breaks, definition.window.length, problem.admits_missing)
     groups = problem.groups(clean)
-    targets = _known(problem.targets(clean, definition.calendar), observations, breaks, as_of)
+    targets = known_targets(problem.targets(clean, definition.calendar), observations, breaks, as_of)
     index = SampleIndex(
         row=rows,
         time=time[rows],
@@ -276,72 +252,3 @@ def _tensor(features: pd.DataFrame, observed: pd.DataFrame) -> NDArray[np.float3
         for number, name in enumerate(observed.columns):
             values[:, features.shape[1] + number] = observed[name].to_numpy()
     return values
-
-
-def _breaks(time: NDArray[np.datetime64], first: NDArray[np.int64], calendar: str | None, maximum: int) -> NDArray[np.bool_]:
-    """bool, [rows]: between this row and the entity's one before, more than `maximum` sessions are missing.
-
-    Without a calendar the sessions are the dates that any entity of the data has.
-    """
-    from pipelines.calendars import sessions
-
-    if not len(time):
-        return np.zeros(0, dtype=bool)
-    dates = time.astype("datetime64[D]")
-    if calendar is None:
-        known = np.unique(dates)
-    else:
-        known = np.asarray(sessions(calendar, dates.min(), dates.max())).astype("datetime64[D]")
-    after = np.searchsorted(known, dates, side="right")
-    missing = np.searchsorted(known, dates[1:], side="left") - after[:-1]
-    breaks = np.zeros(len(time), dtype=bool)
-    breaks[1:] = missing > maximum
-    breaks[first[:-1]] = False
-    return breaks
-
-
-def _valid_rows(
-    observations: Observations, breaks: NDArray[np.bool_], length: int, admits_missing: bool
-) -> tuple[NDArray[np.int64], Dropped]:
-    """int64: the rows that end a full window with no gap and no missing value (none that is infinite, where missing ones are admitted), and
-    the count of the others."""
-    count = len(observations.values)
-    first = np.repeat(observations.first[:-1], np.diff(observations.first))
-    rows = np.arange(count)
-    begin = rows - length + 1
-    young = begin < first
-    begin = np.maximum(begin, first)
-    gaps = np.concatenate(([0], np.cumsum(breaks)))
-    crossing = gaps[rows + 1] - gaps[begin + 1] > 0  # a gap just before the window's first row is outside it
-    absent = np.isinf(observations.values) if admits_missing else ~np.isfinite(observations.values)
-    bad = np.concatenate(([0], np.cumsum(absent.any(axis=1))))
-    missing = bad[rows + 1] - bad[begin] > 0
-    by_column = {name: int(total) for name, total in zip(observations.columns, absent.sum(axis=0), strict=True) if total}
-    dropped = Dropped(int(young.sum()), int((~young & crossing).sum()), int((~young & ~crossing & missing).sum()), by_column)
-    return np.flatnonzero(~young & ~crossing & ~missing), dropped
-
-
-def _known(targets: Targets, observations: Observations, breaks: NDArray[np.bool_], as_of: pd.Timestamp | None) -> Targets:
-    """The targets, without those that are not known by the as-of, or whose label span crosses a forbidden gap."""
-    known = ~np.isnat(targets.label_end)
-    values = targets.values
-    if as_of is not None:
-        moment = np.datetime64(as_of.tz_convert("UTC").tz_localize(None) if as_of.tzinfo else as_of, "ns")
-        known &= ~(targets.label_end > moment)
-        values = np.where(targets.target_time > moment, np.float32(np.nan), values)
-    if breaks.any():
-        gaps = np.cumsum(breaks)
-        last = _last_row_until(observations, targets.label_end, known)
-        known &= gaps[np.maximum(last, np.arange(len(gaps)))] == gaps
-    values = np.where((~known & ~np.isnat(targets.label_end))[:, None], np.float32(np.nan), values).astype(np.float32)
-    start, end = (np.where(known, span, _NAT) for span in (targets.label_start, targets.label_end))
-    return Targets(values, start, end, targets.target_time, targets.origin)
-
-
-def _last_row_until(observations: Observations, until: NDArray[np.datetime64], known: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """int64, [rows]: the entity's last row at or before each time; the row itself where the time is not known."""
-    moments = np.unique(observations.time)
-    width = len(moments) + 1
-    keys = observations.entity * width + np.searchsorted(moments, observations.time)
-    wanted = observations.entity * width + np.searchsorted(moments, until, side="right") - 1
-    return np.where(known, np.searchsorted(keys, wanted, side="right") - 1, np.arange(len(keys)))

@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 
 from flows.environment import prepare_environment
-from pipelines.definition import DEFINITIONS, read_yaml
+from pipelines.definition import DEFINITIONS
+from pipelines.definition_yaml import read_yaml
 from pipelines.home import Home
 from pipelines.lake import Lake
 from tests.pipelines.sources.yahoo_answers import answer, recorded

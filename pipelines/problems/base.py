@@ -21,7 +21,7 @@ from pipelines.registered import Settings
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pipelines.definition import Gate, Window
+    from pipelines.definition_parts import Gate, Window
     from pipelines.manifests import Check, Evaluation, Fold
     from pipelines.statistics.bootstrap import Resampling
 
@@ -151,11 +151,23 @@ class Problem(ABC):
         """How many of the features that moved a score most are written beside it, in a column `reasons`; None: there is no such column."""
         return None
 
-    def check_features(self, columns: tuple[str, ...]) -> None:
-        """Refuse features made of clean columns that no model of this problem may read; by default any may.
+    def check_features(self, columns: tuple[str, ...], labels: tuple[str, ...]) -> None:
+        """Refuse features made of clean columns that no model of this problem may read, by default none; and settings that name others.
+
+        Args:
+            columns: the clean columns that features are made of.
+            labels: the features' names.
 
         Raises:
-            DefinitionError: naming the columns.
+            DefinitionError: naming the columns, or the features.
+        """
+        return
+
+    def check_columns(self, columns: Sequence[str]) -> None:
+        """Refuse settings that name, beside `required`, columns that the source does not give; by default there are none.
+
+        Raises:
+            DefinitionError: naming them, and what there is.
         """
         return
 

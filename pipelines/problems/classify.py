@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from models.base import Prediction, Task
+from models.base import Prediction
 from models.samples import SampleIndex
 from pipelines.panel import Panel
-from pipelines.problems.base import Float64, MetricParts, Problem, Targets
+from pipelines.problems.base import Float64, MetricParts, Targets
 from pipelines.problems.class_scores import brier, class_metrics, log_loss, probabilities_of
+from pipelines.problems.of_classes import OfClasses, codes_of
 from pipelines.problems.upcoming import upcoming_times
 from pipelines.registered import Settings
 
@@ -50,7 +51,7 @@ class ClassifySettings(Settings):
     )
 
 
-class Classify(Problem):
+class Classify(OfClasses):
     """The target is the position of the class among `classes`.
 
     Barriers are in logarithms around today's price, and as far away as the volatility that is known today says (Lopez de Prado, 2018). Only
@@ -91,17 +92,6 @@ class Classify(Problem):
             label_end=np.where(known, times[np.arange(len(clean)), step], _NAT),
             target_time=times[:, -1:],
             origin=price,
-        )
-
-    def task(self, columns: tuple[str, ...], features: tuple[str, ...]) -> Task:
-        return Task(
-            kind="probabilities",
-            outputs=1,
-            levels=(),
-            classes=self.classes,
-            columns=columns,
-            features=features,
-            length=self.window.length,
         )
 
     def losses(self, prediction: Prediction, index: SampleIndex) -> Mapping[str, Float64]:
@@ -145,8 +135,3 @@ class Classify(Problem):
         rows = np.arange(len(moves))
         code = np.where(above[rows, step], 2.0, np.where(below[rows, step], 0.0, 1.0))
         return np.where(blind[rows, step], np.nan, code), step
-
-
-def codes_of(index: SampleIndex) -> NDArray[np.int64]:
-    """int64, [n]: the position of the class that came, of labelled samples."""
-    return index.target[:, 0].astype(np.int64)

@@ -28,7 +28,7 @@ from pipelines.risk.stressed import stressed_risks
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pipelines.definition import Gate, Window
+    from pipelines.definition_parts import Gate, Window
     from pipelines.manifests import Check
 
 _NAT = np.datetime64("NaT", "ns")

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
-from models.base import Prediction, Task
+from models.base import Prediction
 from models.samples import SampleIndex
+from pipelines.category_texts import distinct_texts
 from pipelines.errors import DefinitionError
-from pipelines.features import distinct_texts
 from pipelines.knowledge import CORRECTED
 from pipelines.panel import Outcomes
-from pipelines.problems.base import Float64, MetricParts, Problem, Targets, Tested
+from pipelines.problems.base import Float64, MetricParts, Targets, Tested
 from pipelines.problems.class_scores import probabilities_of
-from pipelines.problems.classify import codes_of
+from pipelines.problems.of_classes import OfClasses, codes_of
 from pipelines.problems.outcome_fairness import Limit
 from pipelines.problems.outcome_scores import cost_threshold, outcome_losses, outcome_metrics
 from pipelines.registered import Settings
@@ -25,7 +25,7 @@ from pipelines.registered import Settings
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pipelines.definition import Gate
+    from pipelines.definition_parts import Gate
     from pipelines.manifests import Check, Evaluation
 
 _NAT = np.datetime64("NaT", "ns")
@@ -96,7 +96,7 @@ class OutcomeSettings(Settings):
         return self
 
 
-class Outcome(Problem):
+class Outcome(OfClasses):
     """The target is 1 where the last class came, else 0; a row without a known outcome has none, and is scored all the same."""
 
     Settings = OutcomeSettings
@@ -125,8 +125,8 @@ class Outcome(Problem):
     def reasons(self) -> int:
         return int(self.settings.reasons)
 
-    def check_features(self, columns: tuple[str, ...]) -> None:
-        """Raises DefinitionError: a feature is made of the outcome, or of what is known only after it."""
+    def check_features(self, columns: tuple[str, ...], labels: tuple[str, ...]) -> None:
+        """Raises DefinitionError: a feature is made of the outcome, or of what is known only after it; or somebody vouches for none."""
         settings = self.settings
         after = [name for name in columns if name in (settings.column, settings.known_column, *settings.afterwards)]
         if after:
@@ -134,6 +134,11 @@ class Outcome(Problem):
                 f"features: {', '.join(dict.fromkeys(after))} is known only after the outcome (problem: column, known_column, afterwards): "
                 "no model may read it before. Leave it out of the features."
             )
+        _check_known("known_before", "feature", settings.known_before, labels)
+
+    def check_columns(self, columns: Sequence[str]) -> None:
+        """Raises DefinitionError: `afterwards` names a column that is none, which would guard nothing."""
+        _check_known("afterwards", "column", self.settings.afterwards, columns)
 
     def groups(self, clean: pd.DataFrame) -> dict[str, NDArray[np.str_]]:
         """By protected column, each row's value as text, `(missing)` where there is none."""
@@ -178,17 +183,6 @@ class Outcome(Problem):
             label_end=np.where(known, known_at, _NAT),
             target_time=earliest[:, None],
             origin=stake,
-        )
-
-    def task(self, columns: tuple[str, ...], features: tuple[str, ...]) -> Task:
-        return Task(
-            kind="probabilities",
-            outputs=1,
-            levels=(),
-            classes=self.classes,
-            columns=columns,
-            features=features,
-            length=self.window.length,
         )
 
     def losses(self, prediction: Prediction, index: SampleIndex) -> Mapping[str, Float64]:
@@ -261,6 +255,14 @@ class Outcome(Problem):
         columns = [f"p_{name}" for name in self.classes]
         values = ordered_values(rows, index, np.ones(len(index), dtype=np.int64), entities, columns)
         return Prediction("probabilities", values.astype(np.float32))
+
+
+def _check_known(setting: str, what: str, names: Sequence[str], there: Sequence[str]) -> None:
+    from pipelines.sources.headers import listed
+
+    unknown = [name for name in names if name not in there]
+    if unknown:
+        raise DefinitionError(f"problem.{setting}: no {what} {', '.join(map(repr, unknown))}; there are {listed(there)}.")
 
 
 def _times(column: pd.Series, name: str) -> NDArray[np.datetime64]:

@@ -29,7 +29,7 @@ from pipelines.risk.scoring import joint_score
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pipelines.definition import Gate, Window
+    from pipelines.definition_parts import Gate, Window
     from pipelines.manifests import Check
 
 INCREMENT = "__increment"

@@ -14,7 +14,7 @@ from pipelines.risk.measures import Float64, Risks
 from pipelines.risk.quantiles import tail_quantiles
 
 if TYPE_CHECKING:
-    from pipelines.definition import Gate
+    from pipelines.definition_parts import Gate
     from pipelines.statistics.risk_backtests import BacktestResult
 
 BACKTESTS = ("kupiec", "christoffersen_independence", "christoffersen", "expected_shortfall", "traffic_light")

@@ -29,6 +29,11 @@ class SourceSettings(Settings):
         """
 
     @property
+    def offered(self) -> tuple[str, ...] | None:
+        """Every column that a read may give, as far as the settings alone say it; None: only a read does."""
+        return None
+
+    @property
     def grows(self) -> bool:
         """Whether a later read may find newer rows. A stored history never does, and a schedule over it begins paused."""
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections import Counter
 from typing import Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -69,8 +70,12 @@ class TableSource(SourceSettings):
         mapped = self.mapped
         for name in mapped:
             _named(name, "column")
-            if name in RESERVED:
+            if name.casefold() in RESERVED:
                 raise ValueError(f"column {name!r} is finflow's own: choose another name")
+        if self.wide is None and len({name.casefold() for name in mapped}) < len(mapped):
+            counts = Counter(name.casefold() for name in mapped)
+            alike = [name for name in mapped if counts[name.casefold()] > 1]
+            raise ValueError(f"columns: {', '.join(alike)} differ in capitals alone, which no table can hold: give one another name")
         given = [name for name in ("entity", "numbered") if getattr(self, name) is not None] + ["columns"] * ("entity" in mapped)
         if len(given) > 1:
             raise ValueError("give `entity`, or `numbered`, or map an entity column, not both")
@@ -93,6 +98,12 @@ class TableSource(SourceSettings):
             raise ValueError("wide: its columns are the entities and its cells are numbers: leave out `entity` and `text`")
         if self.numbered is not None or self.date is not None:
             raise ValueError("wide: its columns are the entities, each with its times: leave out `numbered` and `date`")
+
+    @property
+    def offered(self) -> tuple[str, ...] | None:
+        if self.wide is not None:
+            return (*KEYS, self.wide)
+        return (*self.mapped, *(name for name in STANDARD if name not in self.mapped))
 
     @property
     def mapped(self) -> dict[str, str]:

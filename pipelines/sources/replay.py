@@ -57,6 +57,11 @@ class ReplaySource(SourceSettings):
         return self
 
     @property
+    def offered(self) -> tuple[str, ...] | None:
+        offered: tuple[str, ...] | None = self.source.offered
+        return offered
+
+    @property
     def grows(self) -> bool:
         return self.until is None
 

@@ -232,7 +232,7 @@ def test_an_outcome_of_one_class_is_named(values: list[object], positive: tuple[
 
 
 def test_cells_are_named_as_the_problem_names_them() -> None:
-    from pipelines.features import distinct_texts
+    from pipelines.category_texts import distinct_texts
 
     for column in (pd.Series([1.0, 2.5, -0.0, 1e20]), pd.Series(["1", "a"]), pd.Series([3, 4]), pd.Series([True, False])):
         assert [as_text(value) for value in column.unique()] == distinct_texts(column)[1]

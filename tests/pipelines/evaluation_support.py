@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipelines.comparisons import Compared, compare_all, superior
-from pipelines.definition import Recipe
+from pipelines.definition_parts import Recipe
 from pipelines.evaluation_store import store_evaluation
 from pipelines.manifests import CandidateEvaluation, Evaluation
 

@@ -17,7 +17,8 @@ import pytest
 from models.base import FitReport, Hardware, Model, ModelSettings, Prediction, Task
 from models.errors import FitFailure
 from models.samples import Samples
-from pipelines.definition import Definition, Recipe, parse_definition
+from pipelines.definition import Definition, parse_definition
+from pipelines.definition_parts import Recipe
 from pipelines.folds import make_folds
 from pipelines.home import Home
 from pipelines.manifests import CleanManifest, FitSpec, Fold, RawManifest, SampleManifest

@@ -14,7 +14,8 @@ import pytest
 
 from pipelines.approval import approve, reject, same_person
 from pipelines.asked import asked_of
-from pipelines.definition import Definition, Gate, parse_definition
+from pipelines.definition import Definition, parse_definition
+from pipelines.definition_parts import Gate
 from pipelines.errors import DefinitionError, FinflowError, RegistryError
 from pipelines.gate import ChampionState, History, decide
 from pipelines.history import history

@@ -12,7 +12,8 @@ from pipelines.approval import approve
 from pipelines.asked import asked_of, changed_task
 from pipelines.conclusion import conclude_training, evaluate_training
 from pipelines.contract import validate
-from pipelines.definition import Definition, Gate, parse_definition
+from pipelines.definition import Definition, parse_definition
+from pipelines.definition_parts import Gate
 from pipelines.errors import RegistryError
 from pipelines.fits import carry_out_all
 from pipelines.gate import ChampionState, History, decide

@@ -9,7 +9,7 @@ import pytest
 from models.base import Hardware
 from pipelines import fits
 from pipelines.conclusion import completed
-from pipelines.definition import Recipe
+from pipelines.definition_parts import Recipe
 from pipelines.early_checks import check_train
 from pipelines.errors import DefinitionError, FitError, FitLostError, StateError
 from pipelines.fits import carry_out_all

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from pipelines.decisions import Ruling, _new, compare_frozen, next_level, promotion_row, training_decision
-from pipelines.definition import Definition, Recipe, parse_definition
+from pipelines.definition import Definition, parse_definition
+from pipelines.definition_parts import Recipe
 from pipelines.errors import ConflictError
 from pipelines.gate import level_to_spend
 from pipelines.lake import Lake

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.definition import DEFINITIONS, load_definition, read_yaml
+from pipelines.definition import DEFINITIONS, load_definition
+from pipelines.definition_yaml import read_yaml
 from pipelines.errors import DefinitionError
 from pipelines.home import Home
 from tests.support import tiny_values, write_definition

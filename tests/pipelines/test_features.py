@@ -6,9 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.definition import Definition, Feature
+from pipelines.category_texts import texts_of
+from pipelines.definition import Definition
+from pipelines.definition_parts import Feature
 from pipelines.errors import DefinitionError
-from pipelines.features import CATEGORY, FEATURES, FeatureKind, feature_frame, feature_reach, texts_of
+from pipelines.features import CATEGORY, FEATURES, FeatureKind, feature_frame, feature_reach
 from tests.pipelines.bars import bars, definition
 
 #: those that read rows by key are tried in test_point_in_time.py
@@ -168,3 +170,30 @@ def test_a_category_is_the_same_text_whatever_its_column_is_kept_as() -> None:
         for column in (*kept, pd.Series([*values, None], dtype=object)):
             assert texts_of(column)[:2] == texts, column.dtype
         assert texts_of(pd.Series([*values, None], dtype=object))[2] is None
+
+
+@pytest.mark.parametrize("kind", ["float32", "Float32", "float32[pyarrow]", "category", "object"])
+def test_a_narrow_number_is_the_category_that_the_wide_one_was(kind: str) -> None:
+    """A caller's float32 of 0.1 is 0.10000000149011612 to Python; the table that the model was trained on holds 0.1."""
+    values = [0.1, 2.0, 1e-7, 123.456, 3e10, -0.333333, 9_999_999.0]
+    texts = ["0.1", "2", "1e-07", "123.456", "30000000000", "-0.333333", "9999999"]
+    narrow = pd.Series(np.array(values, dtype=np.float32))
+    column = pd.Series(list(narrow.to_numpy()), dtype=object) if kind == "object" else narrow.astype(kind)
+    assert texts_of(pd.Series(values)) == texts
+    assert texts_of(column.drop(4)) == [*texts[:4], *texts[5:]]
+    for lost in (0.1234567, 16_777_217.0, 1 / 3, 3e10):
+        one = [np.float32(lost)]
+        with pytest.raises(ValueError, match="a float32 of more than its six digits"):
+            texts_of(pd.Series(one, dtype=object) if kind == "object" else pd.Series(one, dtype="float32").astype(kind))
+
+
+def test_a_table_of_narrow_numbers_trains_the_categories_that_a_caller_names() -> None:
+    """A Parquet file of float32 becomes float64 on its way, and means 0.1 all the same."""
+    assert texts_of(pd.Series(np.array([0.1, 0.7], dtype=np.float32)).astype("float64")) == ["0.1", "0.7"]
+    assert texts_of(pd.Series([0.30000000000000004, 1 / 3, 1e300, 5e-324])) == [
+        "0.30000000000000004",
+        str(1 / 3),
+        str(int(1e300)),
+        "5e-324",
+    ]
+    assert texts_of(pd.Series(np.array([0.5, 2], dtype=np.float16))) == ["0.5", "2"]

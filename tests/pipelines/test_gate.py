@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipelines.definition import Gate
+from pipelines.definition_parts import Gate
 from pipelines.errors import FitError
 from pipelines.gate import ChampionState, History, Refresh, decide, level_to_spend
 from tests.pipelines.evaluation_support import evaluation_of, losses_of

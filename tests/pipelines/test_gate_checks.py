@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from pipelines.comparisons import compare
-from pipelines.definition import Gate
+from pipelines.definition_parts import Gate
 from pipelines.evaluation_store import evaluation_from_dict
 from pipelines.gate import ChampionState, History, decide
 from pipelines.gate_words import percent

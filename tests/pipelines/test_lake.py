@@ -16,6 +16,7 @@ import pytest
 
 from pipelines.errors import ConflictError, StateError
 from pipelines.lake import Lake, literal
+from pipelines.wide_tables import GROUP
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -77,6 +78,31 @@ def test_what_is_written_comes_back_with_its_types(tmp_path: Path) -> None:
     assert found["flag"].tolist() == [True, False]
     assert pd.isna(found["note"].iloc[0])
     assert found["note"].iloc[1] == "b"
+
+
+@pytest.mark.parametrize("doubled", [False, True])
+def test_a_wide_table_comes_back_whole(tmp_path: Path, doubled: bool) -> None:
+    """In groups of columns, put together by the keys; in one piece where a row is there twice and keys do not tell which is which."""
+    lake, count = Lake(str(tmp_path / "lake")), 2 * GROUP + 7
+    random = np.random.default_rng(1)
+    for year in (2018, 2019):
+        frame = pd.DataFrame(random.random((40, count)), columns=[f"x{place}" for place in range(count)])
+        frame.insert(0, "entity", pd.array([f"e{number:02d}" for number in random.permutation(40)], dtype="str"))
+        frame.insert(1, "time", pd.Timestamp(f"{year}-01-02").as_unit("us"))
+        frame = frame.assign(note=pd.array(["ä", None] * 20, dtype="str"), period=str(year)).astype({"period": "str"})
+        if doubled:
+            frame.loc[1, ["entity"]] = frame.loc[0, "entity"]
+        lake.append("raw/a", frame)
+        if year == 2019:
+            found = lake.read("raw/a", where=f"time > {literal(pd.Timestamp('2018-06-01'))}")
+            sort = ["entity", "x0"]
+            pd.testing.assert_frame_equal(found.sort_values(sort, ignore_index=True), frame.sort_values(sort, ignore_index=True))
+    whole = lake.read("raw/a")
+    assert whole.shape == (80, count + 4)
+    some = [f"x{place}" for place in range(count - 1, 0, -2)] + ["time"]
+    again = lake.read("raw/a", columns=some)
+    assert list(again.columns) == some
+    assert set(map(tuple, again.to_numpy())) == set(map(tuple, whole[some].to_numpy()))
 
 
 def test_no_table_is_an_empty_frame_and_an_empty_append_writes_nothing(tmp_path: Path) -> None:

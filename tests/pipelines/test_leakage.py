@@ -13,7 +13,8 @@ import pipelines.leakage_models
 from models.base import FitReport, Hardware, Model, ModelSettings, Prediction
 from models.samples import Samples
 from models.zoo import model_class
-from pipelines.definition import Definition, Recipe
+from pipelines.definition import Definition
+from pipelines.definition_parts import Recipe
 from pipelines.errors import NotEnoughHistoryError
 from pipelines.home import Home
 from pipelines.leakage import LeakageCheck, check_leakage, check_rows

@@ -12,13 +12,19 @@ import pandas as pd
 import pytest
 
 from models.samples import Samples
+from pipelines.contract import validate
 from pipelines.definition import parse_definition
+from pipelines.home import Home
+from pipelines.ingest import ingest
+from pipelines.lake import Lake
+from pipelines.monitoring_data import check_data
 from pipelines.monitoring_drift import check_features
 from pipelines.monitoring_plots import draw_monitoring
 from pipelines.monitoring_scored import wanted_sessions
+from pipelines.status import status
 from pipelines.windows import build_samples
 from tests.pipelines.test_outcome_evaluation import MODELS
-from tests.row_support import loan_rows, loan_values
+from tests.row_support import loan_rows, loan_values, write_loans
 
 DEFINITION = parse_definition(loan_values(Path("none.csv"), **MODELS, monitoring={"sessions": 60, "minimum_dates": 20}))
 TRAINED_UNTIL = pd.Timestamp("2021-10-01")
@@ -37,6 +43,24 @@ def test_undisturbed_rows_raise_no_alarm() -> None:
         ("purpose", "psi"),
     }
     assert not [one.detail for one in checks if one.alarm]
+
+
+def test_rows_without_a_time_are_never_late(tmp_path: Path, home: Home) -> None:
+    """Applicants of one date, years ago: no session that came since is missing."""
+    file = write_loans(tmp_path / "loans.csv", loan_rows(300).assign(time=pd.Timestamp("2001-01-01")))
+
+    def checked(**changes: Any) -> tuple[Any, Any]:
+        definition = parse_definition(loan_values(file, **MODELS, **changes))
+        as_of = pd.Timestamp("2024-01-01", tz="UTC")
+        clean = validate(definition, home, ingest(definition, home), as_of)
+        return check_data(definition, Lake(home.lake), clean), status(definition, home)["data"]["sessions_behind"]
+
+    (late, _), behind = checked()
+    assert late.alarm
+    assert behind > 5000
+    (told,), behind = checked(folds={"kind": "stratified", "parts": 3})
+    assert (told.measured, told.alarm, behind) == (False, False, None)
+    assert "the rows have no time" in told.detail
 
 
 @pytest.mark.parametrize("new", ["boat", None])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.definition import Feature
+from pipelines.definition_parts import Feature
 from pipelines.errors import DefinitionError
 from pipelines.features import FEATURES, feature_frame
 from pipelines.panel import Outcomes, Panel

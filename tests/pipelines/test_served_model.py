@@ -182,6 +182,8 @@ def test_rows_with_categories_are_served_as_arrays_and_as_frames(tmp_path: Path)
         served.predict({**arrays, "categories": arrays["categories"][:, :, :1]})
     with pytest.raises(ValueError, match=r"has the keys \['values', 'weights'\]"):
         served.predict({"values": arrays["values"], "weights": 1})
+    with pytest.raises(ValueError, match="column 'region' of the frame: holds a float32 of more than its six digits"):
+        served.predict(frame.assign(region=np.float32(1 / 3)))
     with pytest.raises(ValueError, match="no column region"):
         served.predict(frame.drop(columns="region"))
     with pytest.raises(ValueError, match="not finite"):

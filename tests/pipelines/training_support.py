@@ -12,7 +12,8 @@ import pytest
 from models.base import Hardware
 from models.zoo import ZOO
 from pipelines.conclusion import Conclusion, conclude_training
-from pipelines.definition import Definition, Recipe
+from pipelines.definition import Definition
+from pipelines.definition_parts import Recipe
 from pipelines.evaluation import evaluate
 from pipelines.fits import carry_out_all, fit_all, plan_fits, read_predictions, read_report
 from pipelines.folds import production_fold

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from models.base import Prediction
-from pipelines.definition import DEFINITIONS, Window, load_definition
+from pipelines.definition import DEFINITIONS, load_definition
+from pipelines.definition_parts import Window
 from pipelines.errors import FinflowError
 from pipelines.problems import problem_of
 from pipelines.problems.answers import signals_of

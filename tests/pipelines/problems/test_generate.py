@@ -108,4 +108,4 @@ def test_stored_samples_hang_on_the_code_that_their_targets_come_from(monkeypatc
     read: list[str] = []
     monkeypatch.setattr(pipelines.windows, "digest_file", lambda path: read.append(Path(path).name))
     pipelines.windows._digest(parse_definition(scenario_values()), SimpleNamespace(digest="", as_of=""))  # type: ignore[arg-type]
-    assert {"generate.py", "forecast.py"} <= set(read)
+    assert {"generate.py", "forecast.py", "feature_functions.py", "category_texts.py", "window_rows.py"} <= set(read)

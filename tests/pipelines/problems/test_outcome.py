@@ -14,9 +14,13 @@ from models.categories import category_code
 from models.samples import CATEGORIES
 from pipelines.definition import Definition, parse_definition
 from pipelines.errors import DefinitionError
+from pipelines.home import Home
+from pipelines.ingest import ingest
+from pipelines.lake import Lake
 from pipelines.problems import problem_of
 from pipelines.problems.outcome import Costs
 from pipelines.problems.outcome_scores import cost_loss, cost_threshold
+from pipelines.sources import ReplaySource
 from pipelines.windows import build_samples, task_of
 from tests.row_support import loan_rows, loan_values
 
@@ -107,6 +111,8 @@ def test_rows_are_laid_out_and_read_back() -> None:
     ("changes", "words"),
     [
         ({"afterwards": ["age"]}, "age is known only after the outcome"),
+        ({"afterwards": ["sex", "lateness"]}, r"problem\.afterwards: no column 'lateness'; there are 'amount', 'income'"),
+        ({"known_before": ["purpose", "sex"]}, r"problem\.known_before: no feature 'sex'; there are 'amount', 'income', 'age', 'purpose'"),
         ({"column": "amount"}, "amount is known only after the outcome"),
         ({"classes": ["good", "good"]}, "two different names"),
         ({"classes": ["good", "very bad"]}, "use lower-case letters"),
@@ -118,6 +124,24 @@ def test_rows_are_laid_out_and_read_back() -> None:
 def test_what_cannot_be_is_refused(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(DefinitionError, match=words):
         loans(**changes)
+
+
+def test_a_column_known_afterwards_is_one_of_those_that_the_source_gives(home: Home) -> None:
+    """What only a read tells of a simulated table, ingest refuses before anything is written."""
+    source = {"kind": "loan_book", "days": 60, "daily": 2, "seed": 1}
+
+    def definition(**more: Any) -> Definition:
+        values = loan_values(Path("x"), features=[{"kind": "value", "column": "amount", "name": "amount"}], source={**source, **more})
+        values["problem"]["afterwards"] = ["accepted"]
+        return parse_definition(values)
+
+    with pytest.raises(DefinitionError, match=r"problem\.afterwards: no column 'accepted'; there are 'entity', 'time', 'amount'"):
+        ingest(definition(), home)
+    assert Lake(home.lake).version("raw/loans") is None
+    replayed = definition().source
+    assert replayed.offered is None
+    assert ReplaySource(source={"kind": "csv", "path": "x", "columns": {"a": "A"}}, start="2020-01-01", until="2020-02-01").offered  # type: ignore[arg-type]
+    assert ingest(definition(rejected=True), home).rows > 60
 
 
 def test_a_sample_is_one_row() -> None:

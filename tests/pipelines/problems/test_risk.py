@@ -11,7 +11,8 @@ from scipy import stats
 
 from models.base import Prediction
 from models.samples import SampleIndex
-from pipelines.definition import Gate, load_definition, parse_definition
+from pipelines.definition import load_definition, parse_definition
+from pipelines.definition_parts import Gate
 from pipelines.errors import DefinitionError
 from pipelines.problems import problem_of
 from pipelines.problems.portfolio import portfolio_bars

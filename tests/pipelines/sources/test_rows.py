@@ -93,6 +93,8 @@ def test_faults_are_named(tmp_path: Path) -> None:
         ({"columns": {"entity": "account"}}, "not both"),
         ({"columns": {"time": "account"}}, "give `date` or map a time column"),
         ({"numbered": "a/b"}, "entity 'a/b'"),
+        ({"columns": {"Account": "a", "account": "b"}}, "account, Account differ in capitals alone"),
+        ({"columns": {"Period": "a"}}, "column 'Period' is finflow's own"),
         ({"names": [], "text": [], "wide": "close"}, "leave out `numbered` and `date`"),
     ],
 )

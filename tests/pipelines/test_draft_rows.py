@@ -1,0 +1,200 @@
+"""`finflow init FILE --outcome COLUMN`: what is drafted from a table of rows loads, meets its contract and has folds to train on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from pipelines.definition import Definition, load_definition
+from pipelines.draft import draft_definition
+from pipelines.errors import FinflowError, NotEnoughHistoryError, SourceError
+from pipelines.home import Home
+from tests.pipelines.test_draft import can_train
+from tests.row_support import loan_rows
+from tests.support import Finflow
+
+
+def applicants(rows: int = 900) -> pd.DataFrame:
+    """Numbers, categories, an id, a name, a constant, and who did not pay."""
+    frame = loan_rows(rows).drop(columns=["chance", "time"]).rename(columns={"entity": "Applicant ID", "age": "Age (years)"})
+    frame["bad"] = frame.pop("defaulted").map({0.0: "no", 1.0: "yes"})
+    return frame.assign(surname=[f"Smith{number}" for number in range(rows)], bank="ours")
+
+
+def drafted(tmp_path: Path, file: Path, outcome: str, positive: str | None = None) -> tuple[Definition, str]:
+    text = draft_definition(file, "drafted", outcome, positive)
+    path = tmp_path / "drafted.yaml"
+    path.write_text(text, encoding="utf-8")
+    return load_definition(str(path)), text
+
+
+def test_a_table_without_dates(tmp_path: Path, home: Home) -> None:
+    applicants().to_csv(tmp_path / "a.csv", index=False, sep=";")
+    made, text = drafted(tmp_path, tmp_path / "a.csv", "bad")
+    source = made.source
+    assert (source.delimiter, str(source.date), source.numbered) == (";", "2000-01-01", None)
+    assert source.columns["entity"] == "Applicant ID"
+    assert source.text == ("purpose", "region", "sex", "bad")
+    assert source.ignore == ("surname", "bank")
+    assert "# left out: 'surname', nearly every row of which has a value of its own\n" in text
+    assert [(one.kind, one.label) for one in made.features] == [
+        ("value", "amount"),
+        ("value", "income"),
+        ("value", "Age (years)"),
+        ("category", "purpose"),
+        ("category", "region"),
+        ("category", "sex"),
+    ]
+    problem = made.problem
+    assert (problem.column, problem.positive, problem.classes) == ("bad", ("yes",), ("no", "yes"))
+    assert (problem.costs.false_positive, problem.costs.false_negative) == (1, 1)
+    assert {name: one.model for name, one in made.candidates.items()} == {"dense": "tabular_dense", "boosting": "boosting"}
+    assert {one.model for one in made.baselines.values()} == {"class_frequency", "tabular_logistic"}
+    for word in ("personal", "costs", "protected", "afterwards"):
+        assert f"# {word}" in text, word
+    assert can_train(made, home) == 5
+
+
+def test_the_comments_are_settings_once_their_signs_are_gone(tmp_path: Path) -> None:
+    applicants().to_csv(tmp_path / "a.csv", index=False)
+    text = draft_definition(tmp_path / "a.csv", None, "bad")
+    for name, column in (("protected", "sex"), ("afterwards", "length"), ("personal", "name")):
+        text = text.replace(f"# {name}: [{column}]", f"{name}: [{'bank' if name == 'afterwards' else 'region'}]")
+    read = yaml.safe_load(text)
+    assert read["personal"] == ["region"]
+    assert read["problem"]["protected"] == ["region"]
+    assert read["problem"]["afterwards"] == ["bank"]
+
+
+def test_a_table_with_dates_is_split_by_time(tmp_path: Path, home: Home) -> None:
+    frame = loan_rows(2000, days=900).drop(columns=["chance", "entity"])
+    frame["time"] = frame["time"].dt.strftime("%d.%m.%Y")
+    frame.loc[:20, "defaulted"] = np.nan
+    frame.rename(columns={"time": "Applied on"}).to_csv(tmp_path / "a.csv", index=False)
+    made, text = drafted(tmp_path, tmp_path / "a.csv", "defaulted", "0")
+    assert (made.source.date_format, made.source.numbered, made.source.date) == ("%d.%m.%Y", "row", None)
+    assert made.source.columns["time"] == "Applied on"
+    assert (made.folds.kind, made.folds.months) == ("time", 2)
+    assert made.problem.positive == ("0",)
+    assert "# known_after_days" in text
+    assert can_train(made, home) == 5
+
+
+def test_a_file_without_a_header_and_its_missing_numbers(tmp_path: Path, home: Home) -> None:
+    random = np.random.default_rng(0)
+    rows = [
+        f"{random.choice(['A11', 'A12'])} {random.integers(1, 72)} {random.choice(['?', '12', '8.5'])} {random.integers(1, 3)}"
+        for _ in range(400)
+    ]
+    (tmp_path / "german.data").write_text("\n".join(rows))
+    with pytest.raises(SourceError, match="no column 'risk' for --outcome; there are column_1 to column_4, for its first line"):
+        draft_definition(tmp_path / "german.data", None, "risk")
+    made, _ = drafted(tmp_path, tmp_path / "german.data", "column_4", "2")
+    assert (made.source.delimiter, made.source.names) == (" ", ("column_1", "column_2", "column_3", "column_4"))
+    assert "?" in made.source.missing
+    assert [one.kind for one in made.features] == ["category", "value", "value"]
+    assert made.problem.classes == ("no", "yes"), "1 and 2 are no names"
+    assert can_train(made, home) == 5
+
+
+def test_a_parquet_file(tmp_path: Path, home: Home) -> None:
+    frame = loan_rows(2000, days=900).drop(columns="chance").rename(columns={"entity": "loanKey", "time": "opened"})
+    frame["opened"] += pd.Timedelta(hours=9)
+    frame["defaulted"] = frame["defaulted"] == 1
+    frame["closed"], frame["tags"] = frame["opened"] + pd.Timedelta(days=9), [["a"]] * len(frame)
+    frame.astype({"purpose": "category"}).to_parquet(tmp_path / "a.parquet", index=False)
+    made, text = drafted(tmp_path, tmp_path / "a.parquet", "defaulted")
+    assert made.source.columns["entity"] == "loanKey"
+    assert made.source.columns["time"] == "opened"
+    assert made.source.timezone == "UTC"
+    assert set(made.source.ignore) == {"closed", "tags"}
+    assert "# left out: 'closed', which is a date\n" in text
+    assert made.problem.positive == ("1",)
+    assert can_train(made, home) == 5
+
+
+@pytest.mark.parametrize(
+    ("values", "positive"),
+    [
+        (("0", "1"), "1"),
+        (("1", "2"), "2"),
+        (("2", "1"), "1"),
+        (("no", "yes"), "yes"),
+        (("yes", "no"), "yes"),
+        (("good", "bad"), "bad"),
+        (("kept", "lost"), "lost"),
+        (("是", "否"), "是"),
+    ],
+)
+def test_the_class_that_is_looked_for(tmp_path: Path, values: tuple[str, str], positive: str) -> None:
+    """The usual one, else the rarer one: here the second."""
+    outcome = [values[number % 3 == 0] for number in range(300)]
+    pd.DataFrame({"x": np.arange(300) % 7, "时间y": outcome}).to_csv(tmp_path / "a.csv", index=False, encoding="gb18030")
+    assert drafted(tmp_path, tmp_path / "a.csv", "时间y")[0].problem.positive == (positive,)
+
+
+def test_headers_that_no_name_may_hold(tmp_path: Path, home: Home) -> None:
+    random = np.random.default_rng(1)
+    headers = ["open", "a/b", "A\\B", "=sum", "Period", "date", "..", "__x", "y"]
+    frame = pd.DataFrame(random.integers(0, 9, (300, 8)).astype(float), columns=headers[:-1])
+    frame["date"] = random.choice(["morning", "night"], 300)
+    frame.assign(y=np.arange(300) % 2).to_csv(tmp_path / "a.csv", index=False)
+    made, _ = drafted(tmp_path, tmp_path / "a.csv", "y")
+    assert dict(made.source.columns) == dict(
+        zip(["open_value", "a_b", "A_B_2", "sum", "Period_value", "date_value", "column", "x", "y"], headers, strict=True)
+    )
+    assert can_train(made, home) == 5
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "error", "told"),
+    [
+        ({}, ("good", None), SourceError, r"no column 'good' for --outcome; there are 'Applicant ID', 'amount'"),
+        (
+            {},
+            ("purpose", None),
+            SourceError,
+            r"column 'purpose': has 4 different values \('business', 'car', 'home', 'travel'\), and",
+        ),
+        ({}, ("bank", None), SourceError, r"column 'bank': has 1 different values \('ours'\), and an outcome has two"),
+        ({}, ("bad", "maybe"), SourceError, r"--positive 'maybe' is none of its values 'no' and 'yes'"),
+        ({}, (None, "yes"), FinflowError, r"--positive is a value of the outcome: say which column"),
+        ({"rows": 60}, ("bad", None), NotEnoughHistoryError, r"60 rows have an outcome"),
+        ({"time": "2020-02-01"}, ("bad", None), NotEnoughHistoryError, r"column 'time': its dates span 0.0 months"),
+    ],
+)
+def test_what_cannot_be_drafted(
+    tmp_path: Path, change: dict[str, Any], options: tuple[str | None, str | None], error: type[Exception], told: str
+) -> None:
+    frame = applicants(change.pop("rows", 900)).assign(**change)
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    with pytest.raises(error, match=told) as caught:
+        draft_definition(tmp_path / "a.csv", None, *options)
+    assert "\n" not in str(caught.value)
+
+
+def test_real_files_are_drafted(shared_data: Path, tmp_path: Path) -> None:
+    german, _ = drafted(tmp_path, shared_data / "credit_german" / "german.data", "column_21")
+    assert german.problem.positive == ("2",)
+    assert len(german.features) == 20
+    calls, _ = drafted(tmp_path, shared_data / "bank_marketing" / "bank-additional-full.csv.gz", "y")
+    assert calls.problem.positive == ("yes",)
+    assert [one.kind for one in calls.features].count("category") == 10
+
+
+@pytest.mark.slow
+def test_a_draft_trains_as_it_is(finflow: Finflow, tmp_path: Path) -> None:
+    applicants(400).to_csv(tmp_path / "applicants.csv", index=False)
+    path = str(tmp_path / "mine.yaml")
+    made = finflow.json("init", str(tmp_path / "applicants.csv"), "--outcome", "bad", "--to", path)
+    assert made["definition"] == "applicants"
+    validated = finflow.json("validate", path)
+    assert (validated["rows"], validated["quarantined"]) == (400, 0)
+    trained = finflow.json("train", path)
+    assert {row["candidate"] for row in trained["leaderboard"]} == {"dense", "boosting", "class-frequency", "logistic"}
+    assert finflow.json("score", path)["rows"] == 400
