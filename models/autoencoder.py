@@ -35,6 +35,7 @@ class Autoencoder(RowNetwork):
 
     Settings: ClassVar[type[ModelSettings]] = AutoencoderSettings
     family: ClassVar[str] = "autoencoder"
+    supervised: ClassVar[bool] = False
     settings: AutoencoderSettings
 
     def __init__(self, settings: ModelSettings, task: Task) -> None:

@@ -32,6 +32,12 @@ class Calibration(ModelSettings):
     share: float = Field(
         default=0.5, gt=0, lt=1, description="the later part of the validation part that the curve is fitted on; the rest chooses and stops"
     )
+    slope_spread: float | None = Field(
+        default=0.25,
+        gt=0,
+        le=100,
+        description="of platt: how far its slope is thought to be from 1 before the slice is seen (a normal prior); none: any is as likely",
+    )
 
 
 def split_validation(validation: Samples, calibration: Calibration) -> tuple[Samples, Samples]:
@@ -59,8 +65,11 @@ def split_validation(validation: Samples, calibration: Calibration) -> tuple[Sam
     return validation.take(~late), validation.take(late)
 
 
-def fit_calibration(method: Method, probability: Float64, code: NDArray[np.int64]) -> dict[str, Float64]:
+def fit_calibration(method: Method, probability: Float64, code: NDArray[np.int64], slope_spread: float | None = None) -> dict[str, Float64]:
     """The fitted map, as arrays by name: none; `slope` and `intercept`; or `x` and `y`.
+
+    With `slope_spread` the slope of `platt` has a normal prior about 1. A dozen events say next to nothing about a slope: without a prior
+    those of slices with fifteen of them ranged from .1 to 2.5. The intercept, a slice's own base rate, has none.
 
     Args:
         probability: float64, [n]; the model's, of the last class.
@@ -83,7 +92,7 @@ def fit_calibration(method: Method, probability: Float64, code: NDArray[np.int64
         found = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(probability, code)
         x, y = np.asarray(found.X_thresholds_, dtype=np.float64), np.asarray(found.y_thresholds_, dtype=np.float64)
         return {"x": x, "y": y}
-    slope, intercept = _platt(log_odds(probability), code)
+    slope, intercept = _platt(log_odds(probability), code, 0.0 if slope_spread is None else 1 / slope_spread**2)
     return {"slope": np.array([slope]), "intercept": np.array([intercept])}
 
 
@@ -127,8 +136,9 @@ def logistic_curve(score: Float64) -> Float64:
     return np.where(score >= 0, 1.0, small) / (1 + small)
 
 
-def _platt(score: Float64, code: NDArray[np.int64]) -> tuple[float, float]:
-    """Slope and intercept of greatest likelihood, with Platt's softened targets, by Newton's method.
+def _platt(score: Float64, code: NDArray[np.int64], prior: float) -> tuple[float, float]:
+    """Slope and intercept of greatest likelihood, with Platt's softened targets, by Newton's method; `prior` is the weight that the slope's
+    squared distance from 1 has.
 
     The slope is never below 0: on a small slice chance would turn a model's order round, and its reasons with it. Where it would be, the
     curve is flat at the slice's own rate.
@@ -137,15 +147,16 @@ def _platt(score: Float64, code: NDArray[np.int64]) -> tuple[float, float]:
     target = np.where(code == 1, (ones + 1) / (ones + 2), 1 / (zeros + 2))
     inputs = np.column_stack([score, np.ones(len(score))])
     weights = np.array([1.0, 0.0])
+    penalty = np.array([prior, 0.0])
 
     def loss(at: Float64) -> float:
         logit = inputs @ at
-        return float((np.logaddexp(0, logit) - target * logit).sum())
+        return float((np.logaddexp(0, logit) - target * logit).sum()) + prior * (at[0] - 1) ** 2 / 2
 
     for _ in range(100):
         expected = logistic_curve(inputs @ weights)
-        gradient = inputs.T @ (expected - target)
-        curvature = inputs.T @ (inputs * (expected * (1 - expected))[:, None]) + 1e-9 * np.eye(2)
+        gradient = inputs.T @ (expected - target) + penalty * (weights - 1)
+        curvature = inputs.T @ (inputs * (expected * (1 - expected))[:, None]) + np.diag(penalty + 1e-9)
         step, size = np.linalg.solve(curvature, gradient), 1.0
         while loss(weights - size * step) > loss(weights) and size > 1e-8:
             size /= 2

@@ -39,6 +39,7 @@ class IsolationForest(TabularArrays):
     Settings: ClassVar[type[ModelSettings]] = IsolationForestSettings
     family: ClassVar[str] = "isolation forest"
     seeded: ClassVar[bool] = True
+    supervised: ClassVar[bool] = False
 
     def check_task(self) -> None:
         super().check_task()

@@ -55,6 +55,8 @@ class TabularModel(Model):
     """
 
     Settings: ClassVar[type[ModelSettings]] = TabularSettings
+    #: whether its own probability is meant as one: a calibration then sets out from it
+    supervised: ClassVar[bool] = True
 
     def __init__(self, settings: ModelSettings, task: Task) -> None:
         super().__init__(settings, task)
@@ -98,7 +100,8 @@ class TabularModel(Model):
         if self._augmentation is not None:
             train, more["augmentation"] = self._augmented(self._augmentation, train, selection, seed, hardware)
         report = self.fit_rows(train, selection, seed=seed, hardware=hardware)
-        self.calibration = fit_calibration(chosen.method, self._raw(late), class_codes(late, self.task))
+        spread = chosen.slope_spread if self.supervised else None
+        self.calibration = fit_calibration(chosen.method, self._raw(late), class_codes(late, self.task), spread)
         notes = {**report.notes, **more, "calibration": chosen.method, "calibration_samples": len(late) if chosen.method != "none" else 0}
         if "slope" in self.calibration:
             notes["calibration_slope"] = float(self.calibration["slope"][0])

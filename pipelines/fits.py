@@ -18,6 +18,7 @@ import numpy as np
 
 from models.base import DDP, FitReport, Hardware, Prediction
 from models.samples import Int64, SampleIndex
+from pipelines.array_files import load_array
 from pipelines.definition import Definition
 from pipelines.definition_parts import Recipe
 from pipelines.errors import FitError
@@ -118,7 +119,7 @@ def read_predictions(result: PredictionResult) -> tuple[Int64, Prediction]:
     """Positions of the test samples in the run's samples, int64 [n], and what the fit predicts for them, in that order."""
     folder = Path(result.folder)
     record = json.loads((folder / "prediction.json").read_text(encoding="utf-8"))
-    values = np.load(folder / "values.npy", allow_pickle=False)
+    values = load_array(folder / "values.npy")
     positions = _test_positions(result.samples, result.split, result.embargo)
     if len(positions) != len(values):
         raise FitError(f"{folder} holds {len(values)} predictions for {len(positions)} samples: remove the folder and train again.")

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.samples import ARRAYS, Observations, SampleIndex, Samples
+from pipelines.array_files import load_array
 from pipelines.errors import StateError
 
 SCHEMA = 1
@@ -89,7 +90,7 @@ def open_samples(folder: str | Path) -> Samples:
             values=_mapped(folder / "values.npy"),
             columns=tuple(content["columns"]),
             entities=tuple(content["entities"]),
-            first=np.load(folder / "first.npy", allow_pickle=False),
+            first=load_array(folder / "first.npy"),
             time=_mapped(folder / "time.npy"),
             blocks={name: _mapped(folder / f"block-{name}.npy") for name in content["blocks"]},
         )
@@ -103,9 +104,9 @@ def open_samples(folder: str | Path) -> Samples:
 def _mapped(path: Path) -> NDArray[Any]:
     """An array on disk whose pages are read as they are used, and shared by all processes that do."""
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        return load_array(path, "r")
     except ValueError:
-        found = np.load(path, allow_pickle=False)
+        found = load_array(path)
         if found.size:
             raise
         return found  # nothing cannot be mapped

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize
+from scipy.stats import norm
 from sklearn.isotonic import IsotonicRegression
 
 from models.calibration import EDGE, FEWEST, Calibration, calibrated, fit_calibration, log_odds, logistic_curve, split_validation
@@ -48,6 +49,41 @@ def test_platt_is_the_curve_of_greatest_likelihood() -> None:
     np.testing.assert_allclose([state["slope"][0], state["intercept"][0]], found, atol=1e-5)
     np.testing.assert_allclose(found, [0.5, -1.0], atol=0.15)
     np.testing.assert_allclose(calibrated(state, probability), 1 / (1 + np.exp(-(found[0] * score + found[1]))), atol=1e-5)
+
+
+@pytest.mark.parametrize("spread", [0.1, 0.25, 2.0])
+def test_a_prior_holds_the_slope_near_one(spread: float) -> None:
+    """The likelihood times a normal density of the slope, maximised by another method."""
+    probability, code = drawn(150)
+    state = fit_calibration("platt", probability, code, spread)
+    ones, zeros = (code == 1).sum(), (code == 0).sum()
+    target = np.where(code == 1, (ones + 1) / (ones + 2), 1 / (zeros + 2))
+    score = log_odds(probability)
+
+    def loss(at: np.ndarray) -> float:
+        logit = at[0] * score + at[1]
+        return float((np.logaddexp(0, logit) - target * logit).sum() - norm.logpdf(at[0], 1, spread))
+
+    found = minimize(loss, [1.0, 0.0], method="Nelder-Mead", options={"xatol": 1e-8, "fatol": 1e-10, "maxiter": 4000}).x
+    np.testing.assert_allclose([state["slope"][0], state["intercept"][0]], found, atol=1e-5)
+    free = fit_calibration("platt", probability, code)["slope"][0]
+    assert free < state["slope"][0] < 1
+
+
+def test_a_prior_helps_where_events_are_few_and_yields_where_there_are_many() -> None:
+    """A model that is right, calibrated on slices with about fifteen events, where a slope is chance; one that is too sure of itself."""
+    slopes = {None: [], 0.25: []}  # type: dict[float | None, list[float]]
+    for seed in range(60):
+        random = np.random.default_rng(seed)
+        score = random.normal(-3.5, 0.8, 400)
+        code = (random.random(400) < logistic_curve(score)).astype(np.int64)
+        if min(code.sum(), len(code) - code.sum()) >= FEWEST:
+            for spread, found in slopes.items():
+                found.append(float(fit_calibration("platt", logistic_curve(score), code, spread)["slope"][0]))
+    missed = {spread: np.sqrt(np.mean(np.square(np.array(found) - 1))) for spread, found in slopes.items()}
+    assert missed[0.25] < 0.5 * missed[None]
+    probability, code = drawn(20_000)
+    assert fit_calibration("platt", probability, code, 0.25)["slope"][0] == pytest.approx(0.5, abs=0.05)
 
 
 def test_platt_never_turns_the_order_round() -> None:
