@@ -6,7 +6,7 @@ All of it is fitted on the training part alone and kept with the weights.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Self
 
 import numpy as np
@@ -23,6 +23,8 @@ How = Literal["robust", "standard"]
 BEND = 3.0
 #: standardised ones are cut here
 LIMIT = 10.0
+#: edges of bins are at least so far apart, in scaled numbers
+NARROWEST = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +40,8 @@ class RowEncoding:
         vocabulary: the categories of the training part.
         missed: bool, [categories]; whether a category was missing in a training row. Where none was, a missing one is unknown.
         common: int64, [categories]; the place that most training rows have.
+        edges: float32, [features, edges]; of the bins that scaled numbers are read by, rising; a feature with fewer repeats its last one.
+            None: they are not read by bins.
     """
 
     how: How
@@ -47,6 +51,7 @@ class RowEncoding:
     vocabulary: Vocabulary
     missed: NDArray[np.bool_]
     common: Int64
+    edges: Float32 | None = None
 
     @property
     def numbers(self) -> int:
@@ -68,7 +73,7 @@ class RowEncoding:
         return np.concatenate([np.zeros(self.numbers), self.common]).astype(np.float32)
 
     @classmethod
-    def fit(cls, how: How, numbers: Float32, codes: Int64, names: Sequence[str], fewest: int = 1) -> Self:
+    def fit(cls, how: How, numbers: Float32, codes: Int64, names: Sequence[str], fewest: int = 1, bins: int = 0) -> Self:
         """Fit on training rows.
 
         Args:
@@ -76,6 +81,7 @@ class RowEncoding:
             codes: int64, [n, categories].
             names: of the features, for errors.
             fewest: a category that fewer rows have is unknown.
+            bins: of a feature at most; 0: none.
 
         Raises:
             FitFailure: a number is infinite, or there is nothing to read.
@@ -92,7 +98,7 @@ class RowEncoding:
         missed = (codes == 0).any(axis=0)
         places = _places(vocabulary, missed, codes)
         common = [int(np.bincount(column).argmax()) for column in places.T]
-        return cls(
+        found = cls(
             how=how,
             location=np.ascontiguousarray(spreads[:, 0]),
             inverse=np.ascontiguousarray(spreads[:, 1]),
@@ -101,6 +107,10 @@ class RowEncoding:
             missed=missed,
             common=np.array(common, dtype=np.int64),
         )
+        if not bins:
+            return found
+        scaled = found.encode(numbers, codes)[:, : numbers.shape[1]]
+        return replace(found, edges=piecewise_edges(np.where(np.isnan(numbers), np.float32(np.nan), scaled), bins))
 
     def encode(self, numbers: Float32, codes: Int64) -> Float32:
         """float32, [n, width]; a row's bits depend on that row alone. Places are whole numbers, exact in float32."""
@@ -131,14 +141,16 @@ class RowEncoding:
     def arrays(self) -> dict[str, NDArray]:
         """By name, to be saved beside the weights."""
         own = {name: getattr(self, name) for name in ("location", "inverse", "signed", "common")}
+        if self.edges is not None:
+            own["edges"] = self.edges
         return {**own, "missed": self.missed.astype(np.int64), **self.vocabulary.arrays()}
 
     @classmethod
-    def from_arrays(cls, how: How, arrays: dict[str, NDArray], features: int, categories: int) -> Self:
+    def from_arrays(cls, how: How, arrays: dict[str, NDArray], features: int, categories: int, bins: int = 0) -> Self:
         """What `arrays` gave.
 
         Raises:
-            ValueError: it is of other rows than the task describes.
+            ValueError: it is of other rows than the task describes, or of other bins than the settings say.
         """
         vocabulary = Vocabulary.from_arrays(arrays)
         found = {name: arrays.get(name, np.zeros(0)) for name in ("location", "inverse", "signed", "common", "missed")}
@@ -148,7 +160,29 @@ class RowEncoding:
                 f"{features} and {categories}"
             )
         found["missed"] = found["missed"].astype(bool)
-        return cls(how=how, vocabulary=vocabulary, **found)
+        edges = arrays.get("edges")
+        shape = None if edges is None else list(edges.shape)
+        if (shape is not None) != (bins > 0) or (shape and (shape[0] != features or not 2 <= shape[-1] <= bins + 1)):
+            raise ValueError(f"the saved encoding has edges of the shape {shape}; the settings ask for {bins} bins of {features} features")
+        return cls(how=how, vocabulary=vocabulary, edges=edges, **found)
+
+
+def piecewise_edges(scaled: Float32, bins: int) -> Float32:
+    """float32, [features, edges]: quantiles of each column of `scaled`, [n, features], NaN where missing; equal ones count once, and where
+    there are no more distinct values than edges, every value is one.
+
+    Rising; a feature with fewer edges than the most repeats its last. One that never varied has the edges 0 and 1.
+    """
+    found = []
+    for column in scaled.T:
+        there = column[~np.isnan(column)].astype(np.float64)
+        values = np.unique(there)
+        edges = values if len(values) <= bins + 1 else np.unique(np.quantile(there, np.linspace(0, 1, bins + 1)))
+        edges = edges[np.diff(edges, prepend=-np.inf) > NARROWEST]
+        found.append(edges if len(edges) > 1 else np.array([0.0, 1.0]))
+    most = max((len(edges) for edges in found), default=2)
+    rows = [np.append(edges, np.full(most - len(edges), edges[-1])) for edges in found]
+    return np.array(rows, dtype=np.float32).reshape(len(found), most)
 
 
 def check_finite(numbers: Float32, names: Sequence[str]) -> None:

@@ -87,6 +87,7 @@ class RowNetwork(TabularModel):
             encoding.signed.tolist(),
             encoding.sizes,
             periodic=settings.numeric == "periodic",
+            edges=encoding.edges,
             own_vector=settings.missing == "embedding",
             one_hot=settings.one_hot,
             embedding=settings.embedding,
@@ -121,7 +122,12 @@ class RowNetwork(TabularModel):
         check_hardware(hardware, train, validation)
         self._check_samples(train)
         encoding = RowEncoding.fit(
-            self.settings.scaling, self.numbers(train), self.codes(train), self.task.features, fewest=self.settings.fewest
+            self.settings.scaling,
+            self.numbers(train),
+            self.codes(train),
+            self.task.features,
+            fewest=self.settings.fewest,
+            bins=self.settings.encoded_bins,
         )
         reduced = self._fit_encoder(train, validation, seed, hardware)
         first, second = self._part(train, encoding), self._part(validation, encoding)
@@ -170,7 +176,8 @@ class RowNetwork(TabularModel):
 
     def contributions(self, samples: Samples) -> Contributions | None:
         """Integrated gradients (Sundararajan, Taly and Yan, 2017) of the log odds before calibration, from the row at the training part's
-        centre: medians (or means), nothing missing, the most common categories; of categories in the space of their vectors.
+        centre: medians (or means), nothing missing, the most common categories; of categories in the space of their vectors, and of numbers
+        that are read by bins in the space of those.
 
         Of a sequence every row of the entity counts, and rows before its first are as they are on both ends.
         """
@@ -189,7 +196,11 @@ class RowNetwork(TabularModel):
 
         arrays = read_weights(folder)
         encoding = RowEncoding.from_arrays(
-            self.settings.scaling, below("encoding", arrays), len(self.task.features), len(self.task.categories)
+            self.settings.scaling,
+            below("encoding", arrays),
+            len(self.task.features),
+            len(self.task.categories),
+            self.settings.encoded_bins,
         )
         with torch.random.fork_rng(devices=[]):
             forecaster = self.module(encoding)

@@ -62,7 +62,10 @@ class RowNetworkSettings(TabularSettings, GradientSettings):
     scaling: Literal["robust", "standard"] = Field(
         default="robust", description="of numbers: median and quartiles and a smooth bend, or mean and deviation and a cut at 10"
     )
-    numeric: Literal["periodic", "plain"] = Field(default="periodic", description="numbers embedded by cosines (PBLD), or as they are")
+    numeric: Literal["periodic", "piecewise", "plain"] = Field(
+        default="periodic", description="numbers embedded by cosines (PBLD), by the bins that they have passed (PLE), or as they are"
+    )
+    bins: Whole = Field(default=48, ge=2, le=1024, description="of a number at most, with numeric: piecewise; edges are quantiles")
     missing: Literal["indicator", "embedding"] = Field(
         default="indicator",
         description="a missing number is the median with a sign beside it, or has an embedding of its own (asks for numeric: periodic)",
@@ -84,10 +87,15 @@ class RowNetworkSettings(TabularSettings, GradientSettings):
     fade: bool = Field(default=True, description="dropout and decay go down to nothing over the second half")
     averaging: bool = Field(default=False, description="judge and keep a running average of the weights over about 200 steps")
 
+    @property
+    def encoded_bins(self) -> int:
+        """Bins of a number at most; 0: numbers are not read by bins."""
+        return self.bins if self.numeric == "piecewise" else 0
+
     @model_validator(mode="after")
     def _embedding_needs_one(self) -> RowNetworkSettings:
         if self.missing == "embedding" and self.numeric != "periodic":
-            raise ValueError("missing: embedding needs numeric: periodic; with numeric: plain take missing: indicator")
+            raise ValueError(f"missing: embedding needs numeric: periodic; with numeric: {self.numeric} take missing: indicator")
         return self
 
 
@@ -98,6 +106,12 @@ class SupervisedRowSettings(RowNetworkSettings):
         default=None,
         description="what an autoencoder, fitted first and without the labels, reduces a row to is read beside the row; {}: defaults",
     )
+
+    @model_validator(mode="after")
+    def _reduced_reads_numbers(self) -> SupervisedRowSettings:
+        if self.reduced is not None and self.numeric == "piecewise":
+            raise ValueError("reduced: the autoencoder reads numbers, not bins: take numeric: periodic or plain with it")
+        return self
 
 
 class TabularDenseSettings(SupervisedRowSettings, AugmentedSettings):

@@ -73,8 +73,8 @@ def _attribute(forecaster: RowForecaster, encoding: RowEncoding, rows: Tensor, s
 
 def _by_name(numbers: Tensor, vectors: Tensor, inputs: RowInputs, encoding: RowEncoding) -> Float32:
     """float32, [n, features + categories]: a feature with its sign of missing, a category with all of its vectors."""
-    own = numbers[:, : inputs.features].clone()
-    own[:, torch.from_numpy(encoding.signed)] += numbers[:, inputs.features :]
+    own = inputs.by_feature(numbers[:, : inputs.own])
+    own[:, torch.from_numpy(encoding.signed)] += numbers[:, inputs.own :]
     found: Float32 = torch.cat((own, _by_category(vectors, inputs)), dim=1).detach().numpy().astype(np.float32)
     return found
 

@@ -51,7 +51,7 @@ class ReducedInputs(RowInputs):
     def __init__(self, encoder: Encoder, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.encoder = encoder
-        self.own = sum(self.widths)
+        self.own_vectors = sum(self.widths)
         self.widths = [*self.widths, *encoder.inputs.widths]
         self.width += encoder.width
         self.reduced_scale = None if self.scale is None else nn.Parameter(torch.ones(encoder.width))
@@ -61,7 +61,7 @@ class ReducedInputs(RowInputs):
         return numbers, torch.cat((own, self.encoder.inputs.parts(rows)[1]), dim=-1)
 
     def read(self, numbers: Tensor, vectors: Tensor) -> Tensor:
-        own, theirs = vectors[..., : self.own], vectors[..., self.own :]
+        own, theirs = vectors[..., : self.own_vectors], vectors[..., self.own_vectors :]
         reduced = self.encoder.read(numbers, theirs)
         reduced = reduced if self.reduced_scale is None else reduced * self.reduced_scale
         return torch.cat((super().read(numbers, own), reduced), dim=-1)

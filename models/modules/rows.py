@@ -15,43 +15,12 @@ from torch.nn import functional
 
 from models.modules.dense import Dropout
 from models.modules.forecaster import Forecaster
+from models.modules.numeric_embeddings import PERIODIC, PeriodicEmbedding, PiecewiseEncoding
+from models.samples import Float32
 
 ACTIVATIONS = {"selu": functional.selu, "mish": functional.mish, "relu": functional.relu}
-#: of the periodic embedding: frequencies a feature, the spread that they are drawn with, numbers that come out of it
-FREQUENCIES, SPREAD, PERIODIC = 16, 0.1, 4
 #: training rows whose mixture a layer's first boundary goes through
 MIXED = 5
-
-
-class PeriodicEmbedding(nn.Module):
-    """[..., features] to [..., features, 4]: the number itself, and three sums of cosines of it, with learnt frequencies and phases (PBLD).
-
-    `signed`: positions of features with a sign of missing; a missing one has a vector of its own in their place.
-    """
-
-    signed: Tensor
-
-    def __init__(self, features: int, signed: Sequence[int]) -> None:
-        super().__init__()
-        self.frequency = nn.Parameter(SPREAD * torch.randn(features, FREQUENCIES))
-        self.phase = nn.Parameter(math.pi * (2 * torch.rand(features, FREQUENCIES) - 1))
-        bound = 1 / math.sqrt(FREQUENCIES)
-        self.weight = nn.Parameter(bound * (2 * torch.rand(features, FREQUENCIES, PERIODIC - 1) - 1))
-        self.bias = nn.Parameter(bound * (2 * torch.rand(features, PERIODIC - 1) - 1))
-        # A parameter that nothing uses would trouble the exchange of gradients between devices.
-        self.absent = nn.Parameter(torch.zeros(len(signed), PERIODIC)) if signed else None
-        self.register_buffer("signed", torch.tensor(signed, dtype=torch.int64), persistent=False)
-
-    def forward(self, numbers: Tensor, signs: Tensor) -> Tensor:
-        """`signs`: [..., signed]; 1 where that feature is missing, and anything between on the way there."""
-        waves = torch.cos(2 * math.pi * self.frequency * numbers[..., None] + self.phase)
-        sums = torch.einsum("...fh,fho->...fo", waves, self.weight) + self.bias
-        found = torch.cat((numbers[..., None], sums), dim=-1)
-        if self.absent is not None:
-            there = found[..., self.signed, :]
-            blended = there + signs[..., None] * (self.absent - there)
-            found = found.index_copy(found.ndim - 2, self.signed, blended)
-        return found
 
 
 class RowInputs(nn.Module):
@@ -62,6 +31,7 @@ class RowInputs(nn.Module):
         signed: positions of those with a sign of missing; the signs come after the numbers.
         sizes: by category, how many places there are; places come last (before the sign of a real row, in sequences).
         periodic: embed numbers by cosines; otherwise they are read as they are, and signs beside them.
+        edges: float32, [features, edges]; read numbers by the bins that they have passed; without `periodic`.
         own_vector: a missing number has an embedding of its own, instead of a sign beside it; asks for `periodic`.
         one_hot: categories with at most so many places are read one-hot, others as vectors of `embedding` numbers.
         scale: a learnt factor on each input.
@@ -75,6 +45,7 @@ class RowInputs(nn.Module):
         sizes: Sequence[int],
         *,
         periodic: bool,
+        edges: Float32 | None,
         own_vector: bool,
         one_hot: int,
         embedding: int,
@@ -85,6 +56,8 @@ class RowInputs(nn.Module):
         self.features, self.signs, self.sizes, self.sequence = features, len(signed), tuple(sizes), sequence
         self.own_vector = own_vector
         self.numeric = PeriodicEmbedding(features, signed if own_vector else ()) if periodic and features else None
+        self.pieces = None if edges is None else PiecewiseEncoding(edges, signed)
+        self.own = features if self.pieces is None else self.pieces.pieces
         self.tables = nn.ModuleDict()
         self.widths = []
         for number, size in enumerate(sizes):
@@ -94,7 +67,7 @@ class RowInputs(nn.Module):
                 table = nn.Embedding(size, embedding)
                 nn.init.normal_(table.weight, std=1 / math.sqrt(embedding))
                 self.tables[str(number)] = table
-        self.width = features * (PERIODIC if self.numeric is not None else 1) + (0 if own_vector else self.signs) + sum(self.widths)
+        self.width = self.own * (PERIODIC if self.numeric is not None else 1) + (0 if own_vector else self.signs) + sum(self.widths)
         self.scale = nn.Parameter(torch.ones(self.width)) if scale else None
 
     @property
@@ -103,23 +76,36 @@ class RowInputs(nn.Module):
         return self.features + self.signs
 
     def parts(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Numbers [..., features + signs] and the vectors of categories side by side [..., sum of their widths]."""
+        """Numbers [..., own + signs] and the vectors of categories side by side [..., sum of their widths].
+
+        `own` of the numbers are the features, or their pieces: gradients are taken by pieces, not by the number that made them, because
+        the way from one number to another turns at every edge, where steps on it would have to be very small.
+        """
         places = rows[..., self.numbers : self.numbers + len(self.sizes)].long()
         vectors = [
             self.tables[str(number)](places[..., number]) if str(number) in self.tables else functional.one_hot(places[..., number], size)
             for number, size in enumerate(self.sizes)
         ]
         numbers = rows[..., : self.numbers]
+        if self.pieces is not None:
+            signs = numbers[..., self.features :]
+            numbers = torch.cat((self.pieces(numbers[..., : self.features], signs), signs), dim=-1)
         if not vectors:
             return numbers, rows[..., :0]
         return numbers, torch.cat([vector.to(rows.dtype) for vector in vectors], dim=-1)
 
     def read(self, numbers: Tensor, vectors: Tensor) -> Tensor:
         """[..., width]: what a body reads of `parts`; smooth in both."""
-        own, signs = numbers[..., : self.features], numbers[..., self.features :]
+        own, signs = numbers[..., : self.own], numbers[..., self.own :]
         found = own if self.numeric is None else self.numeric(own, signs).flatten(-2)
         found = torch.cat((found, vectors) if self.own_vector else (found, signs, vectors), dim=-1)
         return found if self.scale is None else found * self.scale
+
+    def by_feature(self, numbers: Tensor) -> Tensor:
+        """[n, features]: what belongs to each feature, of `numbers`, [n, own]."""
+        if self.pieces is None:
+            return numbers.clone()
+        return numbers.new_zeros(len(numbers), self.features).index_add(1, self.pieces.feature, numbers)
 
     def real(self, rows: Tensor) -> Tensor | None:
         """[batch, length, 1]: 1 from the first row on that holds anything, and at the sample's own; None where there is one row alone."""

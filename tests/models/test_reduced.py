@@ -199,6 +199,8 @@ def test_nonsense_is_refused() -> None:
         network("autoencoder", task, reduced=BRIEF)
     with pytest.raises(ValidationError, match="reduced"):
         model_class("boosting").Settings.model_validate({"reduced": BRIEF})
+    with pytest.raises(ValidationError, match="the autoencoder reads numbers, not bins"):
+        model_class("tabular_dense").Settings.model_validate({"numeric": "piecewise", "reduced": {}})
 
 
 @pytest.mark.parametrize("kind", [FitFailure, FitProcessLost])

@@ -21,6 +21,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "realmlp": {},
     "textbook": {"recipe": "textbook", "hidden": [16, 8]},
     "embedding": {"missing": "embedding", "averaging": True},
+    "piecewise": {"numeric": "piecewise", "bins": 12},
 }
 
 
@@ -50,13 +51,14 @@ def test_the_same_seed_gives_the_same_bits_and_a_rows_bits_are_its_own(variant: 
     assert not np.array_equal(values, other.predict(samples).values)
 
 
-def test_nothing_of_the_validation_part_enters_the_encoding() -> None:
+@pytest.mark.parametrize("numeric", ["periodic", "piecewise"])
+def test_nothing_of_the_validation_part_enters_the_encoding(numeric: str) -> None:
     samples, task = rows(600)
     train, validation, _ = split(samples)
     values = samples.observations.values.copy()
     values[validation.index.row] *= 1000
     wild = replace(validation, observations=replace(samples.observations, values=values))
-    models = [network("tabular_dense", task) for _ in range(2)]
+    models = [network("tabular_dense", task, numeric=numeric) for _ in range(2)]
     for model, part in zip(models, (validation, wild), strict=True):
         model.fit(train, part, seed=1, hardware=Hardware())
     encodings = [model.encoding.arrays() for model in models if model.encoding is not None]
