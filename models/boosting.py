@@ -112,7 +112,10 @@ class Boosting(TabularModel):
         arrays = load_file(folder / VOCABULARY)
         self.vocabulary = Vocabulary.from_arrays(arrays)
         # Trees that were kept before there was a shift had none.
-        self.shift = float(arrays["shift"][0]) if "shift" in arrays else 0.0
+        shift = arrays.get("shift", np.zeros(1))
+        if shift.shape != (1,) or not np.isfinite(shift).all():
+            raise ValueError(f"the shift of log odds in {VOCABULARY} is {shift.tolist()}, no finite number: the file is damaged")
+        self.shift = float(shift[0])
         if len(self.vocabulary.codes) != len(self.task.categories):
             raise ValueError(f"a vocabulary of {len(self.vocabulary.codes)} features; the task has {len(self.task.categories)} categories")
         self._read((folder / TREES).read_bytes().decode("utf-8"))

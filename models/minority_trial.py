@@ -56,24 +56,31 @@ Maker = Callable[[int], tuple[Float32, Int64]]
 Scorer = Callable[[int, tuple[Float32, Int64] | None], Float64]
 
 
-def makers(rows: LabelledRows, settings: MinorityAugmentation, threads: int) -> dict[str, Maker]:
+def makers(rows: LabelledRows, settings: MinorityAugmentation, names: tuple[str, ...], threads: int) -> dict[str, Maker]:
     """What makes rows, by name, of the training rows alone.
 
     The generator is fitted once, by a seed of its own: the one that is judged is the one that is used, and all fits of a fold have the
     same. What is drawn from it differs by seed.
+
+    Args:
+        names: of the features, for errors.
     """
+    from threadpoolctl import threadpool_limits
+
     count = rows.wanted(settings)
 
     def between(seed: int) -> tuple[Float32, Int64]:
         from models.smote import smote
 
-        return smote(rows.numbers, rows.codes, rows.classes, rows.rare, count, neighbours=settings.neighbours, seed=seed)
+        with threadpool_limits(threads):
+            return smote(rows.numbers, rows.codes, rows.classes, rows.rare, count, names=names, neighbours=settings.neighbours, seed=seed)
 
     @cache
     def source() -> RowSource:
         from models.modules.table_gan_training import fit_row_source
 
-        with reproducible(0, threads):
+        # scikit-learn sums in as many threads as there are, whatever torch was told: modes would differ in their last bits
+        with threadpool_limits(threads), reproducible(0, threads):
             return fit_row_source(rows.numbers, rows.codes, rows.classes, settings.steps, seed=0)
 
     def generated(seed: int) -> tuple[Float32, Int64]:

@@ -9,7 +9,9 @@ from models.row_numbers import RowNumbers
 from models.samples import Float32, Int64
 
 
-def smote(numbers: Float32, codes: Int64, classes: Int64, wanted: int, count: int, *, neighbours: int, seed: int) -> tuple[Float32, Int64]:
+def smote(
+    numbers: Float32, codes: Int64, classes: Int64, wanted: int, count: int, *, names: tuple[str, ...], neighbours: int, seed: int
+) -> tuple[Float32, Int64]:
     """New rows of a class, each between a row of it and one of that row's nearest; categories are those of most neighbours.
 
     Distances are of standardised numbers. A missing number is taken for the median, with a sign beside it that counts as a category: a new
@@ -21,6 +23,7 @@ def smote(numbers: Float32, codes: Int64, classes: Int64, wanted: int, count: in
         classes: int64, [n]; 0 or 1.
         wanted: the class, the rarer one.
         count: new rows.
+        names: of the features, for errors.
 
     Returns:
         float32 [count, features] and int64 [count, categories].
@@ -33,7 +36,7 @@ def smote(numbers: Float32, codes: Int64, classes: Int64, wanted: int, count: in
     own = int((classes == wanted).sum())
     if own < 2:
         raise FitFailure(f"SMOTE needs two rows of a class to draw between, and there are {own}")
-    ready = RowNumbers.of(numbers, tuple(str(place) for place in range(numbers.shape[1])), "standard", 1e6)
+    ready = RowNumbers.of(numbers, names, "standard", 1e6)
     varying = np.flatnonzero(ready.inverse > 0)
     if not len(varying):
         raise FitFailure("SMOTE draws between numbers, and no feature is one that varies")
@@ -44,7 +47,10 @@ def smote(numbers: Float32, codes: Int64, classes: Int64, wanted: int, count: in
     nominal = list(range(scaled.shape[1], table.shape[1]))
     given = {"sampling_strategy": {wanted: own + count}, "k_neighbors": min(neighbours, own - 1), "random_state": seed}
     sampler = SMOTENC(categorical_features=nominal, **given) if nominal else SMOTE(**given)
-    made = np.asarray(sampler.fit_resample(table, classes)[0][len(table) :], dtype=np.float64)
+    try:
+        made = np.asarray(sampler.fit_resample(table, classes)[0][len(table) :], dtype=np.float64)
+    except ValueError as error:
+        raise FitFailure(f"SMOTE cannot draw between these rows: {error}") from error
     found = np.tile(ready.median, (count, 1))
     found[:, varying] = made[:, : len(varying)] / ready.inverse[varying] + ready.location[varying]
     found[:, np.isnan(numbers).all(axis=0)] = np.nan

@@ -50,13 +50,19 @@ class Modes:
 
     @classmethod
     def fit(cls, column: Float64, seed: int) -> Self:
-        """Fit on float64, [n], some of it NaN: a variational mixture with a Dirichlet process, which drops the modes it need not have."""
+        """Fit on float64, [n], some of it NaN: a variational mixture with a Dirichlet process, which drops the modes it need not have.
+
+        Raises:
+            FitFailure: no mixture could be found.
+        """
         import warnings
 
         from sklearn.mixture import BayesianGaussianMixture
 
         there = column[~np.isnan(column)]
         looked_at = there if len(there) <= LOOKED_AT else np.random.default_rng(seed).choice(there, LOOKED_AT, replace=False)
+        if np.ptp(looked_at) == 0:  # what differs is rare, and was not drawn
+            looked_at = np.unique(there)[:LOOKED_AT]
         location, spread = float(looked_at.mean()), float(looked_at.std())
         mixture = BayesianGaussianMixture(
             n_components=min(MODES, len(np.unique(looked_at))),
@@ -66,7 +72,12 @@ class Modes:
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that it has not converged: any mixture near the data does
-            mixture.fit(((looked_at - location) / spread)[:, None])
+            try:
+                mixture.fit(((looked_at - location) / spread)[:, None])
+            except ValueError as error:
+                raise FitFailure(
+                    f"the modes of a number between {there.min():g} and {there.max():g} could not be found: {error}"
+                ) from error
         kept = mixture.weights_ > LEAST_WEIGHT
         return cls(
             mean=mixture.means_[kept, 0] * spread + location,
@@ -131,7 +142,7 @@ class TableEncoding:
         modes, values = {}, {}
         for place, column in enumerate(numbers.T.astype(np.float64)):
             found = np.unique(column)  # one NaN, the last
-            if len(found) > FEW_VALUES + 1:
+            if len(found) - bool(np.isnan(found[-1])) > FEW_VALUES:
                 modes[place] = Modes.fit(column, seed)
             else:
                 values[place] = found

@@ -91,6 +91,7 @@ class TabularModel(Model):
 
     def fit(self, train: Samples, validation: Samples, *, seed: int, hardware: Hardware) -> FitReport:
         self.check_task()
+        self.shift = 0.0
         for name, part in (("training", train), ("validation", validation)):
             self._check_classes(name, part)
         chosen = cast(TabularSettings, self.settings).calibration
@@ -160,7 +161,7 @@ class TabularModel(Model):
         from models.minority_trial import makers, try_minority, with_rows
 
         rows = self._labelled(train)
-        make = makers(rows, settings, hardware.threads)
+        make = makers(rows, settings, self.task.features, hardware.threads)
         plain = self.settings.model_copy(update={"augmentation": None})
 
         def extended(model: TabularModel, made: tuple[Float32, Int64]) -> Samples:

@@ -16,7 +16,10 @@ from pipelines.digest import digest_file, digest_json
 
 FORMAT = 1
 #: distributions whose release may change a fit's bits
-LIBRARIES = ("numpy", "scipy", "torch", "pytorch-lightning", "scikit-learn", "statsmodels", "arch", "lightgbm", "safetensors", "skops")
+LIBRARIES = (
+    *("numpy", "scipy", "torch", "pytorch-lightning", "scikit-learn", "imbalanced-learn"),
+    *("statsmodels", "arch", "lightgbm", "safetensors", "skops"),
+)
 #: what carries out a fit beside the model's own sources
 _AROUND = ("models.samples", "models.base", "models.saving", "pipelines.fit_data", "pipelines.fit_worker")
 

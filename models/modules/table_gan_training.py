@@ -13,7 +13,7 @@ from models.modules.table_gan import PACK, TableCritic, TableGenerator
 from models.samples import Float32, Int64
 from models.table_encoding import TableEncoding
 
-#: rows a step at most, and the settings of both optimizers (Xu et al., 2019)
+#: rows a step at most, the settings of both optimizers, and the decay of the generator's weights (Xu et al., 2019)
 BATCH, LEARNING_RATE, BETAS, DECAY = 500, 2e-4, (0.5, 0.9), 1e-6
 #: weight of the penalty on the critic's slope
 PENALTY = 10.0
@@ -58,6 +58,8 @@ class _Conditions:
     """Training by sampling: a column of places is chosen evenly, one of its places by the logarithm of its rows, and a row of those."""
 
     def __init__(self, places: Int64, sizes: list[int], first: int) -> None:
+        # of a column with one place there is nothing to ask for
+        self.varied = np.flatnonzero(np.array(sizes[first:]) > 1)
         self.order, self.starts, self.counts, self.chances = [], [], [], []
         for column, size in enumerate(sizes[first:], start=first):
             count = np.bincount(places[:, column], minlength=size)
@@ -71,7 +73,7 @@ class _Conditions:
 
     def draw(self, count: int, random: np.random.Generator) -> tuple[Int64, Int64, Tensor]:
         """Columns and places, int64 [count], and the conditions [count, width]."""
-        columns = random.integers(len(self.order), size=count)
+        columns = random.choice(self.varied, size=count)
         uniform = random.random(count)
         places = np.zeros(count, dtype=np.int64)
         for column in np.unique(columns):
@@ -128,15 +130,23 @@ def fit_row_source(numbers: Float32, codes: Int64, classes: Int64, steps: int, s
         one_hot = torch.zeros(batch, sum(sizes)).scatter_(1, torch.from_numpy(places[rows]) + offsets, 1.0)
         real = torch.cat((torch.from_numpy(within[rows]), one_hot, condition[torch.from_numpy(order)]), dim=1)
 
-        made, scores = generator(condition, random)
-        drawn = torch.cat((made, generator.choices(scores, random), condition), dim=1)
-        critic_loss = critic(drawn.detach()).mean() - critic(real).mean() + PENALTY * critic.slope(real, drawn.detach(), random)
-        _descend(for_critic, critic_loss)
+        with torch.no_grad():
+            drawn, _ = _drawn(generator, condition, random)
+        _descend(for_critic, critic(drawn).mean() - critic(real).mean() + PENALTY * critic.slope(real, drawn, random))
+        # The generator learns from rows that the critic has not just been fitted on.
+        columns, asked, condition = conditions.draw(batch, choice)
+        drawn, scores = _drawn(generator, condition, random)
         missed = generator.missed(scores, torch.from_numpy(columns), torch.from_numpy(asked))
         _descend(for_generator, missed - critic(drawn).mean())
     if not all(bool(weight.isfinite().all()) for weight in generator.parameters()):
         raise FitFailure("the generator of rows did not stay finite")
     return RowSource(encoding, generator.requires_grad_(False).eval())
+
+
+def _drawn(generator: TableGenerator, condition: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Rows as the critic sees them, [batch, width], with their conditions; and the scores of their places."""
+    made, scores = generator(condition, random)
+    return torch.cat((made, generator.choices(scores, random), condition), dim=1), scores
 
 
 def _descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:

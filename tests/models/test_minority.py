@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +55,8 @@ def made_by(patch: pytest.MonkeyPatch, make: Any) -> None:
     """`make(rows, count, seed)` in place of the generator."""
     real = minority_trial.makers
 
-    def makers(own: LabelledRows, settings: MinorityAugmentation, threads: int) -> Any:
-        found = real(own, settings, threads)
+    def makers(own: LabelledRows, settings: MinorityAugmentation, names: tuple[str, ...], threads: int) -> Any:
+        found = real(own, settings, names, threads)
         return {**found, "generated": lambda seed: make(own, own.wanted(settings), seed)}
 
     patch.setattr(minority_trial, "makers", makers)
@@ -167,6 +168,35 @@ def test_what_stops_the_trees_is_the_loss_at_the_real_base_rate(data: tuple[Samp
     assert report.notes["stopping_log_loss"] == pytest.approx(log_loss(model, split(data[0])[1]), rel=1e-4)
     odds = model.contributions(data[0])
     np.testing.assert_allclose(logistic_curve(odds.score.astype(float)), model.raw_probability(data[0]), rtol=1e-5)
+
+
+def test_a_refusal_after_an_acceptance_leaves_no_shift(data: tuple[Samples, Task], monkeypatch: pytest.MonkeyPatch) -> None:
+    train, validation, _ = split(data[0])
+    model = unfitted("boosting", data[1], **SMALL["boosting"], augmentation=BRIEF)
+    for verdict, kept in ((MinorityVerdict(True, "yes"), True), (MinorityVerdict(False, "no"), False)):
+        monkeypatch.setattr(minority_trial, "judge_precision", lambda *arguments, verdict=verdict: verdict)
+        model.fit(train, validation, seed=1, hardware=Hardware())
+        assert (model.shift > 0) is kept
+
+
+def test_a_damaged_shift_is_refused(data: tuple[Samples, Task], tmp_path: Path) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    model, _ = fit("boosting", data)
+    model.save(tmp_path)
+    arrays = load_file(tmp_path / "vocabulary.safetensors")
+    for wrong in (np.array([np.nan]), np.zeros(2)):
+        save_file({**arrays, "shift": wrong}, tmp_path / "vocabulary.safetensors")
+        with pytest.raises(ValueError, match="no finite number: the file is damaged"):
+            type(model).load(tmp_path, model.settings, model.task)
+
+
+def test_infinite_numbers_are_named(data: tuple[Samples, Task]) -> None:
+    samples, task = data
+    values = samples.observations.values.copy()
+    values[samples.index.row[3], samples.column("income")] = np.inf
+    broken = replace(samples, observations=replace(samples.observations, values=values)), task
+    assert "features ['income'] hold infinite values" in fit("boosting", broken, augmentation=BRIEF)[1].notes["augmentation"]["reason"]
 
 
 def test_the_rare_class_may_be_the_first(data: tuple[Samples, Task], monkeypatch: pytest.MonkeyPatch) -> None:

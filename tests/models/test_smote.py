@@ -9,6 +9,8 @@ from models.errors import FitFailure
 from models.samples import Float32, Int64
 from models.smote import smote
 
+NAMES = ("one", "two", "three", "four")
+
 
 def table(count: int = 400, seed: int = 0) -> tuple[Float32, Int64, Int64]:
     """The rare class lies apart in both numbers, lacks the second of them in a third of its rows, and has a category of its own."""
@@ -24,7 +26,7 @@ def table(count: int = 400, seed: int = 0) -> tuple[Float32, Int64, Int64]:
 
 def test_new_rows_lie_between_rows_of_the_class() -> None:
     numbers, codes, classes = table()
-    made, own = smote(numbers, codes, classes, 1, 300, neighbours=5, seed=1)
+    made, own = smote(numbers, codes, classes, 1, 300, names=NAMES, neighbours=5, seed=1)
     assert (made.shape, made.dtype, own.shape, own.dtype) == ((300, 4), np.float32, (300, 1), np.int64)
     rare = numbers[classes == 1]
     for column in (0, 1):
@@ -38,7 +40,7 @@ def test_new_rows_lie_between_rows_of_the_class() -> None:
 
 def test_missing_numbers_stay_about_as_frequent() -> None:
     numbers, codes, classes = table(4000)
-    made, _ = smote(numbers, codes, classes, 1, 2000, neighbours=5, seed=1)
+    made, _ = smote(numbers, codes, classes, 1, 2000, names=NAMES, neighbours=5, seed=1)
     share = np.isnan(numbers[classes == 1, 1]).mean()
     assert 0.5 * share < np.isnan(made[:, 1]).mean() < 1.5 * share
 
@@ -46,7 +48,7 @@ def test_missing_numbers_stay_about_as_frequent() -> None:
 def test_two_points_of_one_dimension_as_worked_out() -> None:
     """Of two rows of the class every new one lies on the line between them, both numbers at the same fraction of the way."""
     numbers = np.array([[0.0, 0.0], [1.0, 10.0], [50.0, -3.0], [60.0, 4.0], [55.0, 1.0]], dtype=np.float32)
-    made, own = smote(numbers, np.zeros((5, 0), dtype=np.int64), np.array([1, 1, 0, 0, 0]), 1, 40, neighbours=5, seed=2)
+    made, own = smote(numbers, np.zeros((5, 0), dtype=np.int64), np.array([1, 1, 0, 0, 0]), 1, 40, names=NAMES[:2], neighbours=5, seed=2)
     np.testing.assert_allclose(made[:, 1], 10 * made[:, 0], atol=1e-4)
     assert ((made[:, 0] >= -1e-6) & (made[:, 0] <= 1 + 1e-6)).all()
     assert made[:, 0].std() > 0.1
@@ -55,7 +57,7 @@ def test_two_points_of_one_dimension_as_worked_out() -> None:
 
 def test_a_seed_gives_the_same_rows() -> None:
     numbers, codes, classes = table()
-    one, two, other = (smote(numbers, codes, classes, 1, 50, neighbours=3, seed=seed)[0] for seed in (1, 1, 2))
+    one, two, other = (smote(numbers, codes, classes, 1, 50, names=NAMES, neighbours=3, seed=seed)[0] for seed in (1, 1, 2))
     np.testing.assert_array_equal(one, two)
     assert not np.array_equal(one, other, equal_nan=True)
 
@@ -65,6 +67,6 @@ def test_what_there_is_nothing_between_is_refused() -> None:
     lone = np.zeros_like(classes)
     lone[0] = 1
     with pytest.raises(FitFailure, match="two rows of a class to draw between, and there are 1"):
-        smote(numbers, codes, lone, 1, 5, neighbours=5, seed=0)
+        smote(numbers, codes, lone, 1, 5, names=NAMES, neighbours=5, seed=0)
     with pytest.raises(FitFailure, match="no feature is one that varies"):
-        smote(numbers[:, 2:], codes, classes, 1, 5, neighbours=5, seed=0)
+        smote(numbers[:, 2:], codes, classes, 1, 5, names=NAMES[2:], neighbours=5, seed=0)

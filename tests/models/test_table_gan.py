@@ -73,9 +73,28 @@ def test_whatever_the_numbers_they_stay_in_range(values: list[float], missing: b
     assert np.isnan(found.decode(within, mode)).sum() == missing
 
 
+def test_rare_values_of_a_long_column_are_found_though_no_sample_has_them() -> None:
+    """Few of a hundred thousand rows are no nought: the rows that modes are found from may hold noughts alone."""
+    column = np.zeros(100_000)
+    column[:25] = np.arange(1, 26)
+    for seed in range(3):
+        found = Modes.fit(column, seed=seed)
+        assert (found.low, found.high) == (0.0, 25.0)
+        within, mode = found.encode(column, np.random.default_rng(0))
+        assert np.isfinite(found.decode(within, mode)).all()
+
+
+def test_twenty_values_are_few_and_one_more_is_not() -> None:
+    for count, missing in ((20, False), (20, True), (21, False), (21, True)):
+        column = np.tile(np.arange(count, dtype=np.float32), 3)
+        column = np.append(column, np.nan).astype(np.float32) if missing else column
+        made = TableEncoding.fit(column[:, None], np.zeros((len(column), 0), dtype=np.int64), seed=0)
+        assert bool(made.values) is (count == 20)
+
+
 def test_conditions_are_drawn_by_the_logarithm_of_how_frequent_they_are() -> None:
-    places = np.column_stack([np.repeat([0, 1], [990, 10]), np.repeat([0, 1, 2], [500, 499, 1])])
-    conditions = _Conditions(places, [2, 3], 0)
+    places = np.column_stack([np.repeat([0, 1], [990, 10]), np.repeat([0, 1, 2], [500, 499, 1]), np.zeros(1000, dtype=int)])
+    conditions = _Conditions(places, [2, 3, 1], 0)
     random = np.random.default_rng(0)
     columns, asked, condition = conditions.draw(40_000, random)
     assert abs((columns == 0).mean() - 0.5) < 0.01
