@@ -41,15 +41,13 @@ def schema(home: Home) -> Outcome:
 
 
 def init(home: Home, file: Path, name: str | None, to: Path | None, outcome: str | None, positive: str | None) -> Outcome:
-    """Draft a definition; an existing file is never overwritten."""
-    import yaml
-
-    from pipelines.definition import parse_definition
+    """Draft a definition; one that would not load is not written, and an existing file is never overwritten."""
+    from pipelines.definition import definition_of
     from pipelines.draft import draft_definition
     from pipelines.errors import FinflowError
 
     text = draft_definition(file, name, outcome, positive)
-    drafted = parse_definition(yaml.safe_load(text), str(file))
+    drafted = definition_of(text, f"the definition drafted from {file}")
     path = to or Path(f"{drafted.name}.yaml")
     try:
         with path.open("x", encoding="utf-8") as stream:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
 from pipelines.definition_parts import Contract, Feature, Folds, Gate, Recipe, StratifiedFolds, Window
-from pipelines.definition_yaml import read_yaml
+from pipelines.definition_yaml import parse_yaml, read_yaml
 from pipelines.errors import DefinitionError, FinflowError
 from pipelines.names import check_identifier, check_name
 from pipelines.operations import Monitoring, Schedule
@@ -169,6 +169,15 @@ def parse_definition(values: dict[str, Any], origin: str = "definition") -> Defi
         return Definition.model_validate(values)
     except ValidationError as error:
         raise DefinitionError(f"{origin}: {explain(error)}. `finflow schema` prints what is allowed.") from None
+
+
+def definition_of(text: str, origin: str) -> Definition:
+    """The definition in a text that is not a file yet, by the same checks as `load_definition`.
+
+    Raises:
+        DefinitionError: see `parse_yaml` and `parse_definition`.
+    """
+    return parse_definition(parse_yaml(text, origin), origin)
 
 
 def definition_path(name: str) -> Path:

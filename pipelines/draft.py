@@ -36,14 +36,14 @@ def draft_definition(path: Path, name: str | None, outcome: str | None = None, p
         NotEnoughHistoryError: too few rows to train and test on.
         FinflowError: `name` is none, or there is a `positive` without an `outcome`.
     """
-    import yaml
-
-    from pipelines.definition import parse_definition
+    from pipelines.definition_yaml import commented, one_line
     from pipelines.sources import SOURCES
 
     if not path.is_file():
         raise SourceError(f"{path}: there is no such file; give a CSV or Parquet file.")
     path = path.resolve()
+    if any(ord(character) < 32 for character in str(path)):  # which a source refuses
+        raise SourceError(f"{str(path)!r}: holds a control character, and no definition may name such a path; rename it.")
     if outcome is not None:
         from pipelines.draft_rows import draft_rows
 
@@ -58,15 +58,14 @@ def draft_definition(path: Path, name: str | None, outcome: str | None = None, p
             f"{path}: {repeated:.0%} of the rows share entity and date with another; say which column tells them apart, by `columns`."
         )
     values = _definition(path, name or _slug(path), source, frame)
-    parse_definition(values, str(path))
     top = HEADER.format(
-        path=path.name,
+        path=one_line(path.name),
         rows=len(frame),
-        entities=f"{frame['entity'].nunique():,} entities" if frame["entity"].nunique() > 1 else frame["entity"].iloc[0],
+        entities=f"{frame['entity'].nunique():,} entities" if frame["entity"].nunique() > 1 else one_line(frame["entity"].iloc[0]),
         first=f"{frame['time'].min():%Y-%m-%d}",
         last=f"{frame['time'].max():%Y-%m-%d}",
     )
-    return top + yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=140, default_flow_style=None)
+    return top + commented(values, {})
 
 
 def _csv(path: Path) -> dict[str, Any]:

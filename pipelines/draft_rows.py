@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipelines.draft_columns import Chosen, choose, plain_texts
 from pipelines.errors import FinflowError, NotEnoughHistoryError, SourceError
-from pipelines.names import check_identifier, check_name
+from pipelines.names import check_identifier
 from pipelines.sources.headers import listed
-from pipelines.sources.mapping import RESERVED, STANDARD
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,8 +18,6 @@ if TYPE_CHECKING:
 
 #: rows with a known outcome, and of each class, that a draft needs to train and to test on
 MINIMUM_ROWS, MINIMUM_OF_A_CLASS = 100, 25
-#: a text column with so many values for each row tells rows apart, and says nothing of others
-MOST_DISTINCT = 0.5
 #: the date of rows that have none: one that lies behind any run, and that nobody takes for a real one
 DATE = "2000-01-01"
 PARTS, VALIDATION = 5, 0.2
@@ -42,24 +38,6 @@ PROBLEM = """\
 """
 
 
-@dataclass(frozen=True, eq=False)
-class Chosen:
-    """Which column is what.
-
-    Attributes:
-        names: header -> finflow's name, of those that are carried along.
-        entity, time: the headers of the rows' ids and dates, if there are any.
-        features: in the file's order.
-        left: header -> why it is left out.
-    """
-
-    names: dict[str, str]
-    entity: Column | None
-    time: Column | None
-    features: tuple[Column, ...]
-    left: dict[str, str]
-
-
 def draft_rows(path: Path, name: str, outcome: str, positive: str | None) -> str:
     """YAML text of a definition for a CSV or Parquet file of rows, which loads and trains as it stands.
 
@@ -72,16 +50,14 @@ def draft_rows(path: Path, name: str, outcome: str, positive: str | None) -> str
         NotEnoughHistoryError: too few rows to train and test on.
         FinflowError: `name` is none.
     """
-    import yaml
-
-    from pipelines.definition import parse_definition
+    from pipelines.definition_yaml import commented, one_line
     from pipelines.sniff_rows import sniff_rows
 
     table = sniff_rows(path, outcome)
     target = _column(table, path, outcome)
-    texts = _texts(target.values)
+    texts = plain_texts(target.values)
     classes = _ordered(path, outcome, texts, positive)
-    chosen = _chosen(table, target)
+    chosen = choose(table, target)
     if not chosen.features:
         raise SourceError(f"{path}: no column beside {outcome!r} is left to learn from.")
     source = _source(table, chosen)
@@ -100,17 +76,15 @@ def draft_rows(path: Path, name: str, outcome: str, positive: str | None) -> str
         "seed": 1,
         "seeds": 2,
     }
-    parse_definition(values, str(path))
-    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=140, default_flow_style=None)
     comments = {
-        "source": "".join(f"# left out: {header!r}, {why}\n" for header, why in chosen.left.items()),
+        "source": "".join(f"# left out: {header!r}, {why}\n" for header, why in chosen.left.items())
+        + "".join(f"# {one_line(note)}\n" for note in chosen.notes),
         "contract": PERSONS,
         "folds": (LATER if chosen.time else "") + PROBLEM,
     }
-    for key, comment in comments.items():
-        text = text.replace(f"\n{key}:", f"\n{comment}{key}:", 1)
     rate = float((texts.dropna() == classes[1]).mean())
-    return HEADER.format(path=path.name, rows=len(texts), rate=rate, column=outcome, positive=classes[1]) + text
+    top = HEADER.format(path=one_line(path.name), rows=len(texts), rate=rate, column=one_line(outcome), positive=one_line(classes[1]))
+    return top + commented(values, comments)
 
 
 def _column(table: Table, path: Path, outcome: str) -> Column:
@@ -121,15 +95,6 @@ def _column(table: Table, path: Path, outcome: str) -> Column:
     if "names" in table.settings:
         shown = f"column_1 to column_{len(table.columns)}, for its first line holds numbers and is no header"
     raise SourceError(f"{path}: no column {outcome!r} for --outcome; there are {shown}.")
-
-
-def _texts(values: pd.Series) -> pd.Series:
-    """As `problem.positive` names them: whole numbers without a point."""
-    import pandas as pd
-
-    from pipelines.category_texts import texts_of
-
-    return pd.Series(texts_of(values), dtype="str")
 
 
 def _ordered(path: Path, outcome: str, texts: pd.Series, positive: str | None) -> tuple[str, str]:
@@ -157,84 +122,6 @@ def _ordered(path: Path, outcome: str, texts: pd.Series, positive: str | None) -
     return values[values[0] == last], last
 
 
-def _chosen(table: Table, target: Column) -> Chosen:
-    rest = [column for column in table.columns if column is not target]
-    time = _time(rest)
-    entity = _entity(rest, time)
-    left = dict.fromkeys(table.unreadable, "which holds lists or structures")
-    features = []
-    for column in rest:
-        why = _why_not(column)
-        if column not in (time, entity):
-            if why is None:
-                features.append(column)
-            else:
-                left[column.header] = why
-    names: dict[str, str] = {column.header: name for name, column in (("entity", entity), ("time", time)) if column is not None}
-    for column in (*features, target):
-        names[column.header] = _name(column.header, set(names.values()))
-    return Chosen(names, entity, time, tuple(features), left)
-
-
-def _time(columns: Sequence[Column]) -> Column | None:
-    """The first whole column of dates, one that is called so before others."""
-    from pipelines.sniff import HEADERS
-
-    dates = [column for column in columns if column.kind == "time" and column.values.notna().all()]
-    named = [column for column in dates if re.sub(r"[\W_]", "", column.header.casefold()) in HEADERS["time"]]
-    return next(iter((*named, *dates)), None)
-
-
-def _entity(columns: Sequence[Column], time: Column | None) -> Column | None:
-    """The column of ids: called so, whole, and no two rows of one date share one."""
-    import pandas as pd
-
-    for column in columns:
-        if column.kind == "time" or not re.search(r"(^|[^a-z])(id|key|number|entity)$|编号$", _words(column.header)):
-            continue
-        texts = _texts(column.values)
-        keys = texts if time is None else pd.Series(list(zip(texts, time.values, strict=True)))
-        if texts.notna().all() and not keys.duplicated().any() and all(map(_is_name, texts.unique())):
-            return column
-    return None
-
-
-def _words(header: str) -> str:
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", header).lower()
-
-
-def _is_name(text: str) -> bool:
-    try:
-        check_name(text, "entity")
-    except FinflowError:
-        return False
-    return True
-
-
-def _why_not(column: Column) -> str | None:
-    """Why no feature is made of a column."""
-    if column.kind == "time":
-        return "which is a date"
-    distinct, known = column.values.nunique(), int(column.values.notna().sum())
-    if distinct < 2:
-        return "which has one value, or none"
-    if column.kind == "text" and distinct > MOST_DISTINCT * known:
-        return "nearly every row of which has a value of its own"
-    return None
-
-
-def _name(header: str, taken: set[str]) -> str:
-    """What a column is called: its header, but for what no name may hold, and for names that mean something else."""
-    plain = re.sub(r'[/\\:*?"<>|\x00-\x1f]+', "_", header).replace("..", "_").strip(" ._=+-@")[:90]
-    name = plain if plain and _is_name(plain) and not plain.startswith("__") else "column"
-    name += "_value" if name.casefold() in (*STANDARD, *RESERVED, "date") else ""
-    used = {other.casefold() for other in taken}
-    found, number = name, 2
-    while found.casefold() in used:
-        found, number = f"{name}_{number}", number + 1
-    return found
-
-
 def _source(table: Table, chosen: Chosen) -> dict[str, Any]:
     source = {**table.settings, "columns": {}}
     texts = [chosen.names[column.header] for column in table.columns if column.kind == "text" and column.header in chosen.names]
@@ -252,7 +139,7 @@ def _source(table: Table, chosen: Chosen) -> dict[str, Any]:
 
 
 def _feature(column: Column, name: str) -> dict[str, Any]:
-    return {"kind": "value" if column.kind == "number" else "category", "column": name, "name": name}
+    return {"kind": "value" if column.kind == "number" else "category", "column": name}
 
 
 def _problem(column: str, classes: tuple[str, str]) -> dict[str, Any]:

@@ -146,7 +146,10 @@ def delimiter_of(lines: Sequence[str], delimiters: Sequence[str] = DELIMITERS) -
     """The one of `delimiters` that cuts the lines into as many cells each; a comma where none does."""
 
     def score(delimiter: str) -> tuple[bool, int]:
-        widths = [len(record) for record in csv.reader(lines, delimiter=delimiter) if record]
+        try:
+            widths = [len(record) for record in csv.reader(lines, delimiter=delimiter) if record]
+        except csv.Error:  # a header of ten thousand columns that this one does not cut is longer than a cell may be
+            return (False, 0)
         return (len(set(widths)) == 1, widths[0])
 
     usable = [delimiter for delimiter in delimiters if score(delimiter)[1] > 1]

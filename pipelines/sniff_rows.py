@@ -22,6 +22,7 @@ Kind = Literal["number", "text", "time"]
 #: cells that stand for a number that is missing in many a file, and that a text column may hold as a value
 UNKNOWN = ("?", ".", "unknown")
 _NUMBER = re.compile(r"[+-]?(\d[\d.,]*|[.,]\d+)([eE][+-]?\d+)?")
+_LEADING_NOUGHT = re.compile(r"0[0-9]+")
 _EVERY = {"maximum_columns": 100_000}
 
 
@@ -74,7 +75,10 @@ def _csv(path: Path, outcome: str) -> Table:
     lines = [line for line in io.StringIO(content.decode(encoding), newline="") if line.strip()][:SAMPLE_LINES]
     comments = next((number for number, line in enumerate(lines) if not line.startswith("#")), 0)
     delimiter = delimiter_of(lines[comments:], (*DELIMITERS, " "))
-    first = [cell.strip().removeprefix("\ufeff") for cell in next(csv.reader(lines[comments:], delimiter=delimiter))]
+    try:
+        first = [cell.strip().removeprefix("\ufeff") for cell in next(csv.reader(lines[comments:], delimiter=delimiter))]
+    except csv.Error as error:
+        raise SourceError(f"{path}: its first line cannot be cut into cells by {delimiter!r} ({error}).") from None
     settings: dict[str, Any] = {"kind": "csv", "path": str(path)}
     settings |= {"encoding": encoding} if encoding not in ("utf-8", "utf-8-sig") else {}
     settings |= {"delimiter": delimiter} if delimiter != "," else {}
@@ -113,6 +117,8 @@ def _typed(header: str, texts: pd.Series, settings: dict[str, Any], path: Path) 
     known = _known(_distinct(texts))
     if known and _are_times(header, known, path):
         return Column(header, "time", texts), set()
+    if _are_codes(known):
+        return Column(header, "text", texts), set()
     words = {cell for cell in known if cell.casefold() in UNKNOWN}
     if words and len(words) < len(known) and not all(_NUMBER.fullmatch(cell) for cell in known if cell not in words):
         words = set()
@@ -126,13 +132,21 @@ def _typed(header: str, texts: pd.Series, settings: dict[str, Any], path: Path) 
     return Column(header, "number", numbers), words
 
 
+def _are_codes(known: Sequence[str]) -> bool:
+    """Whether the cells are digits that name something, as the zip 00042: nobody writes a number with noughts before it."""
+    cells = [cell for cell in known if cell.casefold() not in UNKNOWN]
+    return any(map(_LEADING_NOUGHT.fullmatch, cells)) and all(re.fullmatch("[0-9]+", cell) for cell in cells)
+
+
 def _are_times(header: str, known: Sequence[str], path: Path) -> bool:
-    """Whether all cells are dates. Eight digits alone are one only where the header says so."""
+    """Whether all cells (one at least) are dates. Eight digits alone are one only where the header says so."""
     from pipelines.sources.times import PATTERN
 
     named = re.sub(r"[\W_]", "", header.casefold()) in HEADERS["time"]
     if all(PATTERN.fullmatch(cell) and (named or not cell.isdigit()) for cell in known):
         return True
+    if not known or len(re.findall(r"[^\W_]+", known[0])) != len(("day", "month", "year")):
+        return False  # which spares numbers twelve slow questions
     import pandas as pd
 
     few = pd.Series(known[:SAMPLE_LINES], dtype="str")

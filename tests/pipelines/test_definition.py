@@ -29,7 +29,9 @@ def test_shipped_definitions_load(path: Path) -> None:
         ("- a\n- b", "expected a mapping"),
         ("a: [", "not plain YAML"),
         ("", "expected a mapping"),
-        ("[" * 5000, "not plain YAML"),
+        ("[" * 4_900_000, "not plain YAML: line 1 is nested more than 50 deep"),
+        ("{a: " * 1_000_000, "not plain YAML: line 1 is nested more than 50 deep"),
+        ("#" * 5_000_001, "has 5,000,001 bytes, and a definition may have 5,000,000"),
     ],
 )
 def test_yaml_that_is_refused(text: str, expected: str, tmp_path: Path) -> None:

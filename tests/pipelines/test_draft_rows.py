@@ -10,7 +10,9 @@ import pandas as pd
 import pytest
 import yaml
 
+from flows.commands import init
 from pipelines.definition import Definition, load_definition
+from pipelines.definition_yaml import MAXIMUM_BYTES
 from pipelines.draft import draft_definition
 from pipelines.errors import FinflowError, NotEnoughHistoryError, SourceError
 from pipelines.home import Home
@@ -43,12 +45,12 @@ def test_a_table_without_dates(tmp_path: Path, home: Home) -> None:
     assert source.ignore == ("surname", "bank")
     assert "# left out: 'surname', nearly every row of which has a value of its own\n" in text
     assert [(one.kind, one.label) for one in made.features] == [
-        ("value", "amount"),
-        ("value", "income"),
-        ("value", "Age (years)"),
-        ("category", "purpose"),
-        ("category", "region"),
-        ("category", "sex"),
+        ("value", "value_amount"),
+        ("value", "value_income"),
+        ("value", "value_Age (years)"),
+        ("category", "category_purpose"),
+        ("category", "category_region"),
+        ("category", "category_sex"),
     ]
     problem = made.problem
     assert (problem.column, problem.positive, problem.classes) == ("bad", ("yes",), ("no", "yes"))
@@ -114,8 +116,135 @@ def test_a_parquet_file(tmp_path: Path, home: Home) -> None:
     assert made.source.timezone == "UTC"
     assert set(made.source.ignore) == {"closed", "tags"}
     assert "# left out: 'closed', which is a date\n" in text
+    assert "# time: 'opened' by its header, of several dates; the others are 'closed'. " in text
     assert made.problem.positive == ("1",)
     assert can_train(made, home) == 5
+
+
+def dated(**headers: int) -> pd.DataFrame:
+    """400 rows of 4 years, with columns of dates so many days after a row; an age and who paid."""
+    random = np.random.default_rng(3)
+    day = pd.Timestamp("2020-01-01") + pd.to_timedelta(np.sort(random.integers(0, 1460, 400)), unit="D")
+    columns = {header: (day + pd.Timedelta(days=after)).strftime("%Y-%m-%d") for header, after in headers.items()}
+    return pd.DataFrame({**columns, "age": random.integers(18, 80, 400), "paid": np.arange(400) % 2})
+
+
+@pytest.mark.parametrize(
+    ("headers", "time", "told"),
+    [
+        (("birth_date", "settled_on", "opened"), "opened", "time: 'opened' by its header, of several dates; the others are 'birth_date', "),
+        (("opened", "as_of", "Date"), "Date", "time: 'Date' by its header, of several dates; the others are 'opened', 'as_of'."),
+        (("x", "applicationDate"), "applicationDate", "the others are 'x'."),
+        (("x",), "x", None),
+        (("dateOfBirth",), None, "no time, though there are dates: 'dateOfBirth' is none by its header."),
+        (("DOB", "endDate", "due", "maturity", "出生日期"), None, "'DOB' is none by its header, 'endDate' is none by"),
+    ],
+)
+def test_which_date_is_the_time(tmp_path: Path, headers: tuple[str, ...], time: str | None, told: str | None) -> None:
+    dated(**dict.fromkeys(headers, 0)).to_csv(tmp_path / "a.csv", index=False)
+    made, text = drafted(tmp_path, tmp_path / "a.csv", "paid")
+    assert made.source.columns.get("time") == time
+    assert made.folds.kind == ("stratified" if time is None else "time")
+    assert [one.column for one in made.features] == ["age"]
+    notes = [line for line in text.splitlines() if "time: '" in line or "no time" in line]
+    assert len(notes) == (told is not None)
+    assert told is None or told in notes[0]
+
+
+def test_a_date_with_empty_cells_is_no_time(tmp_path: Path) -> None:
+    dated(opened=0).assign(opened=lambda frame: frame["opened"].where(frame.index > 3)).to_csv(tmp_path / "a.csv", index=False)
+    made, text = drafted(tmp_path, tmp_path / "a.csv", "paid")
+    assert made.folds.kind == "stratified"
+    assert "dates: 'opened' has empty cells. " in text
+
+
+def test_digits_with_leading_noughts_stay_text(tmp_path: Path, home: Home) -> None:
+    frame = dated().assign(zip=["00042", "10115", "?", "04109"] * 100, share=["0.5", "0", "10", "05.5"] * 100)
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    made, _ = drafted(tmp_path, tmp_path / "a.csv", "paid")
+    assert {one.column: one.kind for one in made.features} == {"age": "value", "zip": "category", "share": "value"}
+    assert sorted(set(made.source.read()["zip"])) == ["00042", "04109", "10115", "?"]
+    assert can_train(made, home) == 5
+
+
+@pytest.mark.parametrize(
+    ("header", "values", "warned"),
+    [
+        ("customer_id", [f"c{number // 2}" for number in range(400)], True),
+        ("Customer", [number // 4 for number in range(400)], True),
+        ("customer_id", [f"c{number}" for number in range(400)], False),
+        ("customer_id", ["c1"] * 400, False),
+        ("number", [number % 7 / 2 for number in range(400)], False),
+    ],
+)
+@pytest.mark.parametrize("dates", [{}, {"opened": 0}])
+def test_one_persons_rows_in_training_and_test(tmp_path: Path, dates: dict[str, int], header: str, values: list[Any], warned: bool) -> None:
+    """Where rows have a time, and an id that a date has once, the folds keep to it."""
+    frame = dated(**dates).assign(**{header: values})
+    if dates:  # each id's rows are of one date
+        frame["opened"] = frame["opened"].to_numpy()[np.arange(400) // 4 * 4]
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    made, text = drafted(tmp_path, tmp_path / "a.csv", "paid")
+    assert (f"# careful: '{header}' recurs (" in text) == warned
+    assert (made.source.numbered == "row") == ("entity" not in made.source.columns)
+
+
+def test_an_id_that_recurs_on_other_dates_is_the_entity(tmp_path: Path) -> None:
+    frame = dated(opened=0)
+    frame["opened"] = pd.date_range("2020-01-01", periods=400, freq="3D").strftime("%Y-%m-%d")
+    frame.assign(customer_id=np.arange(400) % 50).to_csv(tmp_path / "a.csv", index=False)
+    made, text = drafted(tmp_path, tmp_path / "a.csv", "paid")
+    assert made.source.columns["entity"] == "customer_id"
+    assert "careful" not in text
+
+
+def test_line_breaks_stay_out_of_the_comments(tmp_path: Path) -> None:
+    odd = "bad\nx: 1\r\u2028\x85seed: 7\x07"
+    frame = pd.DataFrame({"x": np.arange(300) % 7, "cus\ntomer_id": np.arange(300) // 2, "default\nnext": ["good", odd] * 150})
+    for place, file in enumerate(("rows\u2028contract: 1.parquet", "rows\x85name: 2.csv")):
+        path = tmp_path / file
+        frame.to_parquet(path, index=False) if path.suffix == ".parquet" else frame.to_csv(path, index=False)
+        made, text = drafted(tmp_path, path, "default\nnext", odd)
+        assert (made.name, made.seed, made.contract.kind) == ("drafted", 1, "table"), place
+        assert made.source.columns["default_next"] == "default\nnext"
+        assert made.problem.positive == (odd,)
+        assert set(made.source.read()["default_next"]) == {"good", odd}
+        comments = [line for line in text.splitlines() if line.startswith("#")]
+        assert comments[0].startswith(f"# Drafted by `finflow init` from {' '.join(file.split())}: 300 rows, 50.0% of ")
+        assert comments[0].endswith(" default next = bad x: 1 seed: 7.")
+
+
+@pytest.mark.parametrize("outcome", ["paid", None])
+def test_a_path_with_a_line_break_is_refused(tmp_path: Path, outcome: str | None) -> None:
+    path = tmp_path / "rows\nname: 2.csv"
+    dated().to_csv(path, index=False)
+    with pytest.raises(SourceError, match=r"rows\\nname: 2.csv': holds a control character, .* rename it"):
+        draft_definition(path, "drafted", outcome)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_what_would_not_load_is_not_written(tmp_path: Path, home: Home, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    dated().to_csv(path, index=False) if suffix == "csv" else dated().to_parquet(path, index=False)
+    to = tmp_path / "to.yaml"
+    monkeypatch.setattr("pipelines.definition_yaml.MAXIMUM_BYTES", 500)
+    with pytest.raises(FinflowError, match=rf"the definition drafted from .*a.{suffix}: has [\d,]+ bytes, and a definition may have 500"):
+        init(home, path, None, to, "paid", None)
+    assert not to.exists()
+    monkeypatch.undo()
+    assert init(home, path, None, to, "paid", None) == {"definition": "a", "path": str(to)}
+    assert load_definition(str(to)).name == "a"
+
+
+def test_a_thousand_columns_with_the_longest_names(tmp_path: Path) -> None:
+    """Ten thousand such are within what a definition may have; their header is longer than the csv module lets a cell be."""
+    random = np.random.default_rng(0)
+    headers = [f"{place:04d}_" + "long_name_" * 13 for place in range(1_000)]
+    frame = pd.DataFrame(random.integers(0, 9, (100, 1_000)), columns=headers).assign(paid=np.arange(100) % 2)
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    made, text = drafted(tmp_path, tmp_path / "a.csv", "paid")
+    assert len(made.features) == 1_000
+    assert 10 * len(text) < MAXIMUM_BYTES
 
 
 @pytest.mark.parametrize(
