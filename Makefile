@@ -3,6 +3,8 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Tests wait for servers and polls: one worker more than cores keeps these busy.
+WORKERS := -n $(shell expr $$(nproc) + 1) --dist loadgroup --no-loadscope-reorder
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
@@ -15,7 +17,7 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/pip check
 	@touch $(STAMP)
 
-.PHONY: help install demo test test-slow bench ui up down lint types clean
+.PHONY: help install demo test test-slow test-all test-ci bench ui up down lint types clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -25,11 +27,17 @@ install: $(STAMP) ## create .venv with the locked dependencies
 demo: $(STAMP) ## train, decide, score and backfill on real market data (about 6 minutes)
 	$(BIN)/finflow demo
 
-test: $(STAMP) ## the tests (about 15 minutes)
-	$(BIN)/pytest -n 2 -m "not slow and not benchmark"
+test: $(STAMP) ## the tests (about 8 minutes)
+	$(BIN)/pytest $(WORKERS) -m "not slow and not benchmark"
 
-test-slow: $(STAMP) ## faults, sizes and real servers (about 25 minutes)
-	$(BIN)/pytest -n 2 --dist loadgroup -m "slow and not benchmark"
+test-slow: $(STAMP) ## faults, sizes and real servers (about 15 minutes)
+	$(BIN)/pytest $(WORKERS) -m "slow and not benchmark"
+
+test-all: $(STAMP) ## every test, those marked nightly too (about 30 minutes)
+	$(BIN)/pytest $(WORKERS) -m "not benchmark" --nightly all
+
+test-ci: $(STAMP) ## what .ci/run runs: every test, and a third of those marked nightly
+	$(BIN)/pytest $(WORKERS) -m "not benchmark" --nightly third
 
 bench: $(STAMP) ## the benchmarks; writes their figures into README.md and tests/benchmarks/figures.md
 	@rm -f build/figures.jsonl

@@ -72,11 +72,11 @@ def validate(home: Home, name: str, as_of: str | None) -> Outcome:
 def train(home: Home, name: str, as_of: str | None, candidates: list[str] | None, seed: int | None, hardware: dict[str, Any]) -> Outcome:
     from flows.server import prefect_server
     from pipelines.early_checks import check_train
-    from pipelines.fit_process import warm
+    from pipelines.fit_process import warm_up_first
 
     check_train(_load(name, home), home, as_of, candidates, hardware)
     if hardware["accelerator"] == "cpu":
-        warm()
+        warm_up_first(home)
     with prefect_server(home), DISPLAY.live():
         from flows.train import train_flow
 

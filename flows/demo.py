@@ -8,7 +8,7 @@ from typing import Any
 from flows.called import called
 from flows.display import DISPLAY
 from flows.server import prefect_server
-from pipelines.fit_process import warm
+from pipelines.fit_process import warm_up_first
 from pipelines.home import Home
 
 TRAINED_AS_OF = "2017-12-29"
@@ -20,7 +20,7 @@ def run_demo(home: Home) -> dict[str, Any]:
     """Train index-price on what was known at the end of 2017, so that nothing of 2018 is in-sample; then demo-signal."""
     started = time.monotonic()
     DISPLAY.say("starting the Prefect server (10 to 20 s)")
-    warm()
+    warm_up_first(home)
     with prefect_server(home), DISPLAY.live():
         from flows.backfill import backfill_flow
         from flows.score import score_flow

@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from flows.zombies import watched_runs
+from pipelines.database_templates import begin_from_template, keep_as_template
 from pipelines.errors import FinflowError
 from pipelines.home import Home
 from pipelines.mlflow_store import require_servers
@@ -132,7 +133,8 @@ def send_what_is_queued() -> None:
 
 
 def _start(home: Home) -> ServerRecord:
-    port = free_port()
+    listener = listening_socket()
+    port = listener.getsockname()[1]
     log = home.prefect / "server.log"
     environment = {
         # Nothing is scheduled on an embedded server; what a person has set stays.
@@ -145,9 +147,18 @@ def _start(home: Home) -> ServerRecord:
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
     }
     command = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error", "--lifespan", "on"]
-    with log.open("ab") as stream:
-        process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True)
+    command += ["--fd", str(listener.fileno()), "--log-level", "error", "--lifespan", "on"]
+    begin_from_template("prefect", home.prefect / "prefect.db")
+    with listener, log.open("ab") as stream:
+        process = subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+            start_new_session=True,
+            pass_fds=[listener.fileno()],
+        )
     record = ServerRecord(process.pid, started_at(process.pid), port)
     temporary = _record_path(home).with_suffix(".part")
     temporary.write_text(json.dumps(asdict(record)))
@@ -158,8 +169,9 @@ def _start(home: Home) -> ServerRecord:
         if process.poll() is not None:
             raise FinflowError(f"The Prefect server ended with code {process.returncode} as it started: see {log}.")
         if record.healthy:
+            keep_as_template("prefect", home.prefect / "prefect.db")
             return record
-        time.sleep(0.2)
+        time.sleep(0.1)
     _end(record)
     raise FinflowError(f"The Prefect server did not answer within {START_SECONDS:.0f} s: see {log}.")
 
@@ -201,6 +213,14 @@ def _record_path(home: Home) -> Path:
 
 def _users(home: Home) -> Path:
     return home.prefect / "users"
+
+
+def listening_socket() -> socket.socket:
+    """A socket that listens on a free loopback port: a server takes it over, so that no other process can take the port meanwhile."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(2048)
+    return listener
 
 
 def free_port() -> int:

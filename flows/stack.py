@@ -24,6 +24,7 @@ from flows.stack_secrets import Secrets, make_secrets, read_secrets
 from flows.stack_settings import LOOPBACK, ServerSettings, read_settings
 from flows.stack_state import refuse_another_database
 from flows.zombies import heartbeat_seconds
+from pipelines.database_templates import begin_from_template, keep_as_template
 from pipelines.errors import FinflowError
 from pipelines.home import Home
 from pipelines.processes import is_alive
@@ -180,10 +181,14 @@ def _start_servers(site: _Site, stack: Stack, started: list[str]) -> Stack:
         for name in NAMES:
             stack = _with_port(site, stack, name)
         write_stack(site.home.servers, stack)  # before anything carries its token: a killed `up` leaves nothing that cannot be found
+        if site.database is None:
+            begin_from_template("prefect", site.home.prefect / "prefect.db")
         stack = _ensure(site, stack, "prefect", plan_prefect(site.home, stack, site.settings, site.secrets, site.database), started)
         stack = _ensure(site, stack, "mlflow", plan_mlflow(site.home, stack, site.settings, site.secrets, site.database), started)
         for name in ("prefect", "mlflow"):
             _await(site, stack, name)
+        if site.database is None:
+            keep_as_template("prefect", site.home.prefect / "prefect.db")
     return stack
 
 

@@ -44,14 +44,14 @@ def train_flow(
         strategy: Lightning's.
         precision: Lightning's.
     """
-    from pipelines.fit_process import warm
+    from pipelines.fit_process import warm_up_first
 
     definition, home = load_definition(name), Home.from_environment()
     hardware = Hardware(accelerator, devices, strategy, precision)
     arrival = arrive(definition, home, "train", as_of)
     if isinstance(arrival, State):
         return arrival
-    warm()  # what fits are forked from loads its libraries while the data are checked
+    warm_up_first(home)  # what fits are forked from loads its libraries while the data are checked
     clean = validate_task(definition, home, arrival.raw, arrival.as_of)
     publish_validation(definition, clean)
     samples = window_task(definition, home, clean)

@@ -78,6 +78,12 @@ def warm(threads: int = 1) -> None:
     _WARM.set()
 
 
+def warm_up_first(home: Home) -> None:
+    """Warm early in a home without fits, where some are sure to be due; elsewhere the first fit that is due does it, if there is one."""
+    if not home.fits.is_dir() or all(path.name.startswith(".") for path in home.fits.iterdir()):
+        warm()
+
+
 def is_warm() -> bool:
     """Whether there is a process to fork from: beginning one takes seconds."""
     return _WARM.is_set()

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote, urlparse
 
+from pipelines.database_templates import begin_from_template, keep_as_template
 from pipelines.errors import StateError
 from pipelines.home import Home
 from pipelines.mlflow_retry import Patient, patiently
@@ -34,14 +37,23 @@ def prepare_store(home: Home) -> None:
     with FileLock(path.with_name(f"{path.name}.lock")):
         if path.exists():
             return
-        _quiet()
-        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
         part = path.with_name(f"{path.name}.part")
         part.unlink(missing_ok=True)
-        store = SqlAlchemyStore(f"{_SQLITE}{part}", _artifacts(home))
-        store.engine.dispose()
+        if begin_from_template("mlflow", part):
+            with closing(sqlite3.connect(part)) as database, database:
+                database.execute("UPDATE experiments SET artifact_location = ? || '/' || experiment_id", (_artifacts(home),))
+        else:
+            _migrate(part, _artifacts(home))
+            keep_as_template("mlflow", part)
         part.replace(path)
+
+
+def _migrate(path: Path, artifacts: str) -> None:
+    """Make a store at `path` by MLflow's migrations."""
+    _quiet()
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    SqlAlchemyStore(f"{_SQLITE}{path}", artifacts).engine.dispose()
 
 
 def store_client(home: Home) -> MlflowClient:

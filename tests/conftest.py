@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import subprocess
+import sys
+import tempfile
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from models.kernels import KERNELS
 from pipelines.home import Home
+from tests.choice import pytest_addoption, pytest_collection_modifyitems, pytest_configure, pytest_terminal_summary
 from tests.support import REPOSITORY, Finflow, tiny_values, write_definition
 
+__all__ = ["pytest_addoption", "pytest_collection_modifyitems", "pytest_configure", "pytest_terminal_summary"]
+
+if TYPE_CHECKING:
+    from tests.pipelines.training_support import Trained
+
 DATA = REPOSITORY.parent / "shared" / "data"
+
+if "PYTEST_XDIST_WORKER" not in os.environ:  # a folder for all workers of a run, which inherit the variable
+    os.environ["FINFLOW_CACHE"] = tempfile.mkdtemp(prefix="finflow-cache-")
+    atexit.register(shutil.rmtree, os.environ["FINFLOW_CACHE"], ignore_errors=True)
 
 for _name, _value in {"OMP_NUM_THREADS": "1", **KERNELS}.items():
     os.environ.setdefault(_name, _value)
@@ -24,6 +42,18 @@ def _forget_services() -> None:
     # Prefect ends its services as a process exits; in a child that a fit forks they are gone, and ending them would fail it.
     getattr(threading, "_threading_atexits").clear()  # noqa: B009
 
+
+# The same examples everywhere, and no limit on one example's seconds: the machine may be busy.
+hypothesis.settings.register_profile("finflow", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("finflow")
+
+# Whatever this process starts is ended after it, even if it is killed.
+os.environ["TESTS_PROCESS"] = uuid.uuid4().hex
+_GUARD = subprocess.Popen(
+    [sys.executable, "-S", str(REPOSITORY / "tests" / "guard.py"), os.environ["TESTS_PROCESS"]],
+    stdin=subprocess.PIPE,
+    start_new_session=True,
+)
 
 os.register_at_fork(after_in_child=_forget_services)
 
@@ -55,6 +85,25 @@ def shared_data() -> Path:
 def tiny_definition(tmp_path: Path) -> Path:
     """The tiny definition as a YAML file."""
     return write_definition(tmp_path / "tiny.yaml", tiny_values())
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A small training as far as its evaluation, carried out once a test process; take `trained` in tests."""
+    from tests.pipelines.training_support import train_and_draw
+
+    return train_and_draw(tmp_path_factory.mktemp("trained"))
+
+
+@pytest.fixture
+def trained(once: Trained, home: Home, monkeypatch: pytest.MonkeyPatch) -> Trained:
+    """The small training in the test's own home."""
+    from models.zoo import ZOO
+    from tests.pipelines.fit_support import MODELS
+
+    for name, place in MODELS.items():
+        monkeypatch.setitem(ZOO, name, place)
+    return once.moved(home)
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from pipelines.home import Home
+from tests import warm
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -54,15 +55,14 @@ def write_definition(path: Path, values: dict[str, Any]) -> Path:
 
 
 class Finflow:
-    """Runs the command line in a process of its own, as a person would."""
+    """Runs the command line in a process of its own, as a person would; by default a fork of the warm one (see `tests.warm`)."""
 
     def __init__(self, home: Home, api: str) -> None:
         self.home = home
         self.environment = {**os.environ, "FINFLOW_HOME": str(home.root), "PREFECT_API_URL": api, "COLUMNS": "120"}
 
     def run(self, *arguments: str, program: tuple[str, ...] = ("-m", "flows"), timeout: float = 300) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, *program, *arguments]
-        return subprocess.run(command, cwd=REPOSITORY, env=self.environment, capture_output=True, text=True, timeout=timeout, check=False)
+        return warm.run([sys.executable, *program, *arguments], cwd=REPOSITORY, env=self.environment, timeout=timeout)
 
     def json(self, *arguments: str) -> dict[str, Any]:
         """The one JSON object of a command that must succeed."""

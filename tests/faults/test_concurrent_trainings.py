@@ -9,18 +9,18 @@ from pathlib import Path
 
 from pipelines.home import Home
 from pipelines.lake import Lake
+from tests import warm
 from tests.support import REPOSITORY, Finflow, comparable_state
 
 
 def test_two_trainings_at_once(finflow: Finflow, home: Home, tiny_definition: Path) -> None:
     processes = [
-        subprocess.Popen(
+        warm.Popen(
             [sys.executable, "-m", "flows", "train", str(tiny_definition), "--as-of", as_of, "--json"],
             cwd=REPOSITORY,
             env=finflow.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
         )
         for as_of in ("2017-05-31", "2017-06-30")
     ]

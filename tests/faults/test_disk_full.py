@@ -20,10 +20,9 @@ from pipelines.home import Home
 from pipelines.lake import Lake
 from pipelines.sample_store import open_samples, write_samples
 from tests.faults.fill_at import fill
-from tests.pipelines.training_support import Trained, once, trained
+from tests.pipelines.training_support import Trained
 from tests.support import Finflow, comparable_state, tiny_values, write_definition
 
-__all__ = ["once", "trained"]
 FILL = ("tests/faults/fill_at.py",)
 TRAIN = ("train", "tiny.yaml", "--as-of", "2017-06-30")
 SCORE = ("score", "tiny.yaml", "--as-of", "2017-07-14")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ import pytest
 
 from pipelines.definition import parse_definition
 from pipelines.home import Home
+from tests import warm
 from tests.support import REPOSITORY, Finflow, tiny_values, write_definition
 from tests.web_server import Answer, WebServer, web_server
 
@@ -67,10 +67,7 @@ def test_no_secret_is_left_by_a_training_that_ends_well_or_badly(tmp_path: Path,
     printed = []
 
     def run(*arguments: str, code: int = 0, **more: str) -> str:
-        command = [sys.executable, "-m", "flows", *arguments]
-        done = subprocess.run(
-            command, cwd=REPOSITORY, env={**environment, **more}, capture_output=True, text=True, timeout=300, check=False
-        )
+        done = warm.run([sys.executable, "-m", "flows", *arguments], cwd=REPOSITORY, env={**environment, **more}, timeout=300)
         assert done.returncode == code, done.stdout + done.stderr[-4000:]
         printed.extend([done.stdout, done.stderr])
         return done.stdout

@@ -22,10 +22,9 @@ from pipelines.lake import Lake
 from pipelines.mlflow_store import store_client
 from pipelines.promotions import Promotions
 from tests.faulty_proxy import Fault, FaultyProxy
-from tests.pipelines.training_support import Trained, once, trained
+from tests.pipelines.training_support import Trained
 from tests.support import Finflow
 
-__all__ = ["once", "trained"]
 pytestmark = pytest.mark.slow
 
 # Each kind of request that a training sends, in the order of their first.

@@ -21,11 +21,10 @@ from pipelines.lake import Lake
 from pipelines.mlflow_store import store_client
 from pipelines.promotions import Promotions
 from pipelines.registry import load_version
+from tests import warm
 from tests.pipelines.fit_support import market
-from tests.pipelines.training_support import Trained, once, trained
+from tests.pipelines.training_support import Trained
 from tests.support import REPOSITORY
-
-__all__ = ["once", "trained"]  # fixtures
 
 REQUESTS, AT_ONCE = 24, 8
 
@@ -34,6 +33,7 @@ PROGRAM = """
 import json, pickle, sys, time
 from pathlib import Path
 from models.zoo import ZOO
+from tests import warm
 from tests.pipelines.fit_support import MODELS
 from tests.pipelines.training_support import Trained
 ZOO.update(MODELS)
@@ -67,13 +67,12 @@ def race(trained: Trained, folder: Path, body: str, requests: int = REQUESTS) ->
     (folder / "trained").write_bytes(pickle.dumps(trained))
     environment = {**os.environ, "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
     processes = [
-        subprocess.Popen(
+        warm.Popen(
             [sys.executable, "-c", PROGRAM + body, str(folder), str(number), str(requests), str(AT_ONCE)],
             cwd=REPOSITORY,
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
         )
         for number in range(AT_ONCE)
     ]
@@ -190,7 +189,7 @@ def test_a_database_that_another_process_holds_is_waited_for(trained: Trained) -
     holder = hold(trained.home, 8)
     started = time.monotonic()
     command = [sys.executable, "-c", program, str(trained.home.root)]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False)
+    done = warm.run(command, cwd=REPOSITORY, timeout=120)
     assert time.monotonic() - started > 5, "it was let in at once: the test proves nothing"
     assert done.returncode == 0, done.stderr[-2000:]
     assert len(done.stdout.strip()) == 32

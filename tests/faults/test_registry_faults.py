@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import sqlite3
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import yaml
 from pipelines.home import Home
 from pipelines.lake import Lake
 from pipelines.promotions import Promotions
+from tests import warm
 from tests.support import REPOSITORY, Finflow, tiny_values, write_definition
 
 SCORE = ("score", "--as-of", "2017-06-30")
@@ -72,21 +72,13 @@ class Desk:
         """Something done with MLflow, in a process of its own that could import the hostile module."""
         environment = {**os.environ, "PYTHONPATH": f"{self.outside}{os.pathsep}{REPOSITORY}", **variables}
         program = f"import mlflow; mlflow.set_tracking_uri({self.home.tracking_uri!r}); {program}"
-        subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, timeout=300, check=False)
+        warm.run([sys.executable, "-c", program], cwd=REPOSITORY, env=environment, timeout=300)
 
     def run(self, *commands: tuple[str, ...]) -> list[dict[str, Any]]:
         """The answers of commands, in a process that could import the hostile module."""
         named = [[command[0], str(self.definition), *command[1:]] for command in commands]
         environment = {**self.finflow.environment, "PYTHONPATH": f"{self.outside}{os.pathsep}{REPOSITORY}"}
-        done = subprocess.run(
-            [sys.executable, "-c", PROGRAM, json.dumps(named)],
-            cwd=REPOSITORY,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        done = warm.run([sys.executable, "-c", PROGRAM, json.dumps(named)], cwd=REPOSITORY, env=environment, timeout=300)
         answers = [json.loads(line) for line in done.stdout.splitlines()]
         assert len(answers) == len(commands), done.stderr[-3000:]
         return [{**answer, **json.loads(answer["output"][0])} if answer["output"] else answer for answer in answers]

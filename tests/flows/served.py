@@ -14,11 +14,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from flows.server import free_port
+from flows.server import free_port, listening_socket
+from pipelines.database_templates import begin_from_template, keep_as_template
 from pipelines.home import Home
+from tests import warm
 from tests.support import REPOSITORY
 
 Found = TypeVar("Found")
+
+
+_OURS = ("PREFECT_", "FINFLOW_", "MLFLOW_")
 
 
 class Served:
@@ -29,7 +34,7 @@ class Served:
         self.api = f"http://127.0.0.1:{port}/api"
         self.log = log
         self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "FINFLOW_", "MLFLOW_"))},
+            **{name: value for name, value in os.environ.items() if name == "FINFLOW_CACHE" or not name.startswith(_OURS)},
             "FINFLOW_HOME": str(home.root),
             "PREFECT_HOME": str(home.prefect),
             "PREFECT_API_URL": self.api,
@@ -60,9 +65,7 @@ class Served:
 
     def python(self, program: str, *arguments: str, **more: str) -> str:
         """What a program prints; it must succeed."""
-        command = [sys.executable, "-c", program, *arguments]
-        environment = {**self.environment, **more}
-        done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=240, check=False)
+        done = warm.run([sys.executable, "-c", program, *arguments], cwd=REPOSITORY, env={**self.environment, **more}, timeout=240)
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr[-4000:]}"
         return done.stdout
 
@@ -134,13 +137,15 @@ def served(folder: Path, **settings: str) -> Iterator[Served]:
     root = folder / "home"
     home = Home(root=root, lake=str(root / "lake"), tracking_uri=f"sqlite:///{root / 'mlflow' / 'mlflow.db'}", prefect_api=None)
     home.prefect.mkdir(parents=True, exist_ok=True)
-    port = free_port()
-    found = Served(home, port, folder / "server.log")
+    listener = listening_socket()
+    found = Served(home, listener.getsockname()[1], folder / "server.log")
     environment = {**found.environment, "PREFECT_SERVER_LOGGING_LEVEL": "INFO", **settings}
-    command = [sys.executable, "-m", "uvicorn", "--factory", "flows.prefect_application:create_app", "--host", "127.0.0.1"]
-    with found.log.open("ab") as stream:
+    command = [sys.executable, "-m", "uvicorn", "--factory", "flows.prefect_application:create_app"]
+    begin_from_template("prefect", home.prefect / "prefect.db")
+    with listener, found.log.open("ab") as stream:
         process = subprocess.Popen(
-            [*command, "--port", str(port), "--log-level", "warning"],
+            [*command, "--fd", str(listener.fileno()), "--log-level", "warning"],
+            pass_fds=[listener.fileno()],
             cwd=REPOSITORY,
             env=environment,
             stdout=stream,
@@ -148,8 +153,9 @@ def served(folder: Path, **settings: str) -> Iterator[Served]:
             start_new_session=True,
         )
     try:
-        until(lambda: _healthy(found.api) or process.poll() is not None, 120)
+        until(lambda: _healthy(found.api) or process.poll() is not None, 240)
         assert process.poll() is None, found.log.read_text()[-3000:]
+        keep_as_template("prefect", home.prefect / "prefect.db")
         yield found
     finally:
         _stop(process)

@@ -16,6 +16,7 @@ from typing import Any
 from flows.stack_processes import descendants
 from pipelines.home import Home
 from pipelines.stack_record import Stack, read_stack
+from tests import warm
 from tests.support import REPOSITORY, files_with
 
 _OURS = ("FINFLOW_", "PREFECT_", "MLFLOW_", "PG")
@@ -26,19 +27,11 @@ class Installation:
 
     def __init__(self, root: Path, **environment: str) -> None:
         self.home = Home(root, str(root / "lake"), f"sqlite:///{root / 'mlflow' / 'mlflow.db'}", None)
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+        kept = {name: value for name, value in os.environ.items() if name == "FINFLOW_CACHE" or not name.startswith(_OURS)}
         self.environment = {**kept, "FINFLOW_HOME": str(root), "COLUMNS": "120", **environment}
 
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "flows", *arguments],
-            cwd=REPOSITORY,
-            env={**self.environment, **environment},
-            capture_output=True,
-            text=True,
-            timeout=400,
-            check=False,
-        )
+        return warm.run([sys.executable, "-m", "flows", *arguments], cwd=REPOSITORY, env={**self.environment, **environment}, timeout=400)
 
     def json(self, *arguments: str) -> dict[str, Any]:
         """The one JSON object of a command that must succeed."""
@@ -51,15 +44,7 @@ class Installation:
         """What a program prints that prepares itself as a command does."""
         begin = "from flows.environment import prepare_environment; from pipelines.home import Home\n"
         begin += "home = Home.from_environment(); prepare_environment(home)\n"
-        done = subprocess.run(
-            [sys.executable, "-c", begin + program, *arguments],
-            cwd=REPOSITORY,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=200,
-            check=False,
-        )
+        done = warm.run([sys.executable, "-c", begin + program, *arguments], cwd=REPOSITORY, env=self.environment, timeout=200)
         assert done.returncode == 0, done.stderr[-4000:]
         return done.stdout.strip()
 

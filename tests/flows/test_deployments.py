@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from flows.deployment_plan import KINDS, LONGEST_SCHEDULE, QUEUES, coming_runs, 
 from pipelines.definition import DEFINITIONS, load_definition
 from pipelines.errors import DefinitionError
 from pipelines.schedules import AfterClose
+from tests import warm
 from tests.flows.served import Served, served, until
 from tests.support import REPOSITORY, tiny_values, write_definition
 
@@ -172,6 +172,6 @@ def test_registering_keeps_what_a_person_changed(tmp_path: Path) -> None:
 
         environment = {**server.environment, "PREFECT_CLI_PROMPT": "false"}
         command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", "prefect.yaml"]
-        done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=240, check=False)
+        done = warm.run(command, cwd=REPOSITORY, env=environment, timeout=240)
         assert done.returncode == 0, done.stdout + done.stderr
         assert done.stdout.count("successfully created") == SHIPPED * len(KINDS)

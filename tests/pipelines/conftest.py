@@ -9,9 +9,8 @@ import pytest
 
 from models.samples import SampleIndex
 from tests.pipelines.fit_support import own_models
-from tests.pipelines.training_support import once, trained
 
-__all__ = ["once", "own_models", "trained"]
+__all__ = ["own_models"]
 
 
 @pytest.fixture

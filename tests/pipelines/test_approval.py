@@ -28,6 +28,7 @@ from pipelines.rollback import rollback
 from pipelines.scoring import champion_version, trained_as_of
 from pipelines.status import status
 from pipelines.waiting import describe_waiting, fate, waiting_row
+from tests import warm
 from tests.pipelines.evaluation_support import evaluation_of, losses_of
 from tests.pipelines.fit_support import AS_OF, market
 from tests.pipelines.serving_support import Market, make_market
@@ -459,9 +460,7 @@ def test_the_command_line_says_who_must_decide_and_how(trained: Trained, asking:
     path.write_text(yaml.safe_dump(known), encoding="utf-8")
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "flows", *arguments], cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False
-        )
+        return warm.run([sys.executable, "-m", "flows", *arguments], cwd=REPOSITORY, timeout=120)
 
     shown = run("history", str(path))
     assert "pending" in shown.stdout

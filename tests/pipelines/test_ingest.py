@@ -16,6 +16,7 @@ from pipelines.home import Home
 from pipelines.ingest import ingest
 from pipelines.knowledge import read_as_of
 from pipelines.lake import Lake
+from tests import warm
 from tests.support import REPOSITORY, tiny_values
 
 NOW = pd.Timestamp("2018-03-01 12:00", tz="UTC")
@@ -184,9 +185,7 @@ while len(list(Path({str(tmp_path)!r}).glob("ready*"))) < 3:
 print(ingest(made, home).added)
 """
     started = [
-        subprocess.Popen(
-            [sys.executable, "-c", program, str(number)], cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        warm.Popen([sys.executable, "-c", program, str(number)], cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         for number in range(3)
     ]
     said = [process.communicate(timeout=120) for process in started]

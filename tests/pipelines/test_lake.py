@@ -17,6 +17,7 @@ import pytest
 from pipelines.errors import ConflictError, StateError
 from pipelines.lake import Lake, literal
 from pipelines.wide_tables import GROUP
+from tests import warm
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -47,9 +48,7 @@ while not Path({str(gate)!r}).exists():
 {code}
 """
     started = [
-        subprocess.Popen(
-            [sys.executable, "-c", program, str(number)], cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        warm.Popen([sys.executable, "-c", program, str(number)], cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         for number in range(count)
     ]
     deadline = time.monotonic() + 120
@@ -303,7 +302,7 @@ lake = Lake({str(tmp_path / "lake")!r})
 for number in range(100_000):
     print(lake.append("a", pd.DataFrame({{"number": [number] * 10}})), flush=True)
 """
-    process = subprocess.Popen([sys.executable, "-c", program], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
+    process = warm.Popen([sys.executable, "-c", program], cwd=REPOSITORY, stdout=subprocess.PIPE)
     assert process.stdout is not None
     told = [int(process.stdout.readline()) for _ in range(5)]
     process.kill()

@@ -17,6 +17,7 @@ import pytest
 from pipelines.home import Home
 from pipelines.mlflow_store import experiment_of, prepare_store, store_client
 from pipelines.registry import load_version, register, repair_aliases
+from tests import warm
 from tests.pipelines.training_support import Trained, promote
 from tests.support import REPOSITORY
 
@@ -29,7 +30,7 @@ _PREPARE = (
 def test_two_processes_make_one_store_and_one_experiment(home: Home) -> None:
     program = _PREPARE + "client = store_client(home); print(experiment_of(home, client, '指数'))"
     command = [sys.executable, "-c", program, str(home.root)]
-    running = [subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    running = [warm.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE) for _ in range(2)]
     answers = [process.communicate(timeout=240)[0].strip() for process in running]
     assert [process.returncode for process in running] == [0, 0]
     assert answers[0] == answers[1] != ""

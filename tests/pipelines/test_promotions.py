@@ -13,6 +13,7 @@ import pytest
 from pipelines.errors import ConflictError, FinflowError, StateError
 from pipelines.lake import Lake
 from pipelines.promotions import PromotionRow, Promotions
+from tests import warm
 from tests.support import REPOSITORY
 
 
@@ -161,10 +162,7 @@ print(lost)
 
 def test_processes_at_once_lose_nothing_and_write_one_after_the_other(tmp_path: Path, promotions: Promotions) -> None:
     names = ["a", "b", "c"]
-    processes = [
-        subprocess.Popen([sys.executable, "-c", RACE, str(tmp_path), name], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, env=None)
-        for name in names
-    ]
+    processes = [warm.Popen([sys.executable, "-c", RACE, str(tmp_path), name], cwd=REPOSITORY, stdout=subprocess.PIPE) for name in names]
     while not all(
         (tmp_path / f"ready-{name}").exists() or process.poll() is not None for name, process in zip(names, processes, strict=True)
     ):

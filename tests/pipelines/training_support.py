@@ -64,23 +64,13 @@ class Trained:
         return replace(self, home=home, evaluation=replace(self.evaluation, folder=str(folder)))
 
 
-@pytest.fixture(scope="session")
-def once(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """The training itself, carried out once; take `trained` in tests."""
-    root = tmp_path_factory.mktemp("trained")
+def train_and_draw(root: Path) -> Trained:
+    """The training itself, with its plots, in a home at `root`."""
     home = Home(root, str(root / "lake"), f"sqlite:///{root / 'mlflow' / 'mlflow.db'}", None)
     prepare_store(home)
     made = train(home)
     draw_training(made.evaluation, {fit: read_report(fit) for fit in made.fits}, Path(made.evaluation.folder) / "plots")
     return made
-
-
-@pytest.fixture
-def trained(once: Trained, home: Home, monkeypatch: pytest.MonkeyPatch) -> Trained:
-    """The small training in the test's own home."""
-    for name, place in MODELS.items():
-        monkeypatch.setitem(ZOO, name, place)
-    return once.moved(home)
 
 
 def train(home: Home, chosen: dict[str, Recipe] = RECIPES, run_key: str = "run") -> Trained:
