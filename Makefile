@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Tests wait for servers and polls: one worker more than cores keeps these busy.
-WORKERS := -n $(shell expr $$(nproc) + 1) --dist loadgroup --no-loadscope-reorder
+WORKERS := -n $(shell expr $$(nproc) + 1) --dist loadfile --no-loadscope-reorder
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help

@@ -1,7 +1,7 @@
 """Which tests run, and in which order on which worker. `tests/conftest.py` takes these functions over as pytest's hooks.
 
-A file's tests stay together on one worker, so that what they share is made once; the files that take longest begin first, so that no
-worker ends long after the others. Tests marked `nightly` prove at greater cost what another test proves, too: `--nightly all` runs them,
+A file's tests stay together on one worker (`--dist loadfile`), so that what they share is made once; the files that take longest begin
+first, so that no worker ends long after the others. Tests marked `nightly` prove at greater cost what another test proves, too: `--nightly all` runs them,
 `--nightly third` the third of them whose turn it is on this day of the month.
 """
 
@@ -31,18 +31,14 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault(_DAY, str(datetime.datetime.now(datetime.UTC).day))
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the nightly tests whose turn it is not, put the longest files first, and keep each file on one worker."""
+    """Leave out the nightly tests whose turn it is not, and put the longest files first."""
     left_out = _left_out([item for item in items if item.get_closest_marker("nightly")], config.getoption("nightly"))
     if left_out:
         config.hook.pytest_deselected(items=left_out)
     places = {name: place for place, name in enumerate(LONGEST)}
     files = {item: item.path.relative_to(TESTS).as_posix() for item in items}
     items[:] = sorted((item for item in items if item not in left_out), key=lambda item: places.get(files[item], len(places)))
-    for item in items:
-        if not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(files[item]))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -56,7 +52,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                 files[report.nodeid.partition("::")[0]] += report.duration  # type: ignore[assignment]
                 speeds["slow tests" if "slow" in report.keywords else "tests"] += report.duration  # type: ignore[assignment]
                 if "nightly" in report.keywords and report.when == "call":
-                    nightly.append(report.nodeid.partition("@")[0])
+                    nightly.append(report.nodeid)
     if sum(files.values()) < 60:
         return
     terminalreporter.section("where the seconds went")
@@ -67,7 +63,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def _left_out(nightly: list[pytest.Item], chosen: str) -> set[pytest.Item]:
-    if chosen == "all":
-        return set()
-    turn = int(os.environ[_DAY]) % 3
-    return {item for place, item in enumerate(sorted(nightly, key=lambda item: item.nodeid)) if chosen == "none" or place % 3 != turn}
+    in_turn = names_in_turn([item.nodeid for item in nightly], chosen, int(os.environ[_DAY]))
+    return {item for item in nightly if item.nodeid not in in_turn}
+
+
+def names_in_turn(names: list[str], chosen: str, day: int) -> set[str]:
+    """Which of these tests run on a day of the month: all, none, or every third."""
+    if chosen == "third":
+        return set(sorted(names)[day % 3 :: 3])
+    return set(names) if chosen == "all" else set()

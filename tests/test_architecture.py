@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ast
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -61,11 +61,12 @@ def test_a_definition_loads_without_anything_heavy() -> None:
 
 
 def test_help_answers_at_once() -> None:
-    """Three tries, the best counts: the machine may be busy."""
+    """In processor seconds: the machine may be busy. Three tries, the best counts."""
     seconds = []
     for _ in range(3):
-        started = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run([sys.executable, "-m", "flows", "--help"], cwd=REPOSITORY, capture_output=True, text=True, check=True)
-        seconds.append(time.perf_counter() - started)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         assert "backfill" in done.stdout
     assert min(seconds) < 0.6, "0.3 s on an idle machine; twice that is allowed here"

@@ -90,7 +90,9 @@ def quick(name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "market", [*MARKETS, *(pytest.param(market, marks=pytest.mark.slow) for market in MORE)], ids=lambda market: market.name
+    "market",
+    [*MARKETS, *(pytest.param(market, marks=[pytest.mark.slow, pytest.mark.nightly]) for market in MORE)],
+    ids=lambda market: market.name,
 )
 def test_a_market_from_source_to_backfill(
     market: Market, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefect_api: str

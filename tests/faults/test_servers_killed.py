@@ -20,7 +20,7 @@ from pipelines.predictions import Predictions
 from tests.faults.stack import Site, kill, wait_for
 from tests.support import Finflow, comparable_state, tiny_values, write_definition
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("servers-killed")]
+pytestmark = pytest.mark.slow
 
 # What is killed, and the dates that are being backfilled meanwhile: a range of its own for each.
 VICTIMS = {
@@ -115,7 +115,11 @@ def in_the_middle(site: Site, name: str, runs: dict[str, str]) -> None:
         os.kill(process, signal.SIGCONT)
 
 
-@pytest.mark.parametrize("victim", VICTIMS)
+#: each half of the last case by itself
+_HALVES = ("flow", "worker")
+
+
+@pytest.mark.parametrize("victim", [pytest.param(name, marks=pytest.mark.nightly if name in _HALVES else ()) for name in VICTIMS])
 def test_killed_and_started_again(victim: str, site: Site, trained: dict[str, Any]) -> None:
     name, dates = trained_name(victim), VICTIMS[victim]
     site.finflow.json(*filling(site, CALM, dates))

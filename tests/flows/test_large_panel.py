@@ -20,6 +20,7 @@ FOLDS = {"first_test": "2024-01-01", "months": 12, "validation_months": 12, "emb
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.skipif(not hasattr(psutil.Process().memory_full_info(), "pss"), reason="this system does not tell the memory of processes")
 def test_a_large_panel_trains_scores_and_backfills_within_four_gibibytes(finflow: Finflow, home: Home, tmp_path: Path) -> None:
     from pipelines.sample_store import open_samples

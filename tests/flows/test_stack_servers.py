@@ -20,7 +20,7 @@ from flows.stack_secrets import Secrets, read_secrets
 from tests.flows.stack_support import Installation, ask
 from tests.support import tiny_values, write_definition
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("stack")]
+pytestmark = pytest.mark.slow
 
 SEARCH = "/api/2.0/mlflow/experiments/search"
 

@@ -97,10 +97,13 @@ def test_more_baselines_do_not_make_a_challenger_better() -> None:
 def test_candidates_and_baselines_are_families_of_their_own() -> None:
     losses = losses_of({"random-walk": 0.0, "ridge": 0.03, "historical-mean": 0.0, "lstm": 0.04}, 500, noise=0.35)
     kinds = {"random-walk": True, "ridge": True, "historical-mean": True, "lstm": False}
-    found = compare_all(losses, kinds, None, "random-walk", horizon=1, seed=3)
-    alone = adjusted_p_values(losses, {"lstm": ("random-walk", "ridge", "historical-mean")}, horizon=1, seed=3)
-    classical = adjusted_p_values(losses, {"ridge": ("random-walk",), "historical-mean": ("random-walk",)}, horizon=1, seed=3)
-    assert {name: one.adjusted_p for name, one in found.items()} == {"random-walk": None, **alone, **classical}
+    few = compare_all(losses, kinds, None, "random-walk", horizon=1, seed=3)
+    assert few["random-walk"].adjusted_p is None, "the reference challenges nobody"
+    others = losses_of({f"net {number}": 0.04 for number in range(8)}, 500, noise=0.35)
+    more = compare_all({**losses, **others}, {**kinds, **dict.fromkeys(others, False)}, None, "random-walk", horizon=1, seed=3)
+    for name in ("ridge", "historical-mean"):
+        assert more[name].adjusted_p == few[name].adjusted_p, "networks that are tried do not weigh on the classical models"
+    assert 1.2 * float(few["lstm"].adjusted_p or 0) < float(more["lstm"].adjusted_p or 0), "they weigh on each other"
 
 
 def test_later_steps_keep_the_order_of_the_statistics() -> None:
