@@ -1,8 +1,8 @@
 """Which tests run, and in which order on which worker. `tests/conftest.py` takes these functions over as pytest's hooks.
 
 A file's tests stay together on one worker (`--dist loadfile`), so that what they share is made once; the files that take longest begin
-first, so that no worker ends long after the others. Tests marked `nightly` prove at greater cost what another test proves, too: `--nightly all` runs them,
-`--nightly third` the third of them whose turn it is on this day of the month.
+first, so that no worker ends long after the others. Tests marked `nightly` prove at greater cost what another test proves, too:
+`--nightly all` runs them, `--nightly third` the third of them whose turn it is on this day of the month.
 """
 
 from __future__ import annotations

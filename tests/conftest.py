@@ -109,12 +109,14 @@ def trained(once: Trained, home: Home, monkeypatch: pytest.MonkeyPatch) -> Train
 @pytest.fixture(scope="session")
 def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """One real Prefect server for the tests of a worker process; starting one takes over ten seconds."""
+    from flows import server
     from flows.environment import prepare_environment
     from flows.server import prefect_server
 
     root = tmp_path_factory.mktemp("prefect-server")
     server_home = Home(root=root, lake=str(root / "lake"), tracking_uri="sqlite://", prefect_api=None)
     before = dict(os.environ)
+    server.START_SECONDS = 600  # every later test of this process would fail with it
     try:
         prepare_environment(server_home)
         with prefect_server(server_home) as api:

@@ -13,7 +13,7 @@ from pipelines.lake import Lake
 from pipelines.sources.card_transactions import CardTransactionsSource
 from tests.support import Finflow, write_definition
 
-SOURCE = {"kind": "card_transactions", "customers": 200, "terminals": 150, "days": 160, "fraud": 0.02, "seed": 4}
+SOURCE = {"kind": "card_transactions", "customers": 200, "terminals": 150, "days": 164, "fraud": 0.02, "seed": 4}
 
 
 @pytest.mark.slow
@@ -26,7 +26,7 @@ def test_a_night_trains_and_scores_every_transaction_of_the_day(finflow: Finflow
         "candidates": {"logistic": {"model": "tabular_logistic"}},
         "baselines": {"class-frequency": {"model": "class_frequency"}},
         "gate": {"loss": "log_loss", "minimum_dates": 20},
-        "monitoring": {"sessions": 20, "minimum_dates": 10},
+        "monitoring": {"sessions": 20, "minimum_dates": 5},
     }
     cards = str(write_definition(tmp_path / "cards.yaml", values))
     trained = finflow.json("train", cards, "--as-of", "2024-05-30")
@@ -37,13 +37,18 @@ def test_a_night_trains_and_scores_every_transaction_of_the_day(finflow: Finflow
     a_day = rows["time"].dt.normalize().value_counts().sort_index()
     scored = finflow.json("score", cards, "--as-of", "2024-06-02")
     assert scored["written"] == a_day[pd.Timestamp("2024-06-02")]
-    filled = finflow.json("backfill", cards, "--start", "2024-05-31", "--end", "2024-06-08")
-    assert filled["written"] == a_day["2024-05-31":"2024-06-08"].sum() - scored["written"]  # type: ignore[misc]
+    filled = finflow.json("backfill", cards, "--start", "2024-05-31", "--end", "2024-06-12")
+    assert filled["written"] == a_day["2024-05-31":"2024-06-12"].sum() - scored["written"]  # type: ignore[misc]
 
     found = Lake(home.lake).read("predictions/cards").merge(rows, on=["entity", "time"], how="left", validate="one_to_one")
     assert found["amount"].notna().all()
     assert not found["in_sample"].any()
     fraud, genuine = (found.loc[found["fraud"] == came, "p_fraud"] for came in (1.0, 0.0))
     assert fraud.mean() > 3 * genuine.mean()
-    told = {check["check"]: check for check in finflow.json("monitor", cards, "--as-of", "2024-06-08")["checks"]}
-    assert told
+    checks = finflow.json("monitor", cards, "--as-of", "2024-06-12")["checks"]
+    assert {check["part"] for check in checks if check["status"] == "measured"} >= {"data", "features", "predictions", "loss"}, checks
+    assert [check for check in checks if check["alarm"]] == [], "the same world as in training"
+    (fresh,) = [check for check in checks if check["check"] == "freshness"]
+    assert fresh["value"] == 0
+    losses = {check["subject"]: check["value"] for check in checks if check["check"] == "log_loss"}
+    assert 0 < losses["champion"] < 0.5, losses

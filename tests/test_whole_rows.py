@@ -45,7 +45,9 @@ def test_from_a_file_of_loans_to_scores_with_reasons(finflow: Finflow, home: Hom
     assert {one["feature"] for found in reasons for one in found} <= {"amount", "income", "age", "purpose", "region"}
     chance = loan_rows(4000).set_index("entity")["chance"]
     assert np.corrcoef(rows["p_bad"], chance.loc[rows["entity"]])[0, 1] > 0.8
-    assert finflow.json("monitor", str(loans))
+    checks = finflow.json("monitor", str(loans))["checks"]
+    assert {check["part"] for check in checks if check["status"] == "measured"} >= {"data", "features"}, checks
+    assert [check for check in checks if check["alarm"] and check["part"] != "data"] == [], "the same loans as in training"
 
 
 @pytest.mark.slow

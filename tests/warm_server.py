@@ -176,7 +176,7 @@ def _become(request: dict[str, Any], streams: list[int]) -> None:
         added = os.environ.get("PYTHONPATH", "").split(os.pathsep)
         sys.path[1:1] = [path for path in added if path and path not in sys.path]
         _begin_fork_server()
-        _read_settings()
+        _read_settings_anew()
         code = _carry_out(request["arguments"])
     except BaseException:
         traceback.print_exc()
@@ -211,21 +211,19 @@ def _begin_fork_server() -> None:
         util.spawnv_passfds = spawn
 
 
-def _read_settings() -> None:
-    """Prefect reads the environment once, as it is imported; in a new interpreter `prepare_environment` comes before that."""
-    import prefect.context
+def _read_settings_anew() -> None:
+    """Prefect reads its settings from the environment as it is imported; here it shall read them when they are first asked for."""
+    from prefect.context import SettingsContext, refresh_global_settings_context
 
-    from flows.environment import prepare_environment
-    from pipelines.home import Home
+    original = SettingsContext.get.__func__  # type: ignore[attr-defined]
 
-    before = dict(os.environ)
-    try:
-        prepare_environment(Home.from_environment())
-        prefect.context.refresh_global_settings_context()
-    except Exception:
-        pass  # a mistake in the environment is the command's own to report
-    os.environ.clear()
-    os.environ.update(before)
+    def first(cls: type[SettingsContext]) -> SettingsContext | None:
+        SettingsContext.get = classmethod(original)  # type: ignore[assignment, method-assign]
+        refresh_global_settings_context()
+        found: SettingsContext | None = cls.get()
+        return found
+
+    SettingsContext.get = classmethod(first)  # type: ignore[assignment, method-assign]
 
 
 def _carry_out(arguments: list[str]) -> int:

@@ -3,6 +3,7 @@ its data, and catches up."""
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ import pytest
 
 from flows.alerts import read_alerts
 from flows.awaiting import AWAITING
-from pipelines.calendars import sessions
-from pipelines.definition import load_definition
+from pipelines.calendars import published_at, sessions
+from pipelines.definition import parse_definition
 from pipelines.lake import Lake
 from pipelines.predictions import Predictions
 from pipelines.schedules import Cron, session_at
@@ -20,17 +21,40 @@ from tests.flows.served import Served, served, until
 from tests.support import Finflow, tiny_values, write_definition
 
 MISSED = 40
+LAG_MINUTES = 60
 ZOMBIE_SECONDS, POLL_SECONDS = 40, 90
 
 
-def replayed(folder: Path, name: str, start: pd.Timestamp, **schedule: Any) -> dict[str, Any]:
+def quiet_exchange(now: pd.Timestamp) -> str:
+    """An exchange of which no session is published within half an hour: the newest session stays the newest while the test runs."""
+    for exchange in ("XNYS", "XLON", "XTKS"):
+        days = sessions(exchange, now.tz_localize(None) - pd.Timedelta(days=4), now.tz_localize(None) + pd.Timedelta(days=4))
+        instants = published_at(exchange, LAG_MINUTES, days)
+        if not ((instants > now) & (instants < now + pd.Timedelta(minutes=30))).any():
+            return exchange
+    raise AssertionError("three exchanges that close hours apart all publish within half an hour")
+
+
+@functools.cache
+def quiet_hour() -> int:
+    """An hour of the day (UTC) far from now, on both sides; the same for the whole test."""
+    return int((pd.Timestamp.now("UTC") - pd.Timedelta(hours=8)).hour)
+
+
+def replayed(folder: Path, name: str, exchange: str, start: pd.Timestamp, **schedule: Any) -> dict[str, Any]:
     """A tiny definition whose simulated sessions reach into the coming month, released by the clock file NAME.txt."""
     today = pd.Timestamp.now("UTC").tz_localize(None).normalize()
     first = today - pd.Timedelta(days=700)
-    stored = {**tiny_values()["source"], "days": len(sessions("XNYS", first, today + pd.Timedelta(days=30))), "start": f"{first:%Y-%m-%d}"}
+    stored = {
+        **tiny_values()["source"],
+        "days": len(sessions(exchange, first, today + pd.Timedelta(days=30))),
+        "start": f"{first:%Y-%m-%d}",
+        "calendar": exchange,
+    }
     source = {"kind": "replay", "source": stored, "start": f"{start:%Y-%m-%d}", "clock": f"{name}.txt"}
     folds = {"first_test": f"{today - pd.Timedelta(days=300):%Y-%m-%d}", "months": 6, "validation_months": 3, "embargo": 2}
-    return tiny_values(name=name, source=source, folds=folds, schedule={"score": "0 23 * * 1-5", "poll_seconds": 1, **schedule})
+    schedule = {"score": f"0 {quiet_hour()} * * 1-5", "poll_seconds": 1, **schedule}
+    return tiny_values(name=name, calendar=exchange, source=source, folds=folds, schedule=schedule)
 
 
 def schedule_runs(server: Served, name: str, count: int, later: int = 0) -> None:
@@ -38,7 +62,7 @@ def schedule_runs(server: Served, name: str, count: int, later: int = 0) -> None
     now = pd.Timestamp.now("UTC")
     identity = server.deployment(name)["id"]
     server.post(f"/deployments/{identity}/resume_deployment")
-    evenings = pd.bdate_range(end=now.normalize(), periods=count + later + 2) + pd.Timedelta(hours=23)
+    evenings = pd.bdate_range(end=now.normalize(), periods=count + later + 2) + pd.Timedelta(hours=quiet_hour())
     start = evenings[evenings <= now][-count - later] - pd.Timedelta(minutes=1)
     body = {"start_time": start.isoformat(), "end_time": now.isoformat(), "min_runs": count, "max_runs": count}
     server.post(f"/deployments/{identity}/schedule", body)
@@ -64,12 +88,14 @@ def awaiting(server: Served, deployment: str) -> list[dict[str, Any]]:
 @pytest.mark.slow
 def test_forty_missed_sessions_make_one_run_that_waits_and_catches_up(tmp_path: Path) -> None:
     now = pd.Timestamp.now("UTC")
-    newest = pd.Timestamp(session_at(load_definition("index-price"), Cron("* * * * *"), now).session)  # type: ignore[union-attr]
-    days = sessions("XNYS", newest - pd.Timedelta(days=100), newest)
+    exchange = quiet_exchange(now)
+    any_day = parse_definition(tiny_values(calendar=exchange, publication_lag_minutes=LAG_MINUTES))
+    newest = pd.Timestamp(session_at(any_day, Cron("* * * * *"), now).session)  # type: ignore[union-attr]
+    days = sessions(exchange, newest - pd.Timedelta(days=100), newest)
     last_seen = days[-1 - MISSED]
     patience = {"late_minutes": 60 * 24 * 30, "poll_seconds": POLL_SECONDS}
-    path = write_definition(tmp_path / "live.yaml", replayed(tmp_path, "live", last_seen, **patience))
-    tardy = write_definition(tmp_path / "tardy.yaml", replayed(tmp_path, "tardy", last_seen, late_minutes=0))
+    path = write_definition(tmp_path / "live.yaml", replayed(tmp_path, "live", exchange, last_seen, **patience))
+    tardy = write_definition(tmp_path / "tardy.yaml", replayed(tmp_path, "tardy", exchange, last_seen, late_minutes=0))
     with served(tmp_path, PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS="12") as server:
         finflow = Finflow(server.home, server.api)
         finflow.json("train", str(path))
