@@ -39,4 +39,29 @@ def run_demo(home: Home) -> dict[str, Any]:
         "reused": market["reused"] + signal["reused"],
         "written": scored["written"] + backfilled["written"],
         "seconds": time.monotonic() - started,
+        "look": what_to_look_at(home, market["run_id"]),
     }
+
+
+def what_to_look_at(home: Home, run_id: str) -> list[dict[str, str]]:
+    """The two addresses that `finflow ui` serves over this home, and what a newcomer finds there.
+
+    Args:
+        run_id: MLflow's, of the training of index-price.
+    """
+    from flows.interfaces import addresses_of
+    from pipelines.leaderboard_view import view_address
+    from pipelines.mlflow_store import store_client
+
+    at = addresses_of(home)
+    experiment = store_client(home).get_run(run_id).info.experiment_id
+    return [
+        {
+            "address": view_address(at["mlflow"], experiment),
+            "see": "MLflow: the candidates of index-price side by side; the parent run's note is the report, its artifacts hold the plots",
+        },
+        {
+            "address": f"{at['prefect']}/runs",
+            "see": f'Prefect: open "train index-price as of {TRAINED_AS_OF}": stages and fits are its tasks, the decision an artifact',
+        },
+    ]

@@ -58,11 +58,11 @@ class ServerRecord:
 
 
 @contextmanager
-def prefect_server(home: Home) -> Iterator[str]:
+def prefect_server(home: Home, port: int | None = None) -> Iterator[str]:
     """The URL of a Prefect API for the time of the block; PREFECT_API_URL is set to it.
 
     A server that PREFECT_API_URL names, or that `finflow up` started, is used as it is. Otherwise the home's embedded one is started or
-    reused.
+    reused. `port`: where to start it (None: any free port); one that runs stays where it is.
 
     Raises:
         FinflowError: it does not come up, and the message names its log; or the one that `finflow up` started has ended.
@@ -74,7 +74,7 @@ def prefect_server(home: Home) -> Iterator[str]:
         with watched_runs(home.prefect_api):
             yield home.prefect_api
         return
-    record = _enter(home)
+    record = _enter(home, port)
     os.environ["PREFECT_API_URL"] = record.api
     try:
         with watched_runs(record.api):
@@ -91,7 +91,7 @@ def running_server(home: Home) -> ServerRecord | None:
     return record if record and record.alive else None
 
 
-def _enter(home: Home) -> ServerRecord:
+def _enter(home: Home, port: int | None) -> ServerRecord:
     from filelock import FileLock
 
     _users(home).mkdir(parents=True, exist_ok=True)
@@ -102,7 +102,7 @@ def _enter(home: Home) -> ServerRecord:
             return record
         if record and record.alive:
             _end(record)
-        return _start(home)
+        return _start(home, port or free_port())
 
 
 def _leave(home: Home) -> None:
@@ -131,8 +131,7 @@ def send_what_is_queued() -> None:
         worker.drain_all(timeout=10)
 
 
-def _start(home: Home) -> ServerRecord:
-    port = free_port()
+def _start(home: Home, port: int) -> ServerRecord:
     log = home.prefect / "server.log"
     environment = {
         # Nothing is scheduled on an embedded server; what a person has set stays.
