@@ -168,8 +168,9 @@ def demo(outcome: Outcome) -> list[str]:
     market, signal = training_lines(outcome["index_price"]), training_lines(outcome["demo_signal"])
     lines = [f"1. {market[0]}", *market[1:], f"2. {signal[0]}", *signal[1:], LEGEND, "3. Predictions of index-price"]
     lines += [f"  {line}" for line in score(outcome["score"])]
-    counted = f"{outcome['fitted']} fits done, {outcome['reused']} reused, {outcome['written']} rows written, in {outcome['seconds']:.0f} s."
-    lines += [f"  {outcome['backfill']['summary']}", f"{counted} Next, in the browser: `make ui` (or `finflow ui`) serves, until Ctrl-C,"]
+    counted = f"{outcome['fitted']} fits done, {outcome['reused']} reused, {outcome['written']} rows written"
+    browser = f"{counted}, in {outcome['seconds']:.0f} s. Next, in the browser: `make ui` (or `finflow ui`) serves, until Ctrl-C,"
+    lines += [f"  {outcome['backfill']['summary']}", browser]
     for one in outcome.get("look", ()):
         lines += [f"  {one['address']}", f"    {one['see']}"]
     return [
