@@ -15,7 +15,7 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/pip check
 	@touch $(STAMP)
 
-.PHONY: help install demo test test-slow bench ui up down lint types clean
+.PHONY: help install demo test test-slow bench pages ui up down lint types clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -31,10 +31,13 @@ test: $(STAMP) ## the tests (about 15 minutes)
 test-slow: $(STAMP) ## faults, sizes and real servers (about 25 minutes)
 	$(BIN)/pytest -n 2 --dist loadgroup -m "slow and not benchmark"
 
-bench: $(STAMP) ## the benchmarks; writes their figures into README.md and tests/benchmarks/figures.md
+bench: $(STAMP) ## the benchmarks; writes their figures into tests/benchmarks/README.md
 	@rm -f build/figures.jsonl
 	FINFLOW_FIGURES=$(CURDIR)/build/figures.jsonl $(BIN)/pytest -m benchmark -s; code=$$?; \
 	  $(BIN)/python -m tests.benchmarks.render build/figures.jsonl && exit $$code
+
+pages: $(STAMP) ## write the generated parts of the documentation
+	$(BIN)/python -m tests.pages
 
 ui: $(STAMP) ## open the MLflow UI and the Prefect UI over the local state
 	$(BIN)/finflow ui

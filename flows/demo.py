@@ -11,6 +11,7 @@ from flows.server import prefect_server
 from pipelines.fit_process import warm
 from pipelines.home import Home
 
+MARKET, SIGNAL = "index-price", "demo-signal"
 TRAINED_AS_OF = "2017-12-29"
 SCORED_AS_OF = "2018-12-31"
 BACKFILLED = ("2018-01-02", "2018-12-31")
@@ -26,10 +27,10 @@ def run_demo(home: Home) -> dict[str, Any]:
         from flows.score import score_flow
         from flows.train import train_flow
 
-        market = called(train_flow("index-price", TRAINED_AS_OF))
-        scored = called(score_flow("index-price", SCORED_AS_OF))
-        backfilled = backfill_flow("index-price", *BACKFILLED)
-        signal = called(train_flow("demo-signal"))
+        market = called(train_flow(MARKET, TRAINED_AS_OF))
+        scored = called(score_flow(MARKET, SCORED_AS_OF))
+        backfilled = backfill_flow(MARKET, *BACKFILLED)
+        signal = called(train_flow(SIGNAL))
     return {
         "index_price": market,
         "demo_signal": signal,
