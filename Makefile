@@ -17,7 +17,7 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/pip check
 	@touch $(STAMP)
 
-.PHONY: help install demo test test-slow test-all test-ci bench ui up down lint types clean
+.PHONY: help install demo test test-slow test-all test-ci bench pages ui up down lint types clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -39,10 +39,13 @@ test-all: $(STAMP) ## every test, those marked nightly too (about 30 minutes)
 test-ci: $(STAMP) ## what .ci/run runs: every test, and a third of those marked nightly
 	$(BIN)/pytest $(WORKERS) -m "not benchmark" --nightly third
 
-bench: $(STAMP) ## the benchmarks; writes their figures into README.md and tests/benchmarks/figures.md
+bench: $(STAMP) ## the benchmarks; writes their figures into tests/benchmarks/README.md
 	@rm -f build/figures.jsonl
 	FINFLOW_FIGURES=$(CURDIR)/build/figures.jsonl $(BIN)/pytest -m benchmark -s; code=$$?; \
 	  $(BIN)/python -m tests.benchmarks.render build/figures.jsonl && exit $$code
+
+pages: $(STAMP) ## write the generated parts of the documentation
+	$(BIN)/python -m tests.pages
 
 ui: $(STAMP) ## open the MLflow UI and the Prefect UI over the local state
 	$(BIN)/finflow ui

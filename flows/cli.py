@@ -9,7 +9,6 @@ import typer
 
 app = typer.Typer(
     name="finflow",
-    help="Train, compare, promote and serve models on financial data.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -21,6 +20,24 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on sta
 AsOf = Annotated[str | None, typer.Option("--as-of", help="Use what was known when this date's session was published.", metavar="DATE")]
 Start = Annotated[str, typer.Option("--start", help="First date, included.", metavar="DATE")]
 End = Annotated[str, typer.Option("--end", help="Last date, included.", metavar="DATE")]
+
+#: commands that print a document, which another program may read
+DOCUMENTS = ("show", "schema")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from flows.program import version_text
+
+        typer.echo(version_text())
+        raise typer.Exit
+
+
+@app.callback()
+def finflow(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")] = False,
+) -> None:
+    """Train, compare, promote and serve models on financial data."""
 
 
 @app.command()
@@ -235,7 +252,8 @@ def _run(as_json: bool, command: str, *arguments: Any) -> NoReturn:
     from flows import commands, pages
     from flows.output import execute
 
-    execute(as_json, lambda home: getattr(commands, command)(home, *arguments), getattr(pages, command))
+    work, page = getattr(commands, command), getattr(pages, command)
+    execute(as_json, lambda home: work(home, *arguments), page, is_document=command in DOCUMENTS)
 
 
 def _operate(as_json: bool, command: str, *arguments: Any) -> NoReturn:

@@ -11,6 +11,7 @@ from flows.server import prefect_server
 from pipelines.fit_process import warm_up_first
 from pipelines.home import Home
 
+MARKET, SIGNAL = "index-price", "demo-signal"
 TRAINED_AS_OF = "2017-12-29"
 SCORED_AS_OF = "2018-12-31"
 BACKFILLED = ("2018-01-02", "2018-12-31")
@@ -26,10 +27,10 @@ def run_demo(home: Home) -> dict[str, Any]:
         from flows.score import score_flow
         from flows.train import train_flow
 
-        market = called(train_flow("index-price", TRAINED_AS_OF))
-        scored = called(score_flow("index-price", SCORED_AS_OF))
-        backfilled = backfill_flow("index-price", *BACKFILLED)
-        signal = called(train_flow("demo-signal"))
+        market = called(train_flow(MARKET, TRAINED_AS_OF))
+        scored = called(score_flow(MARKET, SCORED_AS_OF))
+        backfilled = backfill_flow(MARKET, *BACKFILLED)
+        signal = called(train_flow(SIGNAL))
     return {
         "index_price": market,
         "demo_signal": signal,
@@ -39,4 +40,29 @@ def run_demo(home: Home) -> dict[str, Any]:
         "reused": market["reused"] + signal["reused"],
         "written": scored["written"] + backfilled["written"],
         "seconds": time.monotonic() - started,
+        "look": what_to_look_at(home, market["run_id"]),
     }
+
+
+def what_to_look_at(home: Home, run_id: str) -> list[dict[str, str]]:
+    """The two addresses that `finflow ui` serves over this home, and what a newcomer finds there.
+
+    Args:
+        run_id: MLflow's, of the training of index-price.
+    """
+    from flows.interfaces import addresses_of
+    from pipelines.leaderboard_view import view_address
+    from pipelines.mlflow_store import store_client
+
+    at = addresses_of(home)
+    experiment = store_client(home).get_run(run_id).info.experiment_id
+    return [
+        {
+            "address": view_address(at["mlflow"], experiment),
+            "see": "MLflow: the candidates of index-price side by side; the parent run's note is the report, its artifacts hold the plots",
+        },
+        {
+            "address": f"{at['prefect']}/runs",
+            "see": f'Prefect: open "train index-price as of {TRAINED_AS_OF}": stages and fits are its tasks, the decision an artifact',
+        },
+    ]

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from flows.program import as_started
+
 
 class Display:
     """A line a stage, with a bar where a stage has parts. Safe to call from the threads that run tasks."""
@@ -39,6 +41,7 @@ class Display:
 
     def say(self, text: str) -> None:
         """One line about what is being done."""
+        text = as_started(text)
         with self._lock:
             if self._progress is not None:
                 self._progress.console.print(text, highlight=False)

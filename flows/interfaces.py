@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -14,6 +15,38 @@ from flows.server import prefect_server
 from pipelines.errors import FinflowError
 from pipelines.home import Home
 
+#: where each UI is served, if nothing else listens there: the ports that MLflow and Prefect use by themselves
+MLFLOW_PORT, PREFECT_PORT = 5000, 4200
+#: how many ports from there on are tried
+TRIED = 20
+
+
+def addresses_of(home: Home) -> dict[str, str]:
+    """Where a person finds `mlflow` and `prefect`: the servers that this home's commands use, else where `finflow ui` would serve them."""
+    from urllib.parse import urlsplit
+
+    tracking, prefect = urlsplit(home.tracking_uri), home.prefect_api
+    server = f"{tracking.scheme}://{tracking.netloc.rpartition('@')[2]}{tracking.path.rstrip('/')}"  # never a password
+    return {
+        "mlflow": server if tracking.scheme.startswith("http") else f"http://127.0.0.1:{first_free(MLFLOW_PORT)}",
+        "prefect": prefect.removesuffix("/api") if prefect else f"http://127.0.0.1:{first_free(PREFECT_PORT)}",
+    }
+
+
+def first_free(port: int) -> int:
+    """The first loopback port from `port` on that nothing listens on now; any free one, where twenty of them are taken."""
+    from flows.server import free_port
+
+    for tried in range(port, port + TRIED):
+        with socket.socket() as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port whose last connection has just ended is free
+            try:
+                listener.bind(("127.0.0.1", tried))
+            except OSError:
+                continue
+            return tried
+    return free_port()
+
 
 def serve_interfaces(home: Home) -> dict[str, Any]:
     """Serve the MLflow UI and the Prefect UI on loopback until Ctrl-C, then end what was started.
@@ -23,7 +56,6 @@ def serve_interfaces(home: Home) -> dict[str, Any]:
     Raises:
         FinflowError: the MLflow UI ended by itself, or a server of `finflow up` has.
     """
-    from flows.server import free_port
     from pipelines.mlflow_store import prepare_store, require_servers
     from pipelines.stack_record import read_stack, require_running
 
@@ -37,11 +69,11 @@ def serve_interfaces(home: Home) -> dict[str, Any]:
     if home.tracking_uri.startswith("http"):
         raise FinflowError(f"MLflow's UI is at {home.tracking_uri} (MLFLOW_TRACKING_URI); `finflow ui` serves local state only.")
     prepare_store(home)
-    port = free_port()
+    port = first_free(MLFLOW_PORT)
     command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += ["--artifacts-destination", str(home.mlflow / "artifacts")]
     environment = {**os.environ, "MLFLOW_BACKEND_STORE_URI": home.tracking_uri}  # every user of the machine can list arguments
-    with prefect_server(home) as api:
+    with prefect_server(home, first_free(PREFECT_PORT)) as api:
         mlflow = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)
         addresses = {"mlflow": f"http://127.0.0.1:{port}", "prefect": api.removesuffix("/api")}
         try:

@@ -14,19 +14,24 @@ from typing import Any, NoReturn
 import typer
 
 from flows.environment import prepare_environment
+from flows.program import as_started, program
 from pipelines.errors import FinflowError
 from pipelines.home import Home
 
 Outcome = dict[str, Any]
 
 
-def execute(as_json: bool, work: Callable[[Home], Outcome], render: Callable[[Outcome], list[str]]) -> NoReturn:
+def execute(
+    as_json: bool, work: Callable[[Home], Outcome], render: Callable[[Outcome], list[str]], *, is_document: bool = False
+) -> NoReturn:
     """Do a command's work and end the process's command.
 
     Args:
         as_json: print the outcome as one JSON object instead of the page.
         work: gets the home, returns JSON-able values; an `ok` of False makes the exit code 1.
         render: the lines of the page.
+        is_document: the page is a document that another program may read (YAML, JSON): it is printed to the letter. In any other, commands
+            are written as the program was started.
 
     Raises:
         typer.Exit: always, with code 0 only if the command did what it says.
@@ -55,7 +60,7 @@ def execute(as_json: bool, work: Callable[[Home], Outcome], render: Callable[[Ou
         typer.echo(json.dumps(outcome, ensure_ascii=False, allow_nan=False, default=str))
     else:
         for line in render(outcome):
-            typer.echo(line)
+            typer.echo(line if is_document else as_started(line))
     raise typer.Exit(0 if outcome.get("ok", True) else 1)
 
 
@@ -79,7 +84,7 @@ def termination_as_interrupt() -> Iterator[None]:
 
 def command_line() -> str:
     """The command that this process was started with, as a person would type it again."""
-    return shlex.join(["finflow", *sys.argv[1:]])
+    return " ".join([program(), *map(shlex.quote, sys.argv[1:])])
 
 
 @contextmanager
@@ -104,5 +109,5 @@ def print_error(message: str) -> None:
 def _fail(as_json: bool, message: str, code: int) -> NoReturn:
     if as_json:
         print_error(message)
-    typer.echo(f"finflow: {message}", err=True)
+    typer.echo(f"finflow: {as_started(message)}", err=True)
     raise typer.Exit(code)

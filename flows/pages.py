@@ -169,11 +169,12 @@ def demo(outcome: Outcome) -> list[str]:
     lines = [f"1. {market[0]}", *market[1:], f"2. {signal[0]}", *signal[1:], LEGEND, "3. Predictions of index-price"]
     lines += [f"  {line}" for line in score(outcome["score"])]
     counted = f"{outcome['fitted']} fits done, {outcome['reused']} reused, {outcome['written']} rows written"
+    browser = f"{counted}, in {outcome['seconds']:.0f} s. Next, in the browser: `make ui` (or `finflow ui`) serves, until Ctrl-C,"
+    lines += [f"  {outcome['backfill']['summary']}", browser]
+    for one in outcome.get("look", ()):
+        lines += [f"  {one['address']}", f"    {one['see']}"]
     return [
         *lines,
-        f"  {outcome['backfill']['summary']}",
-        f"{counted}, in {outcome['seconds']:.0f} s. Next:",
-        "  compare the runs in the browser   make ui",
-        "  prove that nothing leaks          finflow check-leakage index-price",
-        "  bring your own data               finflow init YOUR.csv, then finflow train YOUR.yaml",
+        "and in the shell: `finflow check-leakage index-price` proves that nothing leaks; `finflow init YOUR.csv` drafts a definition",
+        "  of your own data, and `finflow train YOUR.yaml` trains it.",
     ]

@@ -59,11 +59,11 @@ class ServerRecord:
 
 
 @contextmanager
-def prefect_server(home: Home) -> Iterator[str]:
+def prefect_server(home: Home, port: int | None = None) -> Iterator[str]:
     """The URL of a Prefect API for the time of the block; PREFECT_API_URL is set to it.
 
     A server that PREFECT_API_URL names, or that `finflow up` started, is used as it is. Otherwise the home's embedded one is started or
-    reused.
+    reused. `port`: where to start it (None: any free port); one that runs stays where it is.
 
     Raises:
         FinflowError: it does not come up, and the message names its log; or the one that `finflow up` started has ended.
@@ -75,7 +75,7 @@ def prefect_server(home: Home) -> Iterator[str]:
         with watched_runs(home.prefect_api):
             yield home.prefect_api
         return
-    record = _enter(home)
+    record = _enter(home, port)
     os.environ["PREFECT_API_URL"] = record.api
     try:
         with watched_runs(record.api):
@@ -92,7 +92,7 @@ def running_server(home: Home) -> ServerRecord | None:
     return record if record and record.alive else None
 
 
-def _enter(home: Home) -> ServerRecord:
+def _enter(home: Home, port: int | None) -> ServerRecord:
     from filelock import FileLock
 
     _users(home).mkdir(parents=True, exist_ok=True)
@@ -103,7 +103,7 @@ def _enter(home: Home) -> ServerRecord:
             return record
         if record and record.alive:
             _end(record)
-        return _start(home)
+        return _start(home, port)
 
 
 def _leave(home: Home) -> None:
@@ -132,9 +132,9 @@ def send_what_is_queued() -> None:
         worker.drain_all(timeout=10)
 
 
-def _start(home: Home) -> ServerRecord:
-    listener = listening_socket()
-    port = listener.getsockname()[1]
+def _start(home: Home, port: int | None) -> ServerRecord:
+    listener = listening_socket(port or 0)
+    port = int(listener.getsockname()[1])
     log = home.prefect / "server.log"
     environment = {
         # Nothing is scheduled on an embedded server; what a person has set stays.
@@ -215,10 +215,12 @@ def _users(home: Home) -> Path:
     return home.prefect / "users"
 
 
-def listening_socket() -> socket.socket:
-    """A socket that listens on a free loopback port: a server takes it over, so that no other process can take the port meanwhile."""
+def listening_socket(port: int = 0) -> socket.socket:
+    """A socket that listens on a loopback port (0: any free one): a server takes it over, and nobody else can take the port meanwhile."""
     listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
+    if port:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port whose last connection has just ended is free
+    listener.bind(("127.0.0.1", port))
     listener.listen(2048)
     return listener
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class CnnSettings(NetworkSettings):
     """Dilated causal convolutions: block b looks 2**b steps apart. With `pool`: plain ones and pooling, as in the tutorials."""
 
-    channels: Width = 16
-    kernel: Whole = Field(default=3, ge=2, le=64)
+    channels: Width = Field(default=16, description="of each convolution")
+    kernel: Whole = Field(default=3, ge=2, le=64, description="steps that a convolution spans")
     layers: Whole = Field(default=4, ge=1, le=10, description="residual blocks of two convolutions each; with `pool`: convolutions")
     pool: Whole = Field(
         default=0,

@@ -19,7 +19,7 @@ class GanSettings(TrainingSettings):
     """A generator conditioned on the window, and the critic that it is trained against."""
 
     batch: Whole = Field(default=256, ge=1, le=1_048_576, description="samples a gradient step")
-    cell: Literal["lstm", "gru", "rnn"] = "lstm"
+    cell: Literal["lstm", "gru", "rnn"] = Field(default="lstm", description="the kind of recurrent layer")
     hidden: Width = Field(default=16, description="units of the recurrent layer and of the dense one, in the generator and in the critic")
     noise: Width = Field(default=8, description="random inputs of the generator")
     paths: Whole = Field(
@@ -29,7 +29,7 @@ class GanSettings(TrainingSettings):
         default=5.0, ge=0, le=1_000, description="weight of the CRPS of `draws` beside the critic's verdict; 0: the critic alone"
     )
     draws: Whole = Field(default=16, ge=2, le=1_000, description="paths drawn a window in training, of which that CRPS is estimated")
-    learning_rate: Real = Field(default=0.005, gt=0, le=1)
+    learning_rate: Real = Field(default=0.005, gt=0, le=1, description="largest step of AdamW")
 
     @model_validator(mode="before")
     @classmethod

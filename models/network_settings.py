@@ -27,7 +27,7 @@ class GradientSettings(ModelSettings):
     )
     weight_decay: Real = Field(default=0.0001, ge=0, le=1, description="of AdamW, on weights but not on biases")
     clip: Real = Field(default=1.0, gt=0, le=1_000_000, description="largest norm of a gradient")
-    dropout: Real = Field(default=0.0, ge=0, lt=1)
+    dropout: Real = Field(default=0.0, ge=0, lt=1, description="chance that training leaves a unit out")
     patience: Whole = Field(default=5, ge=1, le=100_000, description="epochs without a better validation loss before the fit stops")
 
 

@@ -20,7 +20,7 @@ class RecurrentSettings(NetworkSettings):
     batch: Whole = Field(
         default=256, ge=1, le=1_048_576, description="samples a gradient step; the states of more do not fit a core's cache"
     )
-    cell: Literal["lstm", "gru", "rnn"] = "lstm"
+    cell: Literal["lstm", "gru", "rnn"] = Field(default="lstm", description="the kind of recurrent layer")
     hidden: tuple[Width, ...] = Field(default=(32,), min_length=1, max_length=16, description="units of each recurrent layer")
     dense: tuple[Width, ...] = Field(default=(), max_length=16, description="units of each dense layer after them")
 

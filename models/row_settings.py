@@ -119,9 +119,9 @@ class TabularDenseSettings(SupervisedRowSettings, AugmentedSettings):
 
     RECIPES: ClassVar[dict[str, dict[str, Any]]] = {"realmlp": REALMLP, "textbook": TEXTBOOK}
 
-    recipe: Literal["realmlp", "textbook"] = "realmlp"
+    recipe: Literal["realmlp", "textbook"] = Field(default="realmlp", description="which recipe's defaults count")
     hidden: tuple[Width, ...] = Field(default=(256, 256, 256), min_length=1, max_length=16, description="units of each layer")
-    activation: Literal["selu", "mish", "relu"] = "selu"
+    activation: Literal["selu", "mish", "relu"] = Field(default="selu", description="between layers")
     tangent: bool = Field(default=True, description="neural tangent parametrisation, with first weights and boundaries set by the data")
 
     @model_validator(mode="before")
@@ -183,6 +183,6 @@ class SequenceLstmSettings(SequenceSettings):
 class SequenceCnnSettings(SequenceSettings):
     """Dilated causal convolutions."""
 
-    channels: Width = 32
+    channels: Width = Field(default=32, description="of each convolution")
     kernel: Whole = Field(default=3, ge=2, le=64, description="steps that a convolution spans")
     layers: Whole = Field(default=3, ge=1, le=12, description="blocks; each sees twice as far back as the one before")

@@ -36,7 +36,7 @@ class ScenarioGanSettings(TrainingSettings):
     """A generator whose past shocks drive volatility, and the critic that it is trained against."""
 
     batch: Whole = Field(default=64, ge=1, le=1_048_576, description="paths a gradient step, drawn and real")
-    learning_rate: Real = Field(default=0.001, gt=0, le=1)
+    learning_rate: Real = Field(default=0.001, gt=0, le=1, description="largest step of AdamW")
     channels: Width = Field(default=8, description="of the generator's convolution")
     layers: Whole = Field(default=7, ge=1, le=12, description="of the generator; it remembers 2 ** layers shocks")
     critic: Width = Field(default=16, description="channels of the critic's convolution")

@@ -50,7 +50,7 @@ class ScorecardSettings(TabularSettings):
         default=None, gt=0, le=1e6, description="inverse penalty (scikit-learn's C); none: chosen on the validation part"
     )
     iterations: int = Field(default=500, ge=1, le=100_000, description="of L-BFGS, at most")
-    points: PointsSettings = PointsSettings()
+    points: PointsSettings = Field(default=PointsSettings(), description="how log odds become points")
 
 
 class Scorecard(TabularArrays):

@@ -33,7 +33,9 @@ ROWS, VALUES = 65_536, 4_194_304
 class TabularSettings(ModelSettings):
     """What every model of rows can be told."""
 
-    calibration: Calibration = Calibration()
+    calibration: Calibration = Field(
+        default=Calibration(), description="how probabilities are calibrated, on the later part of the validation part"
+    )
 
 
 class AugmentedSettings(TabularSettings):

@@ -29,11 +29,13 @@ def _fold_kind(value: Any) -> str:
 class Definition(Settings):
     """One use case."""
 
-    name: str
-    title: str = ""
-    description: str = ""
+    name: str = Field(description="lower-case letters, digits, `-` and `_`: what commands, tables, experiments and models of it are called")
+    title: str = Field(default="", description="one line for reports and lists")
+    description: str = Field(default="", description="what is asked and why, for reports")
     simulated: bool = Field(default=False, description="the data are made up, and every report says so")
-    source: Annotated[Any, ByKind("source", source_settings)]
+    source: Annotated[Any, ByKind("source", source_settings)] = Field(
+        description="where rows come from: a `kind` of source, and its settings"
+    )
     calendar: str | None = Field(
         default=None,
         description="an exchange_calendars code (XNYS, XSHG, 24/7), or month-start, month-end, quarter-start, quarter-end by how data of "
@@ -45,19 +47,25 @@ class Definition(Settings):
     personal: tuple[str, ...] = Field(
         default=(), description="columns of persons (names, numbers, addresses; also `entity`): keyed pseudonyms take their place at once"
     )
-    contract: Contract = Contract()
-    features: tuple[Feature, ...] = Field(min_length=1)
-    window: Window = Window()
-    problem: Annotated[Any, ByKind("problem", problem_settings)]
-    folds: Annotated[Annotated[Folds, Tag("time")] | Annotated[StratifiedFolds, Tag("stratified")], Discriminator(_fold_kind)]
-    candidates: dict[str, Recipe] = Field(min_length=1)
-    baselines: dict[str, Recipe] = Field(min_length=1)
+    contract: Contract = Field(default=Contract(), description="the rules that a batch must meet before anything reads it")
+    features: tuple[Feature, ...] = Field(min_length=1, description="columns that models learn from, each of a row's own past")
+    window: Window = Field(default=Window(), description="what a sample holds, and how far its targets reach")
+    problem: Annotated[Any, ByKind("problem", problem_settings)] = Field(
+        description="what is asked of a model: a `kind` of problem, and its settings"
+    )
+    folds: Annotated[Annotated[Folds, Tag("time")] | Annotated[StratifiedFolds, Tag("stratified")], Discriminator(_fold_kind)] = Field(
+        description="how the dates are split for training, validation and test"
+    )
+    candidates: dict[str, Recipe] = Field(min_length=1, description="recipes under test: a name of yours to a model with its settings")
+    baselines: dict[str, Recipe] = Field(
+        min_length=1, description="classical recipes that a candidate must beat, every one of them: a name to a model with its settings"
+    )
     reference: str = Field(description="the baseline that stands when there is no champion")
-    seed: int = Field(default=0, ge=0, lt=2**31)
+    seed: int = Field(default=0, ge=0, lt=2**31, description="the first seed; further fits count on from it")
     seeds: int = Field(default=2, ge=1, le=100, description="fits of a seeded model; they are averaged into one forecast")
-    gate: Gate = Gate()
-    schedule: Schedule = Schedule()
-    monitoring: Monitoring = Monitoring()
+    gate: Gate = Field(default=Gate(), description="the rule that turns evaluations into a decision")
+    schedule: Schedule = Field(default=Schedule(), description="when servers run train, score and monitor")
+    monitoring: Monitoring = Field(default=Monitoring(), description="what `finflow monitor` watches, and from where on it speaks")
     sink: Annotated[Any, ByKind("sink", sink_settings)] | None = Field(default=None, description="where scores go beside the lake")
 
     @field_validator("name")

@@ -17,7 +17,9 @@ class Contract(Settings):
     `kind` names a suite in expectations/; `severity` overrides a rule's own severity by its name.
     """
 
-    kind: Literal["bars", "table"] = "bars"
+    kind: Literal["bars", "table"] = Field(
+        default="bars", description="a suite of expectations/: bars (prices of sessions) or table (rows with an outcome)"
+    )
     minimum_history: int = Field(
         default=250, ge=1, description="sessions needed: critical where no entity has them; one that is short among others is a warning"
     )
@@ -34,7 +36,10 @@ class Contract(Settings):
     maximum_quarantined: float = Field(
         default=0.05, ge=0, le=1, description="share of the rows that quarantine may take (five rows always); more is critical"
     )
-    severity: dict[str, Literal["critical", "row", "warning", "off"]] = Field(default_factory=dict)
+    severity: dict[str, Literal["critical", "row", "warning", "off"]] = Field(
+        default_factory=dict,
+        description="a rule's name to critical (the run stops), row (the row is quarantined), warning (it is reported) or off",
+    )
 
 
 class Feature(Settings):
@@ -43,11 +48,16 @@ class Feature(Settings):
     `shift` moves it by sessions: 1 is yesterday's value; a negative shift reads the future, and `check-leakage` names it.
     """
 
-    kind: str
-    name: str | None = None
+    kind: str = Field(description="what is made of the rows, as the table of kinds says")
+    name: str | None = Field(default=None, description="the column's name; none: made of the kind and what it takes")
     column: str | None = Field(default=None, description="the clean column it is made of, where the kind needs one")
     window: int | None = Field(default=None, ge=1, le=2000, description="sessions, for rolling features")
-    shift: int = Field(default=0, ge=-250, le=250)
+    shift: int = Field(
+        default=0,
+        ge=-250,
+        le=250,
+        description="sessions that it is moved by: 1 is yesterday's value; a negative one reads the future, and `check-leakage` names it",
+    )
     key: str | Annotated[tuple[str, ...], Field(min_length=1, max_length=5)] | None = Field(
         default=None,
         description="for features of earlier rows: the clean column (or columns, together) whose equal rows count (customer, terminal); "
@@ -80,8 +90,10 @@ class Feature(Settings):
 class Window(Settings):
     """How many observations a sample holds, and how many steps ahead its targets reach."""
 
-    length: int = Field(default=60, ge=1, le=5000)
-    horizon: int = Field(default=5, ge=1, le=250)
+    length: int = Field(
+        default=60, ge=1, le=5000, description="observations of an entity in a row that a model reads; 1 where a sample is a row"
+    )
+    horizon: int = Field(default=5, ge=1, le=250, description="steps ahead that targets reach")
     maximum_gap: int = Field(default=5, ge=0, description="sessions that may be missing inside a window; a longer gap forbids it")
 
 
@@ -89,7 +101,7 @@ class Folds(Settings):
     """Walk-forward splits, anchored to the calendar: test periods of `months` from `first_test` on, as many as have ended or begun."""
 
     kind: Literal["time"] = "time"
-    first_test: datetime.date
+    first_test: datetime.date = Field(description="where the first test period begins")
     months: int = Field(default=12, ge=1, le=120, description="length of a test period")
     validation_months: int = Field(default=12, ge=1, le=120, description="the last part of training, for early stopping")
     embargo: int = Field(default=0, ge=0, le=500, description="sessions left out after a label span, beside the purge")
@@ -117,8 +129,8 @@ class StratifiedFolds(Settings):
 class Recipe(Settings):
     """A model of the zoo with its settings: what can be fitted again."""
 
-    model: str
-    settings: dict[str, Any] = Field(default_factory=dict)
+    model: str = Field(description="a model of the zoo, by its name")
+    settings: dict[str, Any] = Field(default_factory=dict, description="of that model; what is not named has the model's own default")
 
     @property
     def digest(self) -> str:
@@ -137,7 +149,9 @@ class Gate(Settings):
         default=20, ge=1, description="test dates that must be new before the champion's recipe is fitted again and replaces it"
     )
     backtests: tuple[str, ...] = Field(
-        default=(), description="the problem's checks over all test dates; who fails one is not promoted, and the champion is demoted"
+        default=(),
+        description="the problem's checks over all test dates; who fails one is not promoted, and the champion is demoted. Of risk: "
+        "kupiec, christoffersen_independence, christoffersen, expected_shortfall, traffic_light; of generate: diversity, stylised_facts",
     )
     backtest_level: float = Field(default=0.01, gt=0, lt=0.5, description="of each backtest that has a p-value")
     approval: Literal["none", "required"] = Field(

@@ -18,10 +18,10 @@ class Schedule(Settings):
     `weekly after the close of XNYS`, `monthly after the close of XNYS`. A run after a close begins when that session's rows are published.
     """
 
-    train: str | None = None
-    score: str | None = None
-    monitor: str | None = None
-    timezone: str = "UTC"
+    train: str | None = Field(default=None, description="when a training runs; none: only when somebody asks for it")
+    score: str | None = Field(default=None, description="when the newest session is scored; none: only when somebody asks for it")
+    monitor: str | None = Field(default=None, description="when the champion is monitored; none: only when somebody asks for it")
+    timezone: str = Field(default="UTC", description="IANA zone that cron lines are read in")
     paused: bool = Field(default=False, description="a server's new schedules begin paused, until somebody switches them on")
     late_minutes: int = Field(default=240, ge=0, description="how long a run waits for its session's rows before it says `late`")
     poll_seconds: float = Field(default=60, gt=0, description="between two looks for them, 20 at least")

@@ -34,8 +34,10 @@ class ClassifySettings(Settings):
     """
 
     kind: Literal["classify"] = "classify"
-    column: str = "close"
-    label: Literal["sign", "triple_barrier"] = "sign"
+    column: str = Field(default="close", description="the clean column of the price")
+    label: Literal["sign", "triple_barrier"] = Field(
+        default="sign", description="sign: down or up; triple_barrier: down, flat or up, by the barrier that is touched first"
+    )
     upper: float = Field(
         default=1.0,
         gt=0,

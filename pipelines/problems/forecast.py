@@ -42,8 +42,10 @@ class ForecastSettings(Settings):
     """
 
     kind: Literal["forecast"] = "forecast"
-    column: str = "close"
-    transform: Literal["log", "none"] = "log"
+    column: str = Field(default="close", description="the clean column whose path is forecast")
+    transform: Literal["log", "none"] = Field(
+        default="log", description="log: a target is the change of the logarithm (a log return over h steps); none: the plain change"
+    )
     levels: tuple[float, ...] = Field(
         default=(0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95), description="quantile levels, ascending, 0.5 among them"
     )

@@ -40,7 +40,7 @@ class GenerateSettings(Settings):
     """Paths of the logarithm of `column` over the next `window.horizon` observations."""
 
     kind: Literal["generate"] = "generate"
-    column: str = "close"
+    column: str = Field(default="close", description="the clean column of the price")
     paths: int = Field(default=400, ge=2, le=10_000, description="paths drawn a sample")
     every: Literal["day", "week", "month"] = Field(
         default="week", description="which samples are learnt from and judged: all, or the last of each week or month; any day is scored"

@@ -54,7 +54,9 @@ class OutcomeSettings(Settings):
         default=None, description="clean column of the time at which the outcome became known; where it is empty, known_after_days says"
     )
     stake: str | None = Field(default=None, description="clean column of what is at stake in a row (an amount), for the costs")
-    costs: Costs = Costs()
+    costs: Costs = Field(
+        default=Costs(), description="of wrong decisions: they set the threshold from which a row is treated as one of the last class"
+    )
     top_a_day: tuple[int, ...] = Field(default=(), max_length=5, description="precision and recall among so many highest scores a day")
     protected: tuple[str, ...] = Field(
         default=(), max_length=10, description="columns by whose values fairness is reported; features only where named there too"

@@ -37,7 +37,9 @@ class VolatilitySettings(Settings):
     """
 
     kind: Literal["volatility"] = "volatility"
-    estimator: Literal["garman_klass", "parkinson", "squared_return", "column"] = "garman_klass"
+    estimator: Literal["garman_klass", "parkinson", "squared_return", "column"] = Field(
+        default="garman_klass", description="how a day's variance is measured, or `column`: the data bring it"
+    )
     overnight: bool = Field(default=True, description="garman_klass and parkinson: add the squared return from the last close to the open")
     column: str | None = Field(default=None, description="estimator column: the clean column of daily variances (squared log returns)")
     price: str = Field(default="close", description="the column whose log returns leverage terms and GARCH read")

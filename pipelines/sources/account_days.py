@@ -28,12 +28,12 @@ class AccountDaysSource(SourceSettings):
     """
 
     kind: Literal["account_days"] = "account_days"
-    accounts: int = Field(default=3000, ge=10, le=1_000_000)
+    accounts: int = Field(default=3000, ge=10, le=1_000_000, description="accounts that may raise an alert")
     daily: float = Field(default=20.0, gt=0, le=100_000, description="alerts a day, on average")
-    days: int = Field(default=1096, ge=1, le=36_500)
+    days: int = Field(default=1096, ge=1, le=36_500, description="simulated days")
     laundering: float = Field(default=0.03, ge=0, le=0.5, description="share of the accounts that is used for laundering at some time")
-    start: datetime.date = datetime.date(2020, 1, 1)
-    seed: int = Field(default=0, ge=0, lt=2**31)
+    start: datetime.date = Field(default=datetime.date(2020, 1, 1), description="the first day")
+    seed: int = Field(default=0, ge=0, lt=2**31, description="of all draws")
 
     @property
     def grows(self) -> bool:

@@ -42,12 +42,12 @@ class CardTransactionsSource(SourceSettings):
     """
 
     kind: Literal["card_transactions"] = "card_transactions"
-    customers: int = Field(default=1000, ge=10, le=1_000_000)
-    terminals: int = Field(default=2000, ge=30, le=1_000_000)
-    days: int = Field(default=180, ge=1, le=3_660)
+    customers: int = Field(default=1000, ge=10, le=1_000_000, description="one card each")
+    terminals: int = Field(default=2000, ge=30, le=1_000_000, description="where they pay")
+    days: int = Field(default=180, ge=1, le=3_660, description="simulated days")
     daily: float = Field(default=2.2, gt=0, le=50, description="transactions of a customer a day, on average")
     fraud: float = Field(default=0.004, ge=0, le=0.05, description="share of the transactions that is fraudulent, about")
-    compromised_days: int = Field(default=21, ge=1, le=365)
+    compromised_days: int = Field(default=21, ge=1, le=365, description="how long a terminal stays compromised")
     delay_days: float = Field(default=4.0, gt=0, le=365, description="median days until a label is known")
     delay_spread: float = Field(default=1.0, gt=0, le=3, description="standard deviation of the logarithm of the delay")
     unlabelled: float = Field(default=0.02, ge=0, lt=1, description="share of the transactions whose label is never known")
@@ -55,8 +55,8 @@ class CardTransactionsSource(SourceSettings):
         default=False,
         description="each label comes as a later revision of its row, known at `reported_at`; otherwise the row has it from the start",
     )
-    start: datetime.date = datetime.date(2024, 1, 1)
-    seed: int = Field(default=0, ge=0, lt=2**31)
+    start: datetime.date = Field(default=datetime.date(2024, 1, 1), description="the first day")
+    seed: int = Field(default=0, ge=0, lt=2**31, description="of all draws")
 
     @property
     def grows(self) -> bool:

@@ -63,9 +63,9 @@ class CsvSource(FileSource):
 
     kind: Literal["csv"] = "csv"
     encoding: str = Field(default="utf-8", description="as Python names it: utf-8 (with or without BOM), latin-1, gb18030 ...")
-    delimiter: Character = ","
-    quote: Character = '"'
-    decimal: Literal[".", ","] = "."
+    delimiter: Character = Field(default=",", description="between cells")
+    quote: Character = Field(default='"', description="around a cell that holds a delimiter")
+    decimal: Literal[".", ","] = Field(default=".", description="the decimal mark")
     thousands: Literal[",", ".", " ", "'", "\u00a0"] | None = Field(default=None, description="the character between thousands")
     skip_rows: int = Field(default=0, ge=0, le=1000, description="lines before the header")
     names: tuple[str, ...] = Field(

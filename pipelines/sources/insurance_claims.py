@@ -29,9 +29,9 @@ class InsuranceClaimsSource(SourceSettings):
 
     kind: Literal["insurance_claims"] = "insurance_claims"
     daily: float = Field(default=12.0, gt=0, le=10_000, description="claims a day, on average")
-    days: int = Field(default=1461, ge=1, le=36_500)
-    start: datetime.date = datetime.date(2019, 1, 1)
-    seed: int = Field(default=0, ge=0, lt=2**31)
+    days: int = Field(default=1461, ge=1, le=36_500, description="simulated days")
+    start: datetime.date = Field(default=datetime.date(2019, 1, 1), description="the first day")
+    seed: int = Field(default=0, ge=0, lt=2**31, description="of all draws")
 
     @property
     def grows(self) -> bool:

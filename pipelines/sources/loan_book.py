@@ -48,12 +48,12 @@ class LoanBookSource(SourceSettings):
 
     kind: Literal["loan_book"] = "loan_book"
     daily: float = Field(default=10.0, gt=0, le=10_000, description="applications a day, on average")
-    days: int = Field(default=2557, ge=1, le=36_500)
-    start: datetime.date = datetime.date(2015, 1, 1)
+    days: int = Field(default=2557, ge=1, le=36_500, description="simulated days")
+    start: datetime.date = Field(default=datetime.date(2015, 1, 1), description="the first day")
     cycle: float = Field(default=1.0, ge=0, le=3, description="strength of the cycle in defaults; 0: none")
     rejected: bool = Field(default=False, description="rows of rejected applicants too, without an outcome")
     truth: bool = Field(default=False, description="a column `chance`, by which the outcome was drawn: for tests")
-    seed: int = Field(default=0, ge=0, lt=2**31)
+    seed: int = Field(default=0, ge=0, lt=2**31, description="of all draws")
 
     @property
     def grows(self) -> bool:

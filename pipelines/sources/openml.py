@@ -22,7 +22,7 @@ class OpenmlSource(TableSource):
     """
 
     kind: Literal["openml"] = "openml"
-    name: str | None = Field(default=None, min_length=1, max_length=200)
+    name: str | None = Field(default=None, min_length=1, max_length=200, description="OpenML's name of the data set, with `version`")
     version: int | None = Field(default=None, ge=1, description="of the data set of that name")
     id: int | None = Field(default=None, ge=1, description="OpenML's number of the data set, in place of name and version")
 

@@ -36,7 +36,9 @@ class ReplaySource(SourceSettings):
     """
 
     kind: Literal["replay"] = "replay"
-    source: Annotated[Any, ByKind("source", _sources)]
+    source: Annotated[Any, ByKind("source", _sources)] = Field(
+        description="the source whose rows are released: any other kind, and its settings"
+    )
     start: datetime.date = Field(description="the last date that is there from the beginning")
     until: datetime.date | None = Field(default=None, description="the last date released")
     clock: str | None = Field(default=None, description="a text file with the last date released")

@@ -42,13 +42,13 @@ class SimulatedSource(SourceSettings):
     """
 
     kind: Literal["simulated"] = "simulated"
-    process: Process
-    entities: int = Field(default=1, ge=1, le=10_000)
+    process: Process = Field(description="the law that log returns follow")
+    entities: int = Field(default=1, ge=1, le=10_000, description="independent series, S1, S2 ...")
     days: int = Field(default=1500, ge=1, le=1_000_000, description="sessions of each entity")
     r_squared: float = Field(default=0.1, ge=0, lt=1, description="share of the variance of returns that the past tells")
     volatility: float = Field(default=0.01, gt=0, le=1, description="standard deviation of daily log returns")
-    start: datetime.date = datetime.date(2010, 1, 4)
-    seed: int = Field(default=0, ge=0, lt=2**31)
+    start: datetime.date = Field(default=datetime.date(2010, 1, 4), description="the first day, or the first session after it")
+    seed: int = Field(default=0, ge=0, lt=2**31, description="of all draws")
     calendar: str | None = Field(default="XNYS", description="whose sessions the days are; null: Monday to Friday")
     late_starts: int = Field(default=0, ge=0, description="entities that begin late (the first ones)")
     early_ends: int = Field(default=0, ge=0, description="entities that end early (the next ones)")

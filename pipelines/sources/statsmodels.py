@@ -24,7 +24,7 @@ class StatsmodelsSource(SourceSettings):
     """
 
     kind: Literal["statsmodels"] = "statsmodels"
-    dataset: Literal["macrodata"] = "macrodata"
+    dataset: Literal["macrodata"] = Field(default="macrodata", description="the data set of statsmodels")
     entity: str = Field(default="US", description="what its one entity is called")
 
     @field_validator("entity")

@@ -1,4 +1,4 @@
-"""Turn the figures of a run of the benchmarks into a table, in figures.md and in the README.
+"""Turn the figures of a run of the benchmarks into a table in README.md beside this file.
 
 python -m tests.benchmarks.render FIGURES.jsonl
 """
@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+PAGE = Path(__file__).with_name("README.md")
 BEGIN, END = "<!-- figures -->", "<!-- /figures -->"
 _ABOUT = ("name", "cores", "python", "measured")
 _LIMITS = {"at_most": "at most", "at_least": "at least"}
@@ -58,9 +58,7 @@ def splice(text: str, rendered: str) -> str:
 
 def main(arguments: list[str]) -> None:
     rendered = table(read_figures(Path(arguments[0])))
-    readme = REPOSITORY / "README.md"
-    readme.write_text(splice(readme.read_text(encoding="utf-8"), rendered), encoding="utf-8")
-    (Path(__file__).parent / "figures.md").write_text(f"# Figures\n\n`make bench` writes this file.\n\n{rendered}\n", encoding="utf-8")
+    PAGE.write_text(splice(PAGE.read_text(encoding="utf-8"), rendered), encoding="utf-8")
 
 
 def _words(name: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.benchmarks.figures import record
-from tests.benchmarks.render import BEGIN, END, REPOSITORY, read_figures, splice, table
+from tests.benchmarks.render import BEGIN, END, PAGE, read_figures, splice, table
 
 
 def test_what_is_recorded_becomes_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,6 +43,5 @@ def test_no_figures_are_no_table() -> None:
         table([])
 
 
-def test_the_readme_has_the_marks() -> None:
-    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    assert END in splice(text, "| a |")
+def test_the_page_has_the_marks() -> None:
+    assert END in splice(PAGE.read_text(encoding="utf-8"), "| a |")
