@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from models.base import Model, Task
 from pipelines.aliases import repair_aliases
-from pipelines.code_version import code_version
+from pipelines.code import code_version, library_versions
 from pipelines.definition import Definition
 from pipelines.errors import RegistryError
 from pipelines.home import Home
@@ -181,7 +181,6 @@ def _upload(
 ) -> str:
     """Build the version's folder and upload it; the digest of its manifest."""
     from pipelines.asked import asked_of
-    from pipelines.fit_keys import library_versions
     from pipelines.served_model import write_served
     from pipelines.windows import open_samples
 

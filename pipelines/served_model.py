@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from models.base import Model, Task
 from models.samples import Samples
+from pipelines.code import library_versions
 from pipelines.errors import RegistryError
 from pipelines.pyfunc import PyfuncModel, predict_windows
 from pipelines.served_files import DATA, LOADER, check_files, write_manifest
@@ -198,15 +199,11 @@ def _save_pyfunc(folder: Path, data: Path, task: Task, golden: Golden, run_id: s
 
 
 def _requirements() -> list[str]:
-    from pipelines.fit_keys import library_versions
-
     return [f"{name}=={number.partition('+')[0]}" for name, number in library_versions().items() if name != "python"]
 
 
 def _changed(manifest: dict[str, Any]) -> str:
     """The libraries that are not those of the version's making, in words."""
-    from pipelines.fit_keys import library_versions
-
     then, now = manifest.get("libraries", {}), library_versions()
     names = sorted(name for name in {*then, *now} if then.get(name) != now.get(name))
     return "; since then " + ", ".join(f"{name} {then.get(name)} became {now.get(name)}" for name in names) if names else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +13,8 @@ from numpy.typing import NDArray
 
 from models.base import Task
 from models.samples import CATEGORIES, Observations, SampleIndex, Samples
-from pipelines.digest import digest_file, digest_json
+from pipelines.code import sample_code_digest
+from pipelines.digest import digest_json
 from pipelines.errors import ContractError, DefinitionError, NotEnoughHistoryError
 from pipelines.features import categorical_features, category_block, feature_frame, feature_reach, numeric_features
 from pipelines.manifests import CleanManifest, SampleManifest
@@ -103,44 +103,11 @@ def count_dropped(definition: Definition, clean: pd.DataFrame) -> Dropped:
 
 def _digest(definition: Definition, clean: CleanManifest) -> str:
     """Of the clean rows, the parts of the definition that bear on samples, and the code that builds them."""
-    import models.categories
-    import pipelines.calendars
-    import pipelines.category_texts
-    import pipelines.feature_functions
-    import pipelines.features
-    import pipelines.knowledge
-    import pipelines.panel
-    import pipelines.point_in_time
-    import pipelines.problems.forecast
-    import pipelines.problems.portfolio
-    import pipelines.problems.upcoming
-    import pipelines.variance_estimators
-    import pipelines.window_rows
-
-    problem = type(problem_of(definition))
-    problems = (pipelines.problems.forecast, pipelines.problems.portfolio, pipelines.problems.upcoming)  # `generate` has forecast's targets
-    shared = (
-        models.categories,
-        pipelines.calendars,
-        pipelines.category_texts,
-        pipelines.feature_functions,
-        pipelines.features,
-        pipelines.knowledge,
-        pipelines.panel,
-        pipelines.point_in_time,
-        *problems,
-        pipelines.variance_estimators,
-        pipelines.window_rows,
-    )
-    files = {
-        module.__name__: digest_file(Path(module.__file__))
-        for module in (*shared, sys.modules[__name__], sys.modules.get(problem.__module__))
-        if module is not None and module.__file__
-    }
+    code = sample_code_digest(type(problem_of(definition)))
     settings = definition.model_dump(mode="json", include={"features", "window", "problem", "calendar"})
     # A release of the calendars may change which sessions there were, and so gaps and target dates.
     releases = {name: version(name) for name in ("numpy", "pandas", "exchange_calendars")}
-    return digest_json({"clean": clean.digest, "as_of": clean.as_of, "settings": settings, "files": files, "releases": releases})
+    return digest_json({"clean": clean.digest, "as_of": clean.as_of, "settings": settings, "code": code, "releases": releases})
 
 
 def samples_task(manifest: SampleManifest) -> Task:

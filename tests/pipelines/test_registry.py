@@ -269,7 +269,7 @@ def test_versions_that_never_were_champion_or_are_gone_are_refused(
 def test_changed_code_is_refused_with_the_reason(
     trained: Trained, made: RegisteredVersion, promotions: Promotions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import pipelines.fit_keys as fit_keys
+    import pipelines.served_model as served_model
     from tests.pipelines.fit_support import Noisy
 
     original = Noisy.predict
@@ -280,8 +280,8 @@ def test_changed_code_is_refused_with_the_reason(
 
     assert ZOO["noisy"] == "tests.pipelines.fit_support:Noisy"
     monkeypatch.setattr(Noisy, "predict", other)
-    now = {**fit_keys.library_versions(), "numpy": "9.9"}
-    monkeypatch.setattr(fit_keys, "library_versions", lambda: now)
+    now = {**served_model.library_versions(), "numpy": "9.9"}
+    monkeypatch.setattr(served_model, "library_versions", lambda: now)
     with pytest.raises(
         RegistryError, match=r"no longer answers as it did when it was made: its golden batch differs by .*numpy 2\.\S+ became 9\.9"
     ):
