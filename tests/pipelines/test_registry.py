@@ -19,10 +19,10 @@ from pipelines.errors import RegistryError
 from pipelines.lake import Lake
 from pipelines.mlflow_store import store_client
 from pipelines.promotions import Promotions
-from pipelines.registry import RegisteredVersion, load_version, register, repair_aliases, withdraw
+from pipelines.registry import RegisteredVersion, load_version, repair_aliases, withdraw
 from pipelines.served_files import write_manifest
 from pipelines.windows import open_samples
-from tests.pipelines.training_support import Trained, promote
+from tests.pipelines.training_support import Trained, folder_of, promote, registered
 
 
 @pytest.fixture
@@ -33,16 +33,6 @@ def made(trained: Trained) -> RegisteredVersion:
 @pytest.fixture
 def promotions(trained: Trained, made: RegisteredVersion) -> Promotions:
     return promote(trained, made, "noisy")
-
-
-def registered(trained: Trained, candidate: str, run_key: str = "run") -> RegisteredVersion:
-    evaluation = replace(trained.evaluation, run_key=run_key)
-    return register(trained.definition, trained.home, evaluation, candidate, trained.production[candidate], trained.samples, "a-run")
-
-
-def folder_of(trained: Trained, version: int) -> Path:
-    source = store_client(trained.home).get_model_version_download_uri(trained.definition.name, str(version))
-    return Path(source.removeprefix("file://"))
 
 
 def test_a_version_answers_as_the_mean_of_its_members(trained: Trained, made: RegisteredVersion, promotions: Promotions) -> None:
