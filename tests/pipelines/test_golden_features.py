@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from models.samples import Samples
-from pipelines.definition import Definition, parse_definition
+from pipelines.definition import Definition, load_definition, parse_definition
 from pipelines.errors import OutdatedError, RegistryError
 from pipelines.features import FEATURES
 from pipelines.golden_features import KEPT_ROWS, draw_features, replay_features, write_features
@@ -33,6 +33,7 @@ from tests.support import REPOSITORY
 FORMULA = 'return _log(panel["high"]) - _log(panel["low"])'
 BOOK = parse_definition(risk_values(problem={"kind": "risk", "weights": {"ALPHA": 0.6, "中国银行": 0.4}, "portfolio": "ALPHA"}))
 KEYED = [{"kind": "mean_before", "column": "amount", "key": "region", "days": 30}, {"kind": "outcome_rate_before", "key": "purpose"}]
+CARDS = {"kind": "card_transactions", "customers": 60, "terminals": 50, "days": 60, "fraud": 0.02, "seed": 2}
 LOANS = parse_definition(loan_values(Path("loans.csv"), personal=["region", "nickname"]))
 DEFINITIONS: dict[str, Definition] = {
     "forecast": definition(),
@@ -41,11 +42,17 @@ DEFINITIONS: dict[str, Definition] = {
     "a portfolio": BOOK,
     "rows": LOANS,
     "rows by key": parse_definition(loan_values(Path("loans.csv"), features=[*loan_values(Path())["features"], *KEYED])),
+    "transactions": parse_definition({**load_definition("card-fraud").model_dump(mode="json"), "source": CARDS}),
     "a long window": definition(window={"length": 250, "horizon": 2}),
 }
 
 
 def rows_of(made: Definition) -> pd.DataFrame:
+    """Clean rows as they are read from the lake."""
+    if made.name == "card-fraud":
+        rows = made.source.read().sort_values(["entity", "time"], ignore_index=True)
+        known_at = rows["time"].dt.tz_localize("UTC")
+        return rows.assign(known_at=known_at, __corrected=known_at.where(rows.index % 9 == 0))  # as where a revision changed an outcome
     return loan_rows().assign(nickname="x") if made.problem.kind == "outcome" else market()
 
 
