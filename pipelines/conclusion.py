@@ -144,7 +144,7 @@ def conclude_training(
         ConflictError: other trainings decided first, time and again.
         FitError: the accepted recipe could not be fitted on all that is known.
     """
-    from pipelines.code_version import code_version
+    from pipelines.code import code_version
     from pipelines.decisions import promotion_row, training_decision
     from pipelines.fits import read_report
     from pipelines.frozen import Incumbent, incumbent

@@ -24,6 +24,7 @@ import numpy as np
 import pandas as pd
 
 from pipelines.asked import asked_digest
+from pipelines.code import sample_code_digest
 from pipelines.comparisons import Compared, compare_all, superior
 from pipelines.definition import Definition
 from pipelines.definition_parts import Recipe
@@ -108,7 +109,8 @@ def training_decision(
             level_to_spend(definition.gate.level, len(_challenges(rows))),
             logarithmic=logarithmic,
         )
-    waiting, proposed, asked = waiting_row(rows), last_proposal(rows), asked_digest(definition)
+    waiting, proposed = waiting_row(rows), last_proposal(rows)
+    answered = {"asked": asked_digest(definition), "sample_code": sample_code_digest(type(problem_of(definition)))}
     history = History(
         challenges=len(_challenges(rows)),
         new_dates=_new(evaluation, dates, _challenges(rows)),
@@ -116,7 +118,7 @@ def training_decision(
         since_proposal=None if proposed is None else _new(evaluation, dates, [proposed]),
         waiting=None if waiting is None else waiting.version,
         waiting_as=None if waiting is None else str(waiting.evidence.get("proposed", "")),
-        proposal_answers=proposed is not None and proposed.evidence.get("asked", asked) == asked,
+        proposal_answers=proposed is not None and all(proposed.evidence.get(key, now) == now for key, now in answered.items()),
     )
     refresh = None
     if frozen is not None and state is not None and entry is not None:
@@ -125,7 +127,7 @@ def training_decision(
     ruling = Ruling(decision, None, expected, before, evaluation)
     if not ruling.registers:
         return ruling
-    return replace(ruling, decision=replace(decision, evidence={**decision.evidence, "asked": asked}))
+    return replace(ruling, decision=replace(decision, evidence={**decision.evidence, **answered}))
 
 
 def promotion_row(

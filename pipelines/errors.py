@@ -46,6 +46,20 @@ class RegistryError(FinflowError):
     """A version that is missing, disagrees with the promotions table, or may not be loaded."""
 
 
+class OutdatedError(RegistryError):
+    """A version that is whole, but that this code may not serve any more: its features come out otherwise, or it is of an older format.
+
+    Its recipe can be fitted again, which a training does at once; so it is no champion that failed.
+
+    Attributes:
+        change: what is otherwise, in a few words, without what to do about it.
+    """
+
+    def __init__(self, message: str = "", change: str = "") -> None:
+        super().__init__(message)
+        self.change = change
+
+
 class ConflictError(FinflowError):
     """Another run wrote first; the message says what it decided."""
 

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models.base import DDP, Hardware
+from pipelines.code import library_versions
 from pipelines.disk import full, looks_full
 from pipelines.errors import FitError, FitLostError
-from pipelines.fit_keys import library_versions
 from pipelines.fit_worker import THREADS, bound, run_forked
 from pipelines.home import Home
 from pipelines.manifests import FitSpec

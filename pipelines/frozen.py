@@ -10,7 +10,7 @@ import pandas as pd
 
 from pipelines.definition import Definition
 from pipelines.definition_parts import Recipe
-from pipelines.errors import RegistryError
+from pipelines.errors import OutdatedError, RegistryError
 from pipelines.home import Home
 from pipelines.manifests import Evaluation
 
@@ -28,7 +28,7 @@ class Incumbent:
     Attributes:
         losses: the deciding loss a date, on the evaluation's dates after the version's training ended; None where there are none, or
             where the definition has asked for another task since.
-        changed: what is asked otherwise than it was made for, in words, or None.
+        changed: what is asked otherwise than it was made for, or why this code may not serve it any more, in words, or None.
         failed_check: why it may not stay: it cannot be loaded, answers no more as it did, or its recipe cannot be fitted for what is
             asked now; or None.
     """
@@ -60,12 +60,15 @@ def incumbent(
     row = promotions.champion_row()
     if row is None or row.version is None or pd.Timestamp(evaluation.as_of) < pd.Timestamp(row.effective_as_of):
         return Incumbent()
+    served = None
     try:
         served = load_version(home, definition.name, row.version, promotions)
+        changed = changed_task(definition, served)
+    except OutdatedError as error:
+        changed = error.change
     except RegistryError as error:
         return Incumbent(failed_check=str(error))
-    changed = changed_task(definition, served)
-    if changed is not None:
+    if changed is not None or served is None:
         name = plan.champion_recipe
         unfit = name in failed and plan.recipes[name].digest == Recipe.model_validate(row.recipe).digest if name else False
         why = f"what is asked has changed ({changed}), and its recipe cannot be fitted for it: {failed[name]}" if name and unfit else None
@@ -83,7 +86,7 @@ def incumbent(
 
 
 def answers_another_task(definition: Definition, home: Home, promotions: Promotions) -> bool:
-    """Whether the champion's version was made for another task than the definition asks now; False where it cannot be loaded."""
+    """Whether the champion's version was made for another task than the definition asks now, or is outdated; False where it is damaged."""
     from pipelines.asked import changed_task
     from pipelines.registry import load_version
 
@@ -92,5 +95,7 @@ def answers_another_task(definition: Definition, home: Home, promotions: Promoti
         return False
     try:
         return changed_task(definition, load_version(home, definition.name, row.version, promotions)) is not None
+    except OutdatedError:
+        return True
     except RegistryError:
         return False

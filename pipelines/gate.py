@@ -12,9 +12,10 @@ Where the definition asks for a person's approval, what moves the champion and m
 putting the reference where nothing stands, and refreshing. Demoting waits for nobody. While a promotion waits the champion is not
 refreshed, and after any proposal only as many new dates later as a refresh needs.
 
-What is asked. Where the definition asks otherwise than the champion's version was made for (other quantiles, features, weights), that
-version answers no more, and its recipe competes refitted like the others. If it stands it is refreshed at once, however few dates are new:
-it was compared, and there is no version to compare it with. If it cannot be fitted or evaluated for what is asked now, it goes.
+What is asked. Where the definition asks otherwise than the champion's version was made for (other quantiles, features, weights), or the
+code makes other features of the same rows than it did then, that version answers no more, and its recipe competes refitted like the
+others. If it stands it is refreshed at once, however few dates are new: it was compared, and there is no version to compare it with. If it
+cannot be fitted or evaluated for what is asked now, it goes.
 
 Checks. Where the definition names backtests, the problem says of each entry whether it passed, and the gate sees no more than that. Who
 fails one is not promoted, however low its loss; a champion whose recipe fails one goes, and is not refreshed. Nor does the reference stand

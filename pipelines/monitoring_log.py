@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from pipelines.code_version import code_version
+from pipelines.code import code_version
 from pipelines.mlflow_store import experiment_of, store_client
 from pipelines.run_records import safe
 

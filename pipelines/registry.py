@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from models.base import Model, Task
 from pipelines.aliases import repair_aliases
-from pipelines.code_version import code_version
+from pipelines.code import code_version, library_versions
 from pipelines.definition import Definition
-from pipelines.errors import RegistryError
+from pipelines.errors import OutdatedError, RegistryError
 from pipelines.home import Home
 from pipelines.manifests import CandidateEvaluation, Evaluation, FitResult, Manifest, SampleManifest
 from pipelines.mlflow_retry import once, patiently
@@ -99,9 +99,10 @@ def withdraw(home: Home, promotions: Promotions, run_key: str) -> list[int]:
 
 
 def load_version(home: Home, name: str, version: int, promotions: Promotions) -> ServedModel:
-    """Fetch a version, check it against the promotions table, and only then load it and replay its golden batch.
+    """Fetch a version, check it against the promotions table, and only then load it and replay its golden batches.
 
     Raises:
+        OutdatedError: its features come out otherwise than when it was made, or it is of an older format.
         RegistryError: no such version, none that any decision names, or a check fails; the message says which.
     """
     from pipelines.served_files import check_files, manifest_digest
@@ -120,7 +121,8 @@ def load_version(home: Home, name: str, version: int, promotions: Promotions) ->
                 )
             served = read_served(folder)
         except RegistryError as error:
-            raise RegistryError(f"version {version} of {name} is refused: {str(error).replace(str(folder), 'the version')}") from error
+            words = f"version {version} of {name} is refused: {str(error).replace(str(folder), 'the version')}"
+            raise (OutdatedError(words, error.change) if isinstance(error, OutdatedError) else RegistryError(words)) from error
     return ServedModel(served.model, served.model.task, name, version, digest, served.manifest)
 
 
@@ -147,7 +149,7 @@ def _register(
         drop=lambda extra: client.delete_logged_model(extra.model_id),
     )
     if logged.status != LoggedModelStatus.READY:
-        digest = _upload(client, logged.model_id, definition, evaluation, candidate, members, samples, run_id)
+        digest = _upload(client, logged.model_id, definition, home, evaluation, candidate, members, samples, run_id)
         client.set_logged_model_tags(logged.model_id, {_DIGEST: digest})
         client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
         logged = client.get_logged_model(logged.model_id)
@@ -173,6 +175,7 @@ def _upload(
     client: MlflowClient,
     model_id: str,
     definition: Definition,
+    home: Home,
     evaluation: Evaluation,
     candidate: str,
     members: Sequence[FitResult],
@@ -181,9 +184,9 @@ def _upload(
 ) -> str:
     """Build the version's folder and upload it; the digest of its manifest."""
     from pipelines.asked import asked_of
-    from pipelines.fit_keys import library_versions
+    from pipelines.golden_features import draw_features
     from pipelines.served_model import write_served
-    from pipelines.windows import open_samples
+    from pipelines.windows import clean_rows, open_samples
 
     facts = {
         "definition": definition.name,
@@ -201,8 +204,9 @@ def _upload(
     }
     with tempfile.TemporaryDirectory(prefix="finflow-") as scratch:
         folder = Path(scratch) / "version"
-        models = [Path(member.folder) / "model" for member in members]
-        digest = write_served(folder, models, open_samples(samples.folder), facts, run_id=run_id, model_id=model_id)
+        models, drawn_from = [Path(member.folder) / "model" for member in members], open_samples(samples.folder)
+        features = draw_features(definition, clean_rows(definition, home, samples.clean), drawn_from)
+        digest = write_served(folder, models, drawn_from, features, facts, model_id=model_id)
         client.log_model_artifacts(model_id, str(folder))
     return digest
 

@@ -3,6 +3,7 @@
 MLmodel, conda.yaml, python_env.yaml, requirements.txt    MLflow's; only the loader `pipelines.served_model` is admitted
 data/served/model/                                        the model, as models/saving.py writes it
 data/served/golden.safetensors                            raw inputs and the outputs they gave
+data/served/golden_rows.parquet, golden_features.safetensors   clean rows and the features they gave (see golden_features.py)
 manifest.json                                             what it is, and the digest of every other file
 """
 
@@ -16,15 +17,16 @@ from typing import Any
 import yaml
 
 from pipelines.digest import digest_file
-from pipelines.errors import RegistryError
+from pipelines.errors import OutdatedError, RegistryError
 
-FORMAT = 1
+#: 1 had no rows to try the features on, so that nobody could say whether today's are those that its model has learnt from
+FORMAT = 2
 LOADER = "pipelines.served_model"
 DATA = "data/served"
 MANIFEST = "manifest.json"
 #: MLflow writes this one beside a version's files when it loads them from a registry; nothing reads it
 _ADDED_BY_MLFLOW = "registered_model_meta"
-_SUFFIXES = {".json", ".safetensors", ".skops", ".txt", ".yaml"}
+_SUFFIXES = {".json", ".parquet", ".safetensors", ".skops", ".txt", ".yaml"}
 _MLMODEL_FLAVOR_KEYS = {"loader_module", "python_version", "data", "env", "streamable"}
 
 
@@ -44,14 +46,19 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a version.
 
     Raises:
-        RegistryError: absent, unreadable, or of another format.
+        OutdatedError: of a format that an earlier finflow wrote.
+        RegistryError: absent, unreadable, or of a format that none wrote.
     """
     manifest_digest(folder)
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
         raise RegistryError(f"{folder / MANIFEST} cannot be read ({error}). Train again.") from None
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT or not isinstance(manifest.get("files"), dict):
+    made = manifest.get("format") if isinstance(manifest, dict) else None
+    if isinstance(made, int) and 0 < made < FORMAT:
+        change = f"it is of format {made}, and this finflow reads format {FORMAT}"
+        raise OutdatedError(f"{folder / MANIFEST}: {change}, which holds rows to try the features on. Train again.", change)
+    if not isinstance(manifest, dict) or made != FORMAT or not isinstance(manifest.get("files"), dict):
         raise RegistryError(f"{folder / MANIFEST} is not of format {FORMAT}, which this finflow reads. Train again.")
     return manifest
 

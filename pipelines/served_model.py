@@ -1,4 +1,4 @@
-"""A model as it is served: an MLflow pyfunc loaded by this module, from safetensors and JSON, with a golden batch that it must reproduce.
+"""A model as it is served: an MLflow pyfunc loaded by this module, from safetensors and JSON, with golden batches that it must reproduce.
 
 MLflow calls `_load_pyfunc` when a version is loaded with `mlflow.pyfunc.load_model("models:/NAME@champion")`.
 """
@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 from models.base import Model, Task
 from models.samples import Samples
+from pipelines.code import library_versions
 from pipelines.errors import RegistryError
+from pipelines.golden_features import FeatureBatch, replay_features, write_features
 from pipelines.pyfunc import PyfuncModel, predict_windows
 from pipelines.served_files import DATA, LOADER, check_files, write_manifest
 
@@ -47,9 +49,9 @@ def write_served(
     folder: Path,
     members: Sequence[Path],
     samples: Samples,
+    features: FeatureBatch,
     facts: dict[str, Any],
     *,
-    run_id: str | None = None,
     model_id: str | None = None,
 ) -> str:
     """Write a version's folder from the model folders of finished fits (several are averaged); the digest of its manifest.
@@ -58,8 +60,9 @@ def write_served(
         folder: does not exist yet.
         members: folders that models/saving.py wrote.
         samples: what the golden batch is drawn from, evenly over all labelled samples.
-        facts: further JSON values for the manifest.
-        run_id, model_id: MLflow's, of the run and the logged model that the version belongs to.
+        features: clean rows on which the features are tried whenever the version is loaded.
+        facts: further JSON values for the manifest; `run_id`, where it is there, is of the MLflow run that the version belongs to.
+        model_id: MLflow's, of the logged model that the version belongs to.
 
     Raises:
         RegistryError: the model gives other numbers from the windows alone than from the run's samples, or numbers that are not finite.
@@ -75,17 +78,19 @@ def write_served(
         model = load_model(data / "model")
         golden = _golden(model, samples)
         _write_golden(data / "golden.safetensors", golden)
-        _save_pyfunc(folder, data, model.task, golden, run_id, model_id)
+        made_of = write_features(data, features)
+        _save_pyfunc(folder, data, model.task, golden, facts.get("run_id"), model_id)
     tolerance = float(TOLERANCE * np.abs(golden.outputs).max())
-    described = {"task": model.task.to_dict(), "context": model.context, "tolerance": max(tolerance, 1e-12), **facts}
-    return write_manifest(folder, described)
+    described = {"task": model.task.to_dict(), "context": model.context, "tolerance": max(tolerance, 1e-12), "samples": made_of}
+    return write_manifest(folder, {**described, **facts})
 
 
 def read_served(folder: Path) -> PyfuncModel:
-    """Check a version's folder, load the model, and see that it still gives its golden outputs.
+    """Check a version's folder, load the model, and see that it still gives its golden outputs, and golden rows its golden features.
 
     Raises:
         RegistryError: see `served_files.check_files`; or the model cannot be read, or answers otherwise than when it was made.
+        OutdatedError: the features come out otherwise.
     """
     from models.saving import load_model
 
@@ -100,6 +105,7 @@ def read_served(folder: Path) -> PyfuncModel:
     if model.task != Task.from_dict(manifest["task"]):
         raise RegistryError(f"the model in {folder} answers another task than its manifest says. Train again.")
     replay(model, golden, float(manifest["tolerance"]), manifest, folder)
+    _replay_features(folder, manifest)
     return PyfuncModel(model, manifest)
 
 
@@ -122,6 +128,13 @@ def replay(model: Model, golden: Golden, tolerance: float, manifest: dict[str, A
             f"the model in {folder} no longer answers as it did when it was made: its golden batch differs by {difference:.3g}, "
             f"allowed are {tolerance:.3g}{_changed(manifest)}. Restore code and libraries, or train again."
         )
+
+
+def _replay_features(folder: Path, manifest: dict[str, Any]) -> None:
+    try:
+        replay_features(folder / DATA, manifest)
+    except (OSError, ValueError, KeyError) as error:
+        raise RegistryError(f"the rows in {folder} on which its features are tried cannot be read ({error}). Train again.") from error
 
 
 def _load_pyfunc(data_path: str) -> PyfuncModel:
@@ -198,15 +211,11 @@ def _save_pyfunc(folder: Path, data: Path, task: Task, golden: Golden, run_id: s
 
 
 def _requirements() -> list[str]:
-    from pipelines.fit_keys import library_versions
-
     return [f"{name}=={number.partition('+')[0]}" for name, number in library_versions().items() if name != "python"]
 
 
 def _changed(manifest: dict[str, Any]) -> str:
     """The libraries that are not those of the version's making, in words."""
-    from pipelines.fit_keys import library_versions
-
     then, now = manifest.get("libraries", {}), library_versions()
     names = sorted(name for name in {*then, *now} if then.get(name) != now.get(name))
     return "; since then " + ", ".join(f"{name} {then.get(name)} became {now.get(name)}" for name in names) if names else ""

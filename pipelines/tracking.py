@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.code_version import code_version
+from pipelines.code import code_version
 from pipelines.definition import Definition
 from pipelines.fits import read_report
 from pipelines.home import Home

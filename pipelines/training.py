@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from models.base import Hardware, Task
+from pipelines.code import decision_code_digest
 from pipelines.definition import Definition
 from pipelines.definition_parts import Recipe
 from pipelines.digest import digest_json
 from pipelines.errors import DefinitionError
 from pipelines.home import Home
 from pipelines.manifests import FitSpec, Fold, Manifest, SampleManifest
+from pipelines.problems import problem_of
 
 if TYPE_CHECKING:
     from pipelines.promotions import Promotions
@@ -88,7 +90,7 @@ def plan_training(
         "recipes": {name: recipe.digest for name, recipe in own.items()},
         # Not the champion's: the same command again, after it made a champion, is the same run.
         "fits": [spec.key for spec in specs if spec.candidate in own],
-        "code": decision_code_digest(),
+        "code": decision_code_digest(type(problem_of(definition))),
     }
     plan = TrainingPlan(
         run_key=digest_json(key),
@@ -127,8 +129,6 @@ def check_loss(definition: Definition) -> None:
     Raises:
         DefinitionError: it has not; names those there are.
     """
-    from pipelines.problems import problem_of
-
     there = problem_of(definition).loss_names
     if definition.gate.loss not in there:
         raise DefinitionError(
@@ -187,28 +187,3 @@ def add_champion_recipe(definition: Definition, home: Home, recipes: dict[str, R
         ) from None
     recipes["champion"] = champion
     return "champion"
-
-
-def decision_code_digest() -> str:
-    """Of the sources that turn predictions into a decision."""
-    from pathlib import Path
-
-    from pipelines.digest import digest_file
-
-    folder = Path(__file__).parent
-    names = (
-        "training.py",
-        "conclusion.py",
-        "asked.py",
-        "frozen.py",
-        "evaluation*.py",
-        "comparisons.py",
-        "decisions.py",
-        "gate.py",
-        "folds.py",
-        "statistics/**/*.py",
-        "risk/*.py",
-        "problems/*.py",
-    )
-    files = [path for name in names for path in folder.glob(name)]
-    return digest_json({path.relative_to(folder).as_posix(): digest_file(path) for path in sorted(files)})

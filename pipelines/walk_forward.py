@@ -162,7 +162,7 @@ def train_period(definition: Definition, home: Home, step: WalkStep) -> Promotio
         NotEnoughHistoryError, ContractError: the data of a period that is asked for.
         FitError: a fit without which nothing can be decided.
     """
-    from pipelines.code_version import code_version
+    from pipelines.code import code_version
     from pipelines.decisions import promotion_row
     from pipelines.lake import Lake
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from pipelines.code import code_digest, library_versions, walk_code_digest
 from pipelines.definition import Definition
-from pipelines.digest import digest_file, digest_json
+from pipelines.digest import digest_json
 from pipelines.folds import time_folds
 from pipelines.manifests import Manifest, RawManifest
+from pipelines.problems import problem_of
 
 if TYPE_CHECKING:
     from pipelines.lake import Lake
@@ -62,17 +63,11 @@ def unasked(definition: Definition) -> Definition:
 
 def _fixed(definition: Definition) -> dict[str, Any]:
     """What every decision of a walk depends on beside the data: the definition's meaning, the code, the libraries."""
-    from pipelines.fit_keys import code_digest, library_versions
-    from pipelines.training import decision_code_digest, meaning
+    from pipelines.training import meaning
 
-    here = Path(__file__).parent
-    walk = ("walk_forward", "walk_periods", "walk_record")
-    names = (*walk, "windows", "features", "panel", "calendars", "knowledge", "contract", "contract_rules")
-    files = [here / f"{name}.py" for name in names] + sorted((here.parent / "expectations").rglob("*.py"))
     return {
         "definition": meaning(unasked(definition)),
         "models": {recipe.model: code_digest(recipe.model) for recipe in definition.recipes.values()},
-        "decisions": decision_code_digest(),
-        "files": {path.relative_to(here.parent).as_posix(): digest_file(path) for path in files},
+        "code": walk_code_digest(type(problem_of(definition))),
         "libraries": library_versions(),
     }

@@ -31,7 +31,7 @@ def walk_run(definition: Definition, home: Home, every: str, evaluation: Evaluat
 def _write(client: MlflowClient, experiment: str, definition: Definition, every: str, evaluation: Evaluation, decision: Decision) -> str:
     from mlflow.entities import Metric
 
-    from pipelines.code_version import code_version
+    from pipelines.code import code_version
     from pipelines.run_records import safe
 
     tags = {

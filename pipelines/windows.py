@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +13,8 @@ from numpy.typing import NDArray
 
 from models.base import Task
 from models.samples import CATEGORIES, Observations, SampleIndex, Samples
-from pipelines.digest import digest_file, digest_json
+from pipelines.code import sample_code_digest
+from pipelines.digest import digest_json
 from pipelines.errors import ContractError, DefinitionError, NotEnoughHistoryError
 from pipelines.features import categorical_features, category_block, feature_frame, feature_reach, numeric_features
 from pipelines.manifests import CleanManifest, SampleManifest
@@ -57,12 +57,7 @@ def store_samples(definition: Definition, home: Home, clean: CleanManifest) -> S
     digest = _digest(definition, clean)
     folder = home.samples / digest
     if not is_complete(folder):
-        from pipelines.knowledge import read_as_of
-        from pipelines.lake import Lake
-
-        as_of = pd.Timestamp(clean.as_of)
-        rows = read_as_of(Lake(home.lake), clean.table, as_of, clean.version, outcome=outcome_column(definition))
-        samples, dropped = _build(definition, rows, as_of)
+        samples, dropped = _build(definition, clean_rows(definition, home, clean), pd.Timestamp(clean.as_of))
         require_samples(definition, samples, dropped)
         facts: dict[str, Any] = {
             "observations": len(samples.observations.values),
@@ -85,6 +80,18 @@ def store_samples(definition: Definition, home: Home, clean: CleanManifest) -> S
     )
 
 
+def clean_rows(definition: Definition, home: Home, clean: CleanManifest) -> pd.DataFrame:
+    """The rows that the samples of a clean batch are built of, sorted by entity and time.
+
+    Raises:
+        StateError: there is no such table or version.
+    """
+    from pipelines.knowledge import read_as_of
+    from pipelines.lake import Lake
+
+    return read_as_of(Lake(home.lake), clean.table, pd.Timestamp(clean.as_of), clean.version, outcome=outcome_column(definition))
+
+
 def outcome_column(definition: Definition) -> str | None:
     """The column of the outcome, where the problem has one."""
     found = problem_of(definition).outcome_values
@@ -103,44 +110,22 @@ def count_dropped(definition: Definition, clean: pd.DataFrame) -> Dropped:
 
 def _digest(definition: Definition, clean: CleanManifest) -> str:
     """Of the clean rows, the parts of the definition that bear on samples, and the code that builds them."""
-    import models.categories
-    import pipelines.calendars
-    import pipelines.category_texts
-    import pipelines.feature_functions
-    import pipelines.features
-    import pipelines.knowledge
-    import pipelines.panel
-    import pipelines.point_in_time
-    import pipelines.problems.forecast
-    import pipelines.problems.portfolio
-    import pipelines.problems.upcoming
-    import pipelines.variance_estimators
-    import pipelines.window_rows
-
-    problem = type(problem_of(definition))
-    problems = (pipelines.problems.forecast, pipelines.problems.portfolio, pipelines.problems.upcoming)  # `generate` has forecast's targets
-    shared = (
-        models.categories,
-        pipelines.calendars,
-        pipelines.category_texts,
-        pipelines.feature_functions,
-        pipelines.features,
-        pipelines.knowledge,
-        pipelines.panel,
-        pipelines.point_in_time,
-        *problems,
-        pipelines.variance_estimators,
-        pipelines.window_rows,
-    )
-    files = {
-        module.__name__: digest_file(Path(module.__file__))
-        for module in (*shared, sys.modules[__name__], sys.modules.get(problem.__module__))
-        if module is not None and module.__file__
+    made_by = {
+        "settings": sample_settings(definition),
+        "code": sample_code_digest(type(problem_of(definition))),
+        "releases": sample_releases(),
     }
-    settings = definition.model_dump(mode="json", include={"features", "window", "problem", "calendar"})
-    # A release of the calendars may change which sessions there were, and so gaps and target dates.
-    releases = {name: version(name) for name in ("numpy", "pandas", "exchange_calendars")}
-    return digest_json({"clean": clean.digest, "as_of": clean.as_of, "settings": settings, "files": files, "releases": releases})
+    return digest_json({"clean": clean.digest, "as_of": clean.as_of, **made_by})
+
+
+def sample_settings(definition: Definition) -> dict[str, Any]:
+    """The parts of a definition that bear on samples, as JSON-able values."""
+    return definition.model_dump(mode="json", include={"features", "window", "problem", "calendar"})
+
+
+def sample_releases() -> dict[str, str]:
+    """The libraries that bear on samples: a release of the calendars may change which sessions there were, and so gaps and target dates."""
+    return {name: version(name) for name in ("numpy", "pandas", "exchange_calendars")}
 
 
 def samples_task(manifest: SampleManifest) -> Task:

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from pipelines.definition import Definition, parse_definition
 from pipelines.definition_parts import Recipe
 from pipelines.folds import make_folds
 from pipelines.home import Home
+from pipelines.lake import Lake
 from pipelines.manifests import CleanManifest, FitSpec, Fold, RawManifest, SampleManifest
 from pipelines.sample_store import write_samples
 from pipelines.windows import build_samples, task_of
@@ -168,6 +170,14 @@ def stored(made: Definition, home: Home, clean: pd.DataFrame, name: str = "sampl
         task=task_of(made, samples.columns).to_dict(),
         clean=table,
     )
+
+
+def kept_clean(samples: SampleManifest, home: Home, clean: pd.DataFrame) -> SampleManifest:
+    """The same samples with their clean rows in the lake, each known at 21:00 of its day: a version keeps a few of them."""
+    known_at = (clean["time"] + pd.Timedelta(hours=21)).dt.tz_localize("UTC")
+    frame = clean.assign(known_at=known_at, period=clean["time"].dt.strftime("%Y"))
+    version = Lake(home.lake).append(samples.clean.table, frame)
+    return replace(samples, clean=replace(samples.clean, version=version))
 
 
 def folds_of(made: Definition, samples: SampleManifest) -> tuple[Fold, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -14,7 +15,8 @@ from pipelines.conclusion import conclude_training, evaluate_training
 from pipelines.contract import validate
 from pipelines.definition import Definition, parse_definition
 from pipelines.definition_parts import Gate
-from pipelines.errors import RegistryError
+from pipelines.errors import OutdatedError, RegistryError
+from pipelines.features import FEATURES
 from pipelines.fits import carry_out_all
 from pipelines.gate import ChampionState, History, decide
 from pipelines.home import Home
@@ -85,6 +87,44 @@ def test_changed_quantiles_are_said_in_scoring_and_settled_by_the_next_training(
     assert decided[-1].evidence["changed"].startswith("problem.levels")
     with pytest.raises(RegistryError, match=r"version 2 .*problem\.levels was \[0\.1, 0\.5, 0\.9\], is"):
         score(first, home, AS_OF)
+
+
+def mend(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
+    """Another formula of `log_range`, as if it stood in the sources: their digest is another one too."""
+    kind = FEATURES["log_range"]
+    monkeypatch.setitem(FEATURES, "log_range", replace(kind, function=lambda panel, feature: factor * kind.function(panel, feature)))
+    for user in ("pipelines.windows", "pipelines.decisions"):
+        monkeypatch.setattr(f"{user}.sample_code_digest", lambda problem: f"mended by {factor}")
+
+
+def test_a_mended_formula_is_said_in_scoring_and_settled_by_the_next_training(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare_store(home)
+    made = defined()
+    assert train(made, home)["decision"]["verdict"] == "reference"
+    assert score(made, home, AS_OF).version == 1
+    mend(monkeypatch, 2)
+    with pytest.raises(
+        OutdatedError, match=r"^version 1 of tiny is refused: its features .*: log_range \(in .*Train again \(finflow train tiny\)"
+    ):
+        score(made, home, AS_OF)
+    again = train(made, home)["decision"]
+    assert (again["verdict"], again["version"], champion_alias(home)) == ("refreshed", 2, 2), "its recipe is fitted anew; nobody is demoted"
+    said = "What is asked has changed since its version was made (its features come out otherwise: log_range (in "
+    assert again["reason"].startswith(said)
+    assert score(made, home, AS_OF).version == 2
+
+
+def test_what_waits_with_other_features_answers_no_more(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare_store(home)
+    made = defined(gate={"loss": "mae", "minimum_dates": 50, "approval": "required"})
+    train(made, home, None)
+    approve(made, home, 1, "Ann", "it looks right")
+    mend(monkeypatch, 2)
+    assert train(made, home, None)["waiting"]["version"] == 2
+    mend(monkeypatch, 3)
+    with pytest.raises(OutdatedError, match="version 2 of tiny is refused: its features no longer come out"):
+        approve(made, home, 2, "Ann", "it looks right")
+    assert train(made, home, None)["waiting"]["version"] == 3, "version 2 does not keep it from being asked anew"
 
 
 def test_where_a_person_is_asked_the_refitted_champion_waits_once(home: Home) -> None:

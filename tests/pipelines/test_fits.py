@@ -254,12 +254,12 @@ def test_a_program_of_its_own_gives_the_same_bits(
 
 def test_the_parent_loads_nothing_heavy(specs: tuple[FitSpec, ...], home: Home) -> None:
     program = (
-        "import json, sys, pipelines.fits, pipelines.fit_keys; from pathlib import Path; from pipelines.home import Home\n"
+        "import json, sys, pipelines.fits, pipelines.code; from pathlib import Path; from pipelines.home import Home\n"
         "from pipelines.fit_data import unfitted; from models.zoo import ZOO; from pipelines.definition import load_definition\n"
         "from models.base import Task\n"
         "task = Task('quantiles', 1, (0.5,), (), ('a',), ('a',), 5).to_dict()\n"
-        "for name in ZOO: unfitted(name, {'series': ['a']} if name == 'var' else {}, task); pipelines.fit_keys.code_digest(name)\n"
-        "pipelines.fit_keys.library_versions(); load_definition('index-price')\n"
+        "for name in ZOO: unfitted(name, {'series': ['a']} if name == 'var' else {}, task); pipelines.code.code_digest(name)\n"
+        "pipelines.code.library_versions(); load_definition('index-price')\n"
         "heavy = ('torch', 'pytorch_lightning', 'mlflow', 'statsmodels', 'sklearn', 'matplotlib', 'lightgbm')\n"
         "print([name for name in heavy if name in sys.modules])"
     )

@@ -19,10 +19,10 @@ from pipelines.errors import RegistryError
 from pipelines.lake import Lake
 from pipelines.mlflow_store import store_client
 from pipelines.promotions import Promotions
-from pipelines.registry import RegisteredVersion, load_version, register, repair_aliases, withdraw
+from pipelines.registry import RegisteredVersion, load_version, repair_aliases, withdraw
 from pipelines.served_files import write_manifest
 from pipelines.windows import open_samples
-from tests.pipelines.training_support import Trained, promote
+from tests.pipelines.training_support import Trained, folder_of, promote, registered
 
 
 @pytest.fixture
@@ -33,16 +33,6 @@ def made(trained: Trained) -> RegisteredVersion:
 @pytest.fixture
 def promotions(trained: Trained, made: RegisteredVersion) -> Promotions:
     return promote(trained, made, "noisy")
-
-
-def registered(trained: Trained, candidate: str, run_key: str = "run") -> RegisteredVersion:
-    evaluation = replace(trained.evaluation, run_key=run_key)
-    return register(trained.definition, trained.home, evaluation, candidate, trained.production[candidate], trained.samples, "a-run")
-
-
-def folder_of(trained: Trained, version: int) -> Path:
-    source = store_client(trained.home).get_model_version_download_uri(trained.definition.name, str(version))
-    return Path(source.removeprefix("file://"))
 
 
 def test_a_version_answers_as_the_mean_of_its_members(trained: Trained, made: RegisteredVersion, promotions: Promotions) -> None:
@@ -269,7 +259,7 @@ def test_versions_that_never_were_champion_or_are_gone_are_refused(
 def test_changed_code_is_refused_with_the_reason(
     trained: Trained, made: RegisteredVersion, promotions: Promotions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import pipelines.fit_keys as fit_keys
+    import pipelines.served_model as served_model
     from tests.pipelines.fit_support import Noisy
 
     original = Noisy.predict
@@ -280,8 +270,8 @@ def test_changed_code_is_refused_with_the_reason(
 
     assert ZOO["noisy"] == "tests.pipelines.fit_support:Noisy"
     monkeypatch.setattr(Noisy, "predict", other)
-    now = {**fit_keys.library_versions(), "numpy": "9.9"}
-    monkeypatch.setattr(fit_keys, "library_versions", lambda: now)
+    now = {**served_model.library_versions(), "numpy": "9.9"}
+    monkeypatch.setattr(served_model, "library_versions", lambda: now)
     with pytest.raises(
         RegistryError, match=r"no longer answers as it did when it was made: its golden batch differs by .*numpy 2\.\S+ became 9\.9"
     ):

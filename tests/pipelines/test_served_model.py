@@ -17,6 +17,7 @@ from models.zoo import ZOO, model_class
 from pipelines.definition import Definition, parse_definition
 from pipelines.errors import RegistryError
 from pipelines.fit_data import cut, unfitted
+from pipelines.golden_features import draw_features
 from pipelines.pyfunc import fitted_context, predict_windows
 from pipelines.served_files import check_files
 from pipelines.served_model import GOLDEN_SAMPLES, read_served, write_served
@@ -61,6 +62,10 @@ LOANS = parse_definition(
 )
 
 
+#: what these tests do not look at (see test_golden_features.py)
+FEATURES = draw_features(definition(), market(), build_samples(definition(), market()))
+
+
 @pytest.fixture(scope="module")
 def samples() -> Samples:
     return build_samples(definition(), market())
@@ -88,9 +93,11 @@ def fitted(name: str, samples: Samples, folder: Path, seed: int = 1, settings: d
 @pytest.mark.parametrize("case", sorted({*ZOO, "tabular_dense reduced"}))
 def test_every_model_is_served_as_it_was(case: str, samples: Samples, tmp_path: Path) -> None:
     folder, name = tmp_path / "version", case.partition(" ")[0]
-    other = asked_of(name)
-    samples = build_samples(other, loan_rows() if other is LOANS else market()) if other else samples
-    write_served(folder, [fitted(name, samples, tmp_path, settings=SETTINGS.get(case))], samples, {})
+    asked = asked_of(name) or definition()
+    rows = loan_rows() if asked is LOANS else market()
+    samples = build_samples(asked, rows) if asked_of(name) else samples
+    features = draw_features(asked, rows, samples)
+    write_served(folder, [fitted(name, samples, tmp_path, settings=SETTINGS.get(case))], samples, features, {})
     served = read_served(folder)
     assert served.manifest["context"] == served.model.context
     chosen = np.arange(5, len(samples), 97)
@@ -100,12 +107,12 @@ def test_every_model_is_served_as_it_was(case: str, samples: Samples, tmp_path: 
     alone = predict_windows(served.model, samples.gather(chosen, length=context), codes).values
     np.testing.assert_array_equal(alone, within)
     suffixes = {Path(file).suffix for file in check_files(folder)["files"]}
-    assert suffixes <= {"", ".json", ".yaml", ".txt", ".safetensors", ".skops"}
+    assert suffixes <= {"", ".json", ".yaml", ".txt", ".safetensors", ".skops", ".parquet"}
 
 
 def test_members_are_averaged(samples: Samples, tmp_path: Path) -> None:
     members = [fitted("dense", samples, tmp_path, seed) for seed in (1, 2)]
-    write_served(tmp_path / "version", members, samples, {"candidate": "dense"})
+    write_served(tmp_path / "version", members, samples, FEATURES, {"candidate": "dense"})
     served = read_served(tmp_path / "version")
     from models.saving import load_model
 
@@ -118,7 +125,7 @@ def test_variances_are_served_by_an_ensemble_that_stands_on_har(tmp_path: Path) 
     samples = build_samples(VOLATILITY, market())
     residual = {"hidden": [4], "epochs": 1, "loss": "qlike", "residual": "log_har_leverage"}
     members = [fitted("dense", samples, tmp_path, seed, residual) for seed in (1, 2)]
-    write_served(tmp_path / "version", members, samples, {"candidate": "dense"})
+    write_served(tmp_path / "version", members, samples, FEATURES, {"candidate": "dense"})
     served = read_served(tmp_path / "version")
     assert served.model.context == 22, "a month, which is more than the window"
     windows = samples.gather(np.array([100, 200]), length=22)
@@ -130,7 +137,7 @@ def test_variances_are_served_by_an_ensemble_that_stands_on_har(tmp_path: Path) 
 def test_the_golden_batch_is_drawn_over_all_the_history(samples: Samples, tmp_path: Path) -> None:
     from safetensors.numpy import load_file
 
-    write_served(tmp_path / "version", [fitted("random_walk", samples, tmp_path)], samples, {})
+    write_served(tmp_path / "version", [fitted("random_walk", samples, tmp_path)], samples, FEATURES, {})
     golden = load_file(tmp_path / "version/data/served/golden.safetensors")
     assert golden["inputs"].shape[0] == golden["outputs"].shape[0] == GOLDEN_SAMPLES
     assert np.isnan(golden["inputs"][0]).any(), "the first sample has little before it, and its windows say so"
@@ -148,7 +155,7 @@ def test_a_model_without_finite_answers_is_not_served(samples: Samples, tmp_path
         Ridge, "predict", lambda self, view: replace(original(self, view), values=np.full_like(original(self, view).values, np.nan))
     )
     with pytest.raises(RegistryError, match="not finite on its golden batch"):
-        write_served(tmp_path / "version", [member], samples, {})
+        write_served(tmp_path / "version", [member], samples, FEATURES, {})
 
 
 def test_windows_of_any_length_become_the_context() -> None:
@@ -168,7 +175,7 @@ def test_rows_with_categories_are_served_as_arrays_and_as_frames(tmp_path: Path)
     train, validation = cut(samples, (np.arange(0, 300), np.arange(310, 400)), model.context, tmp_path)
     model.fit(train, validation, seed=0, hardware=Hardware())
     save_model(model, tmp_path / "member")
-    write_served(tmp_path / "version", [tmp_path / "member"], samples, {})
+    write_served(tmp_path / "version", [tmp_path / "member"], samples, FEATURES, {})
     served = read_served(tmp_path / "version")
     arrays = {"values": samples.gather(), "categories": samples.gather_categories()}
     expected = served.model.predict(samples).values
@@ -197,7 +204,7 @@ def test_a_frame_says_what_the_training_table_said_or_is_refused(tmp_path: Path)
     train, validation = cut(samples, (np.arange(0, 300), np.arange(310, 400)), model.context, tmp_path)
     model.fit(train, validation, seed=0, hardware=Hardware())
     save_model(model, tmp_path / "member")
-    write_served(tmp_path / "version", [tmp_path / "member"], samples, {})
+    write_served(tmp_path / "version", [tmp_path / "member"], samples, FEATURES, {})
     served = read_served(tmp_path / "version")
     asked = frame.drop(columns="entity")
     absent = asked["income"].astype(object).where(asked["income"].notna(), pd.NA)

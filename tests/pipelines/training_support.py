@@ -20,14 +20,14 @@ from pipelines.folds import production_fold
 from pipelines.home import Home
 from pipelines.lake import Lake
 from pipelines.manifests import Evaluation, FitResult, PredictionResult, SampleManifest
-from pipelines.mlflow_store import prepare_store
+from pipelines.mlflow_store import prepare_store, store_client
 from pipelines.problems import problem_of
 from pipelines.promotions import PromotionRow, Promotions
-from pipelines.registry import RegisteredVersion
+from pipelines.registry import RegisteredVersion, register
 from pipelines.training import TrainingPlan
 from pipelines.training_plots import draw_training
 from pipelines.windows import open_samples
-from tests.pipelines.fit_support import MODELS, definition, folds_of, market, recipes, stored
+from tests.pipelines.fit_support import MODELS, definition, folds_of, kept_clean, market, recipes, stored
 
 RECIPES = recipes(noisy={"model": "noisy"}, ridge={"model": "ridge"}, **{"random-walk": {"model": "random_walk"}})
 
@@ -85,7 +85,7 @@ def _train(home: Home, chosen: dict[str, Recipe], run_key: str) -> Trained:
         candidates={"noisy": {"model": "noisy"}},
         baselines={"ridge": {"model": "ridge"}, "random-walk": {"model": "random_walk"}},
     )
-    manifest = stored(made, home, market())
+    manifest = kept_clean(stored(made, home, market()), home, market())
     samples = open_samples(manifest.folder)
     folds = folds_of(made, manifest)
     specs = plan_fits(made, home, manifest, folds, chosen, Hardware(), (1, 2))
@@ -110,6 +110,18 @@ def _train(home: Home, chosen: dict[str, Recipe], run_key: str) -> Trained:
     ends = fit_all(plan_fits(made, home, manifest, [fold], chosen, Hardware(), (1, 2)), home)
     production = {name: tuple(fit for fit in ends if isinstance(fit, FitResult) and fit.candidate == name) for name in chosen}
     return Trained(made, home, manifest, evaluation, tuple(result.fit for result in done), production)
+
+
+def registered(trained: Trained, candidate: str, run_key: str = "run") -> RegisteredVersion:
+    """Register the production fits of a candidate."""
+    evaluation = replace(trained.evaluation, run_key=run_key)
+    return register(trained.definition, trained.home, evaluation, candidate, trained.production[candidate], trained.samples, "a-run")
+
+
+def folder_of(trained: Trained, version: int) -> Path:
+    """Where the store keeps a version's files."""
+    source = store_client(trained.home).get_model_version_download_uri(trained.definition.name, str(version))
+    return Path(source.removeprefix("file://"))
 
 
 def promote(trained: Trained, made: RegisteredVersion, candidate: str, verdict: str = "promoted", run_key: str = "run") -> Promotions:
