@@ -63,7 +63,7 @@ def _train(definition: Definition, home: Home, plan: BackfillPlan) -> dict[str, 
     """Train what the dates wait for, period after period; by the period where that ends early, why."""
     from pipelines.walk_forward import walk_steps
 
-    steps = walk_steps(definition, home, plan)
+    steps = walk_steps(definition, home, plan.model, plan.untrained, plan.clean.raw)
     DISPLAY.begin("train", len(steps))
     for step in steps:
         reason = walk_period_task(definition, home, step)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from models.base import Contributions, FitReport, Hardware, Model, ModelSettings, Prediction, Task
 from models.errors import FitFailure
 from models.samples import Samples
-from models.saving import ENSEMBLE, FORMAT, load_model, read_description, write_json
+from models.saving import ENSEMBLE, FORMAT, load_model, read_description, save_model, write_json
 
 
 class EnsembleSettings(ModelSettings):
@@ -67,8 +67,6 @@ class Ensemble(Model):
         return Contributions(*(mean([getattr(one, name) for one in known]) for name in ("values", "base", "score")))
 
     def save(self, folder: Path) -> None:
-        from models.saving import save_model
-
         for number, member in enumerate(self.members):
             save_model(member, folder / str(number))
         write_json(folder / "members.json", {"members": len(self.members)})

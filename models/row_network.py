@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,17 +15,15 @@ from models.calibration import logistic_curve
 from models.classifier import class_codes
 from models.errors import FitFailure
 from models.network import PREDICTION_ROWS
-from models.reduced_settings import check_reduced
 from models.reproducible import one_thread_count, reproducible
 from models.row_batches import RowBatches, row_batches
 from models.row_encoding import RowEncoding
-from models.row_settings import RowNetworkSettings, SupervisedRowSettings
+from models.row_settings import RowNetworkSettings
 from models.samples import Samples
 from models.tabular import TabularModel
 from models.weights import below, put_weights, read_weights, write_weights
 
 if TYPE_CHECKING:
-    from models.modules.reduced import Encoder
     from models.modules.row_training import RowTraining
     from models.modules.rows import RowForecaster, RowInputs
     from models.modules.training import Part
@@ -38,8 +35,6 @@ BEGUN_BY = 1024
 class RowNetwork(TabularModel):
     """A network of two classes over rows, trained by the log loss of the rows as they are: nothing is weighted or drawn again, because that
     would ruin the probabilities. A subclass gives its module.
-
-    With `reduced` an autoencoder is fitted first (models/reduced.py), and the network reads its bottleneck beside the row.
 
     Log odds are found on the CPU by one thread, so that they are the same bits in every process.
     """
@@ -53,12 +48,6 @@ class RowNetwork(TabularModel):
         super().__init__(settings, task)
         self.encoding: RowEncoding | None = None
         self.forecaster: RowForecaster | None = None
-        self.encoder: Encoder | None = None  # of a new network, where `reduced` asks for one; None: one with random weights
-
-    def check_task(self) -> None:
-        super().check_task()
-        if isinstance(self.settings, SupervisedRowSettings) and self.settings.reduced is not None:
-            check_reduced(self.settings.reduced, self.task)
 
     @abstractmethod
     def module(self, encoding: RowEncoding) -> RowForecaster:
@@ -82,7 +71,7 @@ class RowNetwork(TabularModel):
     def inputs(self, encoding: RowEncoding, *, scale: bool) -> RowInputs:
         """What reads encoded rows, for `module`."""
         settings = self.settings
-        return self._kind_of_inputs(encoding)(
+        return self.kind_of_inputs(encoding)(
             len(encoding.location),
             encoding.signed.tolist(),
             encoding.sizes,
@@ -95,26 +84,15 @@ class RowNetwork(TabularModel):
             sequence=self.reach > 1,
         )
 
-    def _kind_of_inputs(self, encoding: RowEncoding) -> Callable[..., RowInputs]:
+    def kind_of_inputs(self, encoding: RowEncoding) -> Callable[..., RowInputs]:
+        """The module that `inputs` makes."""
         from models.modules.rows import RowInputs
 
-        if not isinstance(self.settings, SupervisedRowSettings) or self.settings.reduced is None:
-            return RowInputs
-        from models.modules.reduced import ReducedInputs
-        from models.reduced import new_encoder
+        return RowInputs
 
-        encoder = self.encoder if self.encoder is not None else new_encoder(self.settings, self.settings.reduced, self.task, encoding)
-        return partial(ReducedInputs, encoder)
-
-    def _fit_encoder(self, train: Samples, validation: Samples, seed: int, hardware: Hardware) -> dict[str, Any]:
-        """Fit what `reduced` asks for, for new networks; notes on it."""
-        if not isinstance(self.settings, SupervisedRowSettings) or self.settings.reduced is None:
-            return {}
-        from models.reduced import fit_encoder
-
-        parts = train, validation
-        self.encoder, notes = fit_encoder(self.settings, self.settings.reduced, self.task, parts, seed=seed, hardware=hardware)
-        return {"reduced": notes}
+    def fit_before(self, train: Samples, validation: Samples, seed: int, hardware: Hardware) -> dict[str, Any]:
+        """Fit what new networks are made with, by default nothing; notes on it."""
+        return {}
 
     def fit_rows(self, train: Samples, validation: Samples, *, seed: int, hardware: Hardware) -> FitReport:
         from models.modules.trainer import run_training
@@ -129,7 +107,7 @@ class RowNetwork(TabularModel):
             fewest=self.settings.fewest,
             bins=self.settings.encoded_bins,
         )
-        reduced = self._fit_encoder(train, validation, seed, hardware)
+        before = self.fit_before(train, validation, seed, hardware)
         first, second = self._part(train, encoding), self._part(validation, encoding)
         settings = within_steps(self.settings, len(train))
         with reproducible(seed, hardware.threads):
@@ -148,7 +126,7 @@ class RowNetwork(TabularModel):
                 "validation_samples": len(validation),
                 "steps_an_epoch": training.steps,
                 "epochs_planned": settings.epochs,
-                **reduced,
+                **before,
             },
         )
 

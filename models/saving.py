@@ -12,10 +12,12 @@ from typing import Any
 
 from models.base import Model, Task
 from models.kernels import choose_kernels
-from models.zoo import ZOO, model_class
+from models.zoo import ZOO, class_at, model_class
 
 FORMAT = 1
 ENSEMBLE = "ensemble"
+#: an ensemble is no model of the zoo: a definition cannot name it
+ENSEMBLE_CLASS = "models.ensemble:Ensemble"
 
 
 def save_model(model: Model, folder: Path) -> None:
@@ -50,11 +52,7 @@ def load_model(folder: Path) -> Model:
     choose_kernels()
     description = read_description(folder)
     name = description["model"]
-    if name == ENSEMBLE:
-        from models.ensemble import Ensemble
-
-        return Ensemble.load(folder / "state", Ensemble.Settings(), Task.from_dict(description["task"]))
-    found = model_class(name)
+    found = class_at(ENSEMBLE_CLASS) if name == ENSEMBLE else model_class(name)
     settings = found.Settings.model_validate(description["settings"])
     return found.load(folder / "state", settings, Task.from_dict(description["task"]))
 
@@ -85,7 +83,7 @@ def model_name(model: Model) -> str:
         KeyError: it has none.
     """
     address = f"{type(model).__module__}:{type(model).__qualname__}"
-    if address == "models.ensemble:Ensemble":
+    if address == ENSEMBLE_CLASS:
         return ENSEMBLE
     for name, known in ZOO.items():
         if known == address:

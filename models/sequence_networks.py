@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, ClassVar
 
 from models.base import ModelSettings
 from models.row_encoding import RowEncoding
-from models.row_network import RowNetwork
 from models.row_settings import SequenceCnnSettings, SequenceLstmSettings, SequenceSettings
+from models.supervised import SupervisedRowNetwork
 
 if TYPE_CHECKING:
     from models.modules.rows import RowForecaster
 
 
-class SequenceNetwork(RowNetwork):
+class SequenceNetwork(SupervisedRowNetwork):
     """Reads the last `length` rows of the sample's entity, up to its own. How long ago they were is a feature's to say
     (`kind: time_since`): a served model is given rows without times.
     """

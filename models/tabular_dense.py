@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, ClassVar
 
 from models.base import ModelSettings
 from models.row_encoding import RowEncoding
-from models.row_network import RowNetwork
 from models.row_settings import TabularDenseSettings
+from models.supervised import SupervisedRowNetwork
 
 if TYPE_CHECKING:
     from models.modules.rows import RowForecaster
 
 
-class TabularDense(RowNetwork):
+class TabularDense(SupervisedRowNetwork):
     """A multi-layer perceptron with the recipe of RealMLP (Holzmüller, Grinsztajn and Steinwart, "Better by default", 2024): robust scaling
     with a smooth bend, periodic embeddings of numbers, embedded or one-hot categories, a learnt factor on every input, the neural tangent
     parametrisation, learnt bends of SELU, dropout and decay that fade, waves of the learning rate, and the best epoch's weights.

@@ -47,6 +47,11 @@ def model_class(name: str) -> type[Model]:
     """
     if name not in ZOO:
         raise KeyError(f"no model {name!r}: the zoo has {', '.join(sorted(ZOO))}")
-    module, _, attribute = ZOO[name].partition(":")
+    return class_at(ZOO[name])
+
+
+def class_at(address: str) -> type[Model]:
+    """The class at `module:name`, imported only now."""
+    module, _, attribute = address.partition(":")
     found: type[Model] = getattr(importlib.import_module(module), attribute)
     return found

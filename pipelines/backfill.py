@@ -62,7 +62,7 @@ def backfill(definition: Definition, home: Home, start: str, end: str, **options
         if plan.untrained:
             from pipelines.walk_forward import train_walk, walk_steps
 
-            failures = train_walk(definition, home, walk_steps(definition, home, plan))
+            failures = train_walk(definition, home, walk_steps(definition, home, plan.model, plan.untrained, plan.clean.raw))
             plan = plan_backfill(definition, home, start, end, **{**options, "clean": plan.clean, "failures": failures})
         with ThreadPoolExecutor(plan.max_active) as pool:
             done = list(pool.map(lambda dates: run_chunk(definition, home, plan, dates), plan.chunks()))
@@ -134,7 +134,7 @@ def show_plan(definition: Definition, home: Home, start: str, end: str, mode: st
 def _trainings(definition: Definition, home: Home, plan: BackfillPlan) -> list[str]:
     from pipelines.walk_forward import walk_steps
 
-    return [step.period.start for step in walk_steps(definition, home, plan)]
+    return [step.period.start for step in walk_steps(definition, home, plan.model, plan.untrained, plan.clean.raw)]
 
 
 def forget() -> None:

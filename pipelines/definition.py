@@ -117,7 +117,7 @@ class Definition(Settings):
         from pipelines.features import check_features
 
         try:
-            check_features(self)
+            check_features(self.features)
         except FinflowError as error:
             raise ValueError(str(error)) from None
 

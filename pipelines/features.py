@@ -5,7 +5,7 @@ To add one: a function of a panel and a feature in pipelines/feature_functions.p
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -140,13 +140,13 @@ def categorical_features(definition: Definition) -> tuple[str, ...]:
     return tuple(feature.label for feature in definition.features if feature.kind == CATEGORY)
 
 
-def check_features(definition: Definition) -> None:
-    """See that every feature is of a known kind and has what its kind needs.
+def check_features(features: Sequence[Feature]) -> None:
+    """See that every feature of a definition is of a known kind and has what its kind needs.
 
     Raises:
         DefinitionError: naming the feature and the key.
     """
-    for number, feature in enumerate(definition.features):
+    for number, feature in enumerate(features):
         where = f"features.{number} ({feature.label})"
         kind = FEATURES.get(feature.kind)
         if kind is None:
@@ -187,7 +187,7 @@ def feature_frame(definition: Definition, clean: pd.DataFrame) -> pd.DataFrame:
 
     from pipelines.problems import problem_of
 
-    check_features(definition)
+    check_features(definition.features)
 
     panel = Panel(clean, problem_of(definition).outcomes)
     columns = {}

@@ -7,15 +7,11 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from pipelines.home import Home
-from pipelines.manifests import Manifest
-
-if TYPE_CHECKING:
-    from pipelines.training import TrainingPlan
+from pipelines.manifests import Manifest, SampleManifest
 
 FORMAT = 1
 TRAINING, WALK = "training", "walk"
@@ -43,18 +39,17 @@ class RunNeeds(Manifest):
     tables: dict[str, int]
 
 
-def record_needs(home: Home, definition_name: str, plan: TrainingPlan, kind: str) -> None:
-    """Write what a planned training needs; planned again, it counts as used now, and keeps what was added."""
-    clean = plan.samples.clean
-    found = _read(_path(home, plan.run_key))
-    keys = dict.fromkeys([*(found.fits if found else ()), *(spec.key for spec in plan.specs)])
+def record_needs(home: Home, definition_name: str, run_key: str, keys: Sequence[str], samples: SampleManifest, kind: str) -> None:
+    """Write what a planned training needs, fits of these keys among it; planned again, it counts as used now, and keeps what was added."""
+    clean = samples.clean
+    found = _read(_path(home, run_key))
     needs = RunNeeds(
-        run_key=plan.run_key,
+        run_key=run_key,
         definition=definition_name,
         kind=kind,
         at=pd.Timestamp.now("UTC").isoformat(),
-        fits=tuple(keys),
-        samples=Path(plan.samples.folder).name,
+        fits=tuple(dict.fromkeys([*(found.fits if found else ()), *keys])),
+        samples=Path(samples.folder).name,
         validation=Path(clean.folder).name,
         tables={clean.table: clean.version, clean.raw.table: clean.raw.version},
     )

@@ -104,7 +104,8 @@ def plan_training(
         hardware=hardware,
         specs=specs,
     )
-    record_needs(home, definition.name, plan, TRAINING if promotions is None else WALK)
+    kind = TRAINING if promotions is None else WALK
+    record_needs(home, definition.name, plan.run_key, [spec.key for spec in plan.specs], plan.samples, kind)
     return plan
 
 

@@ -30,7 +30,6 @@ from pipelines.walk_periods import Period, periods, unasked
 from pipelines.walk_record import DecidedBefore, WalkRecord
 
 if TYPE_CHECKING:
-    from pipelines.backfill_plan import BackfillPlan
     from pipelines.training import TrainingPlan
 
 #: why a period has no model, by what that depends on: asked several times a run
@@ -114,23 +113,28 @@ def _why_closed(definition: Definition, home: Home, raw: RawManifest, period: Pe
     return None
 
 
-def walk_steps(definition: Definition, home: Home, plan: BackfillPlan) -> tuple[WalkStep, ...]:
-    """What is to be trained, in order, before the dates of the plan can be answered; nothing where every model is there."""
-    if not plan.model.startswith(RETRAIN) or not plan.untrained:
+def walk_steps(definition: Definition, home: Home, model: str, untrained: Sequence[str], raw: RawManifest) -> tuple[WalkStep, ...]:
+    """What is to be trained, in order, before the dates that wait for it can be answered; nothing where every model is there.
+
+    Args:
+        model: the selector of a backfill (see `BackfillPlan`).
+        untrained: ISO dates whose model is not there.
+    """
+    if not model.startswith(RETRAIN) or not untrained:
         return ()
     from pipelines.lake import Lake
 
-    every, lake = plan.model.removeprefix(RETRAIN), Lake(home.lake)
+    every, lake = model.removeprefix(RETRAIN), Lake(home.lake)
     record = WalkRecord(lake, definition.name, every)
     steps: list[WalkStep] = []
-    found = periods(definition, lake, plan.clean.raw, every, max(plan.untrained))
+    found = periods(definition, lake, raw, every, max(untrained))
     for place, period in enumerate(found):
         if period.as_of is None or period.start <= f"{time_folds(definition).first_test:%Y-%m-%d}":
             continue
-        needed = any(period.start <= date <= period.end for date in plan.untrained)
+        needed = any(period.start <= date <= period.end for date in untrained)
         row = record.of(period.key)
         if row is None or (needed and row.version is None):
-            steps.append(WalkStep(every, period, tuple(one.key for one in found[:place]), needed, plan.clean.raw))
+            steps.append(WalkStep(every, period, tuple(one.key for one in found[:place]), needed, raw))
     return tuple(steps)
 
 

@@ -108,4 +108,4 @@ def test_a_wrong_definition_names_its_fault(changes: dict, expected: str, tmp_pa
 
     path = write_definition(tmp_path / "bad.yaml", tiny_values(**changes))
     with pytest.raises(DefinitionError, match=expected):
-        check_features(load_definition(str(path)))
+        check_features(load_definition(str(path)).features)

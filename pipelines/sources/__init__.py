@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pipelines.registered import Settings
 from pipelines.sources.account_days import AccountDaysSource
 from pipelines.sources.arch import ArchSource
-from pipelines.sources.base import SourceSettings
+from pipelines.sources.base import SOURCES, SourceSettings, source_settings
 from pipelines.sources.card_transactions import CardTransactionsSource
 from pipelines.sources.files import CsvSource, ParquetSource
 from pipelines.sources.insurance_claims import InsuranceClaimsSource
@@ -17,22 +16,22 @@ from pipelines.sources.sql import SqlSource
 from pipelines.sources.statsmodels import StatsmodelsSource
 from pipelines.sources.yahoo import YahooSource
 
-SOURCES: dict[str, type[SourceSettings]] = {
-    "arch": ArchSource,
-    "statsmodels": StatsmodelsSource,
-    "yahoo": YahooSource,
-    "simulated": SimulatedSource,
-    "csv": CsvSource,
-    "parquet": ParquetSource,
-    "sql": SqlSource,
-    "openml": OpenmlSource,
-    "replay": ReplaySource,
-    "card_transactions": CardTransactionsSource,
-    "loan_book": LoanBookSource,
-    "insurance_claims": InsuranceClaimsSource,
-    "account_days": AccountDaysSource,
-}
+__all__ = ["SOURCES", "SourceSettings", "source_settings"]
 
-
-def source_settings() -> dict[str, type[Settings]]:
-    return dict(SOURCES)
+SOURCES.update(
+    {
+        "arch": ArchSource,
+        "statsmodels": StatsmodelsSource,
+        "yahoo": YahooSource,
+        "simulated": SimulatedSource,
+        "csv": CsvSource,
+        "parquet": ParquetSource,
+        "sql": SqlSource,
+        "openml": OpenmlSource,
+        "replay": ReplaySource,
+        "card_transactions": CardTransactionsSource,
+        "loan_book": LoanBookSource,
+        "insurance_claims": InsuranceClaimsSource,
+        "account_days": AccountDaysSource,
+    }
+)

@@ -41,3 +41,11 @@ class SourceSettings(Settings):
     def resolved(self, folder: Path) -> Self:
         """The same settings with relative paths made absolute against the folder of the definition file."""
         return self
+
+
+#: every source by its kind; filled in `pipelines/sources/__init__.py`, and here so that a source may hold another one
+SOURCES: dict[str, type[SourceSettings]] = {}
+
+
+def source_settings() -> dict[str, type[Settings]]:
+    return dict(SOURCES)

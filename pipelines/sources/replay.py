@@ -10,15 +10,13 @@ from pydantic import Field, model_validator
 
 from pipelines.errors import SourceError
 from pipelines.registered import ByKind, Settings
-from pipelines.sources.base import SourceSettings
+from pipelines.sources.base import SourceSettings, source_settings
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 def _sources() -> dict[str, type[Settings]]:
-    from pipelines.sources import source_settings
-
     return {kind: found for kind, found in source_settings().items() if kind != "replay"}
 
 

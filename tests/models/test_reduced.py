@@ -176,8 +176,8 @@ def test_without_the_option_nothing_of_it_runs(name: str, monkeypatch: pytest.Mo
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("an autoencoder was asked for")
 
-    monkeypatch.setattr("models.reduced.fit_encoder", refuse)
-    monkeypatch.setattr("models.reduced.new_encoder", refuse)
+    monkeypatch.setattr("models.supervised.fit_encoder", refuse)
+    monkeypatch.setattr("models.supervised.new_encoder", refuse)
     samples, task = some_rows(name, 500)
     model = fitted(name, samples, task, epochs=1)
     assert model.forecaster is not None

@@ -102,16 +102,16 @@ def test_what_cannot_be_tried_without_a_time_has_not_passed() -> None:
 
 
 def test_an_autoencoder_before_the_network_is_fitted_briefly_and_passes(monkeypatch: pytest.MonkeyPatch) -> None:
-    from models import reduced
+    from models import supervised
 
     epochs: list[int] = []
-    whole = reduced.fit_encoder
+    whole = supervised.fit_encoder
 
     def watched(*arguments: Any, **options: Any) -> Any:
         epochs.append(arguments[1].epochs)
         return whole(*arguments, **options)
 
-    monkeypatch.setattr(reduced, "fit_encoder", watched)
+    monkeypatch.setattr(supervised, "fit_encoder", watched)
     values = loan_values(Path("x.csv"))
     dense = {"model": "tabular_dense", "settings": {"hidden": [8], "reduced": {"units": 3}}}
     values |= {"candidates": {"dense": dense}, "baselines": {"base-rate": {"model": "class_frequency"}}}

@@ -123,7 +123,7 @@ def train(trained: Trained, run_key: str, seed: int, gate: dict[str, Any] | None
         definition = definition.model_copy(update={"gate": definition.gate.model_copy(update=gate)})
     specs = planned(definition, trained.home, trained.samples, {"noisy": RECIPES["noisy"]}, (seed,))
     plan = replace(trained.plan(run_key), specs=specs)
-    record_needs(trained.home, "tiny", plan, TRAINING)
+    record_needs(trained.home, "tiny", run_key, [spec.key for spec in specs], plan.samples, TRAINING)
     carry_out_all(specs, trained.home)
     template = trained.home.root / "template"
     if not template.exists():
@@ -263,13 +263,14 @@ def test_two_at_once(home: Home) -> None:
 
 def test_records_of_what_a_run_needs(trained: Trained) -> None:
     plan = trained.plan("one")
-    record_needs(trained.home, "tiny", plan, TRAINING)
+    keys = [spec.key for spec in plan.specs]
+    record_needs(trained.home, "tiny", "one", keys, plan.samples, TRAINING)
     add_fits(trained.home, "one", ["a", "b"])
     add_fits(trained.home, "one", ["b"])
     add_fits(trained.home, "unknown", ["c"])
     (needs,) = read_needs(trained.home)
     assert (needs.fits, needs.tables) == (("a", "b"), {"clean/tiny": 0, "raw/tiny": 0})
-    record_needs(trained.home, "tiny", plan, TRAINING)
+    record_needs(trained.home, "tiny", "one", keys, plan.samples, TRAINING)
     (again,) = read_needs(trained.home)
     assert again.fits == ("a", "b"), "production's are not forgotten by planning again"
     assert again.at > needs.at
