@@ -16,7 +16,19 @@ import pytest
 
 TESTS = Path(__file__).resolve().parent
 #: the files that take longest, the longest first, by the seconds that their tests took
-LONGEST: tuple[str, ...] = ()
+LONGEST = (
+    *(
+        "faults/test_kill.py",
+        "flows/test_wide_table.py",
+        "faults/test_devices.py",
+        "flows/test_stack_servers.py",
+        "faults/test_servers_killed.py",
+    ),
+    *("flows/test_scheduled.py", "flows/test_large_panel.py", "faults/test_mlflow_outage.py", "flows/test_automations.py"),
+    *("faults/test_clock.py", "flows/test_deployments.py", "pipelines/test_prune.py", "faults/test_promotion_races.py", "test_skill.py"),
+    *("models/test_scenario_gan.py", "faults/test_disk_full.py", "models/test_table_gan.py", "test_markets.py"),
+    *("faults/test_registry_faults.py", "test_whole_pipeline.py", "test_whole_rows.py", "faults/test_hostile_inputs.py"),
+)
 _DAY = "FINFLOW_TESTS_DAY"  # workers inherit it: midnight may pass between their collections
 
 
