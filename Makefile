@@ -45,7 +45,7 @@ bench: $(STAMP) ## the benchmarks; writes their figures into tests/benchmarks/RE
 	  $(BIN)/python -m tests.benchmarks.render build/figures.jsonl && exit $$code
 
 pages: $(STAMP) ## write the generated parts of the documentation
-	$(BIN)/python -m tests.pages
+	$(BIN)/python -m tests.support.pages
 
 ui: $(STAMP) ## open the MLflow UI and the Prefect UI over the local state
 	$(BIN)/finflow ui

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from expectations.rule import Rule
-from expectations.rules.constant import NotConstant
-from expectations.rules.dates import NoFutureDates, TradingDays
-from expectations.rules.gaps import NoGaps
-from expectations.rules.history import EnoughHistory, ShortHistory
-from expectations.rules.jumps import NoJumps
-from expectations.rules.keys import KeyNotNull, UniqueKey
-from expectations.rules.prices import PRICES, BarOrder, PositivePrices
-from expectations.rules.shape import BarColumns, Columns, NotEmpty, Types
-from expectations.rules.stale import NotStale
-from expectations.rules.values import Finite, NotMissing
-from expectations.rules.volume import VolumeNotNegative
-from expectations.suites import Tuning
+from finflow.expectations.rule import Rule
+from finflow.expectations.rules.constant import NotConstant
+from finflow.expectations.rules.dates import NoFutureDates, TradingDays
+from finflow.expectations.rules.gaps import NoGaps
+from finflow.expectations.rules.history import EnoughHistory, ShortHistory
+from finflow.expectations.rules.jumps import NoJumps
+from finflow.expectations.rules.keys import KeyNotNull, UniqueKey
+from finflow.expectations.rules.prices import PRICES, BarOrder, PositivePrices
+from finflow.expectations.rules.shape import BarColumns, Columns, NotEmpty, Types
+from finflow.expectations.rules.stale import NotStale
+from finflow.expectations.rules.values import Finite, NotMissing
+from finflow.expectations.rules.volume import VolumeNotNegative
+from finflow.expectations.tuning import Tuning
 
 
 def bar_rules(tuning: Tuning) -> list[Rule]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from expectations.rule import Finding, Graded, Mask
+from finflow.expectations.rule import Finding, Graded, Mask
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class Examination:
         outcomes: one a rule, in the suite's order.
         suite: the Great Expectations suite, JSON values.
         result: its validation result, JSON values.
-        pages: the result object that `expectations.page` renders.
+        pages: the result object that `finflow.expectations.page` renders.
     """
 
     outcomes: tuple[Outcome, ...]
@@ -67,7 +67,7 @@ def examine(batch: pd.DataFrame, rules: Sequence[Graded], name: str) -> Examinat
     context = _context()
     from great_expectations import ExpectationSuite
 
-    from expectations.great import batch_of, expectation
+    from finflow.expectations.great import batch_of, expectation
 
     suite = ExpectationSuite(name=name, expectations=[expectation(graded) for graded in rules])
     result = batch_of(context, batch, name).validate(suite, result_format="BASIC")

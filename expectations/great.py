@@ -15,7 +15,7 @@ from great_expectations.expectations.metadata_types import FailureSeverity
 from great_expectations.expectations.metrics.metric_provider import metric_value
 from great_expectations.expectations.metrics.table_metric_provider import TableMetricProvider
 
-from expectations.rule import Finding, Graded, Rule
+from finflow.expectations.rule import Finding, Graded, Rule
 
 METRIC = "finflow.rule"
 # Great Expectations grades failures critical, warning or info.
@@ -23,7 +23,7 @@ SEVERITIES = {"critical": FailureSeverity.CRITICAL, "row": FailureSeverity.WARNI
 
 
 class RuleFinding(TableMetricProvider):
-    """What a rule finds in the batch: an `expectations.rule.Finding`."""
+    """What a rule finds in the batch: an `finflow.expectations.rule.Finding`."""
 
     metric_name = METRIC
     value_keys = ("rule", "settings")

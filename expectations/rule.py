@@ -33,7 +33,8 @@ class Finding:
 
 
 class Rule(ABC):
-    """A rule about a prepared batch (see `expectations.batch.prepare`). A subclass is a frozen dataclass; its fields are JSON values.
+    """A rule about a prepared batch (see `finflow.expectations.batch.prepare`). A subclass is a frozen dataclass; its fields are JSON
+    values.
 
     A subclass is known by its `name` from its definition on; a suite (bars.py, table.py) says where it applies.
 

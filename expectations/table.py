@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from expectations.rule import Rule
-from expectations.rules.constant import NotConstant
-from expectations.rules.dates import NoFutureDates
-from expectations.rules.empty import NoEmptyColumn
-from expectations.rules.keys import KeyNotNull, UniqueKey
-from expectations.rules.outcomes import BothClasses
-from expectations.rules.shape import Columns, NotEmpty, Types
-from expectations.rules.values import Finite, NotMissing
-from expectations.suites import Tuning
+from finflow.expectations.rule import Rule
+from finflow.expectations.rules.constant import NotConstant
+from finflow.expectations.rules.dates import NoFutureDates
+from finflow.expectations.rules.empty import NoEmptyColumn
+from finflow.expectations.rules.keys import KeyNotNull, UniqueKey
+from finflow.expectations.rules.outcomes import BothClasses
+from finflow.expectations.rules.shape import Columns, NotEmpty, Types
+from finflow.expectations.rules.values import Finite, NotMissing
+from finflow.expectations.tuning import Tuning
 
 
 def table_rules(tuning: Tuning) -> list[Rule]:

@@ -1,6 +1,6 @@
-"""`python -m flows` is the `finflow` command."""
+"""`python -m finflow.flows` is the `finflow` command."""
 
-from flows.cli import main
+from finflow.flows.command_line.app import main
 
 if __name__ == "__main__":
     main()

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from prefect import flow
 
-from pipelines.definition import load_definition
-from pipelines.home import Home
+from finflow.pipelines.core.home import Home
+from finflow.pipelines.definitions.loading import load_definition
 
 
 @flow(name="approve", flow_run_name="{verdict} {name} version {version}", validate_parameters=True)
@@ -21,8 +21,8 @@ def approve_flow(name: str, version: int, by: str, why: str, verdict: Literal["a
         why: the reason, for the record.
         verdict: what is decided.
     """
-    from flows.events import announce_rejection
-    from pipelines.approval import approve, reject
+    from finflow.flows.runs.events import announce_rejection
+    from finflow.pipelines.operating.approval import approve, reject
 
     definition, home = load_definition(name), Home.from_environment()
     decide = {"approve": approve, "reject": reject}[verdict]

@@ -6,15 +6,15 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.definition import Definition
-from pipelines.home import Home
-from pipelines.manifests import CandidateEvaluation, CleanManifest, Metric
+from finflow.pipelines.core.home import Home
+from finflow.pipelines.core.manifests import CandidateEvaluation, CleanManifest, Metric
+from finflow.pipelines.definitions.definition import Definition
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from pipelines.conclusion import Conclusion
-    from pipelines.manifests import Evaluation
+    from finflow.pipelines.core.manifests import Evaluation
+    from finflow.pipelines.training.conclusion import Conclusion
 
 
 def artifact_key(definition: str, what: str) -> str:
@@ -105,8 +105,8 @@ def mlflow_links(home: Home, run_id: str) -> list[str]:
 
     if not home.tracking_uri.startswith(("http://", "https://")):
         return [f"MLflow run `{run_id}` (`finflow ui` shows it)"]
-    from pipelines.leaderboard_view import view_address
-    from pipelines.mlflow_store import store_client
+    from finflow.pipelines.tracking.store import store_client
+    from finflow.pipelines.training.leaderboard import view_address
 
     experiment = store_client(home).get_run(run_id).info.experiment_id
     address = urlsplit(home.tracking_uri)

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from prefect import flow
 from pydantic import Field
 
-from flows.artifacts import publish_validation
-from flows.display import DISPLAY
-from flows.tasks import backfill_chunk_task, backfill_plan_task, ingest_task, validate_task, walk_period_task
-from pipelines.definition import Definition, load_definition
-from pipelines.home import Home
+from finflow.flows.artifacts import publish_validation
+from finflow.flows.display import DISPLAY
+from finflow.flows.tasks import backfill_chunk_task, backfill_plan_task, ingest_task, validate_task, walk_period_task
+from finflow.pipelines.core.home import Home
+from finflow.pipelines.definitions.definition import Definition
+from finflow.pipelines.definitions.loading import load_definition
 
 if TYPE_CHECKING:
-    from pipelines.backfill import BackfillPlan, ChunkResult
+    from finflow.pipelines.backfill.run import BackfillPlan, ChunkResult
 
 
 def _run_name() -> str:
@@ -41,7 +42,7 @@ def backfill_flow(
     restated: bool = False,
 ) -> dict[str, Any]:
     """Each date as it could have been predicted then; a date that fails does not stop the others."""
-    from pipelines.backfill import backfill_as_of, backfill_result, forget
+    from finflow.pipelines.backfill.run import backfill_as_of, backfill_result, forget
 
     definition, home = load_definition(name), Home.from_environment()
     raw = ingest_task(definition, home)
@@ -61,7 +62,7 @@ def backfill_flow(
 
 def _train(definition: Definition, home: Home, plan: BackfillPlan) -> dict[str, str]:
     """Train what the dates wait for, period after period; by the period where that ends early, why."""
-    from pipelines.walk_forward import walk_steps
+    from finflow.pipelines.backfill.walk_forward import walk_steps
 
     steps = walk_steps(definition, home, plan.model, plan.untrained, plan.clean.raw)
     DISPLAY.begin("train", len(steps))
@@ -74,7 +75,7 @@ def _train(definition: Definition, home: Home, plan: BackfillPlan) -> dict[str, 
 
 def _fill(definition: Definition, home: Home, plan: BackfillPlan) -> list[ChunkResult]:
     """Every chunk of the plan, at most `max_active` at the same time; one that breaks lets the others end first."""
-    from flows.artifacts import backfill_progress
+    from finflow.flows.artifacts import backfill_progress
 
     chunks = plan.chunks()
     DISPLAY.begin("backfill", len(chunks))

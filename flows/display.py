@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from flows.program import as_started
+from finflow.flows.program import as_started
 
 
 class Display:

@@ -8,15 +8,16 @@ from typing import Any
 from prefect import State, flow, task
 from prefect.cache_policies import NO_CACHE
 
-from flows.artifacts import publish_validation
-from flows.display import DISPLAY
-from flows.events import DRIFT, STALE
-from flows.scheduled import arrive, run_name
-from flows.tasks import validate_task
-from pipelines.definition import Definition, load_definition
-from pipelines.home import Home
-from pipelines.manifests import CleanManifest
-from pipelines.monitoring import MonitoringResult
+from finflow.flows.artifacts import publish_validation
+from finflow.flows.display import DISPLAY
+from finflow.flows.runs.events import DRIFT, STALE
+from finflow.flows.scheduled import arrive, run_name
+from finflow.flows.tasks import validate_task
+from finflow.pipelines.core.home import Home
+from finflow.pipelines.core.manifests import CleanManifest
+from finflow.pipelines.definitions.definition import Definition
+from finflow.pipelines.definitions.loading import load_definition
+from finflow.pipelines.monitoring.result import MonitoringResult
 
 #: the other event of a monitoring, where nothing alarms
 MONITORED = "finflow.monitored"
@@ -25,7 +26,7 @@ MONITORED = "finflow.monitored"
 @flow(name="monitor", flow_run_name=run_name("monitor"), validate_parameters=True)
 def monitor_flow(name: str, as_of: str | None = None) -> dict[str, Any] | State[Any]:
     """Source to report: is what the champion learnt still so, and what were its predictions worth. Trains nothing."""
-    from pipelines.monitoring_data import monitoring_as_of
+    from finflow.pipelines.monitoring.data import monitoring_as_of
 
     definition, home = load_definition(name), Home.from_environment()
     arrival = arrive(definition, home, "monitor", as_of, ends_late=False)
@@ -43,7 +44,7 @@ def monitor_flow(name: str, as_of: str | None = None) -> dict[str, Any] | State[
 @task(name="monitor", cache_policy=NO_CACHE, persist_result=False)
 def monitor_task(definition: Definition, home: Home, clean: CleanManifest) -> MonitoringResult:
     """Every check, the table's rows, the report, the MLflow run."""
-    from pipelines.monitoring import monitor
+    from finflow.pipelines.monitoring.run import monitor
 
     found = monitor(definition, home, clean)
     DISPLAY.say(
@@ -56,7 +57,7 @@ def publish_monitoring(definition: Definition, found: MonitoringResult) -> None:
     """The checks as a table in the Prefect UI, alarms first."""
     from prefect.artifacts import create_table_artifact
 
-    from pipelines.monitoring_pages import headline
+    from finflow.pipelines.monitoring.pages import headline
 
     shown = ("part", "check", "subject", "value", "threshold", "low", "high", "status", "detail")
     checks = sorted(found.checks, key=lambda one: not one.alarm)

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 NAME = "finflow"
-#: every command of flows/cli.py (a test holds this; the list is not read from there, because that file needs this one)
+#: every command of flows/command_line/app.py (a test holds this; the list is not read from there, because that file needs this one)
 COMMANDS = (
     *("alerts", "approve", "backfill", "check-leakage", "demo", "down", "export", "history", "init", "list", "monitor", "prune", "reject"),
     *("report", "rollback", "schema", "score", "show", "status", "train", "ui", "up", "validate"),
@@ -21,7 +21,7 @@ _COMMAND = re.compile(rf"(?<![\w/.-]){NAME}(?= (?:{'|'.join(COMMANDS)})\b)")
 def program() -> str:
     """`finflow` where a shell finds this program by that name; else the path that was typed (`.venv/bin/finflow`), quoted for a shell.
 
-    Started otherwise (`python -m flows`, a test, a worker), it is `finflow`.
+    Started otherwise (`python -m finflow.flows`, a test, a worker), it is `finflow`.
     """
     started = Path(sys.argv[0])
     if started.name != NAME:

@@ -10,20 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.awaiting import come_back
-from flows.missed_runs import SUPERSEDED, superseded_by
-from flows.tasks import ingest_task, look_for_session_task
-from pipelines.arrival import Awaited, LateDataError
-from pipelines.definition import Definition
-from pipelines.errors import FinflowError
-from pipelines.home import Home
-from pipelines.manifests import RawManifest
+from finflow.flows.runs.awaiting import come_back
+from finflow.flows.runs.missed_runs import SUPERSEDED, superseded_by
+from finflow.flows.tasks import ingest_task, look_for_session_task
+from finflow.pipelines.core.errors import FinflowError
+from finflow.pipelines.core.home import Home
+from finflow.pipelines.core.manifests import RawManifest
+from finflow.pipelines.definitions.definition import Definition
+from finflow.pipelines.operating.arrival import Awaited, LateDataError
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.objects import FlowRun, State
 
-    from pipelines.schedules import Due
+    from finflow.pipelines.operating.schedules import Due
 
 LATE = "Late data"
 _PAGE = 200  # flow runs that Prefect answers at once
@@ -47,8 +47,8 @@ def arrive(definition: Definition, home: Home, kind: str, as_of: str | None, *, 
         as_of: what a person asked for.
         ends_late: False: a run that watches the data goes on without the session's rows when they are late; to say so is its work.
     """
-    from pipelines.arrival import session_as_of
-    from pipelines.knowledge import resolve_as_of
+    from finflow.pipelines.data.knowledge import resolve_as_of
+    from finflow.pipelines.operating.arrival import session_as_of
 
     due = scheduled_session(definition, kind) if as_of is None else None
     if due is None:
@@ -77,7 +77,7 @@ def scheduled_session(definition: Definition, kind: str) -> Due | None:
     """
     import pandas as pd
 
-    from pipelines.schedules import session_at
+    from finflow.pipelines.operating.schedules import session_at
 
     run = _this_run()
     timing = definition.schedule.timing(kind)
@@ -129,7 +129,7 @@ def run_name(kind: str) -> Callable[[], str]:
 def _late(definition: Definition, due: Due, error: FinflowError) -> State:
     from prefect.states import Failed
 
-    from flows.events import LATE_DATA, emit
+    from finflow.flows.runs.events import LATE_DATA, emit
 
     emit(LATE_DATA, definition, str(error), session=due.session)
     return Failed(name=LATE, message=str(error))
@@ -178,8 +178,8 @@ def _due_runs(client: SyncPrefectClient, run: FlowRun) -> list[FlowRun]:
 
 
 def _renew(client: SyncPrefectClient, run: FlowRun, definition: Definition, kind: str) -> None:
-    from flows.deployment_plan import KINDS, Planned
-    from flows.deployments import renew_schedule
+    from finflow.flows.deployments.plan import KINDS, Planned
+    from finflow.flows.deployments.register import renew_schedule
 
     assert run.deployment_id is not None
     found = client.read_deployment(run.deployment_id)

@@ -6,12 +6,13 @@ from typing import Any
 
 from prefect import State, flow
 
-from flows.artifacts import backfill_progress, publish_validation
-from flows.scheduled import Arrival, arrive, run_name
-from flows.tasks import backfill_chunk_task, backfill_plan_task, score_task, validate_task
-from pipelines.definition import Definition, load_definition
-from pipelines.home import Home
-from pipelines.manifests import CleanManifest
+from finflow.flows.artifacts import backfill_progress, publish_validation
+from finflow.flows.scheduled import Arrival, arrive, run_name
+from finflow.flows.tasks import backfill_chunk_task, backfill_plan_task, score_task, validate_task
+from finflow.pipelines.core.home import Home
+from finflow.pipelines.core.manifests import CleanManifest
+from finflow.pipelines.definitions.definition import Definition
+from finflow.pipelines.definitions.loading import load_definition
 
 
 @flow(name="score", flow_run_name=run_name("score"), validate_parameters=True)
@@ -36,14 +37,14 @@ def score_flow(name: str, as_of: str | None = None, version: int | None = None) 
 
 def catch_up(definition: Definition, home: Home, clean: CleanManifest, arrival: Arrival) -> list[dict[str, Any]]:
     """The sessions without a prediction before a scheduled run's own, filled as backfills by the versions effective then."""
-    from pipelines.arrival import missed_sessions
+    from finflow.pipelines.operating.arrival import missed_sessions
 
     missed = [] if arrival.session is None else missed_sessions(definition, home, arrival.session)
     return [_fill(definition, home, clean, start, end) for start, end in missed]
 
 
 def _fill(definition: Definition, home: Home, clean: CleanManifest, start: str, end: str) -> dict[str, Any]:
-    from pipelines.backfill import backfill_result
+    from finflow.pipelines.backfill.run import backfill_result
 
     plan = backfill_plan_task(definition, home, start, end, {"model": "as-of", "clean": clean})
     progress = backfill_progress(definition.name, len(plan.chunks()))

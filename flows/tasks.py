@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING, Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from flows.display import DISPLAY
-from models.base import Hardware
-from pipelines.definition import Definition
-from pipelines.errors import FinflowError
-from pipelines.home import Home
-from pipelines.manifests import CleanManifest, Evaluation, FitResult, FitSpec, PredictionResult, RawManifest, SampleManifest
+from finflow.flows.display import DISPLAY
+from finflow.models.base import Hardware
+from finflow.pipelines.core.errors import FinflowError
+from finflow.pipelines.core.home import Home
+from finflow.pipelines.core.manifests import CleanManifest, Evaluation, FitResult, FitSpec, PredictionResult, RawManifest, SampleManifest
+from finflow.pipelines.definitions.definition import Definition
 
 if TYPE_CHECKING:
-    from pipelines.arrival import Arrived, Awaited
-    from pipelines.backfill import BackfillPlan, ChunkResult
-    from pipelines.conclusion import Conclusion
-    from pipelines.schedules import Due
-    from pipelines.scoring import ScoreResult
-    from pipelines.training import TrainingPlan
-    from pipelines.walk_forward import WalkStep
+    from finflow.pipelines.backfill.run import BackfillPlan, ChunkResult
+    from finflow.pipelines.backfill.walk_forward import WalkStep
+    from finflow.pipelines.operating.arrival import Arrived, Awaited
+    from finflow.pipelines.operating.schedules import Due
+    from finflow.pipelines.scoring.score import ScoreResult
+    from finflow.pipelines.training.conclusion import Conclusion
+    from finflow.pipelines.training.plan import TrainingPlan
 
 
 def _say_in_log(text: str) -> None:
@@ -54,7 +54,7 @@ def _transient(task: Any, run: Any, state: Any) -> bool:
 )
 def ingest_task(definition: Definition, home: Home) -> RawManifest:
     """Source to raw table."""
-    from pipelines.ingest import ingest
+    from finflow.pipelines.data.ingest import ingest
 
     raw = ingest(definition, home)
     DISPLAY.say(f"read {raw.rows:,} rows, {raw.added:,} of them new ({raw.first_time[:10]} to {raw.last_time[:10]})")
@@ -72,8 +72,8 @@ def ingest_task(definition: Definition, home: Home) -> RawManifest:
 )
 def look_for_session_task(definition: Definition, home: Home, due: Due) -> Arrived | Awaited:
     """Source to raw table, and whether the session's rows are there."""
-    from flows.events import LATE_DATA, emit
-    from pipelines.arrival import Awaited, look_for_session, named
+    from finflow.flows.runs.events import LATE_DATA, emit
+    from finflow.pipelines.operating.arrival import Awaited, look_for_session, named
 
     found = look_for_session(definition, home, due)
     if isinstance(found, Awaited):
@@ -92,8 +92,8 @@ def validate_task(definition: Definition, home: Home, raw: RawManifest, as_of: s
     """Raw table to clean table and quarantine, by the contract."""
     import pandas as pd
 
-    from flows.events import watched_quarantine
-    from pipelines.contract import validate
+    from finflow.flows.runs.events import watched_quarantine
+    from finflow.pipelines.data.contract import validate
 
     with watched_quarantine(definition, home, raw):
         clean = validate(definition, home, raw, pd.Timestamp(as_of))
@@ -105,7 +105,7 @@ def validate_task(definition: Definition, home: Home, raw: RawManifest, as_of: s
 @task(name="window", task_run_name="build the windows", cache_policy=NO_CACHE, persist_result=False)
 def window_task(definition: Definition, home: Home, clean: CleanManifest) -> SampleManifest:
     """Clean table to observations and sample index."""
-    from pipelines.windows import store_samples
+    from finflow.pipelines.samples.windows import store_samples
 
     samples = store_samples(definition, home, clean)
     DISPLAY.say(f"windowed: {samples.samples:,} samples of {len(samples.columns)} columns")
@@ -120,7 +120,7 @@ def window_task(definition: Definition, home: Home, clean: CleanManifest) -> Sam
 )
 def fit_and_predict_task(spec: FitSpec, home: Home) -> PredictionResult:
     """One fit and the predictions of its fold's test part."""
-    from pipelines.fits import carry_out, predict_fit
+    from finflow.pipelines.fits.fits import carry_out, predict_fit
 
     try:
         return predict_fit(spec, carry_out(spec, home), home)
@@ -131,7 +131,7 @@ def fit_and_predict_task(spec: FitSpec, home: Home) -> PredictionResult:
 @task(name="score", task_run_name="predict with the champion", cache_policy=NO_CACHE, persist_result=False)
 def score_task(definition: Definition, home: Home, clean: CleanManifest, version: int | None) -> ScoreResult:
     """The as-of session, predicted and kept once."""
-    from pipelines.scoring import score_clean
+    from finflow.pipelines.scoring.score import score_clean
 
     scored = score_clean(definition, home, clean, version)
     DISPLAY.say(f"scored {scored.date}: {scored.rows} rows by version {scored.version}, {scored.written} new")
@@ -141,7 +141,7 @@ def score_task(definition: Definition, home: Home, clean: CleanManifest, version
 @task(name="plan backfill", task_run_name="plan {start} to {end}", cache_policy=NO_CACHE, persist_result=False)
 def backfill_plan_task(definition: Definition, home: Home, start: str, end: str, options: dict[str, Any]) -> BackfillPlan:
     """Which dates run, with which version; options as for `plan_backfill`."""
-    from pipelines.backfill import plan_backfill
+    from finflow.pipelines.backfill.run import plan_backfill
 
     plan = plan_backfill(definition, home, start, end, **options)
     waiting = f", {len(plan.untrained)} of them after a training" if plan.untrained else ""
@@ -152,7 +152,7 @@ def backfill_plan_task(definition: Definition, home: Home, start: str, end: str,
 @task(name="train period", task_run_name="train as of {step.period.as_of}", cache_policy=NO_CACHE, persist_result=False)
 def walk_period_task(definition: Definition, home: Home, step: WalkStep) -> str | None:
     """One period of a walk: fits, decision, version. Why it could not be trained, if it could not."""
-    from pipelines.walk_forward import try_period
+    from finflow.pipelines.backfill.walk_forward import try_period
 
     try:
         return try_period(definition, home, step)
@@ -171,7 +171,7 @@ def _chunk_name() -> str:
 @task(name="backfill", task_run_name=_chunk_name, cache_policy=NO_CACHE, persist_result=False)
 def backfill_chunk_task(definition: Definition, home: Home, plan: BackfillPlan, dates: tuple[str, ...]) -> ChunkResult:
     """Some dates in one pass and one commit."""
-    from pipelines.backfill import run_chunk
+    from finflow.pipelines.backfill.run import run_chunk
 
     try:
         return run_chunk(definition, home, plan, dates)
@@ -184,7 +184,7 @@ def plan_task(
     definition: Definition, home: Home, samples: SampleManifest, candidates: list[str] | None, seed: int | None, hardware: Hardware
 ) -> TrainingPlan:
     """Folds, recipes and fits."""
-    from pipelines.training import plan_training
+    from finflow.pipelines.training.plan import plan_training
 
     plan = plan_training(definition, home, samples, candidates=candidates, seed=seed, hardware=hardware)
     DISPLAY.say(f"{len(plan.recipes)} recipes on {len(plan.folds)} test periods: {len(plan.specs)} fits")
@@ -196,7 +196,7 @@ def evaluate_task(
     definition: Definition, home: Home, plan: TrainingPlan, results: list[PredictionResult | BaseException]
 ) -> tuple[Evaluation, dict[str, str]]:
     """Every candidate on the same dates; with it, why a candidate could not be compared."""
-    from pipelines.conclusion import evaluate_training
+    from finflow.pipelines.training.conclusion import evaluate_training
 
     DISPLAY.say("evaluating")
     return evaluate_training(definition, home, plan, results)
@@ -209,10 +209,10 @@ def conclude_task(
     """Gate, production fits, registration, record, alias, report."""
     from prefect.runtime import flow_run
 
-    from flows.events import announce_decision
-    from pipelines.conclusion import conclude_training
-    from pipelines.lake import Lake
-    from pipelines.promotions import Promotions
+    from finflow.flows.runs.events import announce_decision
+    from finflow.pipelines.lake.lake import Lake
+    from finflow.pipelines.lake.promotions import Promotions
+    from finflow.pipelines.training.conclusion import conclude_training
 
     tags = {"finflow.prefect_run": str(flow_run.id)}
     recorded = Promotions(Lake(home.lake), definition.name).find(plan.run_key) is not None

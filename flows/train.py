@@ -8,14 +8,14 @@ from typing import Any
 from prefect import State, flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.artifacts import publish_decision, publish_leaderboard, publish_validation
-from flows.display import DISPLAY
-from flows.scheduled import arrive, run_name
-from flows.tasks import conclude_task, evaluate_task, fit_and_predict_task, plan_task, validate_task, window_task
-from models.base import Hardware
-from pipelines.definition import load_definition
-from pipelines.home import Home
-from pipelines.manifests import PredictionResult
+from finflow.flows.artifacts import publish_decision, publish_leaderboard, publish_validation
+from finflow.flows.display import DISPLAY
+from finflow.flows.scheduled import arrive, run_name
+from finflow.flows.tasks import conclude_task, evaluate_task, fit_and_predict_task, plan_task, validate_task, window_task
+from finflow.models.base import Hardware
+from finflow.pipelines.core.home import Home
+from finflow.pipelines.core.manifests import PredictionResult
+from finflow.pipelines.definitions.loading import load_definition
 
 # One fit a core: more only take turns, and each runs on one thread for the sake of its bits.
 RUNNER: Any = ThreadPoolTaskRunner(max_workers=len(os.sched_getaffinity(0)))
@@ -44,7 +44,7 @@ def train_flow(
         strategy: Lightning's.
         precision: Lightning's.
     """
-    from pipelines.fit_process import warm_up_first
+    from finflow.pipelines.fits.process import warm_up_first
 
     definition, home = load_definition(name), Home.from_environment()
     hardware = Hardware(accelerator, devices, strategy, precision)

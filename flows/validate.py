@@ -6,17 +6,17 @@ from typing import Any
 
 from prefect import flow
 
-from flows.artifacts import publish_validation
-from flows.scheduled import run_name
-from flows.tasks import ingest_task, validate_task
-from pipelines.definition import load_definition
-from pipelines.home import Home
+from finflow.flows.artifacts import publish_validation
+from finflow.flows.scheduled import run_name
+from finflow.flows.tasks import ingest_task, validate_task
+from finflow.pipelines.core.home import Home
+from finflow.pipelines.definitions.loading import load_definition
 
 
 @flow(name="validate", flow_run_name=run_name("validate"), validate_parameters=True)
 def validate_flow(name: str, as_of: str | None = None) -> dict[str, Any]:
     """Source to clean table: what was read, which rules held, what was quarantined."""
-    from pipelines.knowledge import resolve_as_of
+    from finflow.pipelines.data.knowledge import resolve_as_of
 
     definition, home = load_definition(name), Home.from_environment()
     raw = ingest_task(definition, home)

@@ -1,0 +1,1 @@
+"""The networks and the classical models behind one interface, a folder a family."""

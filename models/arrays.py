@@ -9,10 +9,9 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import FitReport, Hardware, Model, ModelSettings, Task
-from models.classical import STATE, labelled_together
-from models.samples import Samples
-from models.volatility_scale import Float64, chunks
+from finflow.models.base import FitReport, Hardware, Model, ModelSettings, Task
+from finflow.models.reading import STATE, Float64, chunks, labelled_together
+from finflow.models.samples import Samples
 
 
 class ArrayModel(Model):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from models.samples import Samples
+from finflow.models.samples import Samples
 
 Kind = Literal["quantiles", "probabilities", "scores", "paths", "variances"]
 #: Lightning's precisions that a fit may use
@@ -199,7 +199,7 @@ class Model(ABC):
         `fit` begins with it, and a training asks all of its recipes before the first fit.
 
         Raises:
-            models.errors.FitFailure: naming what is asked and what to do.
+            finflow.models.errors.FitFailure: naming what is asked and what to do.
         """
         return
 
@@ -208,7 +208,7 @@ class Model(ABC):
         """Fit on labelled samples; `validation` is the later slice for early stopping and such choices.
 
         Raises:
-            models.errors.FitFailure: the loss is not finite, or the data cannot be fitted.
+            finflow.models.errors.FitFailure: the loss is not finite, or the data cannot be fitted.
         """
 
     @abstractmethod

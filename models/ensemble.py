@@ -11,10 +11,10 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Contributions, FitReport, Hardware, Model, ModelSettings, Prediction, Task
-from models.errors import FitFailure
-from models.samples import Samples
-from models.saving import ENSEMBLE, FORMAT, load_model, read_description, save_model, write_json
+from finflow.models.base import Contributions, FitReport, Hardware, Model, ModelSettings, Prediction, Task
+from finflow.models.errors import FitFailure
+from finflow.models.samples import Samples
+from finflow.models.saving import ENSEMBLE, FORMAT, load_model, read_description, save_model, write_json
 
 
 class EnsembleSettings(ModelSettings):

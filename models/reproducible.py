@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from models.kernels import choose_kernels
+from finflow.models.kernels import choose_kernels
 
 
 @contextmanager

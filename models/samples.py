@@ -16,7 +16,8 @@ Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
 Times = NDArray[np.datetime64]
 
-#: the block of int64 codes of categories: one column a categorical feature, in the order of `Task.categories` (see models/categories.py)
+#: the block of int64 codes of categories: one column a categorical feature, in the order of `Task.categories` (see
+#: models/rows/categories.py)
 CATEGORIES = "categories"
 
 

@@ -10,14 +10,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from models.base import Model, Task
-from models.kernels import choose_kernels
-from models.zoo import ZOO, class_at, model_class
+from finflow.models.base import Model, Task
+from finflow.models.kernels import choose_kernels
+from finflow.models.zoo import ZOO, class_at, model_class
 
 FORMAT = 1
 ENSEMBLE = "ensemble"
 #: an ensemble is no model of the zoo: a definition cannot name it
-ENSEMBLE_CLASS = "models.ensemble:Ensemble"
+ENSEMBLE_CLASS = "finflow.models.ensemble:Ensemble"
 
 
 def save_model(model: Model, folder: Path) -> None:

@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
-from models.kernels import KERNELS
-from pipelines.home import Home
-from tests.choice import pytest_addoption, pytest_collection_modifyitems, pytest_configure, pytest_terminal_summary
+from finflow.models.kernels import KERNELS
+from finflow.pipelines.core.home import Home
 from tests.support import REPOSITORY, Finflow, tiny_values, write_definition
+from tests.support.choice import pytest_addoption, pytest_collection_modifyitems, pytest_configure, pytest_terminal_summary
 
 __all__ = ["pytest_addoption", "pytest_collection_modifyitems", "pytest_configure", "pytest_terminal_summary"]
 
 if TYPE_CHECKING:
-    from tests.pipelines.training_support import Trained
+    from tests.support.pipelines.training_support import Trained
 
 DATA = REPOSITORY.parent / "shared" / "data"
 
@@ -50,7 +50,7 @@ hypothesis.settings.load_profile("finflow")
 # Whatever this process starts is ended after it, even if it is killed.
 os.environ["TESTS_PROCESS"] = uuid.uuid4().hex
 _GUARD = subprocess.Popen(
-    [sys.executable, "-S", str(REPOSITORY / "tests" / "guard.py"), os.environ["TESTS_PROCESS"]],
+    [sys.executable, "-S", str(REPOSITORY / "tests" / "support" / "guard.py"), os.environ["TESTS_PROCESS"]],
     stdin=subprocess.PIPE,
     start_new_session=True,
 )
@@ -90,7 +90,7 @@ def tiny_definition(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def once(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """A small training as far as its evaluation, carried out once a test process; take `trained` in tests."""
-    from tests.pipelines.training_support import train_and_draw
+    from tests.support.pipelines.training_support import train_and_draw
 
     return train_and_draw(tmp_path_factory.mktemp("trained"))
 
@@ -98,8 +98,8 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 @pytest.fixture
 def trained(once: Trained, home: Home, monkeypatch: pytest.MonkeyPatch) -> Trained:
     """The small training in the test's own home."""
-    from models.zoo import ZOO
-    from tests.pipelines.fit_support import MODELS
+    from finflow.models.zoo import ZOO
+    from tests.support.pipelines.fit_support import MODELS
 
     for name, place in MODELS.items():
         monkeypatch.setitem(ZOO, name, place)
@@ -109,9 +109,9 @@ def trained(once: Trained, home: Home, monkeypatch: pytest.MonkeyPatch) -> Train
 @pytest.fixture(scope="session")
 def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """One real Prefect server for the tests of a worker process; starting one takes over ten seconds."""
-    from flows import server
-    from flows.environment import prepare_environment
-    from flows.server import prefect_server
+    from finflow.flows.servers import server
+    from finflow.flows.servers.environment import prepare_environment
+    from finflow.flows.servers.server import prefect_server
 
     root = tmp_path_factory.mktemp("prefect-server")
     server_home = Home(root=root, lake=str(root / "lake"), tracking_uri="sqlite://", prefect_api=None)

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from flows import stack_applications, stack_database
+from finflow.flows.servers import applications as stack_applications
+from finflow.flows.servers import database as stack_database
 from tests.support import REPOSITORY, Finflow
 
 INFRA = REPOSITORY / "infra"
@@ -206,12 +207,14 @@ def test_names_and_ports_are_those_that_the_code_reads(compose: dict[str, Any]) 
             assert f'"{variable}"' in sources, f"{variable} is read nowhere"
     for names in (commands(services), {name: pod["containers"][0]["args"] for name, pod in pods().items()}):
         for name in ("prefect", "mlflow"):
-            factory = next(part for part in names[name] if part.startswith("flows."))
+            factory = next(part for part in names[name] if part.startswith("finflow.flows."))
             assert callable(getattr(stack_applications, factory.partition(":")[2]))
         assert names["prefect"][names["prefect"].index("--port") + 1] == "4200"
         assert names["mlflow"][names["mlflow"].index("--port") + 1] == "5000"
-        assert names["worker"][:3] == ["python", "-m", "flows.worker"], "which supersedes what was missed before it asks for runs"
-        assert names["register"] == ["python", "-m", "flows.register"]
+        assert names["worker"][:3] == ["python", "-m", "finflow.flows.servers.worker"], (
+            "which supersedes what was missed before it asks for runs"
+        )
+        assert names["register"] == ["python", "-m", "finflow.flows.servers.register"]
     assert services["worker"]["environment"]["MLFLOW_TRACKING_URI"] == "http://mlflow:5000"
     assert services["worker"]["environment"]["PREFECT_API_URL"] == "http://prefect:4200/api"
     sql = (INFRA / "compose" / "schemas.sql").read_text()
@@ -266,9 +269,9 @@ def test_the_dockerfile_is_clean() -> None:
 @pytest.mark.slow
 def test_register_makes_what_a_worker_needs_and_may_run_again(finflow: Finflow) -> None:
     for _ in range(2):
-        done = finflow.run(program=("-m", "flows.register"))
+        done = finflow.run(program=("-m", "finflow.flows.servers.register"))
         assert done.returncode == 0, done.stderr[-3000:]
         assert re.fullmatch(r"\d+ deployments, \d+ automations\n", done.stdout)
-    done = finflow.run("nowhere.yaml", program=("-m", "flows.register"))
+    done = finflow.run("nowhere.yaml", program=("-m", "finflow.flows.servers.register"))
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.endswith("nowhere.yaml: there is no such file.\n")

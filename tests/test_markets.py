@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flows.environment import prepare_environment
-from pipelines.definition import DEFINITIONS
-from pipelines.definition_yaml import read_yaml
-from pipelines.home import Home
-from pipelines.lake import Lake
-from tests.pipelines.sources.yahoo_answers import answer, recorded
+from finflow.flows.servers.environment import prepare_environment
+from finflow.pipelines.core.home import Home
+from finflow.pipelines.definitions.loading import DEFINITIONS
+from finflow.pipelines.lake.lake import Lake
+from finflow.pipelines.settings.yaml_text import read_yaml
 from tests.support import write_definition
+from tests.support.pipelines.sources.yahoo_answers import answer, recorded
 
 
 def write_rates(path: Path) -> Path:
@@ -100,9 +100,9 @@ def test_a_market_from_source_to_backfill(
     monkeypatch.setenv("FINFLOW_HOME", str(home.root))
     monkeypatch.setenv("PREFECT_API_URL", prefect_api)
     prepare_environment(home)
-    from flows.backfill import backfill_flow
-    from flows.score import score_flow
-    from flows.train import train_flow
+    from finflow.flows.backfill import backfill_flow
+    from finflow.flows.score import score_flow
+    from finflow.flows.train import train_flow
 
     market.prepare(tmp_path, monkeypatch)
     values = quick(market.name)

@@ -7,11 +7,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pipelines.home import Home
-from pipelines.lake import Lake
-from pipelines.pseudonyms import VARIABLE
-from tests.row_support import loan_rows, loan_values
+from finflow.pipelines.core.home import Home
+from finflow.pipelines.data.pseudonyms import VARIABLE
+from finflow.pipelines.lake.lake import Lake
 from tests.support import Finflow, files_with, write_definition
+from tests.support.row_support import loan_rows, loan_values
 
 KEY = "5d1f8a62c07b4e39a4d6f2e1b8c3907f"
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from flows.environment import prepare_environment
-from pipelines.definition import load_definition
-from pipelines.home import Home
-from pipelines.lake import Lake
-from pipelines.problems import PROBLEMS
-from tests.plain_rows import PlainRows, plain_values, write_plain_rows
+from finflow.flows.servers.environment import prepare_environment
+from finflow.pipelines.core.home import Home
+from finflow.pipelines.definitions.loading import load_definition
+from finflow.pipelines.lake.lake import Lake
+from finflow.pipelines.problems import PROBLEMS
 from tests.support import write_definition
+from tests.support.plain_rows import PlainRows, plain_values, write_plain_rows
 
 
 def test_plain_rows_from_file_to_backfill(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefect_api: str) -> None:
@@ -21,9 +21,9 @@ def test_plain_rows_from_file_to_backfill(home: Home, tmp_path: Path, monkeypatc
     monkeypatch.setenv("FINFLOW_HOME", str(home.root))
     monkeypatch.setenv("PREFECT_API_URL", prefect_api)
     prepare_environment(home)
-    from flows.backfill import backfill_flow
-    from flows.score import score_flow
-    from flows.train import train_flow
+    from finflow.flows.backfill import backfill_flow
+    from finflow.flows.score import score_flow
+    from finflow.flows.train import train_flow
 
     table = tmp_path / "rows.csv"
     write_plain_rows(table)

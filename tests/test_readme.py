@@ -20,8 +20,8 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from typer.testing import CliRunner
 
-from flows.cli import app
-from tests.pages import pages
+from finflow.flows.command_line.app import app
+from tests.support.pages import pages
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 ENGLISH, CHINESE = REPOSITORY / "README.md", REPOSITORY / "README.zh-CN.md"
@@ -213,7 +213,7 @@ WHOLE = {
 
 @pytest.mark.parametrize("path", documents(), ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_definitions_load(path: Path) -> None:
-    from pipelines.definition import parse_definition
+    from finflow.pipelines.definitions.definition import parse_definition
 
     found = [parse_definition(yaml.safe_load(block)).name for block in blocks(path, "yaml")]
     assert found == WHOLE.get(str(path.relative_to(REPOSITORY)), [])

@@ -7,22 +7,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flows.environment import prepare_environment
-from pipelines.errors import FinflowError
-from pipelines.home import Home
-from pipelines.lake import Lake
-from tests.risk_support import risk_values
+from finflow.flows.servers.environment import prepare_environment
+from finflow.pipelines.core.errors import FinflowError
+from finflow.pipelines.core.home import Home
+from finflow.pipelines.lake.lake import Lake
 from tests.support import write_definition
+from tests.support.risk_support import risk_values
 
 
 def test_risk_from_file_to_backfill(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefect_api: str) -> None:
     monkeypatch.setenv("FINFLOW_HOME", str(home.root))
     monkeypatch.setenv("PREFECT_API_URL", prefect_api)
     prepare_environment(home)
-    from flows.backfill import backfill_flow
-    from flows.pages import training_lines
-    from flows.score import score_flow
-    from flows.train import train_flow
+    from finflow.flows.backfill import backfill_flow
+    from finflow.flows.command_line.pages import training_lines
+    from finflow.flows.score import score_flow
+    from finflow.flows.train import train_flow
 
     path = str(write_definition(tmp_path / "risk.yaml", risk_values()))
     trained = train_flow(path, "2017-04-28")
@@ -59,8 +59,8 @@ def test_what_is_red_is_never_promoted(home: Home, tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("FINFLOW_HOME", str(home.root))
     monkeypatch.setenv("PREFECT_API_URL", prefect_api)
     prepare_environment(home)
-    from flows.score import score_flow
-    from flows.train import train_flow
+    from finflow.flows.score import score_flow
+    from finflow.flows.train import train_flow
 
     dates = np.busday_offset("2014-01-06", np.arange(900), roll="forward")
     random = np.random.default_rng(7)

@@ -7,21 +7,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flows.environment import prepare_environment
-from pipelines.home import Home
-from pipelines.lake import Lake
-from tests.scenario_support import scenario_values
+from finflow.flows.servers.environment import prepare_environment
+from finflow.pipelines.core.home import Home
+from finflow.pipelines.lake.lake import Lake
 from tests.support import write_definition
+from tests.support.scenario_support import scenario_values
 
 
 def test_paths_from_simulation_to_backfill(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefect_api: str) -> None:
     monkeypatch.setenv("FINFLOW_HOME", str(home.root))
     monkeypatch.setenv("PREFECT_API_URL", prefect_api)
     prepare_environment(home)
-    from flows.backfill import backfill_flow
-    from flows.monitor import monitor_flow
-    from flows.score import score_flow
-    from flows.train import train_flow
+    from finflow.flows.backfill import backfill_flow
+    from finflow.flows.monitor import monitor_flow
+    from finflow.flows.score import score_flow
+    from finflow.flows.train import train_flow
 
     values = scenario_values(monitoring={"minimum_dates": 10, "sessions": 20})
     path = str(write_definition(tmp_path / "scenarios.yaml", values))
@@ -63,8 +63,8 @@ def test_paths_from_simulation_to_backfill(home: Home, tmp_path: Path, monkeypat
 def test_paths_do_not_see_the_future(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FINFLOW_HOME", str(home.root))
     prepare_environment(home)
-    from pipelines.definition import load_definition
-    from pipelines.leakage import check_leakage
+    from finflow.pipelines.definitions.loading import load_definition
+    from finflow.pipelines.leakage.check import check_leakage
 
     path = str(write_definition(tmp_path / "scenarios.yaml", scenario_values()))
     found = check_leakage(load_definition(path), home, "2017-04-28")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.skill import decide_on, simulated_definition
+from tests.support.skill import decide_on, simulated_definition
 
 WITH_SIGNAL = {"arima", "ridge", "dense"}
 

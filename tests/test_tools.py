@@ -12,8 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests import choice, warm
-from tests.support import REPOSITORY
+from tests.support import REPOSITORY, choice, warm
 
 PRINT = """import os, sys
 print(os.getcwd(), os.environ["COLOUR"], "HOME" in os.environ, sys.argv[1:])
@@ -32,7 +31,7 @@ def test_a_forked_program_is_like_a_new_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("arguments", [("list",), ("show", "index-price", "--json"), ("train",), ("show", "nobody", "--json")])
 def test_a_forked_command_is_like_a_new_one(arguments: tuple[str, ...]) -> None:
-    command = [sys.executable, "-m", "flows", *arguments]
+    command = [sys.executable, "-m", "finflow.flows", *arguments]
     forked = warm.run(command, cwd=REPOSITORY, timeout=60)
     new = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert (forked.returncode, forked.stdout, forked.stderr) == (new.returncode, new.stdout, new.stderr)
@@ -69,7 +68,7 @@ def test_its_fork_server_ends_with_it() -> None:
 
 def test_what_a_killed_test_process_leaves_is_ended() -> None:
     mark = uuid.uuid4().hex
-    guard = subprocess.Popen([sys.executable, "-S", str(REPOSITORY / "tests" / "guard.py"), mark], stdin=subprocess.PIPE)
+    guard = subprocess.Popen([sys.executable, "-S", str(REPOSITORY / "tests" / "support" / "guard.py"), mark], stdin=subprocess.PIPE)
     ours, others = (
         subprocess.Popen(
             [sys.executable, "-S", "-c", "import time; time.sleep(60)"], env={**os.environ, "TESTS_PROCESS": name}, start_new_session=True

@@ -7,21 +7,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flows.environment import prepare_environment
-from pipelines.home import Home
-from pipelines.lake import Lake
-from tests.class_support import class_values
+from finflow.flows.servers.environment import prepare_environment
+from finflow.pipelines.core.home import Home
+from finflow.pipelines.lake.lake import Lake
 from tests.support import write_definition
+from tests.support.class_support import class_values
 
 
 def test_classes_from_simulation_to_backfill(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefect_api: str) -> None:
     monkeypatch.setenv("FINFLOW_HOME", str(home.root))
     monkeypatch.setenv("PREFECT_API_URL", prefect_api)
     prepare_environment(home)
-    from flows.backfill import backfill_flow
-    from flows.monitor import monitor_flow
-    from flows.score import score_flow
-    from flows.train import train_flow
+    from finflow.flows.backfill import backfill_flow
+    from finflow.flows.monitor import monitor_flow
+    from finflow.flows.score import score_flow
+    from finflow.flows.train import train_flow
 
     values = class_values(monitoring={"minimum_dates": 20, "sessions": 20})
     path = str(write_definition(tmp_path / "trend.yaml", values))

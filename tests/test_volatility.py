@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flows.environment import prepare_environment
-from pipelines.definition import load_definition, parse_definition
-from pipelines.home import Home
-from pipelines.lake import Lake
-from pipelines.leakage import check_rows
-from tests.models.variance_cases import stochastic_volatility
+from finflow.flows.servers.environment import prepare_environment
+from finflow.pipelines.core.home import Home
+from finflow.pipelines.definitions.definition import parse_definition
+from finflow.pipelines.definitions.loading import load_definition
+from finflow.pipelines.lake.lake import Lake
+from finflow.pipelines.leakage.check import check_rows
 from tests.support import write_definition
+from tests.support.models.variance_cases import stochastic_volatility
 
 
 def write_measures(path: Path, days: int = 750) -> Path:
@@ -60,9 +61,9 @@ def test_a_realised_measure_from_file_to_backfill(home: Home, tmp_path: Path, mo
     monkeypatch.setenv("FINFLOW_HOME", str(home.root))
     monkeypatch.setenv("PREFECT_API_URL", prefect_api)
     prepare_environment(home)
-    from flows.backfill import backfill_flow
-    from flows.score import score_flow
-    from flows.train import train_flow
+    from finflow.flows.backfill import backfill_flow
+    from finflow.flows.score import score_flow
+    from finflow.flows.train import train_flow
 
     path = str(write_definition(tmp_path / "realised.yaml", volatility_values(write_measures(tmp_path / "rv.csv"))))
     trained = train_flow(path, "2017-06-30")

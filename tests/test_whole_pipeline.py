@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pipelines.home import Home
-from pipelines.lake import Lake
+from finflow.pipelines.core.home import Home
+from finflow.pipelines.lake.lake import Lake
 from tests.support import Finflow, comparable_state, tiny_values, write_definition
 
 
@@ -102,9 +102,9 @@ def test_a_mistake_is_one_message_and_changes_nothing(finflow: Finflow, home: Ho
     ],
 )
 def test_a_wrong_definition_names_its_fault(changes: dict, expected: str, tmp_path: Path) -> None:
-    from pipelines.definition import load_definition
-    from pipelines.errors import DefinitionError
-    from pipelines.features import check_features
+    from finflow.pipelines.core.errors import DefinitionError
+    from finflow.pipelines.definitions.loading import load_definition
+    from finflow.pipelines.features.kinds import check_features
 
     path = write_definition(tmp_path / "bad.yaml", tiny_values(**changes))
     with pytest.raises(DefinitionError, match=expected):

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.home import Home
-from pipelines.lake import Lake
-from tests.row_support import loan_rows, loan_values, write_loans
+from finflow.pipelines.core.home import Home
+from finflow.pipelines.lake.lake import Lake
 from tests.support import Finflow, write_definition
+from tests.support.row_support import loan_rows, loan_values, write_loans
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from expectations.batch import NOT_VALUES, codes, numeric
-from expectations.rule import NAMED, BatchRule
+from finflow.expectations.batch import NOT_VALUES, codes, numeric
+from finflow.expectations.rule import NAMED, BatchRule
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from expectations.batch import NO_SESSION, SESSION
-from expectations.rule import Mask, RowRule
+from finflow.expectations.batch import NO_SESSION, SESSION
+from finflow.expectations.rule import Mask, RowRule
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from expectations.batch import NO_SESSION, SESSION, codes
-from expectations.rule import Finding, Mask, RowRule, describe_key
+from finflow.expectations.batch import NO_SESSION, SESSION, codes
+from finflow.expectations.rule import Finding, Mask, RowRule, describe_key
 
 
 def sessions_since(batch: pd.DataFrame) -> np.ndarray:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from expectations.batch import codes
-from expectations.rule import BatchRule, Finding, Mask, RowRule
+from finflow.expectations.batch import codes
+from finflow.expectations.rule import BatchRule, Finding, Mask, RowRule
 
 
 def _lengths(batch: pd.DataFrame) -> np.ndarray:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from expectations.batch import codes, follows, numeric, traded
-from expectations.rule import Finding, Mask, RowRule, describe_key
-from expectations.rules.gaps import sessions_since
+from finflow.expectations.batch import codes, follows, numeric, traded
+from finflow.expectations.rule import Finding, Mask, RowRule, describe_key
+from finflow.expectations.rules.gaps import sessions_since
 
 # Under a price limit the first sessions of a new listing are free in most markets.
 FREE_SESSIONS = 5

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from expectations.rule import BatchRule
+from finflow.expectations.rule import BatchRule
 
 SHOWN = 5
 

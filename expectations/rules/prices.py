@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from expectations.batch import numeric
-from expectations.rule import Mask, RowRule
+from finflow.expectations.batch import numeric
+from finflow.expectations.rule import Mask, RowRule
 
 PRICES = ("open", "high", "low", "close")
 # Adjusted prices are rounded apart from each other: a part in a million is no disorder.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from expectations.rule import BatchRule
+from finflow.expectations.rule import BatchRule
 
 # A handful of bad rows is a handful of bad rows, however short the history.
 TOLERATED = 5

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from expectations.batch import KEYS, numeric
-from expectations.rule import NAMED, BatchRule, describe_key, named
+from finflow.expectations.batch import KEYS, numeric
+from finflow.expectations.rule import NAMED, BatchRule, describe_key, named
 
 
 @dataclass(frozen=True)

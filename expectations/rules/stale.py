@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from expectations.batch import codes, numeric, traded
-from expectations.rule import Finding, Mask, RowRule, describe_key
+from finflow.expectations.batch import codes, numeric, traded
+from finflow.expectations.rule import Finding, Mask, RowRule, describe_key
 
 
 @dataclass(frozen=True)

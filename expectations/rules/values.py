@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from expectations.batch import NOT_VALUES, numeric
-from expectations.rule import Mask, RowRule, named
+from finflow.expectations.batch import NOT_VALUES, numeric
+from finflow.expectations.rule import Mask, RowRule, named
 
 # Beyond any price, volume or turnover; and its square still fits in float32 (3.4e38), in which models work.
 LARGEST = 1e18

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from pipelines.problems.base import Problem
-from pipelines.problems.classify import Classify
-from pipelines.problems.forecast import Forecast
-from pipelines.problems.generate import Generate
-from pipelines.problems.outcome import Outcome
-from pipelines.problems.risk import Risk
-from pipelines.problems.volatility import Volatility
-from pipelines.registered import Settings
-
-if TYPE_CHECKING:
-    from pipelines.definition import Definition
+from finflow.pipelines.core.settings import Settings
+from finflow.pipelines.problems.base import Problem
+from finflow.pipelines.problems.classify import Classify
+from finflow.pipelines.problems.forecast import Forecast
+from finflow.pipelines.problems.generate import Generate
+from finflow.pipelines.problems.outcome import Outcome
+from finflow.pipelines.problems.risk import Risk
+from finflow.pipelines.problems.volatility import Volatility
 
 PROBLEMS: dict[str, type[Problem]] = {
     "forecast": Forecast,
@@ -28,8 +23,3 @@ PROBLEMS: dict[str, type[Problem]] = {
 
 def problem_settings() -> dict[str, type[Settings]]:
     return {kind: problem.Settings for kind, problem in PROBLEMS.items()}
-
-
-def problem_of(definition: Definition) -> Problem:
-    """The definition's problem, bound to its settings and window."""
-    return PROBLEMS[definition.problem.kind](definition.problem, definition.window)

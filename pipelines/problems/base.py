@@ -6,26 +6,31 @@ The gate and everything after it see only what is here: sample index, losses, me
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Prediction, Task
-from models.samples import SampleIndex, Samples
-from pipelines.panel import Outcomes
-from pipelines.registered import Settings
+from finflow.models.base import Prediction, Task
+from finflow.models.samples import SampleIndex, Samples
+from finflow.pipelines.core.errors import FinflowError
+from finflow.pipelines.core.settings import Settings
+from finflow.pipelines.features.panel import Outcomes
+from finflow.pipelines.problems.answers import _KEYS, ordered_values
+from finflow.pipelines.statistics.metric_parts import Float64, MetricParts
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pipelines.definition_parts import Gate, Window
-    from pipelines.manifests import Check, Evaluation, Fold
-    from pipelines.statistics.bootstrap import Resampling
+    from finflow.pipelines.core.manifests import Check, Evaluation, Fold
+    from finflow.pipelines.settings.parts import Gate, Window
+    from finflow.pipelines.statistics.bootstrap import Resampling
 
-Float64 = NDArray[np.float64]
+_BESIDE = {*_KEYS, "target_time"}
+#: samples whose layout is found at once: the places of their values must be exact as float32
+_SLICE = 4_096
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,45 +49,6 @@ class Targets:
     label_end: NDArray[np.datetime64]
     target_time: NDArray[np.datetime64]
     origin: Float64
-
-
-@dataclass(frozen=True, eq=False)
-class Cells:
-    """Which of `width` cells each sample lies in: a component whose mean is the part of the samples in every cell.
-
-    So whatever is a function of a distribution (the area under a ROC curve, a Kolmogorov-Smirnov distance) is one of means too.
-
-    Attributes:
-        code: int64, [n]; 0 to width - 1.
-    """
-
-    code: NDArray[np.int64]
-    width: int
-
-    def __len__(self) -> int:
-        return len(self.code)
-
-
-@dataclass(frozen=True, eq=False)
-class MetricParts:
-    """A metric as a function of means, so that a bootstrap can resample dates.
-
-    Attributes:
-        components: each float64, [n], one value a sample, where NaN counts nothing; or the samples' cells.
-        combine: takes one array of means a component (any shape, the replicates; of cells one axis more, of `width` parts, which is the
-            last) and returns the metric of that shape.
-        better: lower, higher, or nearer to `target`.
-        pooled: every sample counts once; else every date does, however many samples it has.
-        exact: the metric's value, where components hold it only to a grid: the interval is moved by what that misses. None: they hold it.
-    """
-
-    name: str
-    components: tuple[Float64 | Cells, ...]
-    combine: Callable[..., Any]
-    better: Literal["lower", "higher", "target"]
-    target: float | None = None
-    pooled: bool = False
-    exact: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,7 +186,7 @@ class Problem(ABC):
     @property
     def loss_names(self) -> tuple[str, ...]:
         """The names of `losses`, which is asked about no sample at all."""
-        from pipelines.problems.answers import about_nothing
+        from finflow.pipelines.problems.answers import about_nothing
 
         return tuple(self.losses(*about_nothing(self.task((), ()))))
 
@@ -294,7 +260,6 @@ class Problem(ABC):
         Raises:
             FinflowError: a sample has no row, a value column is missing, or the answers cannot be read back.
         """
-        from pipelines.problems.answers import read_back
 
         return read_back(self, rows, index, entities)
 
@@ -304,6 +269,36 @@ class Problem(ABC):
         Of quantiles `median` and `width` (of the widest central interval) at the last output, of probabilities each class but the first,
         of scores their mean `score`, of variances `log_variance` of the first output, of paths `mean` and `deviation` at the last output.
         """
-        from pipelines.problems.answers import signals_of
+        from finflow.pipelines.problems.answers import signals_of
 
         return signals_of(prediction, self.task((), ()).classes)
+
+
+def read_back(problem: Problem, rows: pd.DataFrame, index: SampleIndex, entities: tuple[str, ...]) -> Prediction:
+    """The answers that `problem.rows` laid out as `rows`. Where each value stands is found by laying out the values' own places.
+
+    Raises:
+        FinflowError: see `ordered_values`; or `problem.rows` does more than lay out.
+    """
+    task = problem.task((), ())
+    shape: tuple[int, ...] = (task.outputs, len(task.levels)) if task.kind == "quantiles" else (task.outputs,)
+    if task.kind == "probabilities":
+        shape = (len(task.classes),)
+    each = int(np.prod(shape))
+    parts: list[Any] = [np.empty((0, *shape), dtype=np.float32)]
+    for start in range(0, len(index), _SLICE):
+        part = index.take(np.arange(start, min(start + _SLICE, len(index))))
+        places = np.arange(len(part) * each, dtype=np.float32).reshape(len(part), *shape)
+        laid = problem.rows(Prediction(task.kind, places, task.levels), part, entities)
+        columns = [str(name) for name in laid.columns if name not in _BESIDE]
+        cell = laid[columns].to_numpy(dtype=np.float64).ravel()
+        if not np.array_equal(np.sort(cell), np.arange(len(part) * each)):
+            raise FinflowError(
+                f"{type(problem).__name__} changes its answers as it lays them out in `rows`: give it `answers`, the inverse."
+            )
+        sample = cell.reshape(len(laid), -1)[:, 0].astype(np.int64) // each
+        found = ordered_values(rows, part.take(sample), laid["horizon"].to_numpy(), entities, columns)
+        values = np.empty(len(part) * each, dtype=np.float32)
+        values[cell.astype(np.int64)] = found.ravel()
+        parts.append(values.reshape(len(part), *shape))
+    return Prediction(task.kind, np.concatenate(parts), task.levels)

@@ -9,10 +9,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Prediction
-from pipelines.problems.base import Float64, MetricParts
-from pipelines.problems.quantile_scores import identity
-from pipelines.statistics.delong import placements
+from finflow.models.base import Prediction
+from finflow.pipelines.problems.quantile_scores import identity
+from finflow.pipelines.statistics.delong import placements
+from finflow.pipelines.statistics.metric_parts import Float64, MetricParts
 
 Int64 = NDArray[np.int64]
 

@@ -9,14 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from models.base import Prediction
-from models.samples import SampleIndex
-from pipelines.panel import Panel
-from pipelines.problems.base import Float64, MetricParts, Targets
-from pipelines.problems.class_scores import brier, class_metrics, log_loss, probabilities_of
-from pipelines.problems.of_classes import OfClasses, codes_of
-from pipelines.problems.upcoming import upcoming_times
-from pipelines.registered import Settings
+from finflow.models.base import Prediction
+from finflow.models.samples import SampleIndex
+from finflow.pipelines.core.settings import Settings
+from finflow.pipelines.features.panel import Panel
+from finflow.pipelines.problems.base import Targets
+from finflow.pipelines.problems.class_scores import brier, class_metrics, log_loss, probabilities_of
+from finflow.pipelines.problems.of_classes import OfClasses, codes_of
+from finflow.pipelines.problems.upcoming import upcoming_times
+from finflow.pipelines.statistics.metric_parts import Float64, MetricParts
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field, field_validator
 
-from models.base import Prediction, Task
-from models.samples import SampleIndex
-from pipelines.panel import first_rows
-from pipelines.problems.base import Float64, MetricParts, Problem, Targets
-from pipelines.problems.quantile_scores import (
+from finflow.models.base import Prediction, Task
+from finflow.models.samples import SampleIndex
+from finflow.pipelines.core.settings import Settings
+from finflow.pipelines.features.panel import first_rows
+from finflow.pipelines.problems.base import Problem, Targets
+from finflow.pipelines.problems.quantile_scores import (
     check_levels,
     crps,
     directional_accuracy,
@@ -24,8 +25,8 @@ from pipelines.problems.quantile_scores import (
     quantile_column,
     quantiles_of,
 )
-from pipelines.problems.upcoming import upcoming_times
-from pipelines.registered import Settings
+from finflow.pipelines.problems.upcoming import upcoming_times
+from finflow.pipelines.statistics.metric_parts import Float64, MetricParts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -176,7 +177,7 @@ class Forecast(Problem):
 
     def answers(self, rows: pd.DataFrame, index: SampleIndex, entities: tuple[str, ...]) -> Prediction:
         """Quantiles of the change again, from those of the column and the origin."""
-        from pipelines.problems.answers import ordered_values
+        from finflow.pipelines.problems.answers import ordered_values
 
         horizon, levels = self.window.horizon, self.settings.levels
         steps = np.tile(np.arange(1, horizon + 1), len(index))

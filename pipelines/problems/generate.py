@@ -11,25 +11,26 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
-from models.base import Prediction, Task
-from models.samples import SampleIndex
-from pipelines.errors import DefinitionError
-from pipelines.problems.base import Float64, MetricParts, Problem, Targets
-from pipelines.problems.forecast import INCREMENT, Forecast, ForecastSettings
-from pipelines.problems.path_scores import energy_parts, functional_scores, paths_of
-from pipelines.problems.path_tests import discriminative_score, membership, train_on_synthetic
-from pipelines.problems.quantile_scores import identity, quantile_column
-from pipelines.problems.scenario_checks import CHECKS, scenario_check
-from pipelines.problems.stylised_facts import stylised_metrics
-from pipelines.registered import Settings
-from pipelines.risk.measures import CONFIDENCES, check_confidences
-from pipelines.risk.stressed import stressed_risks
+from finflow.models.base import Prediction, Task
+from finflow.models.samples import SampleIndex
+from finflow.pipelines.core.errors import DefinitionError
+from finflow.pipelines.core.settings import Settings
+from finflow.pipelines.problems.base import Problem, Targets
+from finflow.pipelines.problems.forecast import INCREMENT, Forecast, ForecastSettings
+from finflow.pipelines.problems.path_scores import energy_parts, functional_scores, paths_of
+from finflow.pipelines.problems.path_tests import discriminative_score, membership, train_on_synthetic
+from finflow.pipelines.problems.quantile_scores import identity, quantile_column
+from finflow.pipelines.problems.scenario_checks import CHECKS, scenario_check
+from finflow.pipelines.problems.stylised_facts import stylised_metrics
+from finflow.pipelines.statistics.metric_parts import Float64, MetricParts
+from finflow.pipelines.statistics.risk.measures import CONFIDENCES, check_confidences
+from finflow.pipelines.statistics.risk.stressed import stressed_risks
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pipelines.definition_parts import Gate, Window
-    from pipelines.manifests import Check
+    from finflow.pipelines.core.manifests import Check
+    from finflow.pipelines.settings.parts import Gate, Window
 
 _NAT = np.datetime64("NaT", "ns")
 _PERIODS = {"week": "datetime64[W]", "month": "datetime64[M]"}
@@ -191,7 +192,7 @@ class Generate(Problem):
 
     def answers(self, rows: pd.DataFrame, index: SampleIndex, entities: tuple[str, ...]) -> Prediction:
         """The paths again, from those of the column and the origin."""
-        from pipelines.problems.answers import ordered_values
+        from finflow.pipelines.problems.answers import ordered_values
 
         horizon, drawn = self.window.horizon, self.settings.paths
         steps = np.tile(np.arange(1, horizon + 1), len(index))

@@ -7,9 +7,9 @@ from abc import abstractmethod
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Task
-from models.samples import SampleIndex
-from pipelines.problems.base import Problem
+from finflow.models.base import Task
+from finflow.models.samples import SampleIndex
+from finflow.pipelines.problems.base import Problem
 
 
 class OfClasses(Problem):

@@ -9,24 +9,25 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
-from models.base import Prediction
-from models.samples import SampleIndex
-from pipelines.category_texts import distinct_texts
-from pipelines.errors import DefinitionError
-from pipelines.knowledge import CORRECTED
-from pipelines.panel import Outcomes
-from pipelines.problems.base import Float64, MetricParts, Targets, Tested
-from pipelines.problems.class_scores import probabilities_of
-from pipelines.problems.of_classes import OfClasses, codes_of
-from pipelines.problems.outcome_fairness import Limit
-from pipelines.problems.outcome_scores import cost_threshold, outcome_losses, outcome_metrics
-from pipelines.registered import Settings
+from finflow.models.base import Prediction
+from finflow.models.samples import SampleIndex
+from finflow.pipelines.core.category_texts import distinct_texts
+from finflow.pipelines.core.errors import DefinitionError
+from finflow.pipelines.core.settings import Settings
+from finflow.pipelines.features.panel import Outcomes
+from finflow.pipelines.lake.as_of import CORRECTED
+from finflow.pipelines.problems.base import Targets, Tested
+from finflow.pipelines.problems.class_scores import probabilities_of
+from finflow.pipelines.problems.of_classes import OfClasses, codes_of
+from finflow.pipelines.problems.outcome_fairness import Limit
+from finflow.pipelines.problems.outcome_scores import cost_threshold, outcome_losses, outcome_metrics
+from finflow.pipelines.statistics.metric_parts import Float64, MetricParts
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pipelines.definition_parts import Gate
-    from pipelines.manifests import Check, Evaluation
+    from finflow.pipelines.core.manifests import Check, Evaluation
+    from finflow.pipelines.settings.parts import Gate
 
 _NAT = np.datetime64("NaT", "ns")
 
@@ -83,8 +84,8 @@ class OutcomeSettings(Settings):
 
     @model_validator(mode="after")
     def _names(self) -> OutcomeSettings:
-        from pipelines.errors import FinflowError
-        from pipelines.names import check_identifier
+        from finflow.pipelines.core.errors import FinflowError
+        from finflow.pipelines.core.names import check_identifier
 
         if self.limits and not self.protected:
             raise ValueError(f"limits {sorted(self.limits)} are of groups, and there are none: name columns under `protected`")
@@ -201,8 +202,8 @@ class Outcome(OfClasses):
 
     def checks(self, prediction: Prediction, index: SampleIndex, gate: Gate, seed: int) -> tuple[Check, ...]:
         """The limits of fairness that the settings set, each named `fairness_...`."""
-        from pipelines.problems.outcome_fairness import fairness_checks, group_figures
-        from pipelines.problems.outcome_tables import decided_of
+        from finflow.pipelines.problems.outcome_fairness import fairness_checks, group_figures
+        from finflow.pipelines.problems.outcome_tables import decided_of
 
         if not self.settings.limits:
             return ()
@@ -211,8 +212,8 @@ class Outcome(OfClasses):
 
     def tables(self, tested: Tested) -> Mapping[str, pd.DataFrame]:
         """`differences`, `periods`, `fairness` (with protected columns), `stability` (of folds by time); see `outcome_tables`."""
-        from pipelines.problems.outcome_stability import stability_table
-        from pipelines.problems.outcome_tables import difference_table, fairness_table, period_table
+        from finflow.pipelines.problems.outcome_stability import stability_table
+        from finflow.pipelines.problems.outcome_tables import difference_table, fairness_table, period_table
 
         found = {
             "differences": difference_table(tested, self.settings),
@@ -224,7 +225,7 @@ class Outcome(OfClasses):
 
     def sections(self, tables: Mapping[str, pd.DataFrame], evaluation: Evaluation) -> list[str]:
         """See `outcome_sections`."""
-        from pipelines.problems.outcome_sections import outcome_sections
+        from finflow.pipelines.problems.outcome_sections import outcome_sections
 
         return outcome_sections(tables, evaluation, self.classes)
 
@@ -252,7 +253,7 @@ class Outcome(OfClasses):
 
     def answers(self, rows: pd.DataFrame, index: SampleIndex, entities: tuple[str, ...]) -> Prediction:
         """The probabilities that `rows` laid out; float32, [n, 2]."""
-        from pipelines.problems.answers import ordered_values
+        from finflow.pipelines.problems.answers import ordered_values
 
         columns = [f"p_{name}" for name in self.classes]
         values = ordered_values(rows, index, np.ones(len(index), dtype=np.int64), entities, columns)
@@ -260,7 +261,7 @@ class Outcome(OfClasses):
 
 
 def _check_known(setting: str, what: str, names: Sequence[str], there: Sequence[str]) -> None:
-    from pipelines.sources.headers import listed
+    from finflow.pipelines.sources.headers import listed
 
     unknown = [name for name in names if name not in there]
     if unknown:

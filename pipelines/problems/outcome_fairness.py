@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.manifests import Check
-from pipelines.problems.base import Float64, MetricParts
-from pipelines.statistics.bootstrap import Resampling, quantile_interval
-from pipelines.statistics.delong import area_under_curve
+from finflow.pipelines.core.manifests import Check
+from finflow.pipelines.statistics.bootstrap import Resampling, quantile_interval
+from finflow.pipelines.statistics.delong import area_under_curve
+from finflow.pipelines.statistics.metric_parts import Float64, MetricParts
 
 if TYPE_CHECKING:
     import pandas as pd

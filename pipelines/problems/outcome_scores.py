@@ -12,11 +12,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from models.samples import SampleIndex
-from pipelines.problems.base import Float64, MetricParts
-from pipelines.problems.calibration_scores import calibration_error, chance_error, cox_metrics, top_decile_error
-from pipelines.problems.quantile_scores import identity
-from pipelines.problems.rank_scores import ranking_metrics, top_metrics
+from finflow.models.samples import SampleIndex
+from finflow.pipelines.problems.calibration_scores import calibration_error, chance_error, cox_metrics, top_decile_error
+from finflow.pipelines.problems.quantile_scores import identity
+from finflow.pipelines.problems.rank_scores import ranking_metrics, top_metrics
+from finflow.pipelines.statistics.metric_parts import Float64, MetricParts
 
 Int64 = NDArray[np.int64]
 
@@ -25,7 +25,7 @@ LEAST = float(np.finfo(np.float32).eps)
 
 
 class CostsOf(Protocol):
-    """What a wrong decision costs (see `pipelines.problems.outcome.Costs`)."""
+    """What a wrong decision costs (see `finflow.pipelines.problems.outcome.Costs`)."""
 
     @property
     def false_positive(self) -> float: ...

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.problems.outcome_fairness import LIMITS, SMALL
-from pipelines.report_text import number, p_value, table_lines, with_interval
-from pipelines.statistics.repeated_splits import mean_over_splits
+from finflow.pipelines.core.markdown import number, p_value, table_lines, with_interval
+from finflow.pipelines.problems.outcome_fairness import LIMITS, SMALL
+from finflow.pipelines.statistics.repeated_splits import mean_over_splits
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pipelines.manifests import CandidateEvaluation, Evaluation
+    from finflow.pipelines.core.manifests import CandidateEvaluation, Evaluation
 
 #: metrics of probabilities and of decisions, a table each
 CALIBRATION = (

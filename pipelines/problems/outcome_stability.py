@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Prediction
-from models.samples import CATEGORIES, SampleIndex
-from pipelines.problems.base import Tested
-from pipelines.statistics.stability import category_index, chance_index, stability_index
+from finflow.models.base import Prediction
+from finflow.models.samples import CATEGORIES, SampleIndex
+from finflow.pipelines.problems.base import Tested
+from finflow.pipelines.statistics.stability import category_index, chance_index, stability_index
 
 if TYPE_CHECKING:
     import pandas as pd

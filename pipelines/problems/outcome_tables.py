@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.samples import SampleIndex
-from pipelines.problems.base import Float64, MetricParts, Tested
-from pipelines.problems.class_scores import probabilities_of
-from pipelines.problems.outcome_fairness import Decided, group_figures
-from pipelines.problems.outcome_scores import SettingsOf, cost_loss, flagged, outcome_metrics
-from pipelines.statistics.bootstrap import Resampling, quantile_interval
-from pipelines.statistics.delong import Area, area_difference, area_under_curve, placements
-from pipelines.statistics.repeated_splits import SplitMean, mean_over_splits
+from finflow.models.samples import SampleIndex
+from finflow.pipelines.problems.base import Tested
+from finflow.pipelines.problems.class_scores import probabilities_of
+from finflow.pipelines.problems.outcome_fairness import Decided, group_figures
+from finflow.pipelines.problems.outcome_scores import SettingsOf, cost_loss, flagged, outcome_metrics
+from finflow.pipelines.statistics.bootstrap import Resampling, quantile_interval
+from finflow.pipelines.statistics.delong import Area, area_difference, area_under_curve, placements
+from finflow.pipelines.statistics.metric_parts import Float64, MetricParts
+from finflow.pipelines.statistics.repeated_splits import SplitMean, mean_over_splits
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,8 +11,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Prediction
-from pipelines.problems.base import Float64
+from finflow.models.base import Prediction
+from finflow.pipelines.statistics.metric_parts import Float64
 
 #: samples that are scored at once
 _AT_ONCE = 64

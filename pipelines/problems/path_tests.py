@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models.samples import SampleIndex
-from pipelines.problems.base import Float64, MetricParts
-from pipelines.problems.path_scores import drawdown, steps_of
-from pipelines.problems.quantile_scores import identity
+from finflow.models.samples import SampleIndex
+from finflow.pipelines.problems.path_scores import drawdown, steps_of
+from finflow.pipelines.problems.quantile_scores import identity
+from finflow.pipelines.statistics.metric_parts import Float64, MetricParts
 
 #: stretches of dates that take turns as the part that is judged
 TURNS = 5

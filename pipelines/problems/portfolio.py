@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipelines.errors import DefinitionError
+from finflow.pipelines.core.errors import DefinitionError
 
 if TYPE_CHECKING:
     import pandas as pd

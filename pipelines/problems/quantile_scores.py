@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Prediction
-from pipelines.problems.base import Float64, MetricParts
+from finflow.models.base import Prediction
+from finflow.pipelines.statistics.metric_parts import Float64, MetricParts
 
 
 def quantile_column(level: float) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.problems.base import Cells, Float64, MetricParts
+from finflow.pipelines.statistics.metric_parts import Cells, Float64, MetricParts
 
 Int64 = NDArray[np.int64]
 

@@ -1,6 +1,6 @@
 """Risk: what a position or a portfolio may lose tomorrow, as quantiles of the loss, value at risk and expected shortfall.
 
-A loss is positive (see `pipelines.risk`): minus the plain return from close to close, a part of the position's value.
+A loss is positive (see `finflow.pipelines.statistics.risk`): minus the plain return from close to close, a part of the position's value.
 """
 
 from __future__ import annotations
@@ -11,26 +11,27 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
-from models.base import Prediction, Task
-from models.samples import SampleIndex
-from pipelines.errors import DefinitionError, FinflowError
-from pipelines.names import check_name
-from pipelines.panel import first_rows
-from pipelines.problems.base import Float64, MetricParts, Problem, Targets
-from pipelines.problems.portfolio import portfolio_bars
-from pipelines.problems.quantile_scores import crps, identity, interval_metrics, pinball, quantile_column, quantiles_of
-from pipelines.problems.risk_checks import BACKTESTS, backtest
-from pipelines.problems.upcoming import upcoming_times
-from pipelines.registered import Settings
-from pipelines.risk.measures import CONFIDENCES, Risks, check_confidences
-from pipelines.risk.quantiles import SHAPE, risks_of_quantiles
-from pipelines.risk.scoring import joint_score
+from finflow.models.base import Prediction, Task
+from finflow.models.samples import SampleIndex
+from finflow.pipelines.core.errors import DefinitionError, FinflowError
+from finflow.pipelines.core.names import check_name
+from finflow.pipelines.core.settings import Settings
+from finflow.pipelines.features.panel import first_rows
+from finflow.pipelines.problems.base import Problem, Targets
+from finflow.pipelines.problems.portfolio import portfolio_bars
+from finflow.pipelines.problems.quantile_scores import crps, identity, interval_metrics, pinball, quantile_column, quantiles_of
+from finflow.pipelines.problems.risk_checks import BACKTESTS, backtest
+from finflow.pipelines.problems.upcoming import upcoming_times
+from finflow.pipelines.statistics.metric_parts import Float64, MetricParts
+from finflow.pipelines.statistics.risk.measures import CONFIDENCES, Risks, check_confidences
+from finflow.pipelines.statistics.risk.quantiles import SHAPE, risks_of_quantiles
+from finflow.pipelines.statistics.risk.scoring import joint_score
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pipelines.definition_parts import Gate, Window
-    from pipelines.manifests import Check
+    from finflow.pipelines.core.manifests import Check
+    from finflow.pipelines.settings.parts import Gate, Window
 
 INCREMENT = "__increment"
 _NAT = np.datetime64("NaT", "ns")
@@ -191,7 +192,7 @@ class Risk(Problem):
 
     def answers(self, rows: pd.DataFrame, index: SampleIndex, entities: tuple[str, ...]) -> Prediction:
         """The quantiles again; the rest follows from them."""
-        from pipelines.problems.answers import ordered_values
+        from finflow.pipelines.problems.answers import ordered_values
 
         levels = self.settings.levels
         found = ordered_values(rows, index, np.ones(len(index), dtype=np.int64), entities, [quantile_column(level) for level in levels])

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.base import Prediction
-from models.samples import SampleIndex
-from pipelines.errors import DefinitionError
-from pipelines.manifests import Check
-from pipelines.risk.measures import Float64, Risks
-from pipelines.risk.quantiles import tail_quantiles
+from finflow.models.base import Prediction
+from finflow.models.samples import SampleIndex
+from finflow.pipelines.core.errors import DefinitionError
+from finflow.pipelines.core.manifests import Check
+from finflow.pipelines.statistics.risk.measures import Float64, Risks
+from finflow.pipelines.statistics.risk.quantiles import tail_quantiles
 
 if TYPE_CHECKING:
-    from pipelines.definition_parts import Gate
-    from pipelines.statistics.risk_backtests import BacktestResult
+    from finflow.pipelines.settings.parts import Gate
+    from finflow.pipelines.statistics.risk_backtests import BacktestResult
 
 BACKTESTS = ("kupiec", "christoffersen_independence", "christoffersen", "expected_shortfall", "traffic_light")
 #: confidence of each: value at risk is tested where the Basel Committee does, expected shortfall where it sets capital (2019)
@@ -60,7 +60,7 @@ def backtest(name: str, prediction: Prediction, index: SampleIndex, risks: Risks
 
 
 def _light(hits: np.ndarray, time: np.ndarray, confidence: float) -> Check:
-    from pipelines.statistics.risk_backtests import traffic_light, worst_light
+    from finflow.pipelines.statistics.risk_backtests import traffic_light, worst_light
 
     probability = round(1.0 - confidence, 9)
     worst, last = worst_light(hits, probability), traffic_light(hits, probability)
@@ -108,8 +108,8 @@ def _result(
     tail: tuple[Float64, tuple[float, ...], float],
     seed: int,
 ) -> BacktestResult | None:
-    from pipelines.statistics.risk_backtests import christoffersen, christoffersen_independence, expected_shortfall, kupiec
-    from pipelines.statistics.risk_backtests.shortfall import TailForecasts
+    from finflow.pipelines.statistics.risk_backtests import christoffersen, christoffersen_independence, expected_shortfall, kupiec
+    from finflow.pipelines.statistics.risk_backtests.shortfall import TailForecasts
 
     hits = losses > at_risk
     if name == "kupiec":

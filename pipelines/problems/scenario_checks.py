@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.base import Prediction
-from models.samples import SampleIndex
-from pipelines.manifests import Check
-from pipelines.problems.path_scores import energy_parts, paths_of, steps_of
+from finflow.models.base import Prediction
+from finflow.models.samples import SampleIndex
+from finflow.pipelines.core.manifests import Check
+from finflow.pipelines.problems.path_scores import energy_parts, paths_of, steps_of
 
 CHECKS = ("diversity", "stylised_facts")
 #: where paths are drawn from the truth, they lie as far from each other as from what came: a ratio of 1

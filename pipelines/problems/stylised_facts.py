@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.problems.base import Float64, MetricParts
-from pipelines.problems.path_scores import steps_of
+from finflow.pipelines.problems.path_scores import steps_of
+from finflow.pipelines.statistics.metric_parts import Float64, MetricParts
 
 #: lags of the autocorrelation of |r|, as many of them as the paths are long
 LAGS = 50

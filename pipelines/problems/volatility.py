@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
-from models.base import Prediction, Task
-from models.samples import SampleIndex
-from pipelines.panel import Panel
-from pipelines.problems.base import Float64, MetricParts, Problem, Targets
-from pipelines.problems.quantile_scores import check_levels, crps, identity, interval_metrics, quantile_column, quantiles_of
-from pipelines.problems.upcoming import upcoming_times
-from pipelines.registered import Settings
-from pipelines.variance_estimators import ESTIMATORS, daily_variance, floored
+from finflow.models.base import Prediction, Task
+from finflow.models.samples import SampleIndex
+from finflow.pipelines.core.settings import Settings
+from finflow.pipelines.features.panel import Panel
+from finflow.pipelines.features.variance_estimators import ESTIMATORS, daily_variance, floored
+from finflow.pipelines.problems.base import Problem, Targets
+from finflow.pipelines.problems.quantile_scores import check_levels, crps, identity, interval_metrics, quantile_column, quantiles_of
+from finflow.pipelines.problems.upcoming import upcoming_times
+from finflow.pipelines.statistics.metric_parts import Float64, MetricParts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -189,7 +190,7 @@ class Volatility(Problem):
         )
 
     def answers(self, rows: pd.DataFrame, index: SampleIndex, entities: tuple[str, ...]) -> Prediction:
-        from pipelines.problems.answers import ordered_values
+        from finflow.pipelines.problems.answers import ordered_values
 
         samples = np.repeat(np.arange(len(index)), len(self.steps))
         levels = self.settings.levels

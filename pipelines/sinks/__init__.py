@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pipelines.registered import Settings
-from pipelines.sinks.parquet import ParquetSink
-from pipelines.sinks.sql import SqlSink
+from finflow.pipelines.core.settings import Settings
+from finflow.pipelines.sinks.parquet import ParquetSink
+from finflow.pipelines.sinks.sql import SqlSink
 
 SINKS: dict[str, type[Settings]] = {"parquet": ParquetSink, "sql": SqlSink}
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 from pydantic import ConfigDict
 
-from pipelines.registered import Settings
+from finflow.pipelines.core.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,8 +25,8 @@ class SinkSettings(Settings):
         """Take the rows of one delivery, all of them or (killed in between) none or some; the same call again completes it.
 
         Args:
-            rows: `definition` (str) and the columns of `pipelines.predictions.Predictions`, without `period` and `restated`. All rows
-                that one scoring wrote for a date and a version come together, in every call.
+            rows: `definition` (str) and the columns of `finflow.pipelines.lake.predictions.Predictions`, without `period` and `restated`.
+                All rows that one scoring wrote for a date and a version come together, in every call.
 
         Returns:
             How many rows are new in the sink.

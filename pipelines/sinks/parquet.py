@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, field_validator
 
-from pipelines.errors import SinkError
-from pipelines.secrets import refuse_password
-from pipelines.sinks.base import SinkSettings
+from finflow.pipelines.core.errors import SinkError
+from finflow.pipelines.core.secrets import refuse_password
+from finflow.pipelines.sinks.base import SinkSettings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +42,7 @@ class ParquetSink(SinkSettings):
 
     def write(self, rows: pd.DataFrame) -> int:
         """See `SinkSettings.write`."""
-        from pipelines.knowledge import digest_frame
+        from finflow.pipelines.core.digest import digest_frame
 
         written = 0
         for (definition, time, version), part in rows.groupby(["definition", "time", "version"], sort=True):

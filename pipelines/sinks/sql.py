@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator
 
-from pipelines.errors import FinflowError, SinkError
-from pipelines.secrets import expand, redacted, refuse_password
-from pipelines.sinks.base import SinkSettings
+from finflow.pipelines.core.errors import FinflowError, SinkError
+from finflow.pipelines.core.secrets import expand, redacted, refuse_password
+from finflow.pipelines.sinks.base import SinkSettings
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from pipelines.sources.account_days import AccountDaysSource
-from pipelines.sources.arch import ArchSource
-from pipelines.sources.base import SOURCES, SourceSettings, source_settings
-from pipelines.sources.card_transactions import CardTransactionsSource
-from pipelines.sources.files import CsvSource, ParquetSource
-from pipelines.sources.insurance_claims import InsuranceClaimsSource
-from pipelines.sources.loan_book import LoanBookSource
-from pipelines.sources.openml import OpenmlSource
-from pipelines.sources.replay import ReplaySource
-from pipelines.sources.simulated import SimulatedSource
-from pipelines.sources.sql import SqlSource
-from pipelines.sources.statsmodels import StatsmodelsSource
-from pipelines.sources.yahoo import YahooSource
+from finflow.pipelines.sources.account_days import AccountDaysSource
+from finflow.pipelines.sources.arch import ArchSource
+from finflow.pipelines.sources.base import SOURCES, SourceSettings, source_settings
+from finflow.pipelines.sources.card_transactions import CardTransactionsSource
+from finflow.pipelines.sources.files import CsvSource, ParquetSource
+from finflow.pipelines.sources.insurance_claims import InsuranceClaimsSource
+from finflow.pipelines.sources.loan_book import LoanBookSource
+from finflow.pipelines.sources.openml import OpenmlSource
+from finflow.pipelines.sources.replay import ReplaySource
+from finflow.pipelines.sources.simulated import SimulatedSource
+from finflow.pipelines.sources.sql import SqlSource
+from finflow.pipelines.sources.statsmodels import StatsmodelsSource
+from finflow.pipelines.sources.yahoo import YahooSource
 
 __all__ = ["SOURCES", "SourceSettings", "source_settings"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from pipelines.sources.base import SourceSettings
+from finflow.pipelines.sources.base import SourceSettings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +46,7 @@ class AccountDaysSource(SourceSettings):
         import numpy as np
         import pandas as pd
 
-        from pipelines.sources.draws import BLOCK, known_outcome
+        from finflow.pipelines.sources.draws import BLOCK, known_outcome
 
         random = np.random.default_rng([self.seed, 1_000_003])
         segment = random.choice(len(SEGMENTS), self.accounts, p=[0.5, 0.1, 0.15, 0.1, 0.1, 0.05])

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pipelines.errors import FinflowError
+from finflow.pipelines.core.errors import FinflowError
 
 FOLDERS, HOSTS, PROTOCOLS = "FINFLOW_SOURCE_FOLDERS", "FINFLOW_SOURCE_HOSTS", "FINFLOW_SOURCE_PROTOCOLS"
 STORES = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory")

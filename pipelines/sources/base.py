@@ -6,7 +6,7 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from pipelines.registered import Settings
+from finflow.pipelines.core.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipelines.errors import SourceError
+from finflow.pipelines.core.errors import SourceError
 
 if TYPE_CHECKING:
-    from pipelines.sources.files import FileSource
-    from pipelines.sources.mapping import TableSource
+    from finflow.pipelines.sources.files import FileSource
+    from finflow.pipelines.sources.mapping import TableSource
 
 CELL = 8  # bytes of a number; so many bytes of text count as a cell
 SMALL = 5_000_000  # cells that any file may hold, however well it is packed

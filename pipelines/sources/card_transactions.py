@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from pipelines.sources.base import SourceSettings
+from finflow.pipelines.sources.base import SourceSettings
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from pipelines.sources.card_world import World
+    from finflow.pipelines.sources.card_world import World
 
 
 class CardTransactionsSource(SourceSettings):
@@ -67,7 +67,7 @@ class CardTransactionsSource(SourceSettings):
         fraud (float64, NaN where not known), reported_at (datetime64[us], UTC, naive); with `revisions` known_at too."""
         import pandas as pd
 
-        from pipelines.sources.card_world import make_world
+        from finflow.pipelines.sources.card_world import make_world
 
         world = make_world(self)
         frame = pd.concat([self._day(world, number) for number in range(self.days)], ignore_index=True)
@@ -81,7 +81,7 @@ class CardTransactionsSource(SourceSettings):
         import numpy as np
         import pandas as pd
 
-        from pipelines.sources.card_world import CATEGORIES, CHANNELS
+        from finflow.pipelines.sources.card_world import CATEGORIES, CHANNELS
 
         day = world.transactions(number)
         midnight = np.datetime64(self.start, "us") + np.timedelta64(number, "D")

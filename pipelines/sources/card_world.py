@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from pipelines.sources.card_transactions import CardTransactionsSource
+    from finflow.pipelines.sources.card_transactions import CardTransactionsSource
 
 Int64 = NDArray[np.int64]
 Float64 = NDArray[np.float64]

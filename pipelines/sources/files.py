@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, PrivateAttr, field_serializer, field_validator, model_validator
 
-from pipelines.redaction import redacted
-from pipelines.sources.headers import ALIASES
-from pipelines.sources.mapping import TableSource
+from finflow.pipelines.core.redaction import redacted
+from finflow.pipelines.sources.headers import ALIASES
+from finflow.pipelines.sources.mapping import TableSource
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,7 +110,7 @@ class CsvSource(FileSource):
 
     def read(self) -> pd.DataFrame:
         """See `SourceSettings.read`."""
-        from pipelines.sources.tables import read_csv
+        from finflow.pipelines.sources.tables import read_csv
 
         return read_csv(self)
 
@@ -122,6 +122,6 @@ class ParquetSource(FileSource):
 
     def read(self) -> pd.DataFrame:
         """See `SourceSettings.read`."""
-        from pipelines.sources.tables import read_parquet
+        from finflow.pipelines.sources.tables import read_parquet
 
         return read_parquet(self)

@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pipelines.errors import SourceError
-from pipelines.redaction import are_cells_hidden, cell
+from finflow.pipelines.core.errors import SourceError
+from finflow.pipelines.core.redaction import are_cells_hidden, cell
 
 if TYPE_CHECKING:
-    from pipelines.sources.mapping import TableSource
+    from finflow.pipelines.sources.mapping import TableSource
 
 ALIASES = {
     "entity": ("entity",),

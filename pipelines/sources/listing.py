@@ -14,10 +14,10 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, Literal
 from urllib.parse import unquote
 
-from pipelines.errors import SourceError
-from pipelines.secrets import expand
-from pipelines.sources.allowed import FOLDERS, PROTOCOLS, Allowed
-from pipelines.sources.web import Web, parsed
+from finflow.pipelines.core.errors import SourceError
+from finflow.pipelines.core.secrets import expand
+from finflow.pipelines.sources.allowed import FOLDERS, PROTOCOLS, Allowed
+from finflow.pipelines.sources.web import Web, parsed
 
 COMPRESSED = (".gz", ".bz2", ".xz", ".zip")
 DAMAGED = (gzip.BadGzipFile, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError)

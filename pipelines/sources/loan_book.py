@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from pipelines.sources.base import SourceSettings
+from finflow.pipelines.sources.base import SourceSettings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,7 +63,7 @@ class LoanBookSource(SourceSettings):
         """Columns entity (the application), time (its date), amount, term, age, income, months_employed, bureau_score, debt_ratio,
         delinquencies, unemployment (float64); purpose, employment, housing, channel, region, sex, age_band (text); defaulted; and
         `accepted` with `rejected`, `chance` with `truth`."""
-        from pipelines.sources.draws import by_blocks, known_outcome
+        from finflow.pipelines.sources.draws import by_blocks, known_outcome
 
         rate = _unemployment(self.days, self.seed)
         frame = by_blocks(self.start, self.days, self.daily, self.seed, "A", lambda random, day: self._block(random, day, rate))
@@ -77,7 +77,7 @@ class LoanBookSource(SourceSettings):
     def _block(self, random: np.random.Generator, day: NDArray[np.float64], rate: NDArray[np.float64]) -> dict[str, Any]:
         import numpy as np
 
-        from pipelines.sources.draws import chance_of
+        from finflow.pipelines.sources.draws import chance_of
 
         person = _persons(random, day)
         loan = _loans(random, day, person)
@@ -107,7 +107,7 @@ def _unemployment(days: int, seed: int) -> NDArray[np.float64]:
 def _persons(random: np.random.Generator, day: NDArray[np.float64]) -> dict[str, Any]:
     import numpy as np
 
-    from pipelines.sources.draws import pick
+    from finflow.pipelines.sources.draws import pick
 
     rows = len(day)
     sex = np.where(random.random(rows) < 0.46, "f", "m").astype(object)
@@ -145,7 +145,7 @@ def _persons(random: np.random.Generator, day: NDArray[np.float64]) -> dict[str,
 def _loans(random: np.random.Generator, day: NDArray[np.float64], person: dict[str, Any]) -> dict[str, Any]:
     import numpy as np
 
-    from pipelines.sources.draws import pick
+    from finflow.pipelines.sources.draws import pick
 
     rows, years = len(day), day / 365.25
     online = np.clip(0.15 + 0.09 * years, 0, 0.85)

@@ -8,9 +8,9 @@ from typing import Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from pipelines.errors import FinflowError
-from pipelines.names import check_name
-from pipelines.sources.base import SourceSettings
+from finflow.pipelines.core.errors import FinflowError
+from finflow.pipelines.core.names import check_name
+from finflow.pipelines.sources.base import SourceSettings
 
 STANDARD = ("entity", "time", "open", "high", "low", "close", "volume", "known_at")
 KEYS = ("entity", "time", "known_at")

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipelines.errors import SourceError
-from pipelines.redaction import are_cells_hidden
-from pipelines.sources.mapping import TableSource
+from finflow.pipelines.core.errors import SourceError
+from finflow.pipelines.core.redaction import are_cells_hidden
+from finflow.pipelines.sources.mapping import TableSource
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,10 +46,10 @@ class OpenmlSource(TableSource):
         import pandas as pd
         import pyarrow as pa
 
-        from pipelines.sources.budget import check_cells, check_rows, check_width
-        from pipelines.sources.headers import match_columns
-        from pipelines.sources.tables import long_rows, with_keys
-        from pipelines.sources.values import from_typed
+        from finflow.pipelines.sources.budget import check_cells, check_rows, check_width
+        from finflow.pipelines.sources.headers import match_columns
+        from finflow.pipelines.sources.tables import long_rows, with_keys
+        from finflow.pipelines.sources.values import from_typed
 
         given = self._fetched()
         headers = [str(name) for name in given.columns]
@@ -75,7 +75,7 @@ class OpenmlSource(TableSource):
     def _fetched(self) -> pd.DataFrame:
         from sklearn.datasets import fetch_openml
 
-        from pipelines.home import Home
+        from finflow.pipelines.core.home import Home
 
         which: dict[str, Any] = {"data_id": self.id} if self.name is None else {"name": self.name, "version": self.version}
         folder = Home.from_environment().root / "openml"

@@ -5,17 +5,17 @@ from __future__ import annotations
 import io
 from typing import IO, TYPE_CHECKING, Any
 
-from pipelines.errors import SourceError
-from pipelines.sources.budget import check_cells, check_packing, check_rows, check_width
-from pipelines.sources.headers import match_columns
-from pipelines.sources.listing import DataFile
-from pipelines.sources.values import check_type, from_typed, is_textual
+from finflow.pipelines.core.errors import SourceError
+from finflow.pipelines.sources.budget import check_cells, check_packing, check_rows, check_width
+from finflow.pipelines.sources.headers import match_columns
+from finflow.pipelines.sources.listing import DataFile
+from finflow.pipelines.sources.values import check_type, from_typed, is_textual
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from pipelines.sources.files import ParquetSource
+    from finflow.pipelines.sources.files import ParquetSource
 
 BATCH_ROWS = 65_536
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipelines.errors import SourceError
-from pipelines.registered import ByKind, Settings
-from pipelines.sources.base import SourceSettings, source_settings
+from finflow.pipelines.core.errors import SourceError
+from finflow.pipelines.core.settings import ByKind, Settings
+from finflow.pipelines.sources.base import SourceSettings, source_settings
 
 if TYPE_CHECKING:
     import pandas as pd

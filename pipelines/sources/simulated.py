@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
-from pipelines.sources.base import SourceSettings
+from finflow.pipelines.sources.base import SourceSettings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,7 +72,7 @@ class SimulatedSource(SourceSettings):
         import numpy as np
         import pandas as pd
 
-        from pipelines.calendars import next_sessions
+        from finflow.pipelines.core.calendars import next_sessions
 
         before = np.datetime64(self.start, "ns") - np.timedelta64(1, "D")
         time = pd.DatetimeIndex(next_sessions(self.calendar, before, self.days)).as_unit("us")

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, PrivateAttr, field_serializer, field_validator, model_validator
 
-from pipelines.errors import SourceError
-from pipelines.redaction import are_cells_hidden, hidden_in_errors, redacted
-from pipelines.secrets import expand, refuse_password
-from pipelines.sources.allowed import FOLDERS, Allowed
-from pipelines.sources.mapping import TableSource
+from finflow.pipelines.core.errors import SourceError
+from finflow.pipelines.core.redaction import are_cells_hidden, hidden_in_errors, redacted
+from finflow.pipelines.core.secrets import expand, refuse_password
+from finflow.pipelines.sources.allowed import FOLDERS, Allowed
+from finflow.pipelines.sources.mapping import TableSource
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -123,8 +123,8 @@ class SqlSource(TableSource):
     def _frame(self, connection: Connection) -> pd.DataFrame:
         from sqlalchemy import text
 
-        from pipelines.sources.budget import check_width
-        from pipelines.sources.headers import match_columns
+        from finflow.pipelines.sources.budget import check_width
+        from finflow.pipelines.sources.headers import match_columns
 
         schema, _, name = (self.table or "").rpartition(".")
         quoted = ".".join(connection.dialect.identifier_preparer.quote(part) for part in (schema, name) if part)
@@ -139,7 +139,7 @@ class SqlSource(TableSource):
     def _columns(self, result: Any, chosen: dict[str, int]) -> dict[str, list[pa.Array]]:
         """By finflow's name, the pieces of a column, as Arrow reads Python's values."""
 
-        from pipelines.sources.budget import check_cells, check_rows
+        from finflow.pipelines.sources.budget import check_cells, check_rows
 
         pieces: dict[str, list[pa.Array]] = {name: [] for name in chosen}
         rows, text_bytes = 0, 0
@@ -175,8 +175,8 @@ class SqlSource(TableSource):
         import pandas as pd
         import pyarrow as pa
 
-        from pipelines.sources.tables import long_rows, with_keys
-        from pipelines.sources.values import from_typed
+        from finflow.pipelines.sources.tables import long_rows, with_keys
+        from finflow.pipelines.sources.values import from_typed
 
         columns = {}
         for name in chosen:

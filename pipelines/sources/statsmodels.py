@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, field_validator
 
-from pipelines.errors import FinflowError, SourceError
-from pipelines.names import check_name
-from pipelines.sources.base import SourceSettings
-from pipelines.sources.packaged import package_file
+from finflow.pipelines.core.errors import FinflowError, SourceError
+from finflow.pipelines.core.names import check_name
+from finflow.pipelines.sources.base import SourceSettings
+from finflow.pipelines.sources.packaged import package_file
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.errors import FinflowError, SourceError
-from pipelines.names import check_name
-from pipelines.redaction import are_cells_hidden, cell, hidden_in_errors
-from pipelines.sources.budget import check_cells, check_rows, check_width
-from pipelines.sources.headers import listed, match_columns
-from pipelines.sources.listing import DataFile, find_files
-from pipelines.sources.parquet import read_parquet_file
-from pipelines.sources.values import from_text
+from finflow.pipelines.core.errors import FinflowError, SourceError
+from finflow.pipelines.core.names import check_name
+from finflow.pipelines.core.redaction import are_cells_hidden, cell, hidden_in_errors
+from finflow.pipelines.sources.budget import check_cells, check_rows, check_width
+from finflow.pipelines.sources.headers import listed, match_columns
+from finflow.pipelines.sources.listing import DataFile, find_files
+from finflow.pipelines.sources.parquet import read_parquet_file
+from finflow.pipelines.sources.values import from_text
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from pipelines.sources.files import CsvSource, FileSource, ParquetSource
-    from pipelines.sources.mapping import TableSource
+    from finflow.pipelines.sources.files import CsvSource, FileSource, ParquetSource
+    from finflow.pipelines.sources.mapping import TableSource
 
 CSV_SUFFIXES = (".csv", ".tsv", ".txt")
 PARQUET_SUFFIXES = (".parquet", ".pq")

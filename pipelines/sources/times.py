@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipelines.errors import SourceError
-from pipelines.redaction import cell
+from finflow.pipelines.core.errors import SourceError
+from finflow.pipelines.core.redaction import cell
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipelines.errors import SourceError
-from pipelines.redaction import cell
-from pipelines.sources.times import localise, parse_times, session_dates
+from finflow.pipelines.core.errors import SourceError
+from finflow.pipelines.core.redaction import cell
+from finflow.pipelines.sources.times import localise, parse_times, session_dates
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from pipelines.sources.files import CsvSource
-    from pipelines.sources.mapping import TableSource
+    from finflow.pipelines.sources.files import CsvSource
+    from finflow.pipelines.sources.mapping import TableSource
 
 TEXT = "entity"
 TIMES = ("time", "known_at")

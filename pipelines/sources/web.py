@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import IO
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
-from pipelines.errors import SourceError
-from pipelines.redaction import redacted
-from pipelines.sources.allowed import HOSTS, Allowed
+from finflow.pipelines.core.errors import SourceError
+from finflow.pipelines.core.redaction import redacted
+from finflow.pipelines.sources.allowed import HOSTS, Allowed
 
 REDIRECTS = 5
 TRIES = 3

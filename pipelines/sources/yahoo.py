@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator
 
-from pipelines.errors import FinflowError, SourceError
-from pipelines.names import check_name
-from pipelines.sources.base import SourceSettings
+from finflow.pipelines.core.errors import FinflowError, SourceError
+from finflow.pipelines.core.names import check_name
+from finflow.pipelines.sources.base import SourceSettings
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -24,9 +24,9 @@ window unusual) and `stability` (population stability index of whole periods).
 The same arguments give the same answer to the bit.
 """
 
-from pipelines.statistics.bootstrap import default_block, metric_interval, stationary_bootstrap_indices
-from pipelines.statistics.diebold_mariano import TestResult, default_lag, diebold_mariano
-from pipelines.statistics.multiple import model_confidence_set, superior_predictive_ability
+from finflow.pipelines.statistics.bootstrap import default_block, metric_interval, stationary_bootstrap_indices
+from finflow.pipelines.statistics.diebold_mariano import TestResult, default_lag, diebold_mariano
+from finflow.pipelines.statistics.multiple import model_confidence_set, superior_predictive_ability
 
 __all__ = [
     "TestResult",

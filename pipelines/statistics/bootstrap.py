@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from pipelines.problems.base import Cells, MetricParts
+    from finflow.pipelines.statistics.metric_parts import Cells, MetricParts
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]

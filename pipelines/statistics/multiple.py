@@ -13,8 +13,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pipelines.statistics.bootstrap import bootstrap_means
-from pipelines.statistics.diebold_mariano import RELATIVE_ZERO, long_run_variance
+from finflow.pipelines.statistics.bootstrap import bootstrap_means
+from finflow.pipelines.statistics.diebold_mariano import RELATIVE_ZERO, long_run_variance
 
 Float64 = NDArray[np.float64]
 Losses = Mapping[str, ArrayLike]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.statistics.drift import BINS, cells_of, edges_of, log_psi
+from finflow.pipelines.statistics.drift import BINS, cells_of, edges_of, log_psi
 
 Float64 = NDArray[np.float64]
 

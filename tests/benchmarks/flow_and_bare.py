@@ -20,14 +20,14 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from models.samples import Samples
-from models.zoo import model_class
-from pipelines.fit_process import PRELOAD
-from pipelines.fit_worker import spec_from
-from pipelines.folds import select
-from pipelines.home import Home
-from pipelines.manifests import FitSpec
-from pipelines.sample_store import open_samples
+from finflow.models.samples import Samples
+from finflow.models.zoo import model_class
+from finflow.pipelines.core.home import Home
+from finflow.pipelines.core.manifests import FitSpec
+from finflow.pipelines.fits.process import PRELOAD
+from finflow.pipelines.fits.worker import spec_from
+from finflow.pipelines.samples.folds import select
+from finflow.pipelines.samples.store import open_samples
 
 _SAMPLES: list[Samples] = []
 
@@ -77,17 +77,17 @@ def processes() -> int:
 
 def run_flow(name: str, as_of: str, warm: str, root: Path, candidates: list[str] | None) -> tuple[Seconds, dict[str, Any]]:
     """Seconds of the flow in the empty home `root`, and what it answers."""
-    from flows.environment import prepare_environment
-    from flows.server import prefect_server
+    from finflow.flows.servers.environment import prepare_environment
+    from finflow.flows.servers.server import prefect_server
 
     warm_home = root.with_name(f"{root.name}-warm")
     os.environ["FINFLOW_HOME"] = str(warm_home)
     prepare_environment(Home.from_environment())
     with prefect_server(Home.from_environment()):
-        from flows.train import train_flow
+        from finflow.flows.train import train_flow
 
         train_flow(warm)
-        from pipelines.mlflow_store import prepare_store
+        from finflow.pipelines.tracking.store import prepare_store
 
         os.environ.update(FINFLOW_HOME=str(root), MLFLOW_TRACKING_URI=f"sqlite:///{root / 'mlflow' / 'mlflow.db'}")
         prepare_store(Home.from_environment())
@@ -135,7 +135,7 @@ def _wait(seconds: float) -> None:
 
 
 def _fit_and_predict(spec: FitSpec) -> NDArray[np.float32] | None:
-    from models.base import Task
+    from finflow.models.base import Task
 
     samples = _SAMPLES[0]
     kind = model_class(spec.model)

@@ -17,18 +17,18 @@ import pandas as pd
 import pytest
 import torch
 
-from models.network import PREDICTION_ROWS
-from pipelines.as_known import view_as_known
-from pipelines.backfill import backfill_result, forget, plan_backfill, run_chunk
-from pipelines.calendars import published_at, sessions
-from pipelines.definition import load_definition
-from pipelines.home import Home
-from pipelines.lake import Lake
-from pipelines.windows import build_samples
+from finflow.models.networks.network import PREDICTION_ROWS
+from finflow.pipelines.backfill.run import backfill_result, forget, plan_backfill, run_chunk
+from finflow.pipelines.core.calendars import published_at, sessions
+from finflow.pipelines.core.home import Home
+from finflow.pipelines.definitions.loading import load_definition
+from finflow.pipelines.lake.lake import Lake
+from finflow.pipelines.samples.as_known import view_as_known
+from finflow.pipelines.samples.windows import build_samples
 from tests.benchmarks.figures import record
 from tests.benchmarks.many_bars import many_bars
-from tests.benchmarks.test_scoring_benchmark import fitted
-from tests.pipelines.serving_support import Market, Registry, Served
+from tests.benchmarks.serving import fitted
+from tests.support.pipelines.serving_support import Market, Registry, Served
 
 SYMBOLS, DAYS = 500, 250
 

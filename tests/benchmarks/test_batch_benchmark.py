@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from models.base import Task
-from models.batches import Batches, prepare
-from models.samples import Samples
-from models.scaling import fit_scaling
+from finflow.models.base import Task
+from finflow.models.networks.batches import Batches, prepare
+from finflow.models.networks.scaling import fit_scaling
+from finflow.models.samples import Samples
 from tests.benchmarks.figures import record
-from tests.models.network_cases import panel
+from tests.support.models.network_cases import panel
 
 LENGTH, BATCH = 60, 256
 

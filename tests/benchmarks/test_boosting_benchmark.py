@@ -15,13 +15,13 @@ import lightgbm
 import numpy as np
 import pytest
 
-from models.base import Hardware
-from models.boosting import Boosting
-from models.calibration import split_validation
-from models.categories import Vocabulary, category_codes
-from models.tabular import TabularSettings
+from finflow.models.base import Hardware
+from finflow.models.rows.boosting import Boosting
+from finflow.models.rows.calibration import split_validation
+from finflow.models.rows.categories import Vocabulary, category_codes
+from finflow.models.rows.tabular import TabularSettings
 from tests.benchmarks.figures import record
-from tests.models.tabular_cases import as_samples, unfitted
+from tests.support.models.tabular_cases import as_samples, unfitted
 
 ROWS, VALIDATED, ROUNDS, TURNS = 1_000_000, 100_000, 50, 2
 

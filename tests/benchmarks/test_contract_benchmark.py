@@ -19,13 +19,13 @@ PROGRAM = """
 import json, resource, sys, time
 from pathlib import Path
 import numpy as np, pandas as pd
-from pipelines.calendars import sessions
-from pipelines.contract import validate
-from pipelines.definition import parse_definition
-from pipelines.home import Home
-from pipelines.lake import Lake
-from pipelines.manifests import RawManifest
-from tests.expectations.bars import bars
+from finflow.pipelines.core.calendars import sessions
+from finflow.pipelines.data.contract import validate
+from finflow.pipelines.definitions.definition import parse_definition
+from finflow.pipelines.core.home import Home
+from finflow.pipelines.lake.lake import Lake
+from finflow.pipelines.core.manifests import RawManifest
+from tests.support.expectations.bars import bars
 from tests.support import tiny_values
 
 root, rows = Path(sys.argv[1]), int(sys.argv[2])

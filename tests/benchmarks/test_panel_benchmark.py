@@ -1,7 +1,7 @@
 """A panel of 500 simulated symbols x 2,500 days, some late, ended or with gaps, through the commands: seconds and memory of each.
 
-Memory is that of the command and of all its processes together, sampled four times a second (see `tests.memory`); seconds hold Python's
-start. Two networks, three classical models, two test periods, two epochs, one seed.
+Memory is that of the command and of all its processes together, sampled four times a second (see `tests.support.memory`); seconds hold
+Python's start. Two networks, three classical models, two test periods, two epochs, one seed.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.benchmarks.figures import record
-from tests.memory import measure
-from tests.pipelines.uneven_panel import panel_values
 from tests.support import Finflow, write_definition
+from tests.support.memory import measure
+from tests.support.pipelines.uneven_panel import panel_values
 
 GIBIBYTE = 1024**3
 CANDIDATES = {

@@ -20,9 +20,9 @@ GIBIBYTE = 1024**3
 
 MEASURED = """
 import json, resource, time
-from pipelines.definition import load_definition, parse_definition
-from pipelines.features import feature_frame
-from pipelines.windows import build_samples
+from finflow.pipelines.definitions.loading import load_definition; from finflow.pipelines.definitions.definition import parse_definition
+from finflow.pipelines.samples.features import feature_frame
+from finflow.pipelines.samples.windows import build_samples
 
 values = load_definition("card-fraud").model_dump(mode="json")
 source = {"kind": "card_transactions", "customers": 5000, "terminals": 10000, "days": 180}

@@ -15,20 +15,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.base import Hardware, Model
-from models.network import PREDICTION_ROWS, Network
-from models.samples import Samples
-from models.zoo import model_class
-from pipelines.as_known import without_future
-from pipelines.calendars import sessions
-from pipelines.definition import Definition, load_definition
-from pipelines.inference import SLICE, prediction_rows
-from pipelines.lake import Lake
-from pipelines.predictions import Predictions
-from pipelines.windows import build_samples, task_of
+from finflow.models.networks.network import PREDICTION_ROWS, Network
+from finflow.models.samples import Samples
+from finflow.pipelines.core.calendars import sessions
+from finflow.pipelines.definitions.definition import Definition
+from finflow.pipelines.definitions.loading import load_definition
+from finflow.pipelines.lake.lake import Lake
+from finflow.pipelines.lake.predictions import Predictions
+from finflow.pipelines.samples.as_known import without_future
+from finflow.pipelines.samples.windows import build_samples
+from finflow.pipelines.scoring.rows import SLICE, prediction_rows
 from tests.benchmarks.figures import record
 from tests.benchmarks.many_bars import many_bars
-from tests.pipelines.serving_support import Served
+from tests.benchmarks.serving import fitted
+from tests.support.pipelines.serving_support import Served
 
 WINDOWS = 500_000
 ENTITIES = 250
@@ -41,18 +41,6 @@ def prepared() -> tuple[Definition, Samples]:
     samples = without_future(definition, build_samples(definition, frame), frame)
     by_date = np.argsort(samples.index.time, kind="stable")[:WINDOWS]
     return definition, samples.take(by_date)
-
-
-def fitted(definition: Definition, samples: Samples, name: str) -> Network:
-    recipe = definition.candidates[name]
-    kind = model_class(recipe.model)
-    task = task_of(definition, samples.columns)
-    model: Model = kind(kind.Settings.model_validate({**recipe.settings, "epochs": 1}), task)
-    labelled = samples.take(np.arange(2_000))
-    labelled.index.target[:] = np.random.default_rng(1).normal(0, 0.01, labelled.index.target.shape)
-    model.fit(labelled.take(np.arange(1_500)), labelled.take(np.arange(1_500, 2_000)), seed=1, hardware=Hardware())
-    assert isinstance(model, Network)
-    return model
 
 
 def bare(model: Network, values: Any, samples: Samples) -> np.ndarray:

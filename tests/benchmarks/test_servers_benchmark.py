@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.home import Home
+from finflow.pipelines.core.home import Home
 from tests.benchmarks.figures import record
-from tests.faults.stack import Site, wait_for
 from tests.support import Finflow, tiny_values, write_definition
+from tests.support.faults.stack import Site, wait_for
 
 AS_OF = "2017-06-30"
 

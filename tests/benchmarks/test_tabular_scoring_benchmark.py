@@ -10,15 +10,15 @@ import time
 import numpy as np
 import pytest
 
-from models.base import Hardware
-from models.network import PREDICTION_ROWS
-from models.reproducible import one_thread_count
-from models.row_batches import row_batches
-from models.row_network import RowNetwork
-from models.samples import Samples
-from models.zoo import model_class
+from finflow.models.base import Hardware
+from finflow.models.networks.network import PREDICTION_ROWS
+from finflow.models.reproducible import one_thread_count
+from finflow.models.row_networks.row_batches import row_batches
+from finflow.models.row_networks.row_network import RowNetwork
+from finflow.models.samples import Samples
+from finflow.models.zoo import model_class
 from tests.benchmarks.figures import record
-from tests.models.row_network_cases import rows
+from tests.support.models.row_network_cases import rows
 
 ROWS, SLICE = 1_000_000, 50_000
 

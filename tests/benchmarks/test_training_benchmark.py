@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 import torch
 
-from models.base import Hardware, Task
-from models.modules.training import VALIDATION_BATCH, Training
-from models.network import Network
-from models.samples import Samples
-from models.scaling import fit_scaling
-from models.zoo import model_class
+from finflow.models.base import Hardware, Task
+from finflow.models.networks.modules.training import VALIDATION_BATCH, Training
+from finflow.models.networks.network import Network
+from finflow.models.networks.scaling import fit_scaling
+from finflow.models.samples import Samples
+from finflow.models.zoo import model_class
 from tests.benchmarks.figures import record
-from tests.models.network_cases import panel
+from tests.support.models.network_cases import panel
 
 WANTED = {"lstm": 0.9, "cnn": 0.9, "dense": 0.85}
 SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {

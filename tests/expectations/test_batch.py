@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from expectations.batch import SESSION, codes, prepare, traded
-from tests.expectations.bars import bars, weekdays
+from finflow.expectations.batch import SESSION, codes, prepare, traded
+from tests.support.expectations.bars import bars, weekdays
 
 
 def test_the_order_of_rows_makes_no_difference() -> None:

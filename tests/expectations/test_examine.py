@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from expectations.examine import examine
-from expectations.page import render_page
-from expectations.rule import RowRule, Rule, grade
-from expectations.suites import suites
-from tests.expectations.bars import bars, batch, tuning
+from finflow.expectations.examine import examine
+from finflow.expectations.page import render_page
+from finflow.expectations.rule import RowRule, Rule, grade
+from finflow.expectations.suites import suites
+from tests.support.expectations.bars import bars, batch, tuning
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -132,11 +132,11 @@ def lookup(*arguments, **named):
     print("LOOKED UP", arguments, file=sys.stderr)
     raise OSError("no network in this test")
 socket.getaddrinfo = lookup
-from expectations.examine import examine
-from expectations.page import render_page
-from expectations.rule import grade
-from expectations.suites import suites
-from tests.expectations.bars import bars, batch, tuning
+from finflow.expectations.examine import examine
+from finflow.expectations.page import render_page
+from finflow.expectations.rule import grade
+from finflow.expectations.suites import suites
+from tests.support.expectations.bars import bars, batch, tuning
 found = examine(batch(bars()), grade(suites()["bars"](tuning()), {}), "prices")
 print(len(render_page([found.pages], "prices")) > 1000)
 """

@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from expectations.rule import RowRule, Rule
-from expectations.rules.dates import NoFutureDates, TradingDays
-from expectations.rules.keys import KeyNotNull, UniqueKey
-from expectations.rules.prices import BarOrder, PositivePrices
-from expectations.rules.values import Finite, NotMissing
-from expectations.rules.volume import VolumeNotNegative
-from tests.expectations.bars import bars, batch
+from finflow.expectations.rule import RowRule, Rule
+from finflow.expectations.rules.dates import NoFutureDates, TradingDays
+from finflow.expectations.rules.keys import KeyNotNull, UniqueKey
+from finflow.expectations.rules.prices import BarOrder, PositivePrices
+from finflow.expectations.rules.values import Finite, NotMissing
+from finflow.expectations.rules.volume import VolumeNotNegative
+from tests.support.expectations.bars import bars, batch
 
 ROW_RULES: tuple[RowRule, ...] = (
     KeyNotNull(),
@@ -142,7 +142,7 @@ def test_a_message_stays_one_line_whatever_the_entity_is_called() -> None:
 
 
 def test_a_rule_comes_back_from_its_name_and_settings() -> None:
-    from expectations.great import restore
+    from finflow.expectations.great import restore
 
     for rule in ROW_RULES:
         assert restore(rule.name, rule.settings) == rule

@@ -6,18 +6,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from expectations.batch import prepare
-from expectations.rule import BatchRule, Rule
-from expectations.rules.constant import NotConstant
-from expectations.rules.empty import NoEmptyColumn
-from expectations.rules.gaps import NoGaps
-from expectations.rules.history import EnoughHistory, ShortHistory
-from expectations.rules.jumps import NoJumps
-from expectations.rules.outcomes import BothClasses, as_text
-from expectations.rules.quarantined import FewQuarantined
-from expectations.rules.shape import BarColumns, Columns, NotEmpty, Types
-from expectations.rules.stale import NotStale
-from tests.expectations.bars import bars, batch
+from finflow.expectations.batch import prepare
+from finflow.expectations.rule import BatchRule, Rule
+from finflow.expectations.rules.constant import NotConstant
+from finflow.expectations.rules.empty import NoEmptyColumn
+from finflow.expectations.rules.gaps import NoGaps
+from finflow.expectations.rules.history import EnoughHistory, ShortHistory
+from finflow.expectations.rules.jumps import NoJumps
+from finflow.expectations.rules.outcomes import BothClasses, as_text
+from finflow.expectations.rules.quarantined import FewQuarantined
+from finflow.expectations.rules.shape import BarColumns, Columns, NotEmpty, Types
+from finflow.expectations.rules.stale import NotStale
+from tests.support.expectations.bars import bars, batch
 
 SERIES_RULES: tuple[Rule, ...] = (
     NotEmpty(),
@@ -232,7 +232,7 @@ def test_an_outcome_of_one_class_is_named(values: list[object], positive: tuple[
 
 
 def test_cells_are_named_as_the_problem_names_them() -> None:
-    from pipelines.category_texts import distinct_texts
+    from finflow.pipelines.core.category_texts import distinct_texts
 
     for column in (pd.Series([1.0, 2.5, -0.0, 1e20]), pd.Series(["1", "a"]), pd.Series([3, 4]), pd.Series([True, False])):
         assert [as_text(value) for value in column.unique()] == distinct_texts(column)[1]

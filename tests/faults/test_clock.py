@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.calendars import published_at
-from pipelines.home import Home
-from pipelines.lake import Lake
+from finflow.pipelines.core.calendars import published_at
+from finflow.pipelines.core.home import Home
+from finflow.pipelines.lake.lake import Lake
 from tests.support import REPOSITORY, Finflow, tiny_values, write_definition
 
 LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
@@ -57,7 +57,7 @@ class Clock:
 def run(finflow: Finflow, clock: Clock, *arguments: str, jump_at: str | None = None) -> dict[str, Any]:
     """A command under that clock, which jumps a day as soon as the command has said `jump_at`."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "flows", *arguments, "--json"],
+        [sys.executable, "-m", "finflow.flows", *arguments, "--json"],
         cwd=REPOSITORY,
         env={**finflow.environment, **clock.environment},
         stdout=subprocess.PIPE,

@@ -7,16 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pipelines.home import Home
-from pipelines.lake import Lake
-from tests import warm
-from tests.support import REPOSITORY, Finflow, comparable_state
+from finflow.pipelines.core.home import Home
+from finflow.pipelines.lake.lake import Lake
+from tests.support import REPOSITORY, Finflow, comparable_state, warm
 
 
 def test_two_trainings_at_once(finflow: Finflow, home: Home, tiny_definition: Path) -> None:
     processes = [
         warm.Popen(
-            [sys.executable, "-m", "flows", "train", str(tiny_definition), "--as-of", as_of, "--json"],
+            [sys.executable, "-m", "finflow.flows", "train", str(tiny_definition), "--as-of", as_of, "--json"],
             cwd=REPOSITORY,
             env=finflow.environment,
             stdout=subprocess.PIPE,

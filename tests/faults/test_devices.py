@@ -12,9 +12,9 @@ from typing import Any
 import psutil
 import pytest
 
-from pipelines.home import Home
-from tests.pipelines.fit_support import listing
+from finflow.pipelines.core.home import Home
 from tests.support import REPOSITORY, Finflow, tiny_values, write_definition
+from tests.support.pipelines.fit_support import listing
 
 EPOCHS = 150
 SETTINGS = {"hidden": [8], "epochs": EPOCHS, "patience": EPOCHS, "batch": 99, "dropout": 0.1}
@@ -28,7 +28,7 @@ def one_fit(path: Path) -> Path:
 
 
 def begin(finflow: Finflow, *arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "flows", *arguments]
+    command = [sys.executable, "-m", "finflow.flows", *arguments]
     return subprocess.Popen(command, cwd=REPOSITORY, env=finflow.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 

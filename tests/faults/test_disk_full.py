@@ -14,27 +14,27 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.disk import no_space
-from pipelines.errors import DiskFullError
-from pipelines.home import Home
-from pipelines.lake import Lake
-from pipelines.sample_store import open_samples, write_samples
-from tests.faults.fill_at import fill
-from tests.pipelines.training_support import Trained
+from finflow.pipelines.core.disk import no_space
+from finflow.pipelines.core.errors import DiskFullError
+from finflow.pipelines.core.home import Home
+from finflow.pipelines.lake.lake import Lake
+from finflow.pipelines.samples.store import open_samples, write_samples
 from tests.support import Finflow, comparable_state, tiny_values, write_definition
+from tests.support.faults.fill_at import fill
+from tests.support.pipelines.training_support import Trained
 
-FILL = ("tests/faults/fill_at.py",)
+FILL = ("tests/support/faults/fill_at.py",)
 TRAIN = ("train", "tiny.yaml", "--as-of", "2017-06-30")
 SCORE = ("score", "tiny.yaml", "--as-of", "2017-07-14")
 
 # Where the disk fills up, and how much of it is left then.
 PLACES = [
-    ("pipelines.lake:Lake.append", 0),
-    ("pipelines.windows:store_samples", 50_000),
-    ("pipelines.fits:carry_out", 12_000),
-    ("pipelines.evaluation:evaluate", 0),
-    ("pipelines.tracking:log_training", 0),
-    ("pipelines.registry:register", 30_000),
+    ("finflow.pipelines.lake.lake:Lake.append", 0),
+    ("finflow.pipelines.samples.windows:store_samples", 50_000),
+    ("finflow.pipelines.fits.fits:carry_out", 12_000),
+    ("finflow.pipelines.evaluation.evaluation:evaluate", 0),
+    ("finflow.pipelines.training.tracking:log_training", 0),
+    ("finflow.pipelines.registry.versions:register", 30_000),
 ]
 
 
@@ -91,7 +91,7 @@ def test_samples_leave_nothing_behind(disk: Path, trained: Trained) -> None:
 
 
 def test_a_cut_too_large_for_memory_and_disk_is_an_error_and_no_dead_process(disk: Path) -> None:
-    from pipelines.fit_data import Span, _copied
+    from finflow.pipelines.fits.data import Span, _copied
 
     span = Span(*(np.array(values) for values in ([0], [0], [1_000_000])))
     source = np.zeros((1_000_000, 8), dtype="float32")
@@ -147,7 +147,7 @@ def test_a_training_goes_on_after_the_disk_was_full_at_every_stage(disk: Path, t
         assert {name: now[name][: len(rows)] for name, rows in seen.items()} == seen, place
         (disk / "filler").unlink()
     cramped.json(*told(*TRAIN))
-    done = cramped.run("pipelines.predictions:Predictions.append_new", "0", *told(*SCORE), "--json", program=FILL)
+    done = cramped.run("finflow.pipelines.lake.predictions:Predictions.append_new", "0", *told(*SCORE), "--json", program=FILL)
     assert (done.returncode, "the disk is full: table predictions/tiny" in done.stdout) == (1, True), done.stdout + done.stderr[-2000:]
     (disk / "filler").unlink()
     cramped.json(*told(*SCORE))

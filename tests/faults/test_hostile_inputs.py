@@ -16,11 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
-from pipelines.definition import parse_definition
-from pipelines.home import Home
-from tests import warm
-from tests.support import REPOSITORY, Finflow, tiny_values, write_definition
-from tests.web_server import Answer, WebServer, web_server
+from finflow.pipelines.core.home import Home
+from finflow.pipelines.definitions.definition import parse_definition
+from tests.support import REPOSITORY, Finflow, tiny_values, warm, write_definition
+from tests.support.web_server import Answer, WebServer, web_server
 
 pytestmark = pytest.mark.slow
 PASSWORD, KEY = "hunter2-of-ann", "sesame/open you"
@@ -67,7 +66,7 @@ def test_no_secret_is_left_by_a_training_that_ends_well_or_badly(tmp_path: Path,
     printed = []
 
     def run(*arguments: str, code: int = 0, **more: str) -> str:
-        done = warm.run([sys.executable, "-m", "flows", *arguments], cwd=REPOSITORY, env={**environment, **more}, timeout=300)
+        done = warm.run([sys.executable, "-m", "finflow.flows", *arguments], cwd=REPOSITORY, env={**environment, **more}, timeout=300)
         assert done.returncode == code, done.stdout + done.stderr[-4000:]
         printed.extend([done.stdout, done.stderr])
         return done.stdout
@@ -126,7 +125,7 @@ def test_hostile_sources_are_refused_in_one_message_and_write_nothing(tmp_path: 
 
 
 def test_exported_names_run_no_formula(tmp_path: Path, home: Home) -> None:
-    from pipelines.export import safe_for_spreadsheets
+    from finflow.pipelines.scoring.export import safe_for_spreadsheets
 
     frame = pd.DataFrame({"entity": ["=1+1", "ACME"], "q50": [-1.5, 2.0], "note": ["-5", "＝a"]})
     assert safe_for_spreadsheets(frame).to_csv(index=False) == "entity,q50,note\n'=1+1,-1.5,'-5\nACME,2.0,'＝a\n"

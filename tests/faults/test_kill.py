@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from pipelines.home import Home
+from finflow.pipelines.core.home import Home
 from tests.support import Finflow, comparable_state, tiny_values, write_definition
 
-KILL = ("tests/faults/kill_at.py",)
+KILL = ("tests/support/faults/kill_at.py",)
 TRAIN = ("train", "tiny.yaml", "--as-of", "2017-06-30")
 SCORE = ("score", "tiny.yaml", "--as-of", "2017-07-14")
 BACKFILL = ("backfill", "tiny.yaml", "--start", "2017-07-03", "--end", "2017-07-31")
@@ -19,24 +19,24 @@ EVERYTHING = (TRAIN, SCORE, BACKFILL)
 
 # Where to die: the place, when, and the command that dies there.
 QUICK = [
-    pytest.param("pipelines.fits:carry_out", "0.4", TRAIN, id="fit"),
-    pytest.param("pipelines.registry:register", "after", TRAIN, id="registered-not-recorded"),
-    pytest.param("pipelines.backfill:run_chunk", "after", BACKFILL, id="backfill-chunk-written"),
+    pytest.param("finflow.pipelines.fits.fits:carry_out", "0.4", TRAIN, id="fit"),
+    pytest.param("finflow.pipelines.registry.versions:register", "after", TRAIN, id="registered-not-recorded"),
+    pytest.param("finflow.pipelines.backfill.run:run_chunk", "after", BACKFILL, id="backfill-chunk-written"),
 ]
 SLOW = [
-    pytest.param("pipelines.lake:Lake.append", "before", TRAIN, id="ingest-before-write"),
-    pytest.param("pipelines.lake:Lake.append", "after", TRAIN, id="ingest-after-write"),
-    pytest.param("pipelines.contract:validate", "0.5", TRAIN, id="validation"),
-    pytest.param("pipelines.windows:store_samples", "after", TRAIN, id="windowed"),
-    pytest.param("pipelines.evaluation:evaluate", "0.3", TRAIN, id="evaluation"),
-    pytest.param("pipelines.registry:register", "0.5", TRAIN, id="registration"),
-    pytest.param("pipelines.promotions:Promotions.record", "before", TRAIN, id="promotion-not-recorded"),
-    pytest.param("pipelines.promotions:Promotions.record", "after", TRAIN, id="recorded-no-alias"),
-    pytest.param("pipelines.registry:repair_aliases", "after", TRAIN, id="alias-set"),
-    pytest.param("pipelines.tracking:log_training", "0.8", TRAIN, id="logging"),
-    pytest.param("pipelines.scoring:score_clean", "before", SCORE, id="scoring-before"),
-    pytest.param("pipelines.predictions:Predictions.append_new", "after", SCORE, id="scoring-written"),
-    pytest.param("pipelines.backfill:run_chunk", "before", BACKFILL, id="backfill-before-chunk"),
+    pytest.param("finflow.pipelines.lake.lake:Lake.append", "before", TRAIN, id="ingest-before-write"),
+    pytest.param("finflow.pipelines.lake.lake:Lake.append", "after", TRAIN, id="ingest-after-write"),
+    pytest.param("finflow.pipelines.data.contract:validate", "0.5", TRAIN, id="validation"),
+    pytest.param("finflow.pipelines.samples.windows:store_samples", "after", TRAIN, id="windowed"),
+    pytest.param("finflow.pipelines.evaluation.evaluation:evaluate", "0.3", TRAIN, id="evaluation"),
+    pytest.param("finflow.pipelines.registry.versions:register", "0.5", TRAIN, id="registration"),
+    pytest.param("finflow.pipelines.lake.promotions:Promotions.record", "before", TRAIN, id="promotion-not-recorded"),
+    pytest.param("finflow.pipelines.lake.promotions:Promotions.record", "after", TRAIN, id="recorded-no-alias"),
+    pytest.param("finflow.pipelines.registry.versions:repair_aliases", "after", TRAIN, id="alias-set"),
+    pytest.param("finflow.pipelines.training.tracking:log_training", "0.8", TRAIN, id="logging"),
+    pytest.param("finflow.pipelines.scoring.score:score_clean", "before", SCORE, id="scoring-before"),
+    pytest.param("finflow.pipelines.lake.predictions:Predictions.append_new", "after", SCORE, id="scoring-written"),
+    pytest.param("finflow.pipelines.backfill.run:run_chunk", "before", BACKFILL, id="backfill-before-chunk"),
 ]
 
 

@@ -15,15 +15,15 @@ from typing import Any
 
 import pytest
 
-from flows.server import free_port
-from pipelines.errors import UnreachableError
-from pipelines.home import Home
-from pipelines.lake import Lake
-from pipelines.mlflow_store import store_client
-from pipelines.promotions import Promotions
-from tests.faulty_proxy import Fault, FaultyProxy
-from tests.pipelines.training_support import Trained
+from finflow.flows.servers.server import free_port
+from finflow.pipelines.core.errors import UnreachableError
+from finflow.pipelines.core.home import Home
+from finflow.pipelines.lake.lake import Lake
+from finflow.pipelines.lake.promotions import Promotions
+from finflow.pipelines.tracking.store import store_client
 from tests.support import Finflow
+from tests.support.faulty_proxy import Fault, FaultyProxy
+from tests.support.pipelines.training_support import Trained
 
 pytestmark = pytest.mark.slow
 
@@ -68,7 +68,7 @@ def proxy(server: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]
     import mlflow
 
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    monkeypatch.setattr("pipelines.mlflow_retry.FIRST_WAIT", 0.05)
+    monkeypatch.setattr("finflow.pipelines.tracking.patience.FIRST_WAIT", 0.05)
     client = mlflow.MlflowClient(f"http://127.0.0.1:{server}")
     for model in client.search_registered_models():
         client.delete_registered_model(model.name)
@@ -158,9 +158,9 @@ def test_refused_and_silent_servers_end_in_time_and_without_a_password(
     remote: Trained, proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES")
-    monkeypatch.setattr("pipelines.mlflow_retry.FIRST_WAIT", 0.5)
+    monkeypatch.setattr("finflow.pipelines.tracking.patience.FIRST_WAIT", 0.5)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
-    monkeypatch.setattr("pipelines.mlflow_retry.WHOLE_SECONDS", 4.0)
+    monkeypatch.setattr("finflow.pipelines.tracking.patience.WHOLE_SECONDS", 4.0)
     home = replace(remote.home, tracking_uri=proxy.address.replace("//", "//ann:hunter2@"))
     proxy.faults = [Fault("/api/", "silent")]
     began = time.monotonic()  # MLflow itself would wait for sixteen minutes

@@ -16,15 +16,14 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from pipelines.home import Home
-from pipelines.lake import Lake
-from pipelines.mlflow_store import store_client
-from pipelines.promotions import Promotions
-from pipelines.registry import load_version
-from tests import warm
-from tests.pipelines.fit_support import market
-from tests.pipelines.training_support import Trained
-from tests.support import REPOSITORY
+from finflow.pipelines.core.home import Home
+from finflow.pipelines.lake.lake import Lake
+from finflow.pipelines.lake.promotions import Promotions
+from finflow.pipelines.registry.versions import load_version
+from finflow.pipelines.tracking.store import store_client
+from tests.support import REPOSITORY, warm
+from tests.support.pipelines.fit_support import market
+from tests.support.pipelines.training_support import Trained
 
 REQUESTS, AT_ONCE = 24, 8
 
@@ -32,14 +31,14 @@ REQUESTS, AT_ONCE = 24, 8
 PROGRAM = """
 import json, pickle, sys, time
 from pathlib import Path
-from models.zoo import ZOO
-from tests import warm
-from tests.pipelines.fit_support import MODELS
-from tests.pipelines.training_support import Trained
+from finflow.models.zoo import ZOO
+from tests.support import warm
+from tests.support.pipelines.fit_support import MODELS
+from tests.support.pipelines.training_support import Trained
 ZOO.update(MODELS)
 folder, process, requests, at_once = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
 trained = pickle.loads((folder / "trained").read_bytes())
-import mlflow, pipelines.conclusion, pipelines.registry, pipelines.approval
+import mlflow, finflow.pipelines.training.conclusion, finflow.pipelines.registry.versions, finflow.pipelines.operating.approval
 (folder / f"ready-{process}").touch()
 while not (folder / "go").exists():
     time.sleep(0.001)
@@ -50,8 +49,8 @@ TRAIN = """
     print(json.dumps({"verdict": done.decision.verdict, "reason": done.decision.reason, **done.outcome["decision"]}), flush=True)
 """
 APPROVE = """
-    from pipelines.approval import approve
-    from pipelines.errors import FinflowError
+    from finflow.pipelines.operating.approval import approve
+    from finflow.pipelines.core.errors import FinflowError
     try:
         decision = approve(trained.definition, trained.home, 1, f"Person {request}", "me first")
         print(json.dumps({"verdict": decision.verdict, "reason": decision.reason}), flush=True)
@@ -125,8 +124,8 @@ def test_where_many_win_the_alias_agrees_with_the_last(trained: Trained, tmp_pat
     gate = trained.definition.gate.model_copy(update={"refresh_dates": 1, "minimum_dates": 10_000})
     body = """
     from dataclasses import replace
-    import pipelines.decisions as decisions
-    import pipelines.gate as gate
+    import finflow.pipelines.training.decisions as decisions
+    import finflow.pipelines.training.gate as gate
     decisions._after = lambda dates, last: 5  # every training has newer dates than the champion
     definition = trained.definition.model_copy(update={"gate": trained.definition.gate.model_copy(update=GATE)})
     done = trained.conclude(f"request-{request}", definition)
@@ -182,7 +181,8 @@ def test_a_database_that_another_process_holds_is_waited_for(trained: Trained) -
     """Longer than SQLite's own five seconds, from the first connection on."""
     trained.home.mlflow.mkdir(exist_ok=True)
     program = (
-        "import sys; from pipelines.home import Home; from pipelines.mlflow_store import *; from pathlib import Path\n"
+        "import sys; from finflow.pipelines.core.home import Home; from finflow.pipelines.tracking.store import *; "
+        "from pathlib import Path\n"
         "root = Path(sys.argv[1]); home = Home(root, '', f\"sqlite:///{root / 'mlflow' / 'mlflow.db'}\", None)\n"
         "client = store_client(home); run = client.create_run(experiment_of(home, client, 'tiny')); print(run.info.run_id)"
     )
@@ -197,7 +197,7 @@ def test_a_database_that_another_process_holds_is_waited_for(trained: Trained) -
 
 
 def test_a_database_that_stays_locked_is_named(trained: Trained) -> None:
-    from flows.trouble import trouble_around
+    from finflow.flows.servers.trouble import trouble_around
 
     assert trouble_around(trained.home) is None
     holder = hold(trained.home, 60)

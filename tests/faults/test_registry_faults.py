@@ -16,11 +16,10 @@ from typing import Any
 import pytest
 import yaml
 
-from pipelines.home import Home
-from pipelines.lake import Lake
-from pipelines.promotions import Promotions
-from tests import warm
-from tests.support import REPOSITORY, Finflow, tiny_values, write_definition
+from finflow.pipelines.core.home import Home
+from finflow.pipelines.lake.lake import Lake
+from finflow.pipelines.lake.promotions import Promotions
+from tests.support import REPOSITORY, Finflow, tiny_values, warm, write_definition
 
 SCORE = ("score", "--as-of", "2017-06-30")
 BACKFILL = ("backfill", "--start", "2017-06-26", "--end", "2017-06-28")
@@ -31,7 +30,7 @@ ROLLBACK = ("rollback", "--why", "drifts")
 PROGRAM = """
 import json, sys
 from typer.testing import CliRunner
-from flows.cli import app
+from finflow.flows.command_line.app import app
 for arguments in json.loads(sys.argv[1]):
     done = CliRunner().invoke(app, [*arguments, "--json"])
     answer = {"code": done.exit_code, "output": done.stdout.strip().splitlines()[-1:], "trouble": repr(done.exception)}
@@ -182,7 +181,7 @@ CASES: dict[str, tuple[Callable[[Desk, int], None], str]] = {
     "another version's files": (swapped, "not the files that were promoted"),
     "a link": (linked, "is a link or a device|outside the artifact directory"),
     "a pickle": (pickled, "model.pkl in the version: files of this kind are never loaded"),
-    "another loader": (other_loader, "names the loader 'hostile_loader': only pipelines.served_model is admitted"),
+    "another loader": (other_loader, "names the loader 'hostile_loader': only finflow.pipelines.registry.loader is admitted"),
     "code of its own": (own_code, r"brought_along|code"),
 }
 

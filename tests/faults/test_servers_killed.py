@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from pipelines.home import Home
-from pipelines.lake import Lake
-from pipelines.predictions import Predictions
-from tests.faults.stack import Site, kill, wait_for
+from finflow.pipelines.core.home import Home
+from finflow.pipelines.lake.lake import Lake
+from finflow.pipelines.lake.predictions import Predictions
 from tests.support import Finflow, comparable_state, tiny_values, write_definition
+from tests.support.faults.stack import Site, kill, wait_for
 
 pytestmark = pytest.mark.slow
 

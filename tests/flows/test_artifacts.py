@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from flows.artifacts import artifact_key, decision_text, leaderboard_row, mlflow_links
-from pipelines.conclusion import Conclusion
-from pipelines.definition import parse_definition
-from pipelines.home import Home
-from pipelines.manifests import Decision
-from tests.pipelines.evaluation_support import evaluation_of, losses_of
+from finflow.flows.artifacts import artifact_key, decision_text, leaderboard_row, mlflow_links
+from finflow.pipelines.core.home import Home
+from finflow.pipelines.core.manifests import Decision
+from finflow.pipelines.definitions.definition import parse_definition
+from finflow.pipelines.training.conclusion import Conclusion
 from tests.support import tiny_values
+from tests.support.pipelines.evaluation_support import evaluation_of, losses_of
 
 EVALUATION = evaluation_of(losses_of({"random-walk": 0.0, "ridge": 0.01, "lstm": 0.2}, 400), invalid={"lstm": "a NaN loss"})
 
@@ -60,7 +60,7 @@ def test_the_decision_names_the_champion_and_its_sources(home: Home) -> None:
 
 
 def test_a_link_to_an_mlflow_server_shows_no_password(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    import pipelines.mlflow_store
+    import finflow.pipelines.tracking.store
 
     class Client:
         def get_run(self, run: str) -> Any:
@@ -68,7 +68,7 @@ def test_a_link_to_an_mlflow_server_shows_no_password(home: Home, monkeypatch: p
             info = type("Info", (), {"experiment_id": "7"})
             return type("Run", (), {"info": info})
 
-    monkeypatch.setattr(pipelines.mlflow_store, "store_client", lambda home: Client())
+    monkeypatch.setattr(finflow.pipelines.tracking.store, "store_client", lambda home: Client())
     served = replace(home, tracking_uri="http://ann:Secret99@127.0.0.1:5000/")
     side_by_side, run = mlflow_links(served, "abc123")
     assert run == "[the run in MLflow](http://127.0.0.1:5000/#/experiments/7/runs/abc123)"

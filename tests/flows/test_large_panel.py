@@ -7,12 +7,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipelines.definition import load_definition
-from pipelines.home import Home
-from pipelines.lake import Lake
-from tests.memory import measure
-from tests.pipelines.uneven_panel import check_samples, expected_symbols, panel_values
+from finflow.pipelines.core.home import Home
+from finflow.pipelines.definitions.loading import load_definition
+from finflow.pipelines.lake.lake import Lake
 from tests.support import Finflow, write_definition
+from tests.support.memory import measure
+from tests.support.pipelines.uneven_panel import check_samples, expected_symbols, panel_values
 
 LIMIT = 4 * 1024**3
 SYMBOLS, DAYS, SPECIAL = 500, 2_500, 40
@@ -23,7 +23,7 @@ FOLDS = {"first_test": "2024-01-01", "months": 12, "validation_months": 12, "emb
 @pytest.mark.nightly
 @pytest.mark.skipif(not hasattr(psutil.Process().memory_full_info(), "pss"), reason="this system does not tell the memory of processes")
 def test_a_large_panel_trains_scores_and_backfills_within_four_gibibytes(finflow: Finflow, home: Home, tmp_path: Path) -> None:
-    from pipelines.sample_store import open_samples
+    from finflow.pipelines.samples.store import open_samples
 
     dense = {"model": "dense", "settings": {"hidden": [8], "epochs": 1, "batch": 2048}}
     path = write_definition(tmp_path / "panel.yaml", panel_values(SYMBOLS, DAYS, SPECIAL, folds=FOLDS, candidates={"dense": dense}))

@@ -13,13 +13,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flows.environment import prepare_environment
-from pipelines.definition import load_definition, parse_definition
-from pipelines.home import Home
-from pipelines.lake import Lake
-from pipelines.problems import PROBLEMS
-from tests.plain_rows import PlainRows, plain_values, write_plain_rows
+from finflow.flows.servers.environment import prepare_environment
+from finflow.pipelines.core.home import Home
+from finflow.pipelines.definitions.definition import parse_definition
+from finflow.pipelines.definitions.loading import load_definition
+from finflow.pipelines.lake.lake import Lake
+from finflow.pipelines.problems import PROBLEMS
 from tests.support import tiny_values, write_definition
+from tests.support.plain_rows import PlainRows, plain_values, write_plain_rows
 
 pytestmark = pytest.mark.slow
 CUT = "2017-06-30"
@@ -66,9 +67,9 @@ def events_of(api: str, definition: str, count: int) -> list[dict[str, Any]]:
 
 
 def test_an_undisturbed_quarter_is_monitored_and_turbulence_after_it_is_drift(home: Home, tmp_path: Path, server: str) -> None:
-    from flows.backfill import backfill_flow
-    from flows.monitor import monitor_flow
-    from flows.train import train_flow
+    from finflow.flows.backfill import backfill_flow
+    from finflow.flows.monitor import monitor_flow
+    from finflow.flows.train import train_flow
 
     values = turbulent_values(write_turbulent(tmp_path / "bars.csv"), retrain="on-drift")
     path = str(write_definition(tmp_path / "turbulent.yaml", {**values, "name": "turbulent"}))
@@ -120,9 +121,9 @@ def test_an_undisturbed_quarter_is_monitored_and_turbulence_after_it_is_drift(ho
 
 def test_plain_rows_are_monitored_too(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: str) -> None:
     monkeypatch.setitem(PROBLEMS, "plain-rows", PlainRows)
-    from flows.backfill import backfill_flow
-    from flows.monitor import monitor_flow
-    from flows.train import train_flow
+    from finflow.flows.backfill import backfill_flow
+    from finflow.flows.monitor import monitor_flow
+    from finflow.flows.train import train_flow
 
     table = write_plain_rows(tmp_path / "loans.csv")
     path = str(write_definition(tmp_path / "loans.yaml", plain_values(table)))

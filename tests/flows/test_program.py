@@ -10,11 +10,11 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from flows import interfaces
-from flows.cli import app
-from flows.output import command_line
-from flows.program import COMMANDS, NAME, as_started, program
-from pipelines.home import Home
+from finflow.flows.command_line.app import app
+from finflow.flows.command_line.output import command_line
+from finflow.flows.program import COMMANDS, NAME, as_started, program
+from finflow.flows.servers import interfaces
+from finflow.pipelines.core.home import Home
 
 RUNNER = CliRunner()
 

@@ -10,15 +10,16 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from flows.alerts import read_alerts
-from flows.awaiting import AWAITING
-from pipelines.calendars import published_at, sessions
-from pipelines.definition import parse_definition
-from pipelines.lake import Lake
-from pipelines.predictions import Predictions
-from pipelines.schedules import Cron, session_at
-from tests.flows.served import Served, served, until
+from finflow.flows.deployments.alerts import read_alerts
+from finflow.flows.runs.awaiting import AWAITING
+from finflow.pipelines.core.calendars import published_at, sessions
+from finflow.pipelines.definitions.definition import parse_definition
+from finflow.pipelines.lake.lake import Lake
+from finflow.pipelines.lake.predictions import Predictions
+from finflow.pipelines.operating.schedules import session_at
+from finflow.pipelines.settings.timing import Cron
 from tests.support import Finflow, tiny_values, write_definition
+from tests.support.flows.served import Served, served, until
 
 MISSED = 40
 LAG_MINUTES = 60

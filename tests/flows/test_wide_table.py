@@ -10,10 +10,10 @@ import pandas as pd
 import psutil
 import pytest
 
-from pipelines.home import Home
-from pipelines.lake import Lake
-from tests.memory import measure
+from finflow.pipelines.core.home import Home
+from finflow.pipelines.lake.lake import Lake
 from tests.support import Finflow, write_definition
+from tests.support.memory import measure
 
 LIMIT = 3 * 1024**3
 ROWS, COLUMNS = 400, 10_000

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
-from models.kernels import KERNELS
-from tests.models.network_cases import FAMILIES, fit, network, noise, panel
+from finflow.models.kernels import KERNELS
+from tests.support.models.network_cases import FAMILIES, fit, network, noise, panel
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PROGRAM = """
 import hashlib, json, sys
 seen = []
 sys.addaudithook(lambda event, _: seen.append(event) if event.startswith(("socket.", "urllib.", "ftplib.", "subprocess.")) else None)
-from tests.models.network_cases import FAMILIES, fit, network, noise, panel
+from tests.support.models.network_cases import FAMILIES, fit, network, noise, panel
 samples, task = panel(noise())
 digests = {}
 for name in FAMILIES:

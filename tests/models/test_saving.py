@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.base import Hardware, Prediction, Task
-from models.ensemble import Ensemble, average, save_ensemble
-from models.errors import FitFailure
-from models.kernels import KERNELS
-from models.samples import Samples
-from models.saving import load_model, save_model
-from tests.models.network_cases import fit, network, noise, panel
+from finflow.models.base import Hardware, Prediction, Task
+from finflow.models.ensemble import Ensemble, average, save_ensemble
+from finflow.models.errors import FitFailure
+from finflow.models.kernels import KERNELS
+from finflow.models.samples import Samples
+from finflow.models.saving import load_model, save_model
+from tests.support.models.network_cases import fit, network, noise, panel
 
 LEVELS = (0.1, 0.5, 0.9)
 

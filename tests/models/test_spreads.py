@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.spreads import inverse_of
+from finflow.models.spreads import inverse_of
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from models.samples import SampleIndex
-from tests.pipelines.fit_support import own_models
+from finflow.models.samples import SampleIndex
+from tests.support.pipelines.fit_support import own_models
 
 __all__ = ["own_models"]
 

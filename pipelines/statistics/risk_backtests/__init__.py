@@ -17,11 +17,11 @@ beside it needs no coin, and never rejects too often. A decision about one model
 
 from __future__ import annotations
 
-from pipelines.statistics.risk_backtests.coverage import kupiec
-from pipelines.statistics.risk_backtests.independence import christoffersen, christoffersen_independence
-from pipelines.statistics.risk_backtests.result import BacktestResult
-from pipelines.statistics.risk_backtests.shortfall import expected_shortfall
-from pipelines.statistics.risk_backtests.traffic_light import TrafficLight, traffic_light, worst_light
+from finflow.pipelines.statistics.risk_backtests.coverage import kupiec
+from finflow.pipelines.statistics.risk_backtests.independence import christoffersen, christoffersen_independence
+from finflow.pipelines.statistics.risk_backtests.result import BacktestResult
+from finflow.pipelines.statistics.risk_backtests.shortfall import expected_shortfall
+from finflow.pipelines.statistics.risk_backtests.traffic_light import TrafficLight, traffic_light, worst_light
 
 __all__ = [
     "BacktestResult",

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.statistics.risk_backtests.monte_carlo import monte_carlo_p
-from pipelines.statistics.risk_backtests.result import REPLICATIONS, SEED, BacktestResult, Float64, check_probability, read_hits
+from finflow.pipelines.statistics.risk_backtests.monte_carlo import monte_carlo_p
+from finflow.pipelines.statistics.risk_backtests.result import REPLICATIONS, SEED, BacktestResult, Float64, check_probability, read_hits
 
 
 def kupiec(hits: Any, probability: float, *, replications: int = REPLICATIONS, seed: int = SEED) -> BacktestResult:

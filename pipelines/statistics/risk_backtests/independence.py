@@ -10,9 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.statistics.risk_backtests.coverage import coverage_ratio, log_likelihood
-from pipelines.statistics.risk_backtests.monte_carlo import bernoulli_hits, monte_carlo_p, ranks
-from pipelines.statistics.risk_backtests.result import REPLICATIONS, SEED, BacktestResult, Float64, Hits, check_probability, read_hits
+from finflow.pipelines.statistics.risk_backtests.coverage import coverage_ratio, log_likelihood
+from finflow.pipelines.statistics.risk_backtests.monte_carlo import bernoulli_hits, monte_carlo_p, ranks
+from finflow.pipelines.statistics.risk_backtests.result import (
+    REPLICATIONS,
+    SEED,
+    BacktestResult,
+    Float64,
+    Hits,
+    check_probability,
+    read_hits,
+)
 
 
 def christoffersen_independence(hits: Any, *, replications: int = REPLICATIONS, seed: int = SEED) -> BacktestResult:

@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.statistics.risk_backtests.result import Float64
+from finflow.pipelines.statistics.risk_backtests.result import Float64
 
 #: statistics closer than this part of their size are ties: the same counts in another order of summation
 TIE = 1e-9

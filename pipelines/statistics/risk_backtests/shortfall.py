@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.statistics.risk_backtests.monte_carlo import monte_carlo_p
-from pipelines.statistics.risk_backtests.result import REPLICATIONS, SEED, BacktestResult, Float64, check_probability
+from finflow.pipelines.statistics.risk_backtests.monte_carlo import monte_carlo_p
+from finflow.pipelines.statistics.risk_backtests.result import REPLICATIONS, SEED, BacktestResult, Float64, check_probability
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pipelines.statistics.risk_backtests.result import check_probability, read_hits
+from finflow.pipelines.statistics.risk_backtests.result import check_probability, read_hits
 
 DAYS = 250
 PROBABILITY = 0.01

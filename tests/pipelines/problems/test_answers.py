@@ -8,19 +8,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.base import Prediction
-from pipelines.definition import DEFINITIONS, load_definition
-from pipelines.definition_parts import Window
-from pipelines.errors import FinflowError
-from pipelines.problems import problem_of
-from pipelines.problems.answers import signals_of
-from pipelines.problems.base import Problem
-from pipelines.training import check_loss, check_recipes
-from pipelines.windows import task_of
-from tests.pipelines.bars import definition
-from tests.pipelines.problems.test_forecast import index_of
-from tests.pipelines.test_plain_rows_served import Default, DefaultSettings
-from tests.plain_rows import PlainRows, PlainRowsSettings
+from finflow.models.base import Prediction
+from finflow.pipelines.core.errors import FinflowError
+from finflow.pipelines.definitions.definition import problem_of
+from finflow.pipelines.definitions.loading import DEFINITIONS, load_definition
+from finflow.pipelines.problems.answers import signals_of
+from finflow.pipelines.problems.base import Problem
+from finflow.pipelines.samples.windows import task_of
+from finflow.pipelines.settings.parts import Window
+from finflow.pipelines.training.plan import check_loss, check_recipes
+from tests.support.pipelines.bars import definition
+from tests.support.pipelines.default_problem import Default, DefaultSettings
+from tests.support.pipelines.problems.indices import index_of
+from tests.support.plain_rows import PlainRows, PlainRowsSettings
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 ENTITIES = ("ALPHA", "中国银行")

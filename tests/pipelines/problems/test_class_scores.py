@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from pipelines.problems.base import MetricParts
-from pipelines.problems.class_scores import LEAST, brier, class_metrics, hits, log_loss
-from pipelines.statistics import metric_interval
+from finflow.pipelines.problems.class_scores import LEAST, brier, class_metrics, hits, log_loss
+from finflow.pipelines.statistics import metric_interval
+from finflow.pipelines.statistics.metric_parts import MetricParts
 
 CLASSES = {2: ("down", "up"), 3: ("down", "flat", "up")}
 

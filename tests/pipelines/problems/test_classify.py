@@ -8,15 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.base import Prediction
-from pipelines.definition import parse_definition
-from pipelines.leakage import check_rows
-from pipelines.problems import problem_of
-from pipelines.problems.base import Problem
-from pipelines.windows import build_samples
-from tests.class_support import class_values
-from tests.pipelines.bars import bars, definition
-from tests.pipelines.problems.test_forecast import index_of
+from finflow.models.base import Prediction
+from finflow.pipelines.definitions.definition import parse_definition, problem_of
+from finflow.pipelines.leakage.check import check_rows
+from finflow.pipelines.problems.base import Problem
+from finflow.pipelines.samples.windows import build_samples
+from tests.support.class_support import class_values
+from tests.support.pipelines.bars import bars, definition
+from tests.support.pipelines.problems.indices import index_of
 
 #: before each hand-made path: returns of +1 % and -1 % in turn, so that four of them have a standard deviation of 0.011547
 CALM = [0.01, -0.01, 0.01, -0.01]

@@ -7,34 +7,20 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from models.base import Prediction
-from models.samples import SampleIndex
-from pipelines.errors import DefinitionError
-from pipelines.problems import problem_of
-from pipelines.problems.base import MetricParts, Problem
-from pipelines.problems.quantile_scores import crps, directional_accuracy, information_coefficients, pinball, quantile_column
-from tests.pipelines.bars import bars, definition
+from finflow.models.base import Prediction
+from finflow.pipelines.core.errors import DefinitionError
+from finflow.pipelines.definitions.definition import problem_of
+from finflow.pipelines.problems.base import Problem
+from finflow.pipelines.problems.quantile_scores import crps, directional_accuracy, information_coefficients, pinball, quantile_column
+from finflow.pipelines.statistics.metric_parts import MetricParts
+from tests.support.pipelines.bars import bars, definition
+from tests.support.pipelines.problems.indices import index_of
 
 NAT = np.datetime64("NaT", "ns")
 
 
 def forecast(horizon: int = 2, **settings: object) -> Problem:
     return problem_of(definition(window={"length": 1, "horizon": horizon}, problem={"kind": "forecast", **settings}))
-
-
-def index_of(target: np.ndarray, *, entity: list[int] | None = None, times: list[str] | None = None, origin: float = 100.0) -> SampleIndex:
-    count, outputs = target.shape
-    time = np.array(times or [f"2020-01-{day + 1:02d}" for day in range(count)], dtype="datetime64[ns]")
-    return SampleIndex(
-        row=np.arange(count),
-        time=time,
-        label_start=time,
-        label_end=time,
-        entity=np.array(entity or [0] * count),
-        target=target.astype(np.float32),
-        target_time=time[:, None] + np.arange(1, outputs + 1).astype("timedelta64[D]"),
-        origin=np.full(count, origin),
-    )
 
 
 def quantiles(median: np.ndarray, spread: float = 1.0, levels: tuple[float, ...] = (0.05, 0.5, 0.95)) -> Prediction:

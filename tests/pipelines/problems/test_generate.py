@@ -9,14 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import pipelines.windows
-from models.base import Prediction
-from pipelines.definition import parse_definition
-from pipelines.errors import DefinitionError
-from pipelines.problems import problem_of
-from pipelines.problems.generate import Generate, path_columns
-from pipelines.windows import build_samples, task_of
-from tests.scenario_support import scenario_values
+import finflow.pipelines.samples.windows
+from finflow.models.base import Prediction
+from finflow.pipelines.core.errors import DefinitionError
+from finflow.pipelines.definitions.definition import parse_definition, problem_of
+from finflow.pipelines.problems.generate import Generate, path_columns
+from finflow.pipelines.samples.windows import build_samples, task_of
+from tests.support.scenario_support import scenario_values
 
 
 def clean(days: int = 300, entities: tuple[str, ...] = ("A", "B")) -> pd.DataFrame:
@@ -106,6 +105,6 @@ def test_a_path_of_one_step_is_refused_when_the_definition_is_read() -> None:
 
 def test_stored_samples_hang_on_the_code_that_their_targets_come_from(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
-    monkeypatch.setattr(pipelines.windows, "digest_file", lambda path: read.append(Path(path).name))
-    pipelines.windows._digest(parse_definition(scenario_values()), SimpleNamespace(digest="", as_of=""))  # type: ignore[arg-type]
-    assert {"generate.py", "forecast.py", "feature_functions.py", "category_texts.py", "window_rows.py"} <= set(read)
+    monkeypatch.setattr(finflow.pipelines.samples.windows, "digest_file", lambda path: read.append(Path(path).name))
+    finflow.pipelines.samples.windows._digest(parse_definition(scenario_values()), SimpleNamespace(digest="", as_of=""))  # type: ignore[arg-type]
+    assert {"generate.py", "forecast.py", "prices.py", "category_texts.py", "rows.py"} <= set(read)

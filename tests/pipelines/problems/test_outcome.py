@@ -9,20 +9,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.base import Prediction
-from models.categories import category_code
-from models.samples import CATEGORIES
-from pipelines.definition import Definition, parse_definition
-from pipelines.errors import DefinitionError
-from pipelines.home import Home
-from pipelines.ingest import ingest
-from pipelines.lake import Lake
-from pipelines.problems import problem_of
-from pipelines.problems.outcome import Costs
-from pipelines.problems.outcome_scores import cost_loss, cost_threshold
-from pipelines.sources import ReplaySource
-from pipelines.windows import build_samples, task_of
-from tests.row_support import loan_rows, loan_values
+from finflow.models.base import Prediction
+from finflow.models.rows.categories import category_code
+from finflow.models.samples import CATEGORIES
+from finflow.pipelines.core.errors import DefinitionError
+from finflow.pipelines.core.home import Home
+from finflow.pipelines.data.ingest import ingest
+from finflow.pipelines.definitions.definition import Definition, parse_definition, problem_of
+from finflow.pipelines.lake.lake import Lake
+from finflow.pipelines.problems.outcome import Costs
+from finflow.pipelines.problems.outcome_scores import cost_loss, cost_threshold
+from finflow.pipelines.samples.windows import build_samples, task_of
+from finflow.pipelines.sources import ReplaySource
+from tests.support.row_support import loan_rows, loan_values
 
 AS_OF = pd.Timestamp("2021-12-31T23:59:59Z")
 

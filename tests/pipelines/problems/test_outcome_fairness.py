@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from pipelines.problems.outcome_fairness import Decided, fairness_checks, group_figures
-from pipelines.statistics.bootstrap import Resampling
+from finflow.pipelines.problems.outcome_fairness import Decided, fairness_checks, group_figures
+from finflow.pipelines.statistics.bootstrap import Resampling
 
 
 def figure(table: pd.DataFrame, group: str, name: str) -> pd.Series:

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.samples import SampleIndex
-from pipelines.problems.base import MetricParts
-from pipelines.problems.calibration_scores import calibration_error, chance_error, equal_count_bins
-from pipelines.problems.outcome_scores import cost_loss, cost_threshold, outcome_losses, outcome_metrics
-from pipelines.problems.rank_scores import CELLS, ranking_metrics, taken_at_top, top_metrics
-from pipelines.statistics.bootstrap import Resampling, stationary_bootstrap_indices
+from finflow.models.samples import SampleIndex
+from finflow.pipelines.problems.calibration_scores import calibration_error, chance_error, equal_count_bins
+from finflow.pipelines.problems.outcome_scores import cost_loss, cost_threshold, outcome_losses, outcome_metrics
+from finflow.pipelines.problems.rank_scores import CELLS, ranking_metrics, taken_at_top, top_metrics
+from finflow.pipelines.statistics.bootstrap import Resampling, stationary_bootstrap_indices
+from finflow.pipelines.statistics.metric_parts import MetricParts
 
 COSTS = SimpleNamespace(false_positive=1.0, false_negative=5.0)
 NO_STAKE = np.full(4, np.nan)

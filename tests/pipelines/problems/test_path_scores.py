@@ -9,17 +9,25 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from models.base import Prediction
-from models.samples import SampleIndex
-from pipelines.problems.base import Float64, MetricParts
-from pipelines.problems.generate import GenerateSettings
-from pipelines.problems.path_scores import drawdown, energy_parts, fair_crps, functional_scores, realised_volatility, steps_of, total_return
-from pipelines.problems.path_tests import discriminative_score, membership, train_on_synthetic
-from pipelines.problems.scenario_checks import scenario_check
-from pipelines.problems.stylised_facts import stylised_metrics
-from pipelines.risk.paths import risks_of_paths
-from pipelines.risk.stressed import stressed_risks
-from tests.models.path_cases import garch_returns
+from finflow.models.base import Prediction
+from finflow.models.samples import SampleIndex
+from finflow.pipelines.problems.generate import GenerateSettings
+from finflow.pipelines.problems.path_scores import (
+    drawdown,
+    energy_parts,
+    fair_crps,
+    functional_scores,
+    realised_volatility,
+    steps_of,
+    total_return,
+)
+from finflow.pipelines.problems.path_tests import discriminative_score, membership, train_on_synthetic
+from finflow.pipelines.problems.scenario_checks import scenario_check
+from finflow.pipelines.problems.stylised_facts import stylised_metrics
+from finflow.pipelines.statistics.metric_parts import Float64, MetricParts
+from finflow.pipelines.statistics.risk.paths import risks_of_paths
+from finflow.pipelines.statistics.risk.stressed import stressed_risks
+from tests.support.models.path_cases import garch_returns
 
 TIMES = np.datetime64("2020-01-06", "ns") + np.arange(400) * np.timedelta64(7, "D")
 

@@ -9,16 +9,16 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from models.base import Prediction
-from models.samples import SampleIndex
-from pipelines.definition import load_definition, parse_definition
-from pipelines.definition_parts import Gate
-from pipelines.errors import DefinitionError
-from pipelines.problems import problem_of
-from pipelines.problems.portfolio import portfolio_bars
-from pipelines.windows import build_samples
-from tests.pipelines.bars import bars as panel_of
-from tests.risk_support import risk_values
+from finflow.models.base import Prediction
+from finflow.models.samples import SampleIndex
+from finflow.pipelines.core.errors import DefinitionError
+from finflow.pipelines.definitions.definition import parse_definition, problem_of
+from finflow.pipelines.definitions.loading import load_definition
+from finflow.pipelines.problems.portfolio import portfolio_bars
+from finflow.pipelines.samples.windows import build_samples
+from finflow.pipelines.settings.parts import Gate
+from tests.support.pipelines.bars import bars as panel_of
+from tests.support.risk_support import risk_values
 
 LEVELS = (0.01, 0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.99, 0.995)
 

@@ -6,15 +6,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.base import Prediction
-from models.samples import SampleIndex
-from pipelines.errors import DefinitionError
-from pipelines.problems import problem_of
-from pipelines.problems.base import MetricParts, Problem
-from pipelines.problems.volatility import LOG_VARIANCE, MOVE, qlike
-from pipelines.windows import build_samples, task_of
-from tests.pipelines.bars import bars, definition
-from tests.pipelines.problems.test_forecast import index_of
+from finflow.models.base import Prediction
+from finflow.models.samples import SampleIndex
+from finflow.pipelines.core.errors import DefinitionError
+from finflow.pipelines.definitions.definition import problem_of
+from finflow.pipelines.problems.base import Problem
+from finflow.pipelines.problems.volatility import LOG_VARIANCE, MOVE, qlike
+from finflow.pipelines.samples.windows import build_samples, task_of
+from finflow.pipelines.statistics.metric_parts import MetricParts
+from tests.support.pipelines.bars import bars, definition
+from tests.support.pipelines.problems.indices import index_of
 
 ENTITIES = ("ALPHA", "中国银行")
 FEATURES = [{"kind": "log_garman_klass", "name": "log_variance"}]

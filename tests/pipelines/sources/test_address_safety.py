@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from pipelines.errors import FinflowError, SourceError
-from pipelines.sources import CsvSource, ReplaySource
-from pipelines.sources.allowed import Allowed, what_is_private
-from tests.web_server import Answer, WebServer, web_server
+from finflow.pipelines.core.errors import FinflowError, SourceError
+from finflow.pipelines.sources import CsvSource, ReplaySource
+from finflow.pipelines.sources.allowed import Allowed, what_is_private
+from tests.support.web_server import Answer, WebServer, web_server
 
 CONTENT = b"date,close\n2018-01-02,1\n2018-01-03,2\n"
 
@@ -23,7 +23,7 @@ CONTENT = b"date,close\n2018-01-02,1\n2018-01-03,2\n"
 def _nothing_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("FINFLOW_SOURCE_HOSTS", "FINFLOW_SOURCE_FOLDERS", "FINFLOW_SOURCE_PROTOCOLS"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("pipelines.sources.web.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("finflow.pipelines.sources.web.time.sleep", lambda seconds: None)
 
 
 @pytest.fixture
@@ -207,7 +207,7 @@ def test_an_answer_that_is_no_file(answer: Answer, told: str, server: WebServer,
 
 def test_no_more_is_fetched_than_was_agreed(server: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
     allow(monkeypatch, "127.0.0.1")
-    monkeypatch.setattr("pipelines.sources.listing.MAXIMUM_BYTES", 30)
+    monkeypatch.setattr("finflow.pipelines.sources.listing.MAXIMUM_BYTES", 30)
     with pytest.raises(SourceError, match="more than 30 bytes"):
         CsvSource(path=server.url("/acme.csv")).read()
 

@@ -10,8 +10,8 @@ from typing import get_args
 import pandas as pd
 import pytest
 
-from pipelines.errors import SourceError
-from pipelines.sources import arch
+from finflow.pipelines.core.errors import SourceError
+from finflow.pipelines.sources import arch
 from tests.support import REPOSITORY
 
 
@@ -39,7 +39,7 @@ def test_yields_of_two_columns() -> None:
 
 
 def test_reading_imports_no_models() -> None:
-    read = "from pipelines.sources.arch import ArchSource; ArchSource(series={'A': 'sp500'}).read()"
+    read = "from finflow.pipelines.sources.arch import ArchSource; ArchSource(series={'A': 'sp500'}).read()"
     program = f"import sys; {read}; assert 'arch' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from pipelines.errors import SourceError
-from pipelines.sources import CsvSource, ParquetSource
+from finflow.pipelines.core.errors import SourceError
+from finflow.pipelines.sources import CsvSource, ParquetSource
 
 CHINESE = """\
 日期,代码,名称,开盘,收盘,最高,最低,成交量

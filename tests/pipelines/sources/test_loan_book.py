@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.sources import SOURCES, SourceSettings
-from pipelines.sources.loan_book import LoanBookSource
+from finflow.pipelines.sources import SOURCES, SourceSettings
+from finflow.pipelines.sources.loan_book import LoanBookSource
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from urllib.error import HTTPError
 import pytest
 from pydantic import ValidationError
 
-from pipelines.errors import SourceError
-from pipelines.sources.openml import OpenmlSource
+from finflow.pipelines.core.errors import SourceError
+from finflow.pipelines.sources.openml import OpenmlSource
 
 COLUMNS = {"age": "age", "work": "workclass", "hours": "hours-per-week", "earns": "class"}
 SETTINGS: dict[str, Any] = {

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from pipelines.errors import SourceError
-from pipelines.sources import ReplaySource
+from finflow.pipelines.core.errors import SourceError
+from finflow.pipelines.sources import ReplaySource
 
 STORED = {"kind": "simulated", "process": "random_walk", "entities": 2, "days": 30, "start": "2018-01-02", "seed": 1}
 

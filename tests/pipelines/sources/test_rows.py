@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from pipelines.errors import SourceError
-from pipelines.sources import CsvSource, ParquetSource
+from finflow.pipelines.core.errors import SourceError
+from finflow.pipelines.sources import CsvSource, ParquetSource
 
 GERMAN = "A11 6 A34 1169\nA12 48 A32 5951\nA14 12 A34 2096\n"
 SETTINGS: dict[str, Any] = {

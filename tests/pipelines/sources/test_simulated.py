@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from pipelines.calendars import sessions
-from pipelines.sources import SimulatedSource
-from pipelines.sources.simulated import Process
+from finflow.pipelines.core.calendars import sessions
+from finflow.pipelines.sources import SimulatedSource
+from finflow.pipelines.sources.simulated import Process
 
 
 def returns(process: Process, r_squared: float = 0.2, days: int = 40_000) -> NDArray[np.float64]:
@@ -79,7 +79,7 @@ def test_more_days_begin_with_the_same_days_and_the_seed_decides(process: Proces
 
 
 def test_the_shipped_indices_are_read_as_bars() -> None:
-    from pipelines.sources import ArchSource
+    from finflow.pipelines.sources import ArchSource
 
     frame = ArchSource(series={"SP500": "sp500", "VIX": "vix"}).read()
     assert list(frame.columns) == ["entity", "time", "open", "high", "low", "close", "volume"]

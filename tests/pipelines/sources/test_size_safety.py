@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
-from pipelines.errors import SourceError
-from pipelines.sources import CsvSource, ParquetSource
+from finflow.pipelines.core.errors import SourceError
+from finflow.pipelines.sources import CsvSource, ParquetSource
 
 BOMB_ROWS = 20_000_000
 
@@ -108,7 +108,7 @@ def test_nested_and_binary_columns_are_refused_by_their_type(column: pa.Array, t
 
 @pytest.mark.parametrize("suffix", [".gz", ".bz2", ".xz", ".zip"])
 def test_archives_that_unpack_without_end_are_refused(suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.sources.listing.ALWAYS_BYTES", 1 << 20)
+    monkeypatch.setattr("finflow.pipelines.sources.listing.ALWAYS_BYTES", 1 << 20)
     content = b"date,close\n" + b"2018-01-02,0\n" * 1_000_000
     packed = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress, ".zip": zipped}[suffix](content)
     path = tmp_path / f"acme.csv{suffix}"

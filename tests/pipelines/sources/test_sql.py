@@ -14,17 +14,17 @@ import pytest
 import sqlalchemy
 from pydantic import ValidationError
 
-from pipelines.definition import load_definition
-from pipelines.errors import FinflowError, SourceError
-from pipelines.home import Home
-from pipelines.ingest import ingest
-from pipelines.lake import Lake
-from pipelines.pseudonyms import VARIABLE
-from pipelines.sources import sql as module
-from pipelines.sources.sql import SqlSource
-from tests.postgresql import postgresql
-from tests.row_support import loan_rows, loan_values
+from finflow.pipelines.core.errors import FinflowError, SourceError
+from finflow.pipelines.core.home import Home
+from finflow.pipelines.data.ingest import ingest
+from finflow.pipelines.data.pseudonyms import VARIABLE
+from finflow.pipelines.definitions.loading import load_definition
+from finflow.pipelines.lake.lake import Lake
+from finflow.pipelines.sources import sql as module
+from finflow.pipelines.sources.sql import SqlSource
 from tests.support import files_with, write_definition
+from tests.support.postgresql import postgresql
+from tests.support.row_support import loan_rows, loan_values
 
 COLUMNS = {"entity": "id", "time": "opened", "amount": "amount", "purpose": "purpose", "late": "late"}
 SETTINGS: dict[str, Any] = {"columns": COLUMNS, "text": ("purpose",)}

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from pipelines.errors import SourceError
-from pipelines.sources import StatsmodelsSource, packaged
+from finflow.pipelines.core.errors import SourceError
+from finflow.pipelines.sources import StatsmodelsSource, packaged
 from tests.support import REPOSITORY
 
 
@@ -25,9 +25,8 @@ def test_the_series_are_what_statsmodels_loads() -> None:
 
 
 def test_reading_imports_no_statsmodels() -> None:
-    program = (
-        "import sys; from pipelines.sources import StatsmodelsSource; StatsmodelsSource().read(); assert 'statsmodels' not in sys.modules"
-    )
+    program = "import sys; from finflow.pipelines.sources import StatsmodelsSource; StatsmodelsSource().read(); "
+    program += "assert 'statsmodels' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 

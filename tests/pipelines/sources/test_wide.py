@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from pipelines.errors import SourceError
-from pipelines.sources import CsvSource, ParquetSource
+from finflow.pipelines.core.errors import SourceError
+from finflow.pipelines.sources import CsvSource, ParquetSource
 
 RATES = """\
 Date,USD,JPY,EEK,RUB,

@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from pipelines.errors import SourceError
-from pipelines.sources import YahooSource
-from pipelines.sources.yahoo import _is_over
-from tests.pipelines.sources.yahoo_answers import answer, recorded
+from finflow.pipelines.core.errors import SourceError
+from finflow.pipelines.sources import YahooSource
+from finflow.pipelines.sources.yahoo import _is_over
 from tests.support import REPOSITORY
+from tests.support.pipelines.sources.yahoo_answers import answer, recorded
 
 BITCOIN, ETHER = answer("2020-01-01", [7200.0, math.nan, 7350.5, 7400.0]), answer("2020-01-02", [130.0, 131.0])
 
@@ -79,9 +79,8 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "yfinance", None)
     with pytest.raises(SourceError, match=r"pip install 'yfinance>=1\.7,<2'"):
         YahooSource(symbols={"BTC": "BTC-USD"}).read()
-    program = (
-        "import sys; from pipelines.definition import load_definition; load_definition('crypto-price'); print('yfinance' in sys.modules)"
-    )
+    program = "import sys; from finflow.pipelines.definitions.loading import load_definition; load_definition('crypto-price'); "
+    program += "print('yfinance' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipelines.problems.base import Cells, MetricParts
-from pipelines.statistics import default_block, metric_interval, stationary_bootstrap_indices
-from pipelines.statistics.bootstrap import Resampling, bootstrap_means
+from finflow.pipelines.statistics import default_block, metric_interval, stationary_bootstrap_indices
+from finflow.pipelines.statistics.bootstrap import Resampling, bootstrap_means
+from finflow.pipelines.statistics.metric_parts import Cells, MetricParts
 
 
 def mean_of(*components: np.ndarray) -> MetricParts:

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from pipelines.statistics.delong import area_difference, area_under_curve, placements
+from finflow.pipelines.statistics.delong import area_difference, area_under_curve, placements
 
 Float64 = NDArray[np.float64]
 

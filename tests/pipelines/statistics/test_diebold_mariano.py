@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.stats import t as student
 
-from pipelines.statistics import default_lag, diebold_mariano
-from pipelines.statistics.diebold_mariano import long_run_variance
+from finflow.pipelines.statistics import default_lag, diebold_mariano
+from finflow.pipelines.statistics.diebold_mariano import long_run_variance
 
 
 def test_a_worked_example() -> None:

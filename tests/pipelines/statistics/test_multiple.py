@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.statistics import default_block, model_confidence_set, superior_predictive_ability
-from pipelines.statistics.multiple import studentised_advantage
-from tests.stepwise import step_down, stepwise_superior
+from finflow.pipelines.statistics import default_block, model_confidence_set, superior_predictive_ability
+from finflow.pipelines.statistics.multiple import studentised_advantage
+from tests.support.stepwise import step_down, stepwise_superior
 
 SETTINGS = {"block": 10, "replications": 500, "seed": 1}
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pipelines.statistics.repeated_splits import mean_over_splits
+from finflow.pipelines.statistics.repeated_splits import mean_over_splits
 
 
 def test_by_hand() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipelines.statistics.drift import PRIOR
-from pipelines.statistics.stability import OWN, category_cells, category_index, chance_index, common_categories, stability_index
+from finflow.pipelines.statistics.drift import PRIOR
+from finflow.pipelines.statistics.stability import OWN, category_cells, category_index, chance_index, common_categories, stability_index
 
 
 def formula(before: list[int], after: list[int]) -> float:

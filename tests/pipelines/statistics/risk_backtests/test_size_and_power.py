@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pipelines.statistics.risk_backtests import kupiec, worst_light
-from pipelines.statistics.risk_backtests.coverage import coverage_ratio, kupiec_many
-from pipelines.statistics.risk_backtests.independence import conditional_many, independence_many
-from pipelines.statistics.risk_backtests.monte_carlo import monte_carlo_p
-from pipelines.statistics.risk_backtests.result import read_hits
-from pipelines.statistics.risk_backtests.shortfall import TailForecasts, shortfall_many
+from finflow.pipelines.statistics.risk_backtests import kupiec, worst_light
+from finflow.pipelines.statistics.risk_backtests.coverage import coverage_ratio, kupiec_many
+from finflow.pipelines.statistics.risk_backtests.independence import conditional_many, independence_many
+from finflow.pipelines.statistics.risk_backtests.monte_carlo import monte_carlo_p
+from finflow.pipelines.statistics.risk_backtests.result import read_hits
+from finflow.pipelines.statistics.risk_backtests.shortfall import TailForecasts, shortfall_many
 
 SERIES, DAYS, LEVEL = 2_000, 250, 0.05
 

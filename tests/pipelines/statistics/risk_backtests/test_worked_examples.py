@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pipelines.statistics.risk_backtests import (
+from finflow.pipelines.statistics.risk_backtests import (
     TrafficLight,
     christoffersen,
     christoffersen_independence,
@@ -14,9 +14,9 @@ from pipelines.statistics.risk_backtests import (
     traffic_light,
     worst_light,
 )
-from pipelines.statistics.risk_backtests.coverage import coverage_ratio
-from pipelines.statistics.risk_backtests.shortfall import TailForecasts, shortfall_many, simulated_statistics
-from pipelines.statistics.risk_backtests.traffic_light import light_of
+from finflow.pipelines.statistics.risk_backtests.coverage import coverage_ratio
+from finflow.pipelines.statistics.risk_backtests.shortfall import TailForecasts, shortfall_many, simulated_statistics
+from finflow.pipelines.statistics.risk_backtests.traffic_light import light_of
 
 #: Kupiec (1995), as in Jorion, Value at Risk (3rd edition, 2007), table 6-2: exceptions N with which a model is not rejected at 5 %
 NOT_REJECTED = {

@@ -1,0 +1,18 @@
+"""What a flow answers when a command calls it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from finflow.pipelines.core.errors import FinflowError
+
+
+def called(answer: Any) -> dict[str, Any]:
+    """The outcome of a flow that was called, not scheduled.
+
+    Raises:
+        FinflowError: the flow ended as scheduled runs may (superseded, late): it took the command for one.
+    """
+    if not isinstance(answer, dict):
+        raise FinflowError(f"the flow ended as {answer!r} instead of with an outcome: was the command started inside another flow run?")
+    return answer

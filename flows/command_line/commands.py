@@ -1,0 +1,179 @@
+"""What each command does: it calls a flow or a stage and returns JSON-able values. Imports are late, for a quick start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from finflow.flows.command_line.called import called
+from finflow.flows.display import DISPLAY
+from finflow.pipelines.core.home import Home
+
+Outcome = dict[str, Any]
+
+
+def demo(home: Home) -> Outcome:
+    from finflow.flows.command_line.demo import run_demo
+
+    return run_demo(home)
+
+
+def list_definitions(home: Home) -> Outcome:
+    from finflow.pipelines.definitions.loading import DEFINITIONS, load_definition
+
+    found = [load_definition(path.stem) for path in sorted(DEFINITIONS.glob("*.yaml"))]
+    return {"definitions": [{"name": one.name, "title": one.title, "simulated": one.simulated} for one in found]}
+
+
+def show(home: Home, name: str) -> Outcome:
+    import yaml
+
+    from finflow.pipelines.definitions.loading import load_definition
+
+    values = load_definition(name).model_dump(mode="json")
+    return {"definition": values, "yaml": yaml.safe_dump(values, sort_keys=False, allow_unicode=True)}
+
+
+def schema(home: Home) -> Outcome:
+    from finflow.pipelines.definitions.definition import Definition
+
+    return {"schema": Definition.model_json_schema()}
+
+
+def init(home: Home, file: Path, name: str | None, to: Path | None, outcome: str | None, positive: str | None) -> Outcome:
+    """Draft a definition; one that would not load is not written, and an existing file is never overwritten."""
+    from finflow.pipelines.core.errors import FinflowError
+    from finflow.pipelines.definitions.loading import definition_of
+    from finflow.pipelines.drafts.prices import draft_definition
+
+    text = draft_definition(file, name, outcome, positive)
+    drafted = definition_of(text, f"the definition drafted from {file}")
+    path = to or Path(f"{drafted.name}.yaml")
+    try:
+        with path.open("x", encoding="utf-8") as stream:
+            stream.write(text)
+    except FileExistsError:
+        raise FinflowError(f"{path} exists already: give another with --to, or another --name.") from None
+    except OSError as error:
+        raise FinflowError(f"{path} cannot be written ({error.strerror or error}): give another with --to.") from None
+    return {"definition": drafted.name, "path": str(path)}
+
+
+def validate(home: Home, name: str, as_of: str | None) -> Outcome:
+    from finflow.flows.servers.server import prefect_server
+
+    _load(name, home)
+    with prefect_server(home), DISPLAY.live():
+        from finflow.flows.validate import validate_flow
+
+        return validate_flow(name, as_of)
+
+
+def train(home: Home, name: str, as_of: str | None, candidates: list[str] | None, seed: int | None, hardware: dict[str, Any]) -> Outcome:
+    from finflow.flows.servers.server import prefect_server
+    from finflow.pipelines.fits.process import warm_up_first
+    from finflow.pipelines.operating.early_checks import check_train
+
+    check_train(_load(name, home), home, as_of, candidates, hardware)
+    if hardware["accelerator"] == "cpu":
+        warm_up_first(home)
+    with prefect_server(home), DISPLAY.live():
+        from finflow.flows.train import train_flow
+
+        return called(train_flow(name, as_of, candidates, seed, **hardware))
+
+
+def score(home: Home, name: str, as_of: str | None, version: int | None) -> Outcome:
+    from finflow.flows.servers.server import prefect_server
+    from finflow.pipelines.operating.early_checks import check_score
+
+    check_score(_load(name, home), home, as_of, version)
+    with prefect_server(home), DISPLAY.live():
+        from finflow.flows.score import score_flow
+
+        return called(score_flow(name, as_of, version))
+
+
+def backfill(
+    home: Home,
+    name: str,
+    start: str,
+    end: str,
+    entity: str | None,
+    only: str,
+    model: str,
+    dry_run: bool,
+    status: bool,
+    options: dict[str, Any],
+) -> Outcome:
+    """Plan and run, or only plan, or only show the ledger. `options`: newest_first, max_active, retrain, restated."""
+    from finflow.pipelines.operating.early_checks import check_backfill
+
+    definition = _load(name, home)
+    check_backfill(definition, home, start, end, entity, only, model, options["retrain"])
+    if dry_run or status:
+        from finflow.pipelines.backfill.run import show_plan
+
+        return show_plan(definition, home, start, end, "status" if status else "dry-run", entity=entity, only=only, model=model, **options)
+    from finflow.flows.servers.server import prefect_server
+
+    with prefect_server(home), DISPLAY.live():
+        from finflow.flows.backfill import backfill_flow
+
+        filled: Outcome = backfill_flow(name, start, end, entity, only, model, **options)  # type: ignore[assignment]
+        return filled
+
+
+def status(home: Home, name: str) -> Outcome:
+    from finflow.pipelines.operating.status import status as state
+
+    return state(_load(name, home), home)
+
+
+def history(home: Home, name: str) -> Outcome:
+    from finflow.pipelines.operating.history import history as decisions
+
+    definition = _load(name, home)
+    return {"definition": definition.name, **decisions(definition, home)}
+
+
+def report(home: Home, name: str) -> Outcome:
+    from finflow.pipelines.training.report import newest_report
+
+    return newest_report(_load(name, home), home)
+
+
+def export(home: Home, name: str, start: str, end: str, to: Path) -> Outcome:
+    from finflow.pipelines.scoring.export import export as write
+
+    return write(_load(name, home), home, start, end, to)
+
+
+def check_leakage(home: Home, name: str, as_of: str | None) -> Outcome:
+    """Ingest and validate as a training would, then try to make the future change the past."""
+    from finflow.pipelines.leakage.check import check_leakage as check
+
+    definition = _load(name, home)
+    found = check(definition, home, as_of)
+    columns = sorted({column for one in found.checks if not one.passed for column in one.columns})
+    return {"ok": found.passed, "definition": definition.name, "columns": columns, "checks": [one.to_dict() for one in found.checks]}
+
+
+def rollback(home: Home, name: str, why: str) -> Outcome:
+    from finflow.pipelines.operating.rollback import rollback as back
+
+    definition = _load(name, home)
+    return {"definition": definition.name, "decision": back(definition, home, why).to_dict()}
+
+
+def ui(home: Home) -> Outcome:
+    from finflow.flows.servers.interfaces import serve_interfaces
+
+    return serve_interfaces(home)
+
+
+def _load(name: str, home: Home) -> Any:
+    """The definition, so that a mistake in it is said before anything is started."""
+    from finflow.pipelines.definitions.loading import load_and_remember
+
+    return load_and_remember(name, home)

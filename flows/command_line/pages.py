@@ -1,0 +1,180 @@
+"""What a person reads at the end of a command: one function a command, from the outcome to lines of text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from finflow.flows.command_line.leaderboard import LEGEND, checks_lines, leaderboard_lines
+
+Outcome = dict[str, Any]
+
+
+def validated_lines(outcome: Outcome) -> list[str]:
+    """Rules that did not hold, and what became of the rows."""
+    broken = [rule for rule in outcome["rules"] if not rule["passed"]]
+    lines = [
+        f"contract: {outcome['rows']:,} rows of {outcome['entities']} entities clean, {outcome['quarantined']:,} quarantined, "
+        f"{len(outcome['rules'])} rules checked, {len(broken)} not met"
+    ]
+    lines += [f"  {rule['severity']}: {rule['rule']}: {rule['unexpected']:,} rows. {rule['detail']}" for rule in broken]
+    return lines
+
+
+def list_definitions(outcome: Outcome) -> list[str]:
+    width = max((len(row["name"]) for row in outcome["definitions"]), default=0)
+    return [f"{row['name']:<{width}} {row['title']}{' (simulated)' if row['simulated'] else ''}" for row in outcome["definitions"]]
+
+
+def show(outcome: Outcome) -> list[str]:
+    return [outcome["yaml"].rstrip()]
+
+
+def schema(outcome: Outcome) -> list[str]:
+    import json
+
+    return [json.dumps(outcome["schema"], indent=2)]
+
+
+def init(outcome: Outcome) -> list[str]:
+    return [f"Wrote {outcome['path']}. Read it, then: finflow validate {outcome['path']} and finflow train {outcome['path']}"]
+
+
+def validate(outcome: Outcome) -> list[str]:
+    return [f"{outcome['definition']} as of {outcome['as_of'][:10]}", *validated_lines(outcome), f"Data Docs: {outcome['folder']}"]
+
+
+def train(outcome: Outcome) -> list[str]:
+    """What was done, the leaderboard, the decision, where to read on."""
+    return [*training_lines(outcome), LEGEND]
+
+
+def training_lines(outcome: Outcome) -> list[str]:
+    """A training without the legend of its leaderboard."""
+    data = outcome["data"]
+    lines = [f"{outcome['title']}, as of {outcome['as_of'][:10]}" + (" (SIMULATED data)" if outcome["simulated"] else "")]
+    lines.append(
+        f"  {data['rows']:,} rows validated ({data['quarantined']} quarantined), {outcome['samples']:,} windows, "
+        f"{len(outcome['folds'])} test periods, {outcome['fitted']} fits done, {outcome['reused']} reused"
+    )
+    lines += leaderboard_lines(outcome)
+    lines += checks_lines(outcome)
+    lines += [f"  failed: {name}: {reason}" for name, reason in outcome["failed"].items()]
+    return [*lines, decision_line(outcome), *waiting_lines(outcome["waiting"]), f"  report: {shown(outcome['report'])}"]
+
+
+def shown(path: str) -> str:
+    """A path as a person would type it here."""
+    from pathlib import Path
+
+    return str(Path(path).relative_to(Path.cwd())) if Path(path).is_relative_to(Path.cwd()) else path
+
+
+def decision_line(outcome: Outcome) -> str:
+    """The decision in plain words."""
+    decision = outcome["decision"]
+    return _wrapped(f"decision: {decision['verdict'].upper()}. {decision['reason']}", "  ")
+
+
+def waiting_lines(waiting: dict[str, Any] | None) -> list[str]:
+    """What waits for a person, and the lines that decide."""
+    if waiting is None:
+        return []
+    version = f"  version {waiting['version']} ({waiting['candidate']}, as of {waiting['as_of'][:10]})"
+    said = f"{version} waits for a person since {waiting['since'][:19]}"
+    if waiting["people"] > 1:
+        said += f"; {waiting['people']} must approve, so far: {', '.join(waiting['approved_by']) or 'nobody'}"
+    return [said, f"    {waiting['approve']}", f"    {waiting['reject']}"]
+
+
+def _wrapped(text: str, indent: str) -> str:
+    """Lines of at most 140 characters; names and dates stay whole."""
+    import textwrap
+
+    return textwrap.fill(text, 140, initial_indent=indent, subsequent_indent="    ", break_on_hyphens=False)
+
+
+def score(outcome: Outcome) -> list[str]:
+    return [
+        f"{outcome['definition']} as of {outcome['as_of'][:10]}: {outcome['rows']} rows by version {outcome['version']}, "
+        f"{outcome['written']} of them new, {outcome['in_sample']} in-sample (predictions table version {outcome['table_version']})"
+    ]
+
+
+def backfill(outcome: Outcome) -> list[str]:
+    """What ran, or would run, date by date where there are few; of many those that failed, and of a dry run every date that would run."""
+    dates, mode = outcome["dates"], outcome["mode"]
+    lines = [outcome["summary"]]
+    if mode == "dry-run":
+        rows = {row["date"]: row for row in dates}
+        shown = [rows[date] for date in outcome["will_run"]] if len(dates) > 20 else dates
+    elif len(dates) <= 20 or mode == "status":
+        shown = dates
+    else:
+        shown = [row for row in dates if row["after"] == "failed"]
+    for row in shown:
+        reason = f"  {row['reason']}" if row.get("reason") else ""
+        lines.append(
+            f"  {row['date']}  {row['before']:<9} -> {row['after']:<9} rows {row['rows']}  version {row['version'] or '-'}{reason}"
+        )
+    return lines
+
+
+def status(outcome: Outcome) -> list[str]:
+    from finflow.flows.command_line.plain import plain_lines
+
+    return plain_lines(outcome)
+
+
+def history(outcome: Outcome) -> list[str]:
+    """A line a decision, and beneath it the reason."""
+    lines = []
+    for row in outcome["decisions"]:
+        lines.append(
+            f"{row['recorded_at'][:19]}  {row['verdict']:<14} {row['candidate']:<18} version {row['version'] or '-':<4} "
+            f"as of {row['effective_as_of'][:10]}"
+        )
+        lines.append(_wrapped(row["reason"], "    "))
+    lines += waiting_lines(outcome["waiting"])
+    return lines or [f"No decision has been made for {outcome['definition']}: finflow train {outcome['definition']}"]
+
+
+def report(outcome: Outcome) -> list[str]:
+    return [outcome["text"].rstrip(), "", f"HTML: {outcome['html']}"]
+
+
+def export(outcome: Outcome) -> list[str]:
+    return [f"Wrote {outcome['rows']:,} rows to {outcome['path']}"]
+
+
+def check_leakage(outcome: Outcome) -> list[str]:
+    lines = []
+    for check in outcome["checks"]:
+        word = "passed" if check["passed"] else "FAILED" if check["tried"] else "not tried"
+        lines.append(f"{word}  {check['name']}: {check['detail']}")
+    verdict = "No leakage was found." if outcome["ok"] else f"LEAKAGE: {', '.join(outcome['columns']) or 'see above'}."
+    return [*lines, verdict]
+
+
+def rollback(outcome: Outcome) -> list[str]:
+    return [decision_line(outcome).strip()]
+
+
+def ui(outcome: Outcome) -> list[str]:
+    return [] if outcome["running"] else ["Both UIs are stopped."]
+
+
+def demo(outcome: Outcome) -> list[str]:
+    """Under 40 lines that a newcomer understands."""
+    market, signal = training_lines(outcome["index_price"]), training_lines(outcome["demo_signal"])
+    lines = [f"1. {market[0]}", *market[1:], f"2. {signal[0]}", *signal[1:], LEGEND, "3. Predictions of index-price"]
+    lines += [f"  {line}" for line in score(outcome["score"])]
+    counted = f"{outcome['fitted']} fits done, {outcome['reused']} reused, {outcome['written']} rows written"
+    browser = f"{counted}, in {outcome['seconds']:.0f} s. Next, in the browser: `make ui` (or `finflow ui`) serves, until Ctrl-C,"
+    lines += [f"  {outcome['backfill']['summary']}", browser]
+    for one in outcome.get("look", ()):
+        lines += [f"  {one['address']}", f"    {one['see']}"]
+    return [
+        *lines,
+        "and in the shell: `finflow check-leakage index-price` proves that nothing leaks; `finflow init YOUR.csv` drafts a definition",
+        "  of your own data, and `finflow train YOUR.yaml` trains it.",
+    ]

@@ -1,0 +1,1 @@
+"""What stands on a Prefect server: deployments, automations and alerts."""

@@ -1,0 +1,1 @@
+"""A run beside its stages: events, late data, missed and dead runs."""

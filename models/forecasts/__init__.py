@@ -1,0 +1,1 @@
+"""Classical models of what a series will be."""

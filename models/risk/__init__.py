@@ -1,0 +1,1 @@
+"""Models of the tails of a return."""

@@ -1,0 +1,61 @@
+"""Rows of a class between neighbours of that class by imbalanced-learn: SMOTE, or SMOTE-NC with categories (Chawla et al., 2002)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from finflow.models.errors import FitFailure
+from finflow.models.rows.row_numbers import RowNumbers
+from finflow.models.samples import Float32, Int64
+
+
+def smote(
+    numbers: Float32, codes: Int64, classes: Int64, wanted: int, count: int, *, names: tuple[str, ...], neighbours: int, seed: int
+) -> tuple[Float32, Int64]:
+    """New rows of a class, each between a row of it and one of that row's nearest; categories are those of most neighbours.
+
+    Distances are of standardised numbers. A missing number is taken for the median, with a sign beside it that counts as a category: a new
+    row lacks what most of the neighbours lack.
+
+    Args:
+        numbers: float32, [n, features]; NaN where missing.
+        codes: int64, [n, categories].
+        classes: int64, [n]; 0 or 1.
+        wanted: the class, the rarer one.
+        count: new rows.
+        names: of the features, for errors.
+
+    Returns:
+        float32 [count, features] and int64 [count, categories].
+
+    Raises:
+        FitFailure: the class has fewer than two rows, or there are no numbers to draw between.
+    """
+    from imblearn.over_sampling import SMOTE, SMOTENC
+
+    own = int((classes == wanted).sum())
+    if own < 2:
+        raise FitFailure(f"SMOTE needs two rows of a class to draw between, and there are {own}")
+    ready = RowNumbers.of(numbers, names, "standard", 1e6)
+    varying = np.flatnonzero(ready.inverse > 0)
+    if not len(varying):
+        raise FitFailure("SMOTE draws between numbers, and no feature is one that varies")
+    scaled = ready.scaled(numbers)[:, varying]
+    known = [np.unique(column) for column in codes.T]
+    places = [np.searchsorted(values, column) for values, column in zip(known, codes.T, strict=True)]
+    table = np.column_stack([scaled, ready.marks(numbers), *places])
+    nominal = list(range(scaled.shape[1], table.shape[1]))
+    given = {"sampling_strategy": {wanted: own + count}, "k_neighbors": min(neighbours, own - 1), "random_state": seed}
+    sampler = SMOTENC(categorical_features=nominal, **given) if nominal else SMOTE(**given)
+    try:
+        made = np.asarray(sampler.fit_resample(table, classes)[0][len(table) :], dtype=np.float64)
+    except ValueError as error:
+        raise FitFailure(f"SMOTE cannot draw between these rows: {error}") from error
+    found = np.tile(ready.median, (count, 1))
+    found[:, varying] = made[:, : len(varying)] / ready.inverse[varying] + ready.location[varying]
+    found[:, np.isnan(numbers).all(axis=0)] = np.nan
+    absent = made[:, len(varying) : len(varying) + len(ready.marked)] > 0.5
+    found[:, ready.marked] = np.where(absent, np.nan, found[:, ready.marked])
+    at = made[:, len(varying) + len(ready.marked) :].round().astype(np.int64)
+    back = [values[place] for values, place in zip(known, at.T, strict=True)]
+    return found.astype(np.float32), np.column_stack(back).astype(np.int64) if back else np.zeros((count, 0), dtype=np.int64)

@@ -1,0 +1,1 @@
+"""Ranges of dates, and walking forward through them."""

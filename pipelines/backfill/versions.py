@@ -1,0 +1,82 @@
+"""Which version answers each date of a backfill, and in which table that version was recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from finflow.pipelines.backfill.choice import RETRAIN, Choice
+from finflow.pipelines.core.home import Home
+from finflow.pipelines.core.manifests import CleanManifest
+from finflow.pipelines.definitions.definition import Definition
+
+if TYPE_CHECKING:
+    from finflow.pipelines.lake.lake import Lake
+    from finflow.pipelines.lake.promotions import Promotions
+
+
+def recorded(lake: Lake, definition: Definition, model: str) -> Promotions:
+    """The table that names the versions of a way of choosing the model: the definition's decisions, or those of a walk.
+
+    Args:
+        model: champion, as-of, a version's number, retrain-monthly or retrain-quarterly.
+    """
+    if model.startswith(RETRAIN):
+        from finflow.pipelines.lake.walks import WalkRecord
+
+        return WalkRecord(lake, definition.name, model.removeprefix(RETRAIN))
+    from finflow.pipelines.lake.promotions import Promotions
+
+    return Promotions(lake, definition.name)
+
+
+def choose_versions(
+    definition: Definition,
+    home: Home,
+    promotions: Promotions,
+    model: str,
+    dates: Sequence[str],
+    clean: CleanManifest,
+    failures: Mapping[str, str],
+) -> dict[str, Choice]:
+    """By date, the version that answers.
+
+    Args:
+        failures: of a walk, by period, why its model could not be trained.
+
+    Raises:
+        RegistryError: a version that was never registered.
+    """
+    from finflow.pipelines.lake.promotions import trained_as_of
+    from finflow.pipelines.scoring.score import champion_version
+
+    if model.startswith(RETRAIN):
+        from finflow.pipelines.backfill.walk_forward import walk_choices
+
+        return walk_choices(definition, home, promotions, model.removeprefix(RETRAIN), dates, clean, failures)
+    if model == "as-of":
+        versions = _effective(definition, promotions, dates)
+    elif model == "champion":
+        champion = champion_version(definition, home, promotions) if promotions.champion() is not None else None
+        versions = dict.fromkeys(dates, champion)
+    else:
+        trained_as_of(promotions, int(model))
+        versions = dict.fromkeys(dates, int(model))
+    return {date: Choice(version, "" if version else "no version was effective then") for date, version in versions.items()}
+
+
+def _effective(definition: Definition, promotions: Promotions, dates: Sequence[str]) -> dict[str, int | None]:
+    """By date, the version effective at its as-of; asked once between any two decisions, since only a decision changes it."""
+    from finflow.pipelines.data.knowledge import published
+
+    instants = published(definition, pd.DatetimeIndex(list(dates)))
+    decided = pd.DatetimeIndex(sorted(pd.Timestamp(row.effective_as_of) for row in promotions.rows()), tz="UTC")
+    found: dict[int, int | None] = {}
+    versions = {}
+    for date, instant, place in zip(dates, instants, decided.searchsorted(instants, side="right").tolist(), strict=True):
+        if place not in found:
+            found[place] = promotions.effective(instant)
+        versions[date] = found[place]
+    return versions

@@ -1,0 +1,71 @@
+"""Digests: the same content gives the same 32 hexadecimal digits, on every machine and run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+
+def digest_json(value: Any) -> str:
+    """Of JSON-able values; mappings without regard to order.
+
+    Raises:
+        TypeError: something in it is no JSON value.
+        ValueError: a number is NaN or infinite.
+    """
+    text = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def digest_arrays(arrays: Mapping[str, NDArray[Any]]) -> str:
+    """Of named arrays: names, dtypes, shapes and bytes. Object arrays are taken as text.
+
+    Floats count by their bits, except that every NaN is the same.
+    """
+    total = hashlib.blake2b(digest_size=16)
+    for name in sorted(arrays):
+        array = np.asarray(arrays[name])
+        if array.dtype == object:
+            parts = [("\0" if item is None else str(item)).encode() for item in array.ravel()]
+            content = b"".join(len(part).to_bytes(8, "little") + part for part in parts)
+        else:
+            if array.dtype.kind == "f":
+                array = np.where(np.isnan(array), np.array(np.nan, dtype=array.dtype), array)
+            content = np.ascontiguousarray(array).tobytes()
+        total.update(f"{name}|{array.dtype.str}|{array.shape}|".encode())
+        total.update(content)
+    return total.hexdigest()
+
+
+def digest_file(path: Path) -> str:
+    """Of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def digest_frame(frame: pd.DataFrame) -> str:
+    """Of a frame's columns (in any order) and its rows (in their order): the same content gives the same digest on every machine.
+
+    Times count by their instant whatever their unit; every missing text is the same, and every NaN.
+    """
+    arrays = {}
+    for name in frame.columns:
+        column = frame[name]
+        if isinstance(column.dtype, pd.DatetimeTZDtype):
+            arrays[f"{name}|utc"] = column.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy().astype("datetime64[us]").astype(np.int64)
+        elif column.dtype.kind == "M":
+            arrays[f"{name}|time"] = column.to_numpy().astype("datetime64[us]").astype(np.int64)
+        elif column.dtype.kind in "biuf":
+            arrays[str(name)] = column.to_numpy()
+        else:
+            codes, texts = pd.factorize(column, sort=True)
+            arrays[f"{name}|codes"] = codes.astype(np.int64)
+            arrays[f"{name}|texts"] = np.array([str(text) for text in texts], dtype=object)
+    return digest_arrays({**arrays, "__rows": np.array([len(frame)], dtype=np.int64)})

@@ -1,0 +1,120 @@
+"""The little Markdown that our reports use, its tables and numbers, and its HTML: headings, paragraphs, lists, quotes, tables, bold and
+code. All else is escaped."""
+
+from __future__ import annotations
+
+import base64
+import html
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from finflow.pipelines.core.manifests import Metric
+
+#: what is smaller is 0 but for rounding
+ROUNDING = 1e-14
+_STYLE = (
+    "body{font:15px/1.5 system-ui,'Noto Sans CJK SC','Microsoft YaHei','PingFang SC',sans-serif;"
+    "max-width:62rem;margin:2rem auto;padding:0 1rem}"
+    "table{border-collapse:collapse;font-size:13px;display:block;overflow-x:auto}"
+    "td,th{border:1px solid #ccc;padding:.25rem .5rem;text-align:left}"
+    "th{background:#f2f2f2}img{max-width:100%}blockquote{border-left:4px solid #1f5fa8;margin:0;padding:.3rem 1rem;background:#f4f8fc}"
+)
+
+
+def to_html(text: str) -> str:
+    """HTML of a report's Markdown. Text is escaped, so that no name can bring markup of its own."""
+    parts = []
+    for block in re.split(r"\n\s*\n", text.strip()):
+        parts += _block(block.splitlines())
+    return "\n".join(parts)
+
+
+def _block(lines: list[str]) -> list[str]:
+    heading = re.match(r"(#{1,4}) (.*)", lines[0])
+    if heading:
+        level = len(heading[1])
+        rest = _block(lines[1:]) if lines[1:] else []
+        return [f"<h{level}>{_inline(heading[2])}</h{level}>", *rest]
+    if lines[0].startswith("|"):
+        return [_table(lines)]
+    if lines[0].startswith("> "):
+        return [f"<blockquote>{_inline(' '.join(line.removeprefix('> ') for line in lines))}</blockquote>"]
+    items = [line for line in lines if line.startswith("- ")]
+    if items and lines[0].startswith("- "):
+        return [f"<ul>{''.join(f'<li>{_inline(item[2:])}</li>' for item in items)}</ul>"]
+    if items:
+        first = lines.index(items[0])
+        return [f"<p>{_inline(' '.join(lines[:first]))}</p>", *_block(lines[first:])]
+    return [f"<p>{_inline(' '.join(lines))}</p>"]
+
+
+def _table(lines: list[str]) -> str:
+    rows = [[cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line.strip())[1:-1]] for line in lines]
+    head = "".join(f"<th>{_inline(cell)}</th>" for cell in rows[0])
+    body = "".join(f"<tr>{''.join(f'<td>{_inline(cell)}</td>' for cell in row)}</tr>" for row in rows[2:])
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _inline(text: str) -> str:
+    escaped = html.escape(text, quote=True)
+    escaped = re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", escaped)
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escaped)
+
+
+def table_lines(rows: Sequence[Sequence[str]]) -> list[str]:
+    """A Markdown table, the first row its head."""
+    return [f"| {' | '.join(table_cell(cell) for cell in row)} |" for row in (rows[0], ["---"] * len(rows[0]), *rows[1:])]
+
+
+def with_interval(metric: Metric | None) -> str:
+    """A metric and its interval, as text."""
+    if metric is None or metric.value is None:
+        return "not finite"
+    if metric.low is None or metric.high is None:
+        return number(metric.value)
+    return f"{number(metric.value)} [{number(metric.low)}, {number(metric.high)}]"
+
+
+def number(value: float | None) -> str:
+    """Four significant digits."""
+    return "-" if value is None else f"{0.0 if abs(value) < ROUNDING else value:.4g}"
+
+
+def p_value(value: float | None) -> str:
+    """Three decimals."""
+    return "-" if value is None else f"{value:.3f}"
+
+
+def table_cell(text: str) -> str:
+    """Text that a cell of a Markdown table can hold."""
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def page_of(title: str, text: str, plots: Mapping[str, Path]) -> str:
+    """A report's Markdown as a whole HTML page.
+
+    Args:
+        plots: SVG files by their captions; the page holds them whole.
+    """
+    images = "".join(
+        f"<h3>{html.escape(caption)}</h3><img alt='{html.escape(caption, quote=True)}' "
+        f"src='data:image/svg+xml;base64,{base64.b64encode(path.read_bytes()).decode()}'>"
+        for caption, path in plots.items()
+    )
+    return (
+        f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{html.escape(title)}</title><style>{_STYLE}</style></head>"
+        f"<body>{to_html(text)}{'<h2>Plots</h2>' if images else ''}{images}</body></html>\n"
+    )
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Whole or not at all; an unchanged file is left as it is."""
+    if path.is_file() and path.read_text(encoding="utf-8") == text:
+        return
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)

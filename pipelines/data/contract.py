@@ -1,0 +1,213 @@
+"""The contract: what a batch must be before anything is learned from it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from finflow.expectations.batch import PERIOD, SESSION, codes, prepare
+from finflow.expectations.examine import Examination, Outcome, examine
+from finflow.expectations.rule import Graded, Mask
+from finflow.expectations.rules.quarantined import FewQuarantined
+from finflow.pipelines.core.digest import digest_frame, digest_json
+from finflow.pipelines.core.errors import ContractError
+from finflow.pipelines.core.manifests import CleanManifest, RawManifest, RuleResult
+from finflow.pipelines.data.contract_rules import calendar_sessions, columns_read, few_quarantined, graded_rules
+from finflow.pipelines.data.contract_tables import write_clean, write_quarantine
+from finflow.pipelines.lake.lake import Lake, literal
+
+if TYPE_CHECKING:
+    from finflow.pipelines.core.home import Home
+    from finflow.pipelines.definitions.definition import Definition
+
+RULES = "rules"
+CONTRACT = "contract"
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """What the contract says about a batch.
+
+    Attributes:
+        batch: every revision known, prepared (see `finflow.expectations.batch.prepare`).
+        broken: the rows to quarantine: bool, [rows].
+        reasons: for each of those rows, the names of the rules it broke, joined by commas.
+        examinations: of the rows, and then of the series that they leave (absent where the first stage is critical).
+    """
+
+    batch: pd.DataFrame
+    broken: Mask
+    reasons: list[str]
+    examinations: tuple[Examination, ...]
+
+    @property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        return tuple(outcome for examination in self.examinations for outcome in examination.outcomes)
+
+    @property
+    def critical(self) -> tuple[Outcome, ...]:
+        return tuple(outcome for examination in self.examinations for outcome in examination.failed("critical"))
+
+
+def validate(
+    definition: Definition, home: Home, raw: RawManifest, as_of: pd.Timestamp, *, now: pd.Timestamp | None = None
+) -> CleanManifest:
+    """Hold the raw rows known by `as_of` against the definition's contract.
+
+    Every revision that keeps the rules about rows goes to `clean/<name>`, so that any earlier as-of can be read from there too, and a
+    correction that breaks a rule does not take away the row that it corrects. The others go to `quarantine/<name>` with the names of the
+    rules they broke. Rules about series are judged on the latest good revisions. What is in the tables already is not written again.
+
+    The manifest's folder, `<home>/validations/<digest>`, holds data_docs.html, suite.json and result.json.
+
+    Args:
+        as_of: aware.
+        now: the instant after which dates lie in the future; the clock's by default.
+
+    Raises:
+        ContractError: a critical rule is broken (one message for all of them); neither table is touched.
+        DefinitionError: the contract's severities do not fit the suite, or there is no such calendar.
+        ConflictError: other runs kept writing to the same tables.
+    """
+    now = pd.Timestamp.now(tz="UTC") if now is None else now
+    lake = Lake(home.lake)
+    known = lake.read(raw.table, version=raw.version, where=f"known_at <= {literal(as_of)}").drop(columns=[PERIOD], errors="ignore")
+    judgement = judge(definition, known, now)
+    del known
+    if judgement.critical:
+        folder = _write_folder(definition, home, judgement, digest_frame(judgement.batch), as_of)
+        raise ContractError(_message(definition, raw, as_of, judgement, folder))
+    rows = judgement.batch.drop(columns=[SESSION])
+    quarantined = _quarantine_rows(definition, rows, judgement)
+    good = rows[~judgement.broken] if len(quarantined) else rows
+    digest = digest_frame(good[_latest(good)])
+    folder = _write_folder(definition, home, judgement, digest, as_of)
+    write_quarantine(lake, f"quarantine/{definition.name}", quarantined, as_of)
+    version = write_clean(lake, f"clean/{definition.name}", good, as_of)
+    return CleanManifest(
+        table=f"clean/{definition.name}",
+        version=version,
+        as_of=as_of.isoformat(),
+        digest=digest,
+        rows=int(np.count_nonzero(_latest(good))),
+        entities=int(good["entity"].nunique()),
+        quarantined=len(quarantined),
+        rules=tuple(_rule_result(outcome) for outcome in judgement.outcomes),
+        folder=str(folder),
+        raw=raw,
+    )
+
+
+def judge(definition: Definition, known: pd.DataFrame, now: pd.Timestamp) -> Judgement:
+    """Carry out the contract over rows (every revision), without touching a table.
+
+    Raises:
+        DefinitionError: see `validate`.
+    """
+    batch = prepare(known, calendar_sessions(definition, known["time"]) if len(known) else None)
+    graded = graded_rules(definition, batch, now)
+    of_rows = [one for one in graded if one.rule.stage == "rows"]
+    first = examine(batch, of_rows, f"{definition.name}-rows")
+    broken, by_rule = first.quarantine(len(batch))
+    if first.failed("critical"):
+        return Judgement(batch, broken, _reasons(broken, by_rule), (first,))
+    left = np.flatnonzero(~broken)
+    places = left[_latest(batch if len(left) == len(batch) else batch.iloc[left])]
+    series = batch if len(places) == len(batch) else batch.iloc[places].reset_index(drop=True)
+    keys = int(np.count_nonzero(_latest(batch)))
+    of_series = [_with_numbers(definition, one, keys - len(places), keys) for one in graded if one.rule.stage == "series"]
+    second = examine(series, of_series, f"{definition.name}-series")
+    later, later_rules = second.quarantine(len(series))
+    for name, mask in later_rules:
+        whole = np.zeros(len(batch), dtype=bool)
+        whole[places[mask]] = True
+        by_rule.append((name, whole))
+    broken[places[later]] = True
+    return Judgement(batch, broken, _reasons(broken, by_rule), (first, second))
+
+
+def _with_numbers(definition: Definition, graded: Graded, lost: int, keys: int) -> Graded:
+    return Graded(few_quarantined(definition, lost, keys), graded.severity) if isinstance(graded.rule, FewQuarantined) else graded
+
+
+def _latest(batch: pd.DataFrame) -> Mask:
+    """Of rows sorted by entity, time and known_at, the last of each entity and time: bool, [rows]."""
+    entity, times = codes(batch), batch["time"].to_numpy()
+    last = np.ones(len(batch), dtype=bool)
+    last[:-1] = (entity[1:] != entity[:-1]) | (times[1:] != times[:-1])
+    return last
+
+
+def _reasons(broken: Mask, by_rule: list[tuple[str, Mask]]) -> list[str]:
+    places = np.flatnonzero(broken)
+    names: list[list[str]] = [[] for _ in places]
+    for name, mask in by_rule:
+        for place in np.flatnonzero(mask[places]):
+            names[place].append(name)
+    return [",".join(found) for found in names]
+
+
+def _quarantine_rows(definition: Definition, rows: pd.DataFrame, judgement: Judgement) -> pd.DataFrame:
+    """The broken rows as they came, with the rules they broke and the digest of the contract that says so."""
+    broken = rows[judgement.broken].reset_index(drop=True)
+    broken[RULES] = pd.Series(judgement.reasons, dtype="str")
+    broken[CONTRACT] = digest_json(definition.contract.model_dump(mode="json"))
+    return broken
+
+
+def _rule_result(outcome: Outcome) -> RuleResult:
+    graded = outcome.graded
+    return RuleResult(graded.rule.name, graded.severity, outcome.passed, outcome.finding.count, outcome.finding.detail)
+
+
+def _message(definition: Definition, raw: RawManifest, as_of: pd.Timestamp, judgement: Judgement, folder: Path) -> str:
+    faults = [f"rule {found.graded.rule.name}: {found.finding.detail}. To do: {found.graded.rule.remedy}" for found in judgement.critical]
+    also = [f"{found.graded.rule.name} ({found.finding.detail})" for part in judgement.examinations for found in part.failed("row")]
+    more = f" Rows were broken by {'; '.join(also)}." if also else ""
+    where = f"{raw.table} version {raw.version} as of {as_of.isoformat()}"
+    page = folder / "data_docs.html"
+    return f"{definition.name}: {where} breaks its contract. {' '.join(f'{fault}.' for fault in faults)}{more} The page {page} shows all."
+
+
+def _write_folder(definition: Definition, home: Home, judgement: Judgement, digest: str, as_of: pd.Timestamp) -> Path:
+    """Data Docs, suite and result in one atomic rename; the same validation again leaves them as they are."""
+    key = {
+        "rows": digest,
+        "broken": len(judgement.reasons),
+        "rules": sorted(set(judgement.reasons)),
+        "contract": definition.contract.model_dump(mode="json"),
+        "columns": columns_read(definition),
+        "calendar": definition.calendar,
+        "as_of": as_of.isoformat(),
+    }
+    folder = home.validations / digest_json(key)
+    if folder.is_dir():
+        return folder
+    from finflow.expectations.page import render_page
+
+    home.validations.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=home.validations))
+    title = f"{definition.title or definition.name}: {definition.contract.kind} contract as of {as_of.isoformat()}"
+    page = render_page([part.pages for part in judgement.examinations], title)
+    (draft / "data_docs.html").write_text(page, encoding="utf-8")
+    _write_json(draft / "suite.json", [part.suite for part in judgement.examinations])
+    _write_json(draft / "result.json", [part.result for part in judgement.examinations])
+    try:
+        os.rename(draft, folder)
+    except OSError:
+        shutil.rmtree(draft, ignore_errors=True)
+        if not folder.is_dir():
+            raise
+    return folder
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=1, ensure_ascii=False, default=str), encoding="utf-8")

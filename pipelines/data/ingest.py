@@ -1,0 +1,120 @@
+"""The first stage: what the source holds and the raw table does not, lands there with the instant it became known."""
+
+from __future__ import annotations
+
+import datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from finflow.pipelines.core.errors import ConflictError, FinflowError, SourceError
+from finflow.pipelines.core.manifests import RawManifest
+from finflow.pipelines.core.names import check_name
+from finflow.pipelines.data.pseudonyms import read_source
+from finflow.pipelines.data.revisions import new_revisions
+from finflow.pipelines.lake.as_of import KEY
+from finflow.pipelines.lake.lake import PARTITION, Lake
+
+if TYPE_CHECKING:
+    from finflow.pipelines.core.home import Home
+    from finflow.pipelines.definitions.definition import Definition
+
+ATTEMPTS = 8
+
+
+def ingest(definition: Definition, home: Home, *, now: pd.Timestamp | None = None) -> RawManifest:
+    """Read the source and append to `raw/<name>` the row revisions that are not there yet, in one commit.
+
+    `known_at` is the source's own vintage where it gives one. Otherwise a row that begins an entity's history, or continues it at either
+    end, counts as published by the definition's rule: its session's close plus the lag. A row whose values changed, that fills a hole
+    between rows already there, or whose time still lies ahead became known now. A source that says nothing new leads to no commit.
+
+    Rows of one batch that share entity and time are all kept, for the contract to quarantine; the order of the source's rows makes no
+    difference.
+
+    Args:
+        now: the instant of arrival, UTC; the clock's by default.
+
+    Personal columns are pseudonyms from here on (see `finflow.pipelines.data.pseudonyms`).
+
+    Raises:
+        SourceError: see the source's `read`; or a row without entity or time.
+        FinflowError, StateError: see `finflow.pipelines.data.pseudonyms.read_source`.
+        ConflictError: other runs kept writing to the same table.
+    """
+    lake, table = Lake(home.lake), f"raw/{definition.name}"
+    batch = _checked(read_source(definition, lake), definition)
+    now = pd.Timestamp(datetime.datetime.now(datetime.UTC)).as_unit("us") if now is None else now
+    for _ in range(ATTEMPTS):
+        version = lake.version(table)
+        stored = lake.read(table, version=version)
+        fresh = new_revisions(batch, stored, definition, now)
+        if fresh.empty and version is not None:
+            return _manifest(table, version, stored, fresh)
+        try:
+            written = lake.append(table, fresh, expected_version=version)
+        except ConflictError:
+            continue  # another run ingested meanwhile: look again at what is new
+        return _manifest(table, written, stored, fresh)
+    raise ConflictError(f"table {table}: other runs kept writing to it {ATTEMPTS} times over. Nothing was written; run the command again.")
+
+
+def stored_raw(definition: Definition, home: Home) -> RawManifest | None:
+    """The raw table as it is, without a look at the source; None where nothing was ever ingested."""
+    lake, table = Lake(home.lake), f"raw/{definition.name}"
+    version = lake.version(table)
+    if version is None:
+        return None
+    stored = lake.read(table, version=version)
+    return _manifest(table, version, stored, stored.head(0))
+
+
+def _manifest(table: str, version: int, stored: pd.DataFrame, fresh: pd.DataFrame) -> RawManifest:
+    times = [frame["time"] for frame in (stored, fresh) if len(frame)]
+    first, last = min(part.min() for part in times), max(part.max() for part in times)
+    return RawManifest(table, version, len(fresh), len(stored) + len(fresh), first.isoformat(), last.isoformat())
+
+
+def _checked(frame: pd.DataFrame, definition: Definition) -> pd.DataFrame:
+    """The source's rows in the types of the raw table, sorted by entity, time and values."""
+    _check_columns(frame, definition)
+    where = getattr(definition.source, "path", None) or f"{definition.name}: the {definition.source.kind} source"
+    for name in KEY:
+        gone = int(frame[name].isna().sum())
+        if gone:
+            row = int(np.flatnonzero(frame[name].isna())[0]) + 1
+            raise SourceError(f"{where}: column {name!r} is empty in {gone} rows, first in data row {row}; every row needs it.")
+    if frame.empty:
+        raise SourceError(f"{where} holds no rows; check its path and its dates.")
+    for entity in frame["entity"].unique():
+        try:
+            check_name(str(entity), "entity")
+        except FinflowError as error:
+            raise SourceError(f"{definition.name}: {error}") from None
+    frame = frame.assign(entity=frame["entity"].astype("str"), time=frame["time"].dt.as_unit("us"))
+    if "known_at" in frame:
+        frame["known_at"] = frame["known_at"].dt.tz_convert("UTC").dt.as_unit("us")
+    values = [name for name in frame.columns if name not in KEY]
+    integers = [name for name in values if frame[name].dtype.kind in "iu"]
+    if integers:  # to change no column would still take a frame apart into its columns
+        frame = frame.astype(dict.fromkeys(integers, "float64"))
+    return frame.sort_values([*KEY, *values], kind="stable", ignore_index=True)
+
+
+def _check_columns(frame: pd.DataFrame, definition: Definition) -> None:
+    """Before anything is written: a column that the definition reads and the source does not give."""
+    from finflow.pipelines.data.contract_rules import columns_read
+    from finflow.pipelines.definitions.definition import problem_of
+
+    missing = [name for name in (*KEY, *columns_read(definition)) if name not in frame]
+    if missing:
+        where = getattr(definition.source, "path", None) or f"the {definition.source.kind} source"
+        raise SourceError(
+            f"{where}: no column {', '.join(map(repr, missing))}, which {definition.name} reads; there are "
+            f"{', '.join(map(repr, frame.columns))}. If the file calls it otherwise, map it in the definition's source: "
+            "columns: {close: Last}."
+        )
+    problem_of(definition).check_columns([str(name) for name in frame.columns])
+    if PARTITION in frame:
+        raise SourceError(f"{definition.name}: a column {PARTITION!r} is finflow's own; map the source's column under another name.")

@@ -1,0 +1,1 @@
+"""One use case: the whole schema, how it is found, and the YAMLs."""

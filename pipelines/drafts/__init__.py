@@ -1,0 +1,1 @@
+"""A first definition, guessed from a file."""

@@ -1,0 +1,1 @@
+"""All candidates on the same dates."""

@@ -1,0 +1,130 @@
+"""What an evaluation leaves for people: its Parquet files, and the sentence that says what its numbers rest on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finflow.models.base import Prediction
+from finflow.pipelines.definitions.definition import Definition
+from finflow.pipelines.evaluation.inputs import Panel
+from finflow.pipelines.problems.base import Problem
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Float64 = NDArray[np.float64]
+
+
+def protocol(definition: Definition, panel: Panel, horizon: int, replications: int, interval_replications: int) -> str:
+    """One sentence that says what the numbers rest on."""
+    from finflow.pipelines.definitions.definition import problem_of
+    from finflow.pipelines.evaluation.comparisons import hac_lag, units_of
+    from finflow.pipelines.statistics import default_block
+
+    units = len(np.unique(units_of(panel.index, panel.folds)))
+    seeds = max(len(forecast.seeds) for forecast in panel.forecasts.values())
+    simulated = " of SIMULATED data" if definition.simulated else ""
+    differences = (
+        f" {definition.gate.loss} is a logarithmic score: a change of 1 % is a difference of 0.01, and its level means nothing."
+        if problem_of(definition).logarithmic(definition.gate.loss)
+        else ""
+    )
+    if panel.folds[0].stratified is not None:
+        return _stratified_protocol(definition, panel, units, seeds, replications, interval_replications)
+    dates = units
+    return (
+        f"{len(panel.folds)} walk-forward test periods{simulated}, {day(panel.index.time.min())} to {day(panel.index.time.max())}: "
+        f"{len(panel.index):,} samples of {len(np.unique(panel.index.entity))} entities on {dates:,} dates, purged, embargo "
+        f"{definition.folds.embargo}; up to {seeds} seeds a network, averaged; tests on one {definition.gate.loss} a date: "
+        f"Diebold-Mariano, one-sided, HAC lag {hac_lag(dates, horizon)}, corrected step-down over challengers ({replications:,} "
+        f"bootstrap draws, mean block {default_block(dates, horizon)}); intervals 95 %, {interval_replications:,} block-bootstrap "
+        f"draws.{differences}"
+    )
+
+
+def _stratified_protocol(
+    definition: Definition, panel: Panel, entities: int, seeds: int, replications: int, interval_replications: int
+) -> str:
+    parts = {fold.stratified.parts for fold in panel.folds if fold.stratified is not None}.pop()
+    simulated = " of SIMULATED data" if definition.simulated else ""
+    return (
+        f"NOT walk-forward, for the rows{simulated} have no time: {len(panel.folds)} folds, stratified by class, {parts} parts in each of "
+        f"{len(panel.folds) // parts} repeats; {entities:,} entities; up to {seeds} seeds a network, averaged; tests on one "
+        f"{definition.gate.loss} an entity, averaged over the repeats: paired, one-sided, corrected step-down over challengers "
+        f"({replications:,} bootstrap draws); intervals 95 %, {interval_replications:,} bootstrap draws. Training parts overlap, for which "
+        "no test here allows: p-values are somewhat too small (Nadeau and Bengio, 2003)."
+    )
+
+
+def write_tables(
+    folder: Path,
+    problem: Problem,
+    panel: Panel,
+    losses: Mapping[str, Mapping[str, Float64]],
+    tables: Mapping[str, pd.DataFrame],
+) -> None:
+    """losses.parquet, samples.parquet, predictions/<candidate>.parquet and tables/<name> (see `evaluation.evaluate`)."""
+    import pandas as pd
+
+    names = np.array([fold.name for fold in panel.folds], dtype=object)[panel.fold]
+    base = {
+        "time": panel.index.time.astype("datetime64[us]"),
+        "entity": np.array(panel.entities, dtype=object)[panel.index.entity],
+        "fold": names,
+    }
+    parts = [pd.DataFrame({**base, "candidate": name, **found}) for name, found in losses.items()]
+    _parquet(pd.concat(parts, ignore_index=True), folder / "losses.parquet")
+    targets = {f"target_{number + 1}": panel.index.target[:, number] for number in range(panel.index.target.shape[1])}
+    _parquet(pd.DataFrame({"position": panel.positions, **base, "origin": panel.index.origin, **targets}), folder / "samples.parquet")
+    (folder / "predictions").mkdir()
+    times = panel.index.time.astype("datetime64[us]")
+    for name, forecast in panel.forecasts.items():
+        with np.errstate(all="ignore"):
+            rows = problem.rows(forecast.ensemble, panel.index, panel.entities)
+            each = len(rows) // len(panel.index)
+            in_order = _in_order(rows, panel, each)
+            rows["fold"] = np.repeat(names, each) if in_order else rows["time"].map(dict(zip(times, names, strict=True)))
+            if forecast.ensemble.kind in ("quantiles", "variances"):
+                rows["actual"] = _actual(problem, panel, forecast.ensemble)
+            elif forecast.ensemble.kind == "probabilities":
+                classes = np.array(problem.task((), ()).classes, dtype=object)
+                rows["actual"] = classes[panel.index.target[:, 0].astype(np.int64)]
+        _parquet(rows, folder / "predictions" / f"{name}.parquet")
+    for name, table in tables.items():
+        (folder / "tables").mkdir(exist_ok=True)
+        _parquet(table, folder / "tables" / f"{name}.parquet")
+        table.to_csv(folder / "tables" / f"{name}.csv", index=False)
+
+
+def _in_order(rows: pd.DataFrame, panel: Panel, each: int) -> bool:
+    """Whether the rows are so many a sample, sample after sample."""
+    if each * len(panel.index) != len(rows):
+        return False
+    return np.array_equal(rows["time"].to_numpy("datetime64[us]"), np.repeat(panel.index.time.astype("datetime64[us]"), each))
+
+
+def _actual(problem: Problem, panel: Panel, answer: Prediction) -> Float64:
+    """What came, on the scale of the rows' first value: the rows of a forecast that knew it."""
+    known = panel.index.target.astype(np.float32)
+    if answer.kind == "quantiles":
+        known = np.repeat(known[:, :, None], len(answer.levels), axis=2)
+    answered = problem.rows(Prediction(answer.kind, known, answer.levels), panel.index, panel.entities)
+    value = next(column for column in answered.columns if column not in ("entity", "time", "target_time", "horizon"))
+    return answered[value].to_numpy(dtype=np.float64)
+
+
+def _parquet(frame: pd.DataFrame, path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
+    parquet.write_table(pa.Table.from_pandas(frame, preserve_index=False, nthreads=1), path)
+
+
+def day(time: Any) -> str:
+    """YYYY-MM-DD."""
+    return str(np.datetime_as_string(np.datetime64(time), unit="D"))

@@ -1,0 +1,1 @@
+"""Columns made of an entity's own past."""

@@ -1,0 +1,1 @@
+"""A fit is a job and a folder."""

@@ -1,0 +1,91 @@
+"""What each training needs to be run again: written as it begins, read by `finflow prune`, which deletes nothing that a kept run names."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from finflow.pipelines.core.home import Home
+from finflow.pipelines.core.manifests import Manifest, SampleManifest
+
+FORMAT = 1
+TRAINING, WALK = "training", "walk"
+
+
+@dataclass(frozen=True)
+class RunNeeds(Manifest):
+    """One training.
+
+    Attributes:
+        kind: training, or walk: a period of a walk-forward backfill.
+        at: when it was planned last (ISO, UTC).
+        fits: keys, of the folds and of production.
+        samples, validation: names of their folders.
+        tables: the version that it read, by table.
+    """
+
+    run_key: str
+    definition: str
+    kind: str
+    at: str
+    fits: tuple[str, ...]
+    samples: str
+    validation: str
+    tables: dict[str, int]
+
+
+def record_needs(home: Home, definition_name: str, run_key: str, keys: Sequence[str], samples: SampleManifest, kind: str) -> None:
+    """Write what a planned training needs, fits of these keys among it; planned again, it counts as used now, and keeps what was added."""
+    clean = samples.clean
+    found = _read(_path(home, run_key))
+    needs = RunNeeds(
+        run_key=run_key,
+        definition=definition_name,
+        kind=kind,
+        at=pd.Timestamp.now("UTC").isoformat(),
+        fits=tuple(dict.fromkeys([*(found.fits if found else ()), *keys])),
+        samples=Path(samples.folder).name,
+        validation=Path(clean.folder).name,
+        tables={clean.table: clean.version, clean.raw.table: clean.raw.version},
+    )
+    _write(home, needs)
+
+
+def add_fits(home: Home, run_key: str, keys: Sequence[str]) -> None:
+    """Further fits of a training that was planned: those of production."""
+    found = _read(_path(home, run_key))
+    if found is not None and not set(keys) <= set(found.fits):
+        _write(home, replace(found, fits=tuple(dict.fromkeys([*found.fits, *keys]))))
+
+
+def read_needs(home: Home) -> list[RunNeeds]:
+    """All that are recorded; one that cannot be read is left out."""
+    found = (_read(path) for path in sorted(home.runs.glob("*.json")))
+    return [needs for needs in found if needs is not None]
+
+
+def _path(home: Home, run_key: str) -> Path:
+    return home.runs / f"{run_key}.json"
+
+
+def _read(path: Path) -> RunNeeds | None:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if values.pop("format") != FORMAT:
+            return None
+        return RunNeeds(**{**values, "fits": tuple(values["fits"])})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _write(home: Home, needs: RunNeeds) -> None:
+    home.runs.mkdir(parents=True, exist_ok=True)
+    path = _path(home, needs.run_key)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.write_text(json.dumps({"format": FORMAT, **needs.to_dict()}, indent=1), encoding="utf-8")
+    part.replace(path)

@@ -1,0 +1,1 @@
+"""Can the future change the past?"""

@@ -1,0 +1,1 @@
+"""Does what the champion learnt still hold?"""

@@ -1,0 +1,165 @@
+"""What the champion's predictions were worth once their targets are known: its loss against the reference's, and coverage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from finflow.pipelines.lake.monitoring_checks import COVERAGE, LOSS, Check, measured, not_measured, number
+
+if TYPE_CHECKING:
+    from finflow.pipelines.definitions.definition import Definition
+    from finflow.pipelines.monitoring.champion import Trained
+    from finflow.pipelines.monitoring.scored import Scored
+
+Float64 = NDArray[np.float64]
+REPLICATIONS = 1_999
+INTERVAL = 0.95
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean over dates with its 95 % interval, and the one-sided chances of a mean so far above and below a value."""
+
+    value: float
+    low: float
+    high: float
+    draws: Float64
+
+    def above(self, value: float) -> float:
+        """p-value of "the mean is at most `value`"."""
+        return float(1 + (self.draws >= self.value - value).sum()) / (len(self.draws) + 1)
+
+    def below(self, value: float) -> float:
+        """p-value of "the mean is at least `value`"."""
+        return float(1 + (self.draws <= self.value - value).sum()) / (len(self.draws) + 1)
+
+
+def mean_over_dates(daily: Float64, horizon: int, seed: int) -> Mean:
+    """Block-bootstrap interval of the mean of one value a date, [dates], widened by what few blocks do not know of the variance.
+
+    Args:
+        horizon: dates that a value spans.
+    """
+    from finflow.pipelines.statistics import default_block
+    from finflow.pipelines.statistics.bootstrap import bootstrap_means
+    from finflow.pipelines.statistics.multiple import caution
+
+    block = default_block(len(daily), horizon)
+    value = float(daily.mean())
+    draws = (bootstrap_means(daily[:, None], block, REPLICATIONS, seed) - value) * caution(len(daily), block, REPLICATIONS, seed)
+    low, high = np.quantile(draws[:, 0], [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2])
+    return Mean(value, value + float(low), value + float(high), draws[:, 0])
+
+
+def check_loss(definition: Definition, trained: Trained, scored: Scored) -> list[Check]:
+    """The deciding loss over the last scored sessions, and by which part it lies above the reference's on the same samples.
+
+    One loss a date, averaged over entities. The reference is fitted on the rows that the champion was trained on.
+    """
+    from finflow.pipelines.definitions.definition import problem_of
+
+    settings, loss = definition.monitoring, definition.gate.loss
+    known, reason = _known(definition, scored)
+    if reason:
+        return [not_measured(LOSS, reason)]
+    daily = known.groupby("time")[["loss", "reference"]].mean()
+    spoken = f"{len(daily)} sessions from {daily.index[0]:%Y-%m-%d} to {daily.index[-1]:%Y-%m-%d}, {_origin(known)}"
+    own = mean_over_dates(daily["loss"].to_numpy(), scored.horizon, definition.seed)
+    who = trained.row.candidate
+    found = [measured(LOSS, loss, who, own.value, low=own.low, high=own.high, detail=f"{loss} {number(own.value)} over {spoken}")]
+    both = daily.dropna()
+    if trained.is_reference and both.empty:
+        return [*found, not_measured(LOSS, f"the champion is the reference {definition.reference}: there is nothing to compare it with")]
+    if len(both) < settings.minimum_dates:
+        return [
+            *found,
+            not_measured(LOSS, scored.trouble or f"{len(both)} sessions have a loss of {definition.reference} beside the champion's"),
+        ]
+    against = float(both["reference"].mean())
+    excess = mean_over_dates((both["loss"] - both["reference"]).to_numpy(), scored.horizon, definition.seed)
+    logarithmic = problem_of(definition).logarithmic(loss)
+    whole = 1.0 if logarithmic else against
+    if not whole > 0:
+        return [*found, not_measured(LOSS, f"{definition.reference}'s {loss} is {number(against)}: no part of it can be taken")]
+    value, p_value = excess.value / whole, excess.above(0.0)
+    told = f"{value:+.3f}, a difference of logarithms," if logarithmic else f"{value:+.1%}"
+    detail = f"{loss} {told} against {definition.reference}'s {number(against)} over {len(both)} sessions"
+    detail += f", p {p_value:.3f} that it is no higher"
+    return [
+        *found,
+        measured(
+            LOSS,
+            "excess loss",
+            definition.reference,
+            value,
+            threshold=settings.loss,
+            low=excess.low / whole,
+            high=excess.high / whole,
+            alarm=value > settings.loss and p_value <= settings.level,
+            detail=detail,
+        ),
+    ]
+
+
+def check_coverage(definition: Definition, scored: Scored) -> list[Check]:
+    """How often what came lay within each central interval, against how often it should."""
+    settings = definition.monitoring
+    known, reason = _known(definition, scored)
+    if reason:
+        return [not_measured(COVERAGE, reason)]
+    if not scored.nominal:
+        return [not_measured(COVERAGE, "the predictions have no intervals")]
+    found = []
+    for name, nominal in scored.nominal.items():
+        daily = known.groupby("time")[name].mean().dropna()
+        mean = mean_over_dates(daily.to_numpy(), scored.horizon, definition.seed)
+        # both sides, and as many intervals as there are: Bonferroni, for they are few
+        p_value = min(1.0, 2.0 * min(mean.above(nominal), mean.below(nominal)) * len(scored.nominal))
+        lower = mean.value < nominal
+        low, high = max(mean.low, 0.0), min(mean.high, 1.0)
+        found.append(
+            measured(
+                COVERAGE,
+                "coverage",
+                name,
+                mean.value,
+                threshold=nominal - settings.coverage if lower else nominal + settings.coverage,
+                low=low,
+                high=high,
+                alarm=abs(mean.value - nominal) > settings.coverage and p_value <= settings.level,
+                detail=f"{mean.value:.1%} [{low:.1%}, {high:.1%}] of the targets lay within the {nominal:.0%} interval, p {p_value:.3f}",
+            )
+        )
+    return found
+
+
+def daily_losses(scored: Scored, sessions: int) -> pd.DataFrame:
+    """The loss of champion and reference, one a date, over the last `sessions` dates with known targets."""
+    known = scored.frame[scored.frame["known"]]
+    return known.groupby("time")[["loss", "reference"]].mean().iloc[-sessions:]
+
+
+def _known(definition: Definition, scored: Scored) -> tuple[pd.DataFrame, str]:
+    """The samples with known targets on the last sessions that count, or why they are too few."""
+    settings = definition.monitoring
+    known = scored.frame[scored.frame["known"].astype(bool)]
+    dates = np.sort(known["time"].unique())[-settings.performance_sessions :]
+    if len(dates) < settings.minimum_dates:
+        there = scored.frame["time"].nunique()
+        return known, (
+            f"{len(dates)} scored sessions have known targets ({there} have out-of-sample predictions), {settings.minimum_dates} are "
+            f"needed: finflow score or backfill {definition.name}"
+        )
+    return known[known["time"] >= dates[0]], ""
+
+
+def _origin(known: pd.DataFrame) -> str:
+    """Where the predictions come from."""
+    versions = ", ".join(str(version) for version in sorted(known["version"].unique()))
+    live = int(known["live"].sum())
+    return f"{live:,} of {len(known):,} predictions served live, the others backfilled, by version {versions}"

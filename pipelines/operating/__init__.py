@@ -1,0 +1,1 @@
+"""Approving, rolling back, status and arrivals."""

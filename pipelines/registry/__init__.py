@@ -1,0 +1,1 @@
+"""Versions: made, checked, loaded; and their aliases."""

@@ -1,0 +1,258 @@
+"""Versions in MLflow's registry: registered once a run, loaded only after every check."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from finflow.pipelines.core.code import code_version, library_versions
+from finflow.pipelines.core.errors import OutdatedError, RegistryError
+from finflow.pipelines.core.home import Home
+from finflow.pipelines.core.manifests import CandidateEvaluation, Evaluation, FitResult, Manifest, SampleManifest
+from finflow.pipelines.definitions.definition import Definition
+from finflow.pipelines.registry.aliases import repair_aliases
+from finflow.pipelines.registry.served import ServedModel
+from finflow.pipelines.tracking.patience import once, patiently
+from finflow.pipelines.tracking.store import experiment_of, store_client
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+    from finflow.pipelines.lake.promotions import Promotions
+
+__all__ = ["RegisteredVersion", "ServedModel", "load_version", "register", "repair_aliases", "withdraw"]
+
+_RUN_KEY, _CANDIDATE, _DIGEST = "finflow.run_key", "finflow.candidate", "finflow.manifest_digest"
+
+
+@dataclass(frozen=True)
+class RegisteredVersion(Manifest):
+    """A version in the registry and the digest of its manifest, which the promotions table keeps."""
+
+    version: int
+    manifest_digest: str
+
+
+def register(
+    definition: Definition,
+    home: Home,
+    evaluation: Evaluation,
+    candidate: str,
+    members: Sequence[FitResult],
+    samples: SampleManifest,
+    run_id: str,
+) -> RegisteredVersion:
+    """Register the production fits of a candidate as one version; the same run and candidate again give the same version.
+
+    Args:
+        members: fits of the production fold, one a seed; several are averaged.
+        run_id: the MLflow run that the version belongs to.
+
+    Raises:
+        RegistryError: the model does not answer alike from windows alone, or not finitely.
+    """
+    from filelock import FileLock
+
+    client = store_client(home)
+    home.mlflow.mkdir(parents=True, exist_ok=True)
+    with FileLock(home.mlflow / "registry.lock"):
+        found = _versions_of(client, definition.name, evaluation.run_key, candidate)
+        if found:
+            return RegisteredVersion(int(found[0].version), found[0].tags[_DIGEST])
+        return _register(client, definition, home, evaluation, candidate, members, samples, run_id)
+
+
+def withdraw(home: Home, promotions: Promotions, run_key: str) -> list[int]:
+    """Delete the versions that a run registered and no decision names: another training decided first, and this one then otherwise.
+
+    Returns:
+        The numbers of the deleted versions; MLflow gives them to no other.
+    """
+    named = {row.version for row in promotions.rows()}
+    client = store_client(home)
+    found = client.search_model_versions(f"name = '{promotions.name}' and tags.`{_RUN_KEY}` = '{run_key}'")
+    left = sorted(int(version.version) for version in found if int(version.version) not in named)
+    for number in left:
+        client.delete_model_version(promotions.name, str(number))
+    return left
+
+
+def load_version(home: Home, name: str, version: int, promotions: Promotions) -> ServedModel:
+    """Fetch a version, check it against the promotions table, and only then load it and replay its golden batches.
+
+    Raises:
+        OutdatedError: its features come out otherwise than when it was made, or it is of an older format.
+        RegistryError: no such version, none that any decision names, or a check fails; the message says which.
+    """
+    from finflow.pipelines.registry.files import check_files, manifest_digest
+    from finflow.pipelines.registry.loader import read_served
+
+    expected = _promoted_digest(name, version, promotions)
+    with tempfile.TemporaryDirectory(prefix="finflow-") as scratch:
+        folder = _fetch(home, name, version, Path(scratch))
+        try:
+            check_files(folder)
+            digest = manifest_digest(folder)
+            if digest != expected:
+                raise RegistryError(
+                    f"its manifest has digest {digest}, the promotions table recorded {expected}: not the files that were promoted. "
+                    f"Restore them, or train again."
+                )
+            served = read_served(folder)
+        except RegistryError as error:
+            words = f"version {version} of {name} is refused: {str(error).replace(str(folder), 'the version')}"
+            raise (OutdatedError(words, error.change) if isinstance(error, OutdatedError) else RegistryError(words)) from error
+    return ServedModel(served.model, served.model.task, name, version, digest, served.manifest)
+
+
+def _register(
+    client: MlflowClient,
+    definition: Definition,
+    home: Home,
+    evaluation: Evaluation,
+    candidate: str,
+    members: Sequence[FitResult],
+    samples: SampleManifest,
+    run_id: str,
+) -> RegisteredVersion:
+    from mlflow.entities import LoggedModelStatus
+
+    _ensure_registered_model(client, definition)
+    tags = {_RUN_KEY: evaluation.run_key, _CANDIDATE: candidate, "finflow.as_of": evaluation.as_of}
+    experiment = experiment_of(home, client, definition.name)
+    logged = once(
+        find=lambda: _logged_models(client, experiment, evaluation.run_key, candidate),
+        make=lambda: client.create_logged_model(
+            experiment, name=candidate, source_run_id=run_id, tags=tags, model_type=_entry(evaluation, candidate).family
+        ),
+        drop=lambda extra: client.delete_logged_model(extra.model_id),
+    )
+    if logged.status != LoggedModelStatus.READY:
+        digest = _upload(client, logged.model_id, definition, home, evaluation, candidate, members, samples, run_id)
+        client.set_logged_model_tags(logged.model_id, {_DIGEST: digest})
+        client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
+        logged = client.get_logged_model(logged.model_id)
+    digest = logged.tags[_DIGEST]
+    version = once(
+        find=lambda: _versions_of(client, definition.name, evaluation.run_key, candidate),
+        make=lambda: client.create_model_version(
+            definition.name,
+            source=logged.artifact_location,
+            run_id=run_id,
+            tags={**tags, _DIGEST: digest},
+            description=f"{candidate}, trained on all that was known at {evaluation.as_of}. {evaluation.protocol}",
+            model_id=logged.model_id,
+        ),
+        drop=lambda extra: client.delete_model_version(definition.name, str(extra.version)),
+    )
+    link = [{"name": definition.name, "version": int(version.version)}]
+    client.set_logged_model_tags(logged.model_id, {"mlflow.modelVersions": json.dumps(link)})
+    return RegisteredVersion(int(version.version), digest)
+
+
+def _upload(
+    client: MlflowClient,
+    model_id: str,
+    definition: Definition,
+    home: Home,
+    evaluation: Evaluation,
+    candidate: str,
+    members: Sequence[FitResult],
+    samples: SampleManifest,
+    run_id: str,
+) -> str:
+    """Build the version's folder and upload it; the digest of its manifest."""
+    from finflow.pipelines.registry.asked import asked_of
+    from finflow.pipelines.registry.golden_features import draw_features
+    from finflow.pipelines.registry.loader import write_served
+    from finflow.pipelines.samples.windows import clean_rows, open_samples
+
+    facts = {
+        "definition": definition.name,
+        "asked": asked_of(definition),
+        "candidate": candidate,
+        "recipe": _entry(evaluation, candidate).recipe,
+        "as_of": evaluation.as_of,
+        "run_key": evaluation.run_key,
+        "run_id": run_id,
+        "fits": [member.key for member in members],
+        "seeds": [member.seed for member in members],
+        "data": {"table": samples.clean.table, "version": samples.clean.version, "digest": samples.clean.digest},
+        "libraries": library_versions(),
+        "code": code_version(),
+    }
+    with tempfile.TemporaryDirectory(prefix="finflow-") as scratch:
+        folder = Path(scratch) / "version"
+        models, drawn_from = [Path(member.folder) / "model" for member in members], open_samples(samples.folder)
+        features = draw_features(definition, clean_rows(definition, home, samples.clean), drawn_from)
+        digest = write_served(folder, models, drawn_from, features, facts, model_id=model_id)
+        client.log_model_artifacts(model_id, str(folder))
+    return digest
+
+
+def _ensure_registered_model(client: MlflowClient, definition: Definition) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.get_registered_model(definition.name)
+    except MlflowException:
+        try:
+            client.create_registered_model(definition.name, description=definition.description or definition.title)
+        except MlflowException:
+            client.get_registered_model(definition.name)  # another run was quicker; else this says what is wrong
+
+
+def _versions_of(client: MlflowClient, name: str, run_key: str, candidate: str) -> list[ModelVersion]:
+    """The versions that a run registered of a candidate, the first first: a lost answer may have left a second."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        found = client.search_model_versions(f"name = '{name}' and tags.`{_RUN_KEY}` = '{run_key}'")
+    except MlflowException:
+        return []
+    mine = [version for version in found if version.tags.get(_CANDIDATE) == candidate and _DIGEST in version.tags]
+    return sorted(mine, key=lambda version: int(version.version))
+
+
+def _logged_models(client: MlflowClient, experiment: str, run_key: str, candidate: str) -> list[Any]:
+    """What an interrupted run of the same key has begun to log, the first first."""
+    found = client.search_logged_models(
+        [experiment], filter_string=f"tags.`{_RUN_KEY}` = '{run_key}' and tags.`{_CANDIDATE}` = '{candidate}'"
+    )
+    return sorted(found, key=lambda model: (model.creation_timestamp, model.model_id))
+
+
+def _entry(evaluation: Evaluation, candidate: str) -> CandidateEvaluation:
+    for entry in evaluation.candidates:
+        if entry.candidate == candidate:
+            return entry
+    raise RegistryError(f"{candidate} is not in the evaluation of {evaluation.definition}: only what was compared is registered.")
+
+
+def _promoted_digest(name: str, version: int, promotions: Promotions) -> str:
+    for row in promotions.rows():
+        if row.version == version:
+            return row.manifest_digest
+    raise RegistryError(f"version {version} of {name} is not in the promotions table: finflow history {name} lists the versions there are.")
+
+
+def _fetch(home: Home, name: str, version: int, scratch: Path) -> Path:
+    """Copy a version's files, so that what is checked is what is loaded."""
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    client = store_client(home)
+    try:
+        source = client.get_model_version_download_uri(name, str(version))
+        fetched = patiently(
+            lambda: mlflow.artifacts.download_artifacts(artifact_uri=source, dst_path=str(scratch), tracking_uri=home.tracking_uri),
+            home.tracking_uri,
+        )
+        return Path(fetched)
+    except (MlflowException, OSError) as error:
+        raise RegistryError(f"version {version} of {name} cannot be fetched from the registry: {' '.join(str(error).split())}") from None

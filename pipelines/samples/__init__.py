@@ -1,0 +1,1 @@
+"""From clean rows to a tensor, an index and folds."""

@@ -1,0 +1,134 @@
+"""Samples on disk: a folder of plain .npy arrays that appears by one rename, and opens as a memory-mapped view."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finflow.models.samples import ARRAYS, Observations, SampleIndex, Samples
+from finflow.pipelines.core.arrays import load_array
+from finflow.pipelines.core.errors import StateError
+
+SCHEMA = 1
+_FACTS = "samples.json"
+_STALE_SECONDS = 3600.0
+
+
+def write_samples(samples: Samples, folder: Path, facts: dict[str, Any]) -> None:
+    """Write samples and facts about them, so that `folder` is there whole or not at all. If another process is first, its folder stays."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(folder.parent)
+    partial = folder.parent / f".partial-{folder.name}-{secrets.token_hex(6)}"
+    partial.mkdir()
+    try:
+        _write(samples, partial, facts)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)  # where the disk is full, half of them only takes room
+        raise
+    try:
+        os.rename(partial, folder)
+    except OSError:
+        if not is_complete(folder):
+            raise
+        shutil.rmtree(partial)
+
+
+def _write(samples: Samples, partial: Path, facts: dict[str, Any]) -> None:
+    observations, index = samples.observations, samples.index
+    np.save(partial / "values.npy", np.ascontiguousarray(observations.values))
+    np.save(partial / "first.npy", observations.first)
+    np.save(partial / "time.npy", observations.time)
+    for name, block in observations.blocks.items():
+        np.save(partial / f"block-{name}.npy", block, allow_pickle=False)
+    for name in ARRAYS:
+        np.save(partial / f"index-{name}.npy", getattr(index, name))
+    for name, texts in index.groups.items():
+        np.save(partial / f"group-{name}.npy", texts, allow_pickle=False)
+    content = {
+        "schema": SCHEMA,
+        "columns": list(observations.columns),
+        "entities": list(observations.entities),
+        "length": samples.length,
+        "blocks": sorted(observations.blocks),
+        "groups": sorted(index.groups),
+        "facts": facts,
+    }
+    (partial / _FACTS).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+
+
+def is_complete(folder: Path) -> bool:
+    return (folder / _FACTS).is_file()
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """What was written beside the samples.
+
+    Raises:
+        StateError: no samples there, or of another schema version.
+    """
+    return dict(_content(folder)["facts"])
+
+
+def open_samples(folder: str | Path) -> Samples:
+    """The samples in a folder, memory-mapped, read-only.
+
+    Raises:
+        StateError: no samples there, damaged, or of another schema version.
+    """
+    folder = Path(folder)
+    content = _content(folder)
+    try:
+        observations = Observations(
+            values=_mapped(folder / "values.npy"),
+            columns=tuple(content["columns"]),
+            entities=tuple(content["entities"]),
+            first=load_array(folder / "first.npy"),
+            time=_mapped(folder / "time.npy"),
+            blocks={name: _mapped(folder / f"block-{name}.npy") for name in content["blocks"]},
+        )
+        arrays = {name: _mapped(folder / f"index-{name}.npy") for name in ARRAYS}
+        index = SampleIndex(**arrays, groups={name: _mapped(folder / f"group-{name}.npy") for name in content.get("groups", ())})
+    except (OSError, ValueError, EOFError) as error:
+        raise StateError(f"{folder}: the samples are damaged ({error}): delete this folder and run the command again.") from None
+    return Samples(observations=observations, index=index, length=int(content["length"]))
+
+
+def _mapped(path: Path) -> NDArray[Any]:
+    """An array on disk whose pages are read as they are used, and shared by all processes that do."""
+    try:
+        return load_array(path, "r")
+    except ValueError:
+        found = load_array(path)
+        if found.size:
+            raise
+        return found  # nothing cannot be mapped
+
+
+def _content(folder: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StateError(f"{folder}: holds no samples ({error}): run the command that made them again.") from None
+    if content.get("schema") != SCHEMA:
+        raise StateError(
+            f"{folder}: samples of schema {content.get('schema')}, expected {SCHEMA}: delete this folder and run the command again."
+        )
+    return content
+
+
+def _sweep(parent: Path) -> None:
+    """Remove what killed processes left, once it is old enough that nobody can still be writing it."""
+    for left in parent.glob(".partial-*"):
+        try:
+            if time.time() - left.stat().st_mtime > _STALE_SECONDS:
+                shutil.rmtree(left, ignore_errors=True)
+        except OSError:
+            continue

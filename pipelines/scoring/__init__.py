@@ -1,0 +1,1 @@
+"""From a version and samples to prediction rows."""

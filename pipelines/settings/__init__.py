@@ -1,0 +1,1 @@
+"""The parts of a definition that a person writes."""

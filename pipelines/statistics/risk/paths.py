@@ -1,0 +1,55 @@
+"""Risk from sample paths: sorted outcomes, and the losses of a portfolio over joint ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from finflow.pipelines.statistics.risk.measures import CONFIDENCES, Float64, Risks, check_confidences
+
+
+def risks_of_paths(losses: Float64, confidences: Sequence[float] = CONFIDENCES) -> Risks:
+    """Risks of equally likely outcomes. The expected shortfall is the mean of the worst (1 - confidence) of them, the one on the border
+    counting in part (Acerbi and Tasche 2002). There is nothing beyond the worst outcome: too few paths give too little risk.
+
+    Args:
+        losses: float64, [n, paths]; positive is a loss.
+
+    Raises:
+        ValueError: fewer paths than one beyond the highest confidence.
+    """
+    found = check_confidences(confidences)
+    values = np.asarray(losses, dtype=np.float64)
+    count = values.shape[1] if values.ndim == 2 else 0
+    if count * (1.0 - found[-1]) < 1.0 - 1e-9:
+        raise ValueError(f"{count} paths say nothing of the worst {100 * (1 - found[-1]):g} %: draw {round(1 / (1 - found[-1]))} at least")
+    ordered = -np.sort(-values, axis=1)
+    added = np.cumsum(ordered, axis=1)
+    at_risk, shortfall = np.empty((len(values), len(found))), np.empty((len(values), len(found)))
+    for place, confidence in enumerate(found):
+        worst = count * (1.0 - confidence)
+        whole = int(np.floor(worst + 1e-9))
+        part = max(worst - whole, 0.0)
+        # every value between two outcomes is a quantile where the border falls between them: the middle is as good as any
+        at_risk[:, place] = ordered[:, whole] if part > 1e-9 else 0.5 * (ordered[:, whole - 1] + ordered[:, whole])
+        shortfall[:, place] = (added[:, whole - 1] + part * ordered[:, whole]) / worst
+    return Risks(found, at_risk, shortfall)
+
+
+def portfolio_losses(returns: Float64, weights: Float64, *, logarithmic: bool = False) -> Float64:
+    """The loss of a weight vector over simulated joint returns: float64, [n, paths], a part of the portfolio's value.
+
+    Args:
+        returns: float64, [n, paths, assets]; drawn together, or their dependence is lost.
+        weights: float64, [assets]; parts of the value, negative for what was sold; what is missing to 1 is cash.
+        logarithmic: the returns are changes of the logarithm; a portfolio's return is the weighted mean of plain ones.
+
+    Raises:
+        ValueError: the weights do not fit.
+    """
+    values, parts = np.asarray(returns, dtype=np.float64), np.asarray(weights, dtype=np.float64)
+    if values.ndim != 3 or parts.shape != (values.shape[2],) or not np.isfinite(parts).all():
+        raise ValueError(f"expected returns [n, paths, assets] and one finite weight an asset, got shapes {values.shape} and {parts.shape}")
+    plain = np.expm1(values) if logarithmic else values
+    return -(plain * parts).sum(axis=2)

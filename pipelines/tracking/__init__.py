@@ -1,0 +1,1 @@
+"""MLflow's store, made once and reached patiently."""

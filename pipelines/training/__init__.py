@@ -1,0 +1,1 @@
+"""Plan, gate, decide, log, report."""

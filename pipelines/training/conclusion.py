@@ -1,0 +1,317 @@
+"""How a training ends: its evaluation, the gate's decision, the version registered for it, and its record."""
+
+from __future__ import annotations
+
+import functools
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from finflow.models.base import Prediction
+from finflow.models.samples import Int64
+from finflow.pipelines.core.errors import ConflictError, FitError, FitLostError
+from finflow.pipelines.core.home import Home
+from finflow.pipelines.core.manifests import CandidateEvaluation, Decision, Evaluation, FitResult, FitSpec, PredictionResult
+from finflow.pipelines.definitions.definition import Definition
+from finflow.pipelines.training.plan import TrainingPlan
+
+if TYPE_CHECKING:
+    from finflow.pipelines.lake.promotions import PromotionRow, Promotions
+    from finflow.pipelines.registry.versions import RegisteredVersion
+    from finflow.pipelines.training.decisions import Ruling
+
+#: other decisions of the same definition that may come in between, before this one gives up
+ATTEMPTS = 50
+LONGEST_WAIT = 0.5  # seconds, between two of them
+Answer = PredictionResult | BaseException
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """How a training ended: the decision, and the outcome that a command prints."""
+
+    decision: Decision
+    outcome: dict[str, Any]
+
+
+def evaluate_training(
+    definition: Definition, home: Home, plan: TrainingPlan, answers: Sequence[Answer]
+) -> tuple[Evaluation, dict[str, str]]:
+    """Evaluate what was predicted; a run that was decided before gets the evaluation that it was decided on.
+
+    Returns:
+        The evaluation, and the candidates that could not be fitted, with the reason.
+
+    Raises:
+        FitError: a baseline or the champion's recipe could not be fitted; the latter only where what is asked has not changed since the
+            champion's version was made, for then it goes.
+    """
+    from finflow.pipelines.definitions.definition import problem_of
+    from finflow.pipelines.evaluation.evaluation import evaluate, read_evaluation
+    from finflow.pipelines.lake.lake import Lake
+    from finflow.pipelines.lake.promotions import Promotions
+    from finflow.pipelines.samples.windows import open_samples
+    from finflow.pipelines.training.decisions import next_level
+    from finflow.pipelines.training.frozen import answers_another_task
+
+    folder = home.evaluations / plan.run_key
+    promotions = Promotions(Lake(home.lake), definition.name)
+    predictions, failed = completed(plan, answers, spared=functools.cache(lambda: answers_another_task(definition, home, promotions)))
+    if promotions.find(plan.run_key) is not None and (folder / "evaluation.json").is_file():
+        return read_evaluation(folder), failed
+    samples = open_samples(plan.samples.folder)
+    evaluation = evaluate(
+        definition,
+        problem_of(definition),
+        samples,
+        plan.folds,
+        predictions,
+        run_key=plan.run_key,
+        as_of=plan.as_of,
+        folder=folder,
+        level=next_level(definition, promotions),
+        recipes=plan.recipes,
+        champion=None if plan.champion_recipe in failed else plan.champion_recipe,
+        failed=failed,
+    )
+    return evaluation, failed
+
+
+def completed(
+    plan: TrainingPlan, answers: Sequence[Answer], *, spared: Callable[[], bool] = lambda: False
+) -> tuple[dict[str, dict[str, dict[int, tuple[Int64, Prediction]]]], dict[str, str]]:
+    """Predictions by candidate, fold and seed; and for each candidate without a full set the reason.
+
+    Args:
+        spared: asked where the champion's recipe could not be fitted: whether it may be decided without it.
+
+    Raises:
+        FitError: a baseline, the champion's recipe or every candidate is not complete, or a process was lost (which another try may
+            mend): nothing can be decided, and no challenge is spent.
+    """
+    from finflow.pipelines.fits.fits import read_predictions
+
+    failed = {spec.candidate: str(answer) for spec, answer in zip(plan.specs, answers, strict=True) if isinstance(answer, BaseException)}
+    for spec, answer in zip(plan.specs, answers, strict=True):
+        if isinstance(answer, BaseException) and not isinstance(answer, FitError):
+            raise answer
+        lost = isinstance(answer, FitLostError)
+        needed = spec.candidate in plan.baselines or (spec.candidate == plan.champion_recipe and (lost or not spared()))
+        if isinstance(answer, FitError) and needed:
+            raise FitError(f"{answer} Without {spec.candidate} nothing can be decided.")
+        if lost:
+            raise FitLostError(
+                f"{answer} Nothing was decided, and the fits that ended are kept: run the command again, or leave {spec.candidate} out "
+                "with --candidates."
+            )
+    extra = {"champion"} & {plan.champion_recipe}  # the champion's recipe, where the definition no longer names it
+    candidates = [name for name in plan.recipes if name not in plan.baselines and name not in extra]
+    if candidates and all(name in failed for name in candidates):
+        raise FitError(f"No candidate could be fitted, so nothing was decided. {'; '.join(failed[name] for name in candidates)}")
+    found: dict[str, dict[str, dict[int, tuple[Int64, Prediction]]]] = {}
+    for spec, answer in zip(plan.specs, answers, strict=True):
+        if isinstance(answer, PredictionResult) and spec.candidate not in failed:
+            found.setdefault(spec.candidate, {}).setdefault(spec.fold.name, {})[spec.seed] = read_predictions(answer)
+    return found, failed
+
+
+def conclude_training(
+    definition: Definition,
+    home: Home,
+    plan: TrainingPlan,
+    evaluation: Evaluation,
+    failed: dict[str, str],
+    fits: Sequence[FitResult],
+    *,
+    tags: dict[str, str] | None = None,
+    on_done: Callable[[FitSpec], None] | None = None,
+) -> Conclusion:
+    """Decide, register what is accepted, record the decision, let the alias follow, log and report.
+
+    A run that was decided before gets its recorded decision back; only what a crash left undone is done.
+
+    Args:
+        fits: every fit of every candidate, for the log.
+        tags: further tags of the MLflow runs.
+        on_done: told of every production fit.
+
+    Raises:
+        ConflictError: other trainings decided first, time and again.
+        FitError: the accepted recipe could not be fitted on all that is known.
+    """
+    from finflow.pipelines.core.code import code_version
+    from finflow.pipelines.fits.fits import read_report
+    from finflow.pipelines.lake.lake import Lake
+    from finflow.pipelines.lake.promotions import Promotions
+    from finflow.pipelines.lake.waiting import describe_waiting
+    from finflow.pipelines.registry.versions import repair_aliases, withdraw
+    from finflow.pipelines.training.decisions import promotion_row, training_decision
+    from finflow.pipelines.training.frozen import Incumbent, incumbent
+    from finflow.pipelines.training.report import write_report
+    from finflow.pipelines.training.tracking import log_decision, log_training
+
+    promotions = Promotions(Lake(home.lake), definition.name)
+    logged = log_training(definition, home, evaluation, fits, plan.samples, tags=tags)
+    for attempt in range(ATTEMPTS):
+        recorded = promotions.find(plan.run_key) is not None
+        now = Incumbent() if recorded else incumbent(definition, home, plan, evaluation, promotions, failed)
+        ruling = training_decision(
+            definition, promotions, evaluation, frozen=now.losses, changed=now.changed, failed_check=now.failed_check
+        )
+        if ruling.recorded is not None:
+            break
+        made = _register(definition, home, plan, ruling, logged.children, on_done) if ruling.registers else None
+        row = promotion_row(
+            definition,
+            ruling,
+            plan.samples.clean,
+            version=made.version if made else None,
+            manifest_digest=made.manifest_digest if made else "",
+            code_version=code_version(),
+        )
+        try:
+            promotions.record(row, ruling.expected_version)
+            break
+        except ConflictError:
+            time.sleep(random.uniform(0, min(LONGEST_WAIT, 0.02 * 2**attempt)))
+    else:
+        raise ConflictError(
+            f"{definition.name}: {ATTEMPTS} other decisions came first while this one was being made: run the command again."
+        )
+    repair_aliases(home, promotions)
+    # Registered for a decision that another training forestalled.
+    withdraw(home, promotions, plan.run_key)
+    row, champion = _recorded(promotions, plan.run_key)
+    plots = {caption: Path(path) for caption, path in logged.plots.items()}
+    reports = [(fit, read_report(fit)) for fit in fits]
+    report = write_report(definition, home, evaluation, row, champion, plan.samples, failed=failed, plots=plots, reports=reports)
+    log_decision(home, logged, row, champion, report)
+    waiting = describe_waiting(definition.name, promotions.rows())
+    outcome = {
+        **describe(definition, plan, evaluation, row, champion, fits, failed),
+        "waiting": None if waiting is None else waiting.to_dict(),
+        "run_id": logged.run_id,
+        "report": str(report),
+    }
+    return Conclusion(row.decision, outcome)
+
+
+def _register(
+    definition: Definition,
+    home: Home,
+    plan: TrainingPlan,
+    ruling: Ruling,
+    runs: dict[str, str],
+    on_done: Callable[[FitSpec], None] | None,
+) -> RegisteredVersion:
+    """Fit the accepted recipe on all that is known at the as-of, and register it."""
+    from finflow.pipelines.registry.versions import register
+
+    entry = str(ruling.decision.evidence["entry"])
+    members = production_fits(definition, home, plan, entry, on_done)
+    return register(definition, home, ruling.evaluation, entry, members, plan.samples, runs[entry])
+
+
+def production_fits(
+    definition: Definition, home: Home, plan: TrainingPlan, entry: str, on_done: Callable[[FitSpec], None] | None = None
+) -> list[FitResult]:
+    """Fit a recipe of the plan on all that is known at the as-of, one fit a seed.
+
+    Raises:
+        FitError: it could not be fitted.
+    """
+    from finflow.pipelines.fits.fits import fit_all, plan_fits
+    from finflow.pipelines.fits.needs import add_fits
+    from finflow.pipelines.samples.folds import production_fold
+    from finflow.pipelines.samples.windows import open_samples
+
+    fold = production_fold(definition, open_samples(plan.samples.folder).index, pd.Timestamp(plan.as_of))
+    specs = plan_fits(definition, home, plan.samples, [fold], {entry: plan.recipes[entry]}, plan.hardware, plan.seeds)
+    add_fits(home, plan.run_key, [spec.key for spec in specs])
+    members = fit_all(specs, home, on_done=on_done)
+    for member in members:
+        if isinstance(member, FitError):
+            raise member
+    return [member for member in members if isinstance(member, FitResult)]
+
+
+def _recorded(promotions: Promotions, run_key: str) -> tuple[PromotionRow, PromotionRow | None]:
+    """The run's row, and that of who was champion once it was recorded."""
+    from finflow.pipelines.lake.promotions import champion_row
+
+    rows = promotions.rows()
+    place = next(place for place, row in enumerate(rows) if row.run_key == run_key)
+    return rows[place], champion_row(rows[: place + 1])
+
+
+def describe(
+    definition: Definition,
+    plan: TrainingPlan,
+    evaluation: Evaluation,
+    row: PromotionRow,
+    champion: PromotionRow | None,
+    fits: Sequence[FitResult],
+    failed: dict[str, str],
+) -> dict[str, Any]:
+    """A training as JSON-able values: what `finflow train --json` prints.
+
+    Args:
+        row: its recorded decision.
+        champion: the row of who was champion after it.
+    """
+    clean = plan.samples.clean
+    return {
+        "definition": definition.name,
+        "title": definition.title or definition.name,
+        "simulated": definition.simulated,
+        "as_of": plan.as_of,
+        "data": {
+            "table": clean.table,
+            "version": clean.version,
+            "digest": clean.digest,
+            "rows": clean.rows,
+            "quarantined": clean.quarantined,
+        },
+        "samples": plan.samples.samples,
+        "folds": [fold.to_dict() for fold in evaluation.folds],
+        "loss": evaluation.loss,
+        "protocol": evaluation.protocol,
+        "spa_p": evaluation.spa_p,
+        "leaderboard": [_leaderboard_row(entry) for entry in evaluation.candidates],
+        "decision": {
+            "verdict": row.verdict,
+            "promoted": row.moves,
+            "version": row.version,
+            "champion": {
+                "name": definition.name,
+                "version": None if champion is None else champion.version,
+                "candidate": None if champion is None else champion.candidate,
+            },
+            "reason": row.reason,
+        },
+        "fitted": sum(not fit.reused for fit in fits),
+        "reused": sum(fit.reused for fit in fits),
+        "failed": failed,
+    }
+
+
+def _leaderboard_row(entry: CandidateEvaluation) -> dict[str, Any]:
+    return {
+        "candidate": entry.candidate,
+        "family": entry.family,
+        "baseline": entry.baseline,
+        "seeds": entry.seeds,
+        "invalid": entry.invalid,
+        "metrics": {metric.name: {"value": metric.value, "low": metric.low, "high": metric.high} for metric in entry.metrics},
+        "p_value": {comparison.against: comparison.p_value for comparison in entry.comparisons},
+        "effect": {comparison.against: comparison.effect for comparison in entry.comparisons},
+        "adjusted_p": entry.adjusted_p,
+        "confidence_p": entry.confidence_p,
+        "seed_losses": entry.seed_losses,
+        "checks": [{"name": check.name, "passed": check.passed, "words": check.words, **check.figures} for check in entry.checks],
+    }

@@ -1,0 +1,238 @@
+"""What a training does after its evaluation: read the promotions, decide, and make the row to record.
+
+    while True:
+        ruling = training_decision(definition, promotions, evaluation)
+        if not ruling.recorded:
+            version, digest = fit_and_register(...) if ruling.registers else (None, "")   # idempotent by run key
+            row = promotion_row(definition, ruling, version=version, manifest_digest=digest, ...)
+            try: promotions.record(row, ruling.expected_version)
+            except ConflictError: continue                                                 # read and decide again
+        break
+    put the aliases where the table says
+
+Killed before `record`, the same command decides again on the same state, and registering gives the version that is there already. Killed
+after it, `training_decision` finds the run key, returns the recorded decision, and only the alias is left to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from finflow.pipelines.core.code import sample_code_digest
+from finflow.pipelines.core.manifests import CleanManifest, Decision, Evaluation
+from finflow.pipelines.definitions.definition import Definition, problem_of
+from finflow.pipelines.evaluation.comparisons import Compared, compare_all, superior
+from finflow.pipelines.evaluation.store import daily_losses
+from finflow.pipelines.lake.promotions import PromotionRow, Promotions, champion_row
+from finflow.pipelines.lake.waiting import PENDING, last_proposal, waiting_row
+from finflow.pipelines.registry.asked import asked_digest
+from finflow.pipelines.settings.parts import Recipe
+from finflow.pipelines.training.gate import ChampionState, History, Refresh, decide, level_to_spend
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Ruling", "level_to_spend", "next_level", "promotion_row", "training_decision"]
+
+
+@dataclass(frozen=True)
+class Ruling:
+    """A decision, and what recording it needs.
+
+    Attributes:
+        decision: the recorded one, if the run was decided before.
+        recorded: its row, if it was; then there is nothing to fit, register or record.
+        expected_version: the version of the promotions table that the decision rests on.
+        champion: the row of the champion before the decision, or None.
+        evaluation: what was decided on (compared anew, if the champion changed since it was made).
+    """
+
+    decision: Decision
+    recorded: PromotionRow | None
+    expected_version: int | None
+    champion: PromotionRow | None
+    evaluation: Evaluation
+
+    @property
+    def registers(self) -> bool:
+        """Whether the decision needs a version of its own: one that becomes champion, or waits for a person."""
+        return self.decision.promoted or self.decision.verdict == PENDING
+
+
+def next_level(definition: Definition, promotions: Promotions) -> float:
+    """The level that the next decided challenge spends: what `evaluate` takes for `superior`."""
+    return level_to_spend(definition.gate.level, len(_challenges(promotions.rows())))
+
+
+def training_decision(
+    definition: Definition,
+    promotions: Promotions,
+    evaluation: Evaluation,
+    *,
+    frozen: pd.Series[float] | None = None,
+    changed: str | None = None,
+    failed_check: str | None = None,
+) -> Ruling:
+    """Decide on the newest state of the promotions table; writes nothing.
+
+    Args:
+        frozen: the deciding loss a date of the champion's frozen version (see `evaluation.date_losses`), indexed by date; dates that it was
+            trained on are left out here. Without it a refresh goes by the number of new dates alone.
+        changed: what is asked otherwise than the champion's version was made for, in words.
+        failed_check: why the champion may not stay, in words.
+
+    Raises:
+        FitError: the reference was not evaluated.
+    """
+    rows, expected = promotions.snapshot()
+    before = champion_row(rows)
+    recorded = next((row for row in rows if row.run_key == evaluation.run_key), None)
+    if recorded is not None:
+        return Ruling(recorded.decision, recorded, expected, before, evaluation)
+    dates, losses = daily_losses(evaluation)
+    logarithmic = problem_of(definition).logarithmic(evaluation.loss)
+    state = None if before is None else _state(before, evaluation, losses)
+    entry = None if state is None else state.entry
+    if entry != evaluation.champion and (state is None or entry is not None):
+        # another training changed the champion since this one was evaluated
+        evaluation = against_champion(
+            evaluation,
+            losses,
+            entry,
+            definition.seed,
+            level_to_spend(definition.gate.level, len(_challenges(rows))),
+            logarithmic=logarithmic,
+        )
+    waiting, proposed = waiting_row(rows), last_proposal(rows)
+    answered = {"asked": asked_digest(definition), "sample_code": sample_code_digest(type(problem_of(definition)))}
+    history = History(
+        challenges=len(_challenges(rows)),
+        new_dates=_new(evaluation, dates, _challenges(rows)),
+        since_champion=0 if before is None else _new(evaluation, dates, [before]),
+        since_proposal=None if proposed is None else _new(evaluation, dates, [proposed]),
+        waiting=None if waiting is None else waiting.version,
+        waiting_as=None if waiting is None else str(waiting.evidence.get("proposed", "")),
+        proposal_answers=proposed is not None and all(proposed.evidence.get(key, now) == now for key, now in answered.items()),
+    )
+    refresh = None
+    if frozen is not None and state is not None and entry is not None:
+        refresh = compare_frozen(dates, losses[entry], frozen, state.effective_as_of, logarithmic=logarithmic)
+    decision = decide(evaluation, definition.gate, state, history, refresh=refresh, changed=changed, failed_check=failed_check)
+    ruling = Ruling(decision, None, expected, before, evaluation)
+    if not ruling.registers:
+        return ruling
+    return replace(ruling, decision=replace(decision, evidence={**decision.evidence, **answered}))
+
+
+def promotion_row(
+    definition: Definition, ruling: Ruling, clean: CleanManifest, *, version: int | None, manifest_digest: str, code_version: str
+) -> PromotionRow:
+    """The row that records a ruling.
+
+    Args:
+        version, manifest_digest: of the version registered for this decision; ignored where the champion stays.
+    """
+    decision, evaluation, before = ruling.decision, ruling.evaluation, ruling.champion
+    if ruling.registers:
+        entry = next(one for one in evaluation.candidates if one.candidate == decision.evidence["entry"])
+        family_, recipe = entry.family, entry.recipe
+    else:
+        family_, recipe = ("", {}) if before is None else (before.family, before.recipe)
+        version, manifest_digest = (None, "") if before is None else (before.version, before.manifest_digest)
+    return PromotionRow(
+        run_key=evaluation.run_key,
+        verdict=decision.verdict,
+        candidate=decision.candidate,
+        family=family_,
+        version=version,
+        previous_version=None if before is None else before.version,
+        effective_as_of=evaluation.as_of,
+        reason=decision.reason,
+        level=decision.level,
+        challenge=decision.challenge,
+        test_end=evaluation.last_date,
+        evidence=decision.evidence,
+        recipe=recipe,
+        data_version=clean.version,
+        data_digest=clean.digest,
+        code_version=code_version,
+        manifest_digest=manifest_digest,
+    )
+
+
+def against_champion(
+    evaluation: Evaluation,
+    losses: dict[str, NDArray[np.float64]],
+    champion: str | None,
+    seed: int,
+    level: float,
+    *,
+    logarithmic: bool = False,
+) -> Evaluation:
+    """The same evaluation, compared against another champion: another training changed it in between.
+
+    Args:
+        losses: by entry, one deciding loss a date.
+        champion: its entry in the evaluation, or None.
+        logarithmic: see `comparisons.compare`.
+    """
+    baselines = {one.candidate: one.baseline for one in evaluation.candidates if one.candidate in losses}
+    compared = compare_all(
+        losses, baselines, champion, evaluation.reference, horizon=evaluation.horizon, seed=seed, logarithmic=logarithmic
+    )
+    nothing = Compared((), (), None)
+    candidates = tuple(replace(one, **vars(compared.get(one.candidate, nothing))) for one in evaluation.candidates)
+    return replace(evaluation, candidates=candidates, champion=champion, superior=superior(compared, baselines, level))
+
+
+def compare_frozen(
+    dates: NDArray[np.datetime64],
+    refitted: NDArray[np.float64],
+    frozen: pd.Series[float],
+    effective_as_of: str,
+    *,
+    logarithmic: bool = False,
+) -> Refresh:
+    """The refitted recipe against the frozen version, on the dates that both have after the frozen one's training ended.
+
+    On dates it was trained on the frozen version would look unbeatable.
+    """
+    ended = pd.Timestamp(effective_as_of).tz_localize(None).normalize()
+    mine = pd.Series(refitted, index=pd.DatetimeIndex(dates))
+    both = pd.DataFrame({"mine": mine, "frozen": frozen}).dropna()
+    both = both[both.index > ended]
+    if both.empty:
+        return Refresh(0, None)
+    old, new = float(both["frozen"].mean()), float(both["mine"].mean())
+    if not np.isfinite(both.to_numpy()).all() or (old == 0 and not logarithmic):
+        return Refresh(len(both), None)
+    return Refresh(len(both), old - new if logarithmic else 1.0 - new / old)
+
+
+def _state(before: PromotionRow, evaluation: Evaluation, losses: Mapping[str, NDArray[np.float64]]) -> ChampionState:
+    digest = Recipe.model_validate(before.recipe).digest
+    entries = [one.candidate for one in evaluation.candidates if one.recipe_digest == digest and one.candidate in losses]
+    # two names may carry one recipe; the evaluation says which of them stands for the champion
+    entry = evaluation.champion if evaluation.champion in entries else next(iter(entries), None)
+    return ChampionState(before.candidate, int(before.version or 0), before.effective_as_of, entry)
+
+
+def _challenges(rows: Sequence[PromotionRow]) -> list[PromotionRow]:
+    """The rows by which a challenge was decided."""
+    return [row for row in rows if row.challenge]
+
+
+def _new(evaluation: Evaluation, dates: NDArray[np.datetime64], since: Sequence[PromotionRow]) -> int:
+    """Test dates after the last of these decisions; where rows have no time, by how many entities more were tested than in any of them."""
+    if any(fold.stratified is not None for fold in evaluation.folds):
+        return max(0, len(dates) - max((int(row.evidence.get("dates", len(dates))) for row in since), default=0))
+    return _after(dates, max((row.test_end for row in since if row.test_end), default=None))
+
+
+def _after(dates: NDArray[np.datetime64], last: str | None) -> int:
+    return len(dates) if last is None else int((dates > np.datetime64(last)).sum())

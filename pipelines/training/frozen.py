@@ -1,0 +1,101 @@
+"""The champion's own version before a decision: its weights on dates after its training ended, and what keeps it from staying as it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from finflow.pipelines.core.errors import OutdatedError, RegistryError
+from finflow.pipelines.core.home import Home
+from finflow.pipelines.core.manifests import Evaluation
+from finflow.pipelines.definitions.definition import Definition
+from finflow.pipelines.settings.parts import Recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from finflow.pipelines.lake.promotions import Promotions
+    from finflow.pipelines.training.plan import TrainingPlan
+
+
+@dataclass(frozen=True, eq=False)
+class Incumbent:
+    """The champion's version, as a training finds it.
+
+    Attributes:
+        losses: the deciding loss a date, on the evaluation's dates after the version's training ended; None where there are none, or
+            where the definition has asked for another task since.
+        changed: what is asked otherwise than it was made for, or why this code may not serve it any more, in words, or None.
+        failed_check: why it may not stay: it cannot be loaded, answers no more as it did, or its recipe cannot be fitted for what is
+            asked now; or None.
+    """
+
+    losses: pd.Series[float] | None = None
+    changed: str | None = None
+    failed_check: str | None = None
+
+
+def incumbent(
+    definition: Definition,
+    home: Home,
+    plan: TrainingPlan,
+    evaluation: Evaluation,
+    promotions: Promotions,
+    failed: Mapping[str, str],
+) -> Incumbent:
+    """Look at the champion's version.
+
+    Args:
+        failed: by recipe, why it could not be fitted.
+    """
+    from finflow.pipelines.definitions.definition import problem_of
+    from finflow.pipelines.evaluation.evaluation import date_losses
+    from finflow.pipelines.registry.asked import changed_task
+    from finflow.pipelines.registry.versions import load_version
+    from finflow.pipelines.samples.windows import open_samples
+
+    row = promotions.champion_row()
+    if row is None or row.version is None or pd.Timestamp(evaluation.as_of) < pd.Timestamp(row.effective_as_of):
+        return Incumbent()
+    served = None
+    try:
+        served = load_version(home, definition.name, row.version, promotions)
+        changed = changed_task(definition, served)
+    except OutdatedError as error:
+        changed = error.change
+    except RegistryError as error:
+        return Incumbent(failed_check=str(error))
+    if changed is not None or served is None:
+        name = plan.champion_recipe
+        unfit = name in failed and plan.recipes[name].digest == Recipe.model_validate(row.recipe).digest if name else False
+        why = f"what is asked has changed ({changed}), and its recipe cannot be fitted for it: {failed[name]}" if name and unfit else None
+        return Incumbent(changed=changed, failed_check=why)
+    samples = open_samples(plan.samples.folder)
+    if served.task.columns != samples.columns:
+        return Incumbent()
+    ended = np.datetime64(pd.Timestamp(row.effective_as_of).tz_convert("UTC").tz_localize(None), "D")
+    index = samples.index
+    wanted = index.labelled & (index.time.astype("datetime64[D]") > ended) & (index.time >= np.datetime64(evaluation.first_date))
+    if not wanted.any():
+        return Incumbent()
+    chosen = samples.take(np.flatnonzero(wanted))
+    return Incumbent(date_losses(problem_of(definition), evaluation.loss, served.model.predict(chosen), chosen))
+
+
+def answers_another_task(definition: Definition, home: Home, promotions: Promotions) -> bool:
+    """Whether the champion's version was made for another task than the definition asks now, or is outdated; False where it is damaged."""
+    from finflow.pipelines.registry.asked import changed_task
+    from finflow.pipelines.registry.versions import load_version
+
+    row = promotions.champion_row()
+    if row is None or row.version is None:
+        return False
+    try:
+        return changed_task(definition, load_version(home, definition.name, row.version, promotions)) is not None
+    except OutdatedError:
+        return True
+    except RegistryError:
+        return False

@@ -1,0 +1,49 @@
+"""Run the command line and die by SIGKILL at a stated place: `python tests/support/faults/kill_at.py MODULE:FUNCTION WHEN ARGUMENTS...`.
+
+WHEN is `before` (as the function is called), `after` (as it returns), or seconds after the call began.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+
+
+def die(*_: Any) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main() -> None:
+    place, when, arguments = sys.argv[1], sys.argv[2], sys.argv[3:]
+    module_name, _, path = place.partition(":")
+    owner: Any = importlib.import_module(module_name)
+    *parents, name = path.split(".")
+    for parent in parents:
+        owner = getattr(owner, parent)
+    original = getattr(owner, name)
+
+    def wrapped(*positional: Any, **named: Any) -> Any:
+        if when == "before":
+            die()
+        if when != "after":
+            threading.Timer(float(when), die).start()
+        result = original(*positional, **named)
+        if when == "after":
+            die()
+        return result
+
+    setattr(owner, name, wrapped)
+    from finflow.flows.command_line.app import app
+
+    app(args=arguments)
+
+
+if __name__ == "__main__":
+    main()
