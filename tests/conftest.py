@@ -59,11 +59,15 @@ os.register_at_fork(after_in_child=_forget_services)
 
 
 @pytest.fixture(autouse=True)
-def _own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test has a home of its own, whatever the person who runs it has set."""
+def _own_environment(tmp_path: Path) -> Iterator[None]:
+    """Each test has a home of its own, whatever the person who runs it has set; what it sets in the environment goes with it."""
+    before = dict(os.environ)
     for name in ("MLFLOW_TRACKING_URI", "FINFLOW_LAKE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("FINFLOW_HOME", str(tmp_path / "home"))
+        os.environ.pop(name, None)
+    os.environ["FINFLOW_HOME"] = str(tmp_path / "home")
+    yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture
