@@ -61,7 +61,7 @@ def test_the_next_command_marks_the_run_of_a_killed_one(home: Home, tiny_definit
             sys.executable,
             "tests/support/faults/kill_at.py",
             "finflow.pipelines.data.contract:validate",
-            "before",
+            "delivered",
             "validate",
             str(tiny_definition),
         ],

@@ -1,6 +1,7 @@
 """Run the command line and die by SIGKILL at a stated place: `python tests/support/faults/kill_at.py MODULE:FUNCTION WHEN ARGUMENTS...`.
 
-WHEN is `before` (as the function is called), `after` (as it returns), or seconds after the call began.
+WHEN is `before` (as the function is called), `delivered` (then, but once the server has what was queued for it: logs, states of tasks),
+`after` (as it returns), or seconds after the call began.
 """
 
 from __future__ import annotations
@@ -30,7 +31,11 @@ def main() -> None:
     original = getattr(owner, name)
 
     def wrapped(*positional: Any, **named: Any) -> Any:
-        if when == "before":
+        if when == "delivered":
+            from finflow.flows.servers.server import send_what_is_queued  # not before the command has set its environment
+
+            send_what_is_queued()
+        if when in ("before", "delivered"):
             die()
         if when != "after":
             threading.Timer(float(when), die).start()
