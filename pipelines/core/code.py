@@ -57,6 +57,7 @@ LEFT_OUT = (
         "finflow.pipelines.lake.lake",
         "finflow.pipelines.fits.needs",
         "finflow.pipelines.samples.store",
+        "finflow.pipelines.core.whole_files",
     ),
     *(
         "finflow.pipelines.tracking.store",
