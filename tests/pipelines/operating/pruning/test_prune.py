@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from finflow.flows.command_line.operating_pages import prune as page
-from finflow.flows.command_line.operating_pages import readable
+from finflow.flows.command_line.pages import prune as page
+from finflow.flows.command_line.pages import readable
 from finflow.pipelines.core.errors import ConflictError, FinflowError, StateError
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.fits.needs import TRAINING, RunNeeds, _write, add_fits, read_needs, record_needs
