@@ -5,11 +5,11 @@ WHEN is `before` (as the function is called), `after` (as it returns), or second
 
 from __future__ import annotations
 
-import importlib
 import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,26 +22,24 @@ def die(*_: Any) -> None:
 
 def main() -> None:
     place, when, arguments = sys.argv[1], sys.argv[2], sys.argv[3:]
-    module_name, _, path = place.partition(":")
-    owner: Any = importlib.import_module(module_name)
-    *parents, name = path.split(".")
-    for parent in parents:
-        owner = getattr(owner, parent)
-    original = getattr(owner, name)
 
-    def wrapped(*positional: Any, **named: Any) -> Any:
-        if when == "before":
-            die()
-        if when != "after":
-            threading.Timer(float(when), die).start()
-        result = original(*positional, **named)
-        if when == "after":
-            die()
-        return result
+    def dying(original: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*positional: Any, **named: Any) -> Any:
+            if when == "before":
+                die()
+            if when != "after":
+                threading.Timer(float(when), die).start()
+            result = original(*positional, **named)
+            if when == "after":
+                die()
+            return result
 
-    setattr(owner, name, wrapped)
+        return wrapped
+
     from finflow.flows.command_line.app import app
+    from tests.support.faults.wrapping import wrap
 
+    wrap(place, dying)
     app(args=arguments)
 
 
