@@ -202,31 +202,31 @@ def up(
     json: Json = False,
 ) -> None:
     """Start a Prefect server, an MLflow server and a worker, and register the deployments."""
-    _operate(json, "up", names or [], check)
+    _run(json, "up", names or [], check)
 
 
 @app.command()
 def down(json: Json = False) -> None:
     """Stop what `up` started."""
-    _operate(json, "down")
+    _run(json, "down")
 
 
 @app.command()
 def monitor(name: Name, as_of: AsOf = None, json: Json = False) -> None:
     """Freshness, gaps, drift and realised performance of the champion."""
-    _operate(json, "monitor", name, as_of)
+    _run(json, "monitor", name, as_of)
 
 
 @app.command()
 def approve(name: Name, version: Version, by: By, why: Why, json: Json = False) -> None:
     """Promote a version that waits for a person."""
-    _operate(json, "approve", name, version, by, why)
+    _run(json, "approve", name, version, by, why)
 
 
 @app.command()
 def reject(name: Name, version: Version, by: By, why: Why, json: Json = False) -> None:
     """Refuse a version that waits for a person."""
-    _operate(json, "reject", name, version, by, why)
+    _run(json, "reject", name, version, by, why)
 
 
 @app.command()
@@ -235,7 +235,7 @@ def alerts(
     json: Json = False,
 ) -> None:
     """Show what the servers have raised: failures, refusals, quarantine, drift, late data."""
-    _operate(json, "alerts", last)
+    _run(json, "alerts", last)
 
 
 @app.command()
@@ -245,7 +245,7 @@ def prune(
     json: Json = False,
 ) -> None:
     """Free what no recorded run needs: the only command that deletes."""
-    _operate(json, "prune", keep, yes)
+    _run(json, "prune", keep, yes)
 
 
 def _run(as_json: bool, command: str, *arguments: Any) -> NoReturn:
@@ -254,13 +254,6 @@ def _run(as_json: bool, command: str, *arguments: Any) -> NoReturn:
 
     work, page = getattr(commands, command), getattr(pages, command)
     execute(as_json, lambda home: work(home, *arguments), page, is_document=command in DOCUMENTS)
-
-
-def _operate(as_json: bool, command: str, *arguments: Any) -> NoReturn:
-    from finflow.flows.command_line import operating, operating_pages
-    from finflow.flows.command_line.output import execute
-
-    execute(as_json, lambda home: getattr(operating, command)(home, *arguments), getattr(operating_pages, command))
 
 
 def main() -> None:

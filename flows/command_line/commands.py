@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from finflow.flows.command_line.called import called
 from finflow.flows.display import DISPLAY
 from finflow.pipelines.core.home import Home
+
+if TYPE_CHECKING:
+    from finflow.pipelines.core.manifests import Decision
+    from finflow.pipelines.definitions.definition import Definition
+    from finflow.pipelines.operating.pruning.run import PruneResult
 
 Outcome = dict[str, Any]
 
@@ -172,8 +177,78 @@ def ui(home: Home) -> Outcome:
     return serve_interfaces(home)
 
 
-def _load(name: str, home: Home) -> Any:
+def up(home: Home, names: list[str], check: bool) -> Outcome:
+    """Start what does not run yet, or only look."""
+    from finflow.flows.servers.stack import check_stack, start_stack
+
+    return check_stack(home) if check else start_stack(home, names)
+
+
+def down(home: Home) -> Outcome:
+    from finflow.flows.servers.stack import stop_stack
+
+    return stop_stack(home)
+
+
+def monitor(home: Home, name: str, as_of: str | None) -> Outcome:
+    from finflow.flows.servers.server import prefect_server
+    from finflow.pipelines.operating.early_checks import check_monitor
+
+    check_monitor(_load(name, home), home, as_of)
+    with prefect_server(home), DISPLAY.live():
+        from finflow.flows.monitor import monitor_flow
+
+        return called(monitor_flow(name, as_of))
+
+
+def approve(home: Home, name: str, version: int, by: str, why: str) -> Outcome:
+    from finflow.pipelines.operating.approval import approve as decide
+
+    definition = _load(name, home)
+    return _decided(home, definition, decide(definition, home, version, by, why))
+
+
+def reject(home: Home, name: str, version: int, by: str, why: str) -> Outcome:
+    from finflow.pipelines.operating.approval import reject as decide
+
+    definition = _load(name, home)
+    decision = decide(definition, home, version, by, why)
+    if home.prefect_api:  # where servers run, somebody may want to be told
+        from finflow.flows.runs.events import announce_rejection
+        from finflow.flows.servers.server import send_what_is_queued
+
+        announce_rejection(definition, decision, version)
+        send_what_is_queued()
+    return _decided(home, definition, decision)
+
+
+def alerts(home: Home, last: int) -> Outcome:
+    from finflow.flows.deployments.alerts import read_alerts
+
+    return {"alerts": read_alerts(home, last)}
+
+
+def prune(home: Home, keep: str, yes: bool) -> Outcome:
+    """What it will free is said before anything goes."""
+    from finflow.flows.command_line.pages import freed_lines
+    from finflow.pipelines.operating.pruning.run import prune as free
+
+    def say(planned: PruneResult) -> None:
+        for line in freed_lines(planned.to_dict(), "will free"):
+            DISPLAY.say(line)
+
+    return free(home, keep, delete=yes, say=say if yes else None).to_dict()
+
+
+def _load(name: str, home: Home) -> Definition:
     """The definition, so that a mistake in it is said before anything is started."""
     from finflow.pipelines.definitions.loading import load_and_remember
 
     return load_and_remember(name, home)
+
+
+def _decided(home: Home, definition: Definition, decision: Decision) -> Outcome:
+    """The decision, and what waits after it."""
+    from finflow.pipelines.operating.history import history
+
+    return {"definition": definition.name, "decision": decision.to_dict(), "waiting": history(definition, home)["waiting"]}

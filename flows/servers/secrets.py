@@ -10,6 +10,7 @@ from pathlib import Path
 from finflow.pipelines.core.errors import StateError
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.redaction import remember
+from finflow.pipelines.core.whole_files import whole_file
 
 USER = "finflow"  # of both servers; on MLflow it is the administrator
 _FOLDER = "secrets"
@@ -39,11 +40,8 @@ def make_secrets(home: Home) -> Secrets:
         path = folder / name
         if path.exists():
             continue
-        part = path.with_name(f"{name}.part")
-        part.unlink(missing_ok=True)
-        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
+        with whole_file(path) as part, open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
             stream.write(secrets.token_urlsafe(_SHORTEST))
-        part.replace(path)
     return read_secrets(home)
 
 

@@ -25,6 +25,7 @@ from finflow.pipelines.core.errors import FinflowError
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.processes import is_alive, started_at
 from finflow.pipelines.core.servers import require_running
+from finflow.pipelines.core.whole_files import write_whole
 from finflow.pipelines.tracking.store import require_servers
 
 START_SECONDS = 120.0
@@ -160,9 +161,7 @@ def _start(home: Home, port: int | None) -> ServerRecord:
             pass_fds=[listener.fileno()],
         )
     record = ServerRecord(process.pid, started_at(process.pid), port)
-    temporary = _record_path(home).with_suffix(".part")
-    temporary.write_text(json.dumps(asdict(record)))
-    temporary.replace(_record_path(home))
+    write_whole(_record_path(home), json.dumps(asdict(record)))
     _prepare_meanwhile(home, record)
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:

@@ -55,8 +55,10 @@ LEFT_OUT = (
         "finflow.pipelines.core.code",
         "finflow.pipelines.fits.fits",
         "finflow.pipelines.lake.lake",
+        "finflow.pipelines.lake.conflicts",
         "finflow.pipelines.fits.needs",
         "finflow.pipelines.samples.store",
+        "finflow.pipelines.core.whole_files",
     ),
     *(
         "finflow.pipelines.tracking.store",

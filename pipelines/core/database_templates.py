@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-import uuid
 from contextlib import closing, suppress
 from importlib.metadata import version
 from pathlib import Path
+
+from finflow.pipelines.core.whole_files import whole_file
 
 #: by library, the tables that have rows before anybody has used the database
 _OWN_ROWS = {
@@ -33,9 +34,8 @@ def begin_from_template(library: str, path: Path) -> bool:
     template = template_of(library)
     if path.exists() or not template.is_file():
         return False
-    part = path.with_name(f"{path.name}.template")
-    shutil.copyfile(template, part)
-    part.replace(path)
+    with whole_file(path) as part:
+        shutil.copyfile(template, part)
     return True
 
 
@@ -47,19 +47,16 @@ def keep_as_template(library: str, path: Path) -> None:
     template = template_of(library)
     if template.is_file() or not path.is_file():
         return
-    part = template.with_name(f".{template.name}-{uuid.uuid4().hex[:12]}")
-    try:
+    with suppress(OSError, sqlite3.Error, _UsedError):
         template.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(part)) as target:
+        with whole_file(template) as part, closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(part)) as target:
             source.backup(target)
-            unused = _tables_with_rows(target) <= _OWN_ROWS[library]
-        if unused:
-            part.replace(template)
-    except (OSError, sqlite3.Error):
-        return
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
+            if not _tables_with_rows(target) <= _OWN_ROWS[library]:
+                raise _UsedError
+
+
+class _UsedError(Exception):
+    """The database holds what somebody has put there."""
 
 
 def _tables_with_rows(database: sqlite3.Connection) -> set[str]:

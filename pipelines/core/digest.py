@@ -1,4 +1,8 @@
-"""Digests: the same content gives the same 32 hexadecimal digits, on every machine and run."""
+"""Digests: the same content gives the same 32 hexadecimal digits (BLAKE2b), on every machine and run.
+
+Elsewhere only what is no digest of content has a hash of its own: keyed pseudonyms, the code of a category (which saved models hold), and
+the seeds of drawn paths; models/ imports nothing from here.
+"""
 
 from __future__ import annotations
 
@@ -21,17 +25,24 @@ def digest_json(value: Any) -> str:
         ValueError: a number is NaN or infinite.
     """
     text = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return hashed(text).hex()
 
 
-def digest_arrays(arrays: Mapping[str, NDArray[Any]]) -> str:
-    """Of named arrays: names, dtypes, shapes and bytes. Object arrays are taken as text.
+def hashed(text: str, size: int = 16) -> bytes:
+    """So many bytes that stand for a text."""
+    return hashlib.blake2b(text.encode(), digest_size=size).digest()
+
+
+class ArrayDigest:
+    """A digest of named arrays, one after the other: names, dtypes, shapes and bytes. Object arrays are taken as text.
 
     Floats count by their bits, except that every NaN is the same.
     """
-    total = hashlib.blake2b(digest_size=16)
-    for name in sorted(arrays):
-        array = np.asarray(arrays[name])
+
+    def __init__(self, head: str = "") -> None:
+        self._total = hashlib.blake2b(head.encode(), digest_size=16)
+
+    def add(self, name: str, array: NDArray[Any]) -> None:
         if array.dtype == object:
             parts = [("\0" if item is None else str(item)).encode() for item in array.ravel()]
             content = b"".join(len(part).to_bytes(8, "little") + part for part in parts)
@@ -39,9 +50,19 @@ def digest_arrays(arrays: Mapping[str, NDArray[Any]]) -> str:
             if array.dtype.kind == "f":
                 array = np.where(np.isnan(array), np.array(np.nan, dtype=array.dtype), array)
             content = np.ascontiguousarray(array).tobytes()
-        total.update(f"{name}|{array.dtype.str}|{array.shape}|".encode())
-        total.update(content)
-    return total.hexdigest()
+        self._total.update(f"{name}|{array.dtype.str}|{array.shape}|".encode())
+        self._total.update(content)
+
+    def __str__(self) -> str:
+        return self._total.hexdigest()
+
+
+def digest_arrays(arrays: Mapping[str, NDArray[Any]]) -> str:
+    """Of named arrays, without regard to their order; see `ArrayDigest`."""
+    total = ArrayDigest()
+    for name in sorted(arrays):
+        total.add(name, np.asarray(arrays[name]))
+    return str(total)
 
 
 def digest_file(path: Path) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import base64
 import html
-import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -109,12 +108,3 @@ def page_of(title: str, text: str, plots: Mapping[str, Path]) -> str:
         f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{html.escape(title)}</title><style>{_STYLE}</style></head>"
         f"<body>{to_html(text)}{'<h2>Plots</h2>' if images else ''}{images}</body></html>\n"
     )
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Whole or not at all; an unchanged file is left as it is."""
-    if path.is_file() and path.read_text(encoding="utf-8") == text:
-        return
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from finflow.pipelines.core.errors import StateError
 from finflow.pipelines.core.processes import is_alive
+from finflow.pipelines.core.whole_files import write_whole
 
 SCHEMA = 1
 FILE = "stack.json"
@@ -91,10 +92,7 @@ def read_stack(folder: Path) -> Stack | None:
 
 def write_stack(folder: Path, stack: Stack) -> None:
     """Put the record in its place by one rename."""
-    path = folder / FILE
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps({"schema": SCHEMA, **asdict(stack)}, indent=2), encoding="utf-8")
-    part.replace(path)
+    write_whole(folder / FILE, json.dumps({"schema": SCHEMA, **asdict(stack)}, indent=2))
 
 
 def require_running(folder: Path, name: str, address: str) -> None:

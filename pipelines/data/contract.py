@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +17,7 @@ from finflow.expectations.rules.quarantined import FewQuarantined
 from finflow.pipelines.core.digest import digest_frame, digest_json
 from finflow.pipelines.core.errors import ContractError
 from finflow.pipelines.core.manifests import CleanManifest, RawManifest, RuleResult
+from finflow.pipelines.core.whole_files import whole_folder
 from finflow.pipelines.data.contract_rules import calendar_sessions, columns_read, few_quarantined, graded_rules
 from finflow.pipelines.data.contract_tables import write_clean, write_quarantine
 from finflow.pipelines.lake.lake import Lake, literal
@@ -193,19 +191,12 @@ def _write_folder(definition: Definition, home: Home, judgement: Judgement, dige
         return folder
     from finflow.expectations.page import render_page
 
-    home.validations.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=home.validations))
     title = f"{definition.title or definition.name}: {definition.contract.kind} contract as of {as_of.isoformat()}"
     page = render_page([part.pages for part in judgement.examinations], title)
-    (draft / "data_docs.html").write_text(page, encoding="utf-8")
-    _write_json(draft / "suite.json", [part.suite for part in judgement.examinations])
-    _write_json(draft / "result.json", [part.result for part in judgement.examinations])
-    try:
-        os.rename(draft, folder)
-    except OSError:
-        shutil.rmtree(draft, ignore_errors=True)
-        if not folder.is_dir():
-            raise
+    with whole_folder(folder) as draft:
+        (draft / "data_docs.html").write_text(page, encoding="utf-8")
+        _write_json(draft / "suite.json", [part.suite for part in judgement.examinations])
+        _write_json(draft / "result.json", [part.result for part in judgement.examinations])
     return folder
 
 

@@ -9,9 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from finflow.pipelines.core.errors import ConflictError
+from finflow.pipelines.lake.conflicts import kept_writing, retry_conflicts
 from finflow.pipelines.lake.lake import PARTITION, Lake, literal
-
-ATTEMPTS = 8
 
 
 def write_clean(lake: Lake, table: str, rows: pd.DataFrame, as_of: pd.Timestamp) -> int:
@@ -29,7 +28,8 @@ def write_clean(lake: Lake, table: str, rows: pd.DataFrame, as_of: pd.Timestamp)
     Raises:
         ConflictError: other runs kept writing to the table.
     """
-    for _ in range(ATTEMPTS):
+
+    def attempt() -> int:
         version = lake.version(table)
         there = lake.read(table, version=version, where=f"known_at <= {literal(as_of)}") if version is not None else rows.iloc[:0]
         # A first write (the usual large one) compares with nothing.
@@ -39,15 +39,10 @@ def write_clean(lake: Lake, table: str, rows: pd.DataFrame, as_of: pd.Timestamp)
             wanted, present = _fingerprints(rows, there)
             added, gone = ~_among(wanted, present), ~_among(present, wanted)
         if version is not None and gone.any():
-            version = _replace(lake, table, rows, there, added, gone, version)
-            if version is None:
-                continue
-            return version
-        try:
-            return lake.append(table, as_stored(rows[added] if not added.all() else rows), expected_version=version)
-        except ConflictError:
-            continue  # another run validated meanwhile: look again
-    raise ConflictError(f"table {table}: other runs kept writing to it {ATTEMPTS} times over. Nothing was written; run the command again.")
+            return _replace(lake, table, rows, there, added, gone, version)
+        return lake.append(table, as_stored(rows[added] if not added.all() else rows), expected_version=version)
+
+    return retry_conflicts(attempt, kept_writing(table))
 
 
 def write_quarantine(lake: Lake, table: str, rows: pd.DataFrame, as_of: pd.Timestamp) -> int | None:
@@ -58,17 +53,16 @@ def write_quarantine(lake: Lake, table: str, rows: pd.DataFrame, as_of: pd.Times
     Raises:
         ConflictError: other runs kept writing to the table.
     """
-    for _ in range(ATTEMPTS):
+
+    def attempt() -> int | None:
         version = lake.version(table)
         if rows.empty:
             return version
         there = lake.read(table, version=version, where=f"known_at <= {literal(as_of)}") if version is not None else rows.iloc[:0]
         wanted, present = _fingerprints(rows, there)
-        try:
-            return lake.append(table, as_stored(rows[~_among(_numbered(wanted), _numbered(present))]), expected_version=version)
-        except ConflictError:
-            continue
-    raise ConflictError(f"table {table}: other runs kept writing to it {ATTEMPTS} times over. Nothing was written; run the command again.")
+        return lake.append(table, as_stored(rows[~_among(_numbered(wanted), _numbered(present))]), expected_version=version)
+
+    return retry_conflicts(attempt, kept_writing(table))
 
 
 def as_stored(rows: pd.DataFrame) -> pd.DataFrame:
@@ -89,10 +83,13 @@ def _replace(
     added: NDArray[np.bool_],
     gone: NDArray[np.bool_],
     version: int,
-) -> int | None:
-    """Take the rows `gone` out and put those `added` in; None if another run wrote in between.
+) -> int:
+    """Take the rows `gone` out and put those `added` in.
 
     Periods without a row to take out only get rows added, in a second commit.
+
+    Raises:
+        ConflictError: another run wrote in between.
     """
     periods = sorted(set(there.loc[gone, PARTITION]))
     predicate = f"{PARTITION} IN ({', '.join(literal(period) for period in periods)})"
@@ -102,7 +99,7 @@ def _replace(
     inside = fresh[PARTITION].isin(periods)
     kept = whole[~_among(present, removed)]
     if lake.version(table) != version:
-        return None
+        raise ConflictError(f"table {table}: another run wrote after version {version}.")
     replaced = lake.replace(table, pd.concat([kept, fresh[inside]], ignore_index=True), predicate)
     outside = fresh[~inside]
     return lake.append(table, outside) if len(outside) else replaced

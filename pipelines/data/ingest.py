@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from finflow.pipelines.core.errors import ConflictError, FinflowError, SourceError
+from finflow.pipelines.core.errors import FinflowError, SourceError
 from finflow.pipelines.core.manifests import RawManifest
 from finflow.pipelines.core.names import check_name
 from finflow.pipelines.data.pseudonyms import read_source
 from finflow.pipelines.data.revisions import new_revisions
 from finflow.pipelines.lake.as_of import KEY
+from finflow.pipelines.lake.conflicts import kept_writing, retry_conflicts
 from finflow.pipelines.lake.lake import PARTITION, Lake
 
 if TYPE_CHECKING:
     from finflow.pipelines.core.home import Home
     from finflow.pipelines.definitions.definition import Definition
-
-ATTEMPTS = 8
 
 
 def ingest(definition: Definition, home: Home, *, now: pd.Timestamp | None = None) -> RawManifest:
@@ -45,19 +44,17 @@ def ingest(definition: Definition, home: Home, *, now: pd.Timestamp | None = Non
     """
     lake, table = Lake(home.lake), f"raw/{definition.name}"
     batch = _checked(read_source(definition, lake), definition)
-    now = pd.Timestamp(datetime.datetime.now(datetime.UTC)).as_unit("us") if now is None else now
-    for _ in range(ATTEMPTS):
+    arrived = pd.Timestamp(datetime.datetime.now(datetime.UTC)).as_unit("us") if now is None else now
+
+    def attempt() -> RawManifest:
         version = lake.version(table)
         stored = lake.read(table, version=version)
-        fresh = new_revisions(batch, stored, definition, now)
+        fresh = new_revisions(batch, stored, definition, arrived)
         if fresh.empty and version is not None:
             return _manifest(table, version, stored, fresh)
-        try:
-            written = lake.append(table, fresh, expected_version=version)
-        except ConflictError:
-            continue  # another run ingested meanwhile: look again at what is new
-        return _manifest(table, written, stored, fresh)
-    raise ConflictError(f"table {table}: other runs kept writing to it {ATTEMPTS} times over. Nothing was written; run the command again.")
+        return _manifest(table, lake.append(table, fresh, expected_version=version), stored, fresh)
+
+    return retry_conflicts(attempt, kept_writing(table))
 
 
 def stored_raw(definition: Definition, home: Home) -> RawManifest | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from finflow.pipelines.core.errors import DefinitionError, FinflowError
 from finflow.pipelines.core.names import check_identifier
 from finflow.pipelines.core.redaction import hide_in_logs
+from finflow.pipelines.core.whole_files import write_whole
 from finflow.pipelines.definitions.definition import Definition, parse_definition
 from finflow.pipelines.settings.yaml_text import parse_yaml, read_yaml
 
@@ -37,9 +38,7 @@ def load_and_remember(name: str, home: Home) -> Definition:
         return definition
     home.root.mkdir(parents=True, exist_ok=True)
     with FileLock(home.root / f"{FILE}.lock"):
-        part = home.root / f"{FILE}.part"
-        part.write_text(json.dumps({**known_definitions(home), definition.name: str(path)}, indent=1), encoding="utf-8")
-        part.replace(home.root / FILE)
+        write_whole(home.root / FILE, json.dumps({**known_definitions(home), definition.name: str(path)}, indent=1))
     return definition
 
 

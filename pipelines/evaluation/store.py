@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
@@ -15,6 +13,7 @@ from numpy.typing import NDArray
 
 from finflow.pipelines.core.errors import StateError
 from finflow.pipelines.core.manifests import CandidateEvaluation, Check, Comparison, Evaluation, Metric, fold_from
+from finflow.pipelines.core.whole_files import whole_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,34 +79,11 @@ def store_evaluation(evaluation: Evaluation, inputs: str, write_tables: Callable
         write_tables: writes the Parquet files into the folder given.
     """
     folder = Path(evaluation.folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(folder)
-    fresh = folder.parent / f".{folder.name}.{os.getpid()}.new"
-    aside = folder.parent / f".{folder.name}.{os.getpid()}.old"
-    fresh.mkdir()
-    write_tables(fresh)
-    content = {"format": FORMAT, "inputs": inputs, "evaluation": evaluation.to_dict()}
-    (fresh / NAME).write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False), encoding="utf-8")
-    if folder.exists():
-        folder.rename(aside)
-    try:
-        fresh.rename(folder)
-    except OSError:
-        # the same run in another process was quicker, and wrote the same
-        if _read(folder) is None:
-            raise
-        shutil.rmtree(fresh)
-    shutil.rmtree(aside, ignore_errors=True)
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what a killed process left of this folder."""
-    import psutil
-
-    for left in folder.parent.glob(f".{folder.name}.*"):
-        process = left.name.split(".")[-2]
-        if process.isdigit() and (int(process) == os.getpid() or not psutil.pid_exists(int(process))):
-            shutil.rmtree(left, ignore_errors=True)
+    # where the same run in another process was quicker, it wrote the same
+    with whole_folder(folder, replaces=True) as fresh:
+        write_tables(fresh)
+        content = {"format": FORMAT, "inputs": inputs, "evaluation": evaluation.to_dict()}
+        (fresh / NAME).write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False), encoding="utf-8")
 
 
 def read_losses(evaluation: Evaluation) -> pd.DataFrame:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from finflow.models.base import Model, Task
 from finflow.models.samples import ARRAYS, Int64, Observations, SampleIndex, Samples
+from finflow.pipelines.core.digest import ArrayDigest
 
 if TYPE_CHECKING:
     from finflow.pipelines.core.manifests import FitSpec
@@ -81,27 +81,19 @@ def digest_of(samples: Samples, groups: Sequence[Int64], context: int) -> str:
     It does not depend on where the rows stand in the table, nor on rows or entities outside.
     """
     span = span_of(samples, groups, context)
-    total = hashlib.blake2b(digest_size=16)
-
-    def add(name: str, array: NDArray[Any]) -> None:
-        if array.dtype.kind == "f":
-            array = np.where(np.isnan(array), np.array(np.nan, dtype=array.dtype), array)
-        total.update(f"{name}|{array.dtype.str}|{array.shape}|".encode())
-        total.update(np.ascontiguousarray(array).tobytes())
-
     observations = samples.observations
     head = "\0".join([str(samples.length), *observations.columns, "\0", *(observations.entities[code] for code in span.entity)])
-    total.update(head.encode())
-    add("count", span.stop - span.first)
+    total = ArrayDigest(head)
+    total.add("count", span.stop - span.first)
     rows = span.places
     for name, source in _arrays(observations).items():
         for start in range(0, len(rows), CHUNK):
-            add(name, np.asarray(source[rows[start : start + CHUNK]]))
+            total.add(name, np.asarray(source[rows[start : start + CHUNK]]))
     for number, group in enumerate(groups):
         index = _moved(samples.index.take(group), span, len(observations.entities))
         for name in ARRAYS:
-            add(f"{number}.{name}", getattr(index, name))
-    return total.hexdigest()
+            total.add(f"{number}.{name}", getattr(index, name))
+    return str(total)
 
 
 def cut(samples: Samples, groups: Sequence[Int64], context: int, scratch: Path) -> list[Samples]:

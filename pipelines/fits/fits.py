@@ -22,8 +22,9 @@ from finflow.pipelines.core.arrays import load_array
 from finflow.pipelines.core.errors import FitError
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import FitResult, FitSpec, Fold, PredictionResult, SampleManifest
+from finflow.pipelines.core.whole_files import sweep
 from finflow.pipelines.definitions.definition import Definition
-from finflow.pipelines.fits.process import alone, named, run_job, sweep
+from finflow.pipelines.fits.process import alone, named, run_job
 from finflow.pipelines.settings.parts import Recipe
 
 Answer = TypeVar("Answer")
@@ -46,7 +47,7 @@ def plan_fits(
     from finflow.pipelines.fits.keys import fit_key
     from finflow.pipelines.samples.windows import open_samples
 
-    sweep(home)
+    sweep(home.fits)
     hardware = resolved(hardware)
     view = open_samples(samples.folder)
     digests: dict[tuple[Fold, int], str] = {}

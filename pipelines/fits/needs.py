@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ import pandas as pd
 
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import Manifest, SampleManifest
+from finflow.pipelines.core.whole_files import write_whole
 
 FORMAT = 1
 TRAINING, WALK = "training", "walk"
@@ -84,8 +84,4 @@ def _read(path: Path) -> RunNeeds | None:
 
 
 def _write(home: Home, needs: RunNeeds) -> None:
-    home.runs.mkdir(parents=True, exist_ok=True)
-    path = _path(home, needs.run_key)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_text(json.dumps({"format": FORMAT, **needs.to_dict()}, indent=1), encoding="utf-8")
-    part.replace(path)
+    write_whole(_path(home, needs.run_key), json.dumps({"format": FORMAT, **needs.to_dict()}, indent=1))

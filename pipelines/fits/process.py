@@ -7,12 +7,10 @@ import errno
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import threading
 import types
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -26,6 +24,7 @@ from finflow.pipelines.core.errors import FitError, FitLostError
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import FitSpec
 from finflow.pipelines.core.processes import CORES
+from finflow.pipelines.core.whole_files import part_of
 from finflow.pipelines.fits.worker import THREADS, bound, run_forked
 
 if TYPE_CHECKING:
@@ -105,16 +104,6 @@ def fork(target: Callable[..., None], *arguments: Any, threads: int = 1, parenta
     return process
 
 
-def sweep(home: Home) -> None:
-    """Remove the job folders that killed runs of this machine left. Finished fits are never touched."""
-    import psutil
-
-    for folder in home.fits.glob(f".job-{_host()}-*"):
-        pid = folder.name.removeprefix(f".job-{_host()}-").partition("-")[0]
-        if pid.isdigit() and not psutil.pid_exists(int(pid)):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
 def named(spec: FitSpec) -> str:
     """The fit, as messages call it."""
     return f"{spec.candidate}, fold {spec.fold.name}, seed {spec.seed}"
@@ -130,7 +119,7 @@ def run_job(spec: FitSpec, home: Home, *, fit: bool, prediction: str | None) -> 
     from finflow.models.zoo import ZOO
 
     home.fits.mkdir(parents=True, exist_ok=True)
-    folder = home.fits / f".job-{_host()}-{os.getpid()}-{uuid.uuid4().hex[:12]}"
+    folder = part_of(home.fits / "job")
     folder.mkdir()
     try:
         job = {"spec": asdict(spec), "class": ZOO[spec.model], "fits": str(home.fits), "fit": fit, "prediction": prediction}
@@ -232,7 +221,3 @@ def alone(home: Home, key: str) -> Iterator[None]:
     locks.mkdir(parents=True, exist_ok=True)
     with FileLock(locks / key):
         yield
-
-
-def _host() -> str:
-    return socket.gethostname().replace("-", "_") or "host"

@@ -10,7 +10,6 @@ import errno
 import gc
 import json
 import os
-import shutil
 import sys
 import tempfile
 import threading
@@ -28,6 +27,7 @@ from finflow.models.errors import FitFailure, FitProcessLost
 from finflow.pipelines.core.disk import no_space
 from finflow.pipelines.core.errors import FinflowError, FitError
 from finflow.pipelines.core.manifests import FitSpec, fold_from
+from finflow.pipelines.core.whole_files import whole_folder, write_whole
 
 #: what numerical libraries read as they are loaded
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -69,12 +69,10 @@ def run(folder: Path) -> None:
         outcome = {"ok": False, "expected": False, "reason": f"{type(error).__name__}: {error}"}
     if not _first_process():
         return
-    part = folder / "outcome.part"
     try:
-        part.write_text(json.dumps(outcome), encoding="utf-8")
+        write_whole(folder / "outcome.json", json.dumps(outcome))
     except OSError as error:
         sys.exit(error.errno)
-    part.replace(folder / "outcome.json")
 
 
 def work(folder: Path, job: dict[str, Any]) -> None:
@@ -98,16 +96,6 @@ def spec_from(values: dict[str, Any]) -> FitSpec:
     return FitSpec(**{**values, "fold": fold_from(values["fold"]), "hardware": Hardware(**values["hardware"])})
 
 
-def place(part: Path, final: Path) -> None:
-    """Move a finished folder to its place by one rename; if another process was quicker, its folder stays."""
-    try:
-        part.rename(final)
-    except OSError:
-        if not final.is_dir():
-            raise
-        shutil.rmtree(part)
-
-
 def _fit(folder: Path, fits: Path, spec: FitSpec, samples: Any, libraries: dict[str, str]) -> None:
     from finflow.models.saving import save_model
     from finflow.pipelines.fits.data import cut, digest_of, training_groups, unfitted
@@ -122,8 +110,6 @@ def _fit(folder: Path, fits: Path, spec: FitSpec, samples: Any, libraries: dict[
     seconds = time.perf_counter() - started
     if not _first_process():
         return
-    part = folder / "fit"
-    save_model(model, part / "model")
     record = {
         "spec": asdict(spec),
         "report": asdict(report),
@@ -132,8 +118,9 @@ def _fit(folder: Path, fits: Path, spec: FitSpec, samples: Any, libraries: dict[
         "validation": len(validation),
         "libraries": libraries,
     }
-    (part / "fit.json").write_text(json.dumps(record, indent=1, default=_plain), encoding="utf-8")
-    place(part, fits / spec.key)
+    with whole_folder(fits / spec.key) as part:
+        save_model(model, part / "model")
+        (part / "fit.json").write_text(json.dumps(record, indent=1, default=_plain), encoding="utf-8")
 
 
 def _predict(folder: Path, fits: Path, spec: FitSpec, samples: Any, key: str) -> None:
@@ -143,12 +130,10 @@ def _predict(folder: Path, fits: Path, spec: FitSpec, samples: Any, key: str) ->
     model = load_model(fits / spec.key / "model")
     (test,) = cut(samples, [test_group(spec, samples)], model.context, folder)
     prediction = model.predict(test)
-    part = folder / "prediction"
-    part.mkdir()
-    np.save(part / "values.npy", prediction.values, allow_pickle=False)
     record = {"fit": spec.key, "kind": prediction.kind, "levels": list(prediction.levels), "samples": len(test)}
-    (part / "prediction.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
-    place(part, fits / key)
+    with whole_folder(fits / key) as part:
+        np.save(part / "values.npy", prediction.values, allow_pickle=False)
+        (part / "prediction.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
 
 
 def _limit_threads(threads: int) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import random
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
@@ -12,6 +10,7 @@ import pyarrow as pa
 
 from finflow.pipelines.core.disk import room_for
 from finflow.pipelines.core.errors import ConflictError, StateError
+from finflow.pipelines.lake.conflicts import kept_writing, retry_conflicts
 from finflow.pipelines.lake.wide import GROUP, read_in_groups
 
 if TYPE_CHECKING:
@@ -22,8 +21,6 @@ DESCRIPTION = "finflow schema {}"
 PARTITION = "period"
 # By default ordinary writes delete log entries older than 30 days, and with them the versions that earlier runs recorded.
 CONFIGURATION = {"delta.logRetentionDuration": "interval 3650 days", "delta.deletedFileRetentionDuration": "interval 3650 days"}
-ATTEMPTS = 12
-LONGEST_WAIT = 1.5  # seconds
 
 
 class _Any:
@@ -120,14 +117,14 @@ class Lake:
                 raise _conflict(table, expected_version, current)
             return -1 if current is None else current
         if expected_version is ANY:
-            return self._retry(table, lambda found: self._write(table, found, frame, retries=15))
+            return retry_conflicts(lambda: self._write(table, self._open(table), frame, retries=15), kept_writing(table))
         found = self._open(table)
         current = None if found is None else found.version()
         if current != expected_version:
             raise _conflict(table, expected_version, current)
         try:
             return self._write(table, found, frame, retries=0)
-        except _Lost:
+        except _LostError:
             raise _conflict(table, expected_version, self.version(table)) from None
 
     def replace(self, table: str, frame: pd.DataFrame, predicate: str) -> int:
@@ -144,7 +141,7 @@ class Lake:
         """
         if self._open(table) is None and frame.empty:
             return -1
-        return self._retry(table, lambda found: self._write(table, found, frame, retries=0, predicate=predicate))
+        return retry_conflicts(lambda: self._write(table, self._open(table), frame, retries=0, predicate=predicate), kept_writing(table))
 
     def versions(self, table: str) -> dict[int, pd.Timestamp]:
         """Every version and when it was written (UTC), oldest first; empty where there is no table."""
@@ -173,16 +170,6 @@ class Lake:
         # Versions that others wrote since `keep` was made up stay too; and not `full`: that takes files whose commit is yet to come.
         versions = sorted({*keep, *range(max(keep, default=0), found.version() + 1)})
         return found.vacuum(retention_hours=0, dry_run=dry_run, enforce_retention_duration=False, full=False, keep_versions=versions)
-
-    def _retry(self, table: str, write: Callable[[DeltaTable | None], int]) -> int:
-        for attempt in range(ATTEMPTS):
-            try:
-                return write(self._open(table))
-            except _Lost:
-                time.sleep(random.uniform(0, min(LONGEST_WAIT, 0.02 * 2**attempt)))
-        raise ConflictError(
-            f"table {table}: {ATTEMPTS} attempts to write lost to other writers. Nothing was written; run the command again."
-        )
 
     def _uri(self, table: str) -> str:
         return f"{self.location}/{table}"
@@ -243,7 +230,7 @@ class Lake:
             else:
                 write_deltalake(found, data, mode="overwrite", predicate=predicate, schema_mode="merge", commit_properties=commit)
         except CommitFailedError as error:
-            raise _Lost from error
+            raise _LostError from error
         except DeltaError as error:
             if "Invalid data found" in str(error):
                 raise StateError(
@@ -268,12 +255,12 @@ class Lake:
             )
         except DeltaError as error:
             if self._open(table) is not None:  # somebody else made it in between
-                raise _Lost from error
+                raise _LostError from error
             raise
         return 0
 
 
-class _Lost(Exception):
+class _LostError(ConflictError):
     """Another writer committed first."""
 
 

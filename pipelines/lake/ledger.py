@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from finflow.pipelines.core.errors import ConflictError
 from finflow.pipelines.core.manifests import Manifest
 from finflow.pipelines.lake.lake import literal
 
@@ -16,7 +14,6 @@ if TYPE_CHECKING:
     from finflow.pipelines.lake.lake import Lake
 
 ALL_ENTITIES = ""
-_PATIENCE_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -84,26 +81,19 @@ class Ledger:
             How many rows were written.
 
         Raises:
-            ConflictError: others kept writing for two minutes.
+            ConflictError: others kept writing.
         """
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        while True:
-            new = self._news(rows)
-            if not new:
-                return 0
-            frame = pd.DataFrame([vars(row) for row in new])
-            frame.insert(0, "time", pd.to_datetime(frame.pop("date")).astype("datetime64[us]"))
-            frame["recorded_at"] = pd.Timestamp.now("UTC").as_unit("us")
-            frame["period"] = frame["time"].dt.strftime("%Y")
-            listed = ", ".join(literal(pd.Timestamp(row.date)) for row in new)
-            where = _where(min(row.date for row in new), max(row.date for row in new), rows[0].selector, rows[0].entity)
-            try:
-                self.lake.replace(self.table, frame, f"{where} AND time IN ({listed})")
-                return len(new)
-            except ConflictError:
-                # others write; what they wrote may be what was to be written
-                if time.monotonic() > deadline:
-                    raise
+        new = self._news(rows)
+        if not new:
+            return 0
+        frame = pd.DataFrame([vars(row) for row in new])
+        frame.insert(0, "time", pd.to_datetime(frame.pop("date")).astype("datetime64[us]"))
+        frame["recorded_at"] = pd.Timestamp.now("UTC").as_unit("us")
+        frame["period"] = frame["time"].dt.strftime("%Y")
+        listed = ", ".join(literal(pd.Timestamp(row.date)) for row in new)
+        where = _where(min(row.date for row in new), max(row.date for row in new), rows[0].selector, rows[0].entity)
+        self.lake.replace(self.table, frame, f"{where} AND time IN ({listed})")
+        return len(new)
 
     def _news(self, rows: list[LedgerRow]) -> list[LedgerRow]:
         """Those of `rows` that say what the table does not."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from finflow.pipelines.core.errors import ConflictError
+from finflow.pipelines.lake.conflicts import kept_writing, retry_conflicts
 from finflow.pipelines.lake.monitoring_checks import Check
 
 if TYPE_CHECKING:
@@ -17,7 +15,6 @@ if TYPE_CHECKING:
 
 _TEXT = ("monitoring_key", "part", "check", "subject", "status", "detail", "data_digest")
 _NUMBERS = ("value", "threshold", "low", "high")
-_PATIENCE_SECONDS = 60.0
 
 
 class Monitorings:
@@ -38,23 +35,20 @@ class Monitorings:
             data: version and digest of the clean rows.
 
         Raises:
-            ConflictError: others kept writing for a minute.
+            ConflictError: others kept writing.
         """
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        while True:
+
+        def attempt() -> int:
             current = self.lake.version(self.table)
             if current is not None and key in set(
                 self.lake.read(self.table, version=current, columns=["monitoring_key"])["monitoring_key"]
             ):
                 return 0
             frame = _frame(key, as_of, version, data, checks)
-            try:
-                self.lake.append(self.table, frame, expected_version=current)
-                return len(frame)
-            except ConflictError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(random.uniform(0.02, 0.2))
+            self.lake.append(self.table, frame, expected_version=current)
+            return len(frame)
+
+        return retry_conflicts(attempt, kept_writing(self.table))
 
     def alarms_before(self, as_of: pd.Timestamp, version: int | None) -> set[tuple[str, str, str]]:
         """Part, check and subject of what alarmed at the last as-of before this one, under the same champion."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,7 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from finflow.pipelines.core.errors import ConflictError, StateError
+from finflow.pipelines.core.errors import StateError
+from finflow.pipelines.lake.conflicts import kept_writing, retry_conflicts
 from finflow.pipelines.lake.lake import literal
 
 if TYPE_CHECKING:
@@ -35,8 +34,6 @@ COLUMNS = (
 )
 #: beside them where the problem asks for reasons: JSON text, the features that moved the score most and by how much
 REASONS = "reasons"
-
-_PATIENCE_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -107,27 +104,20 @@ class Predictions:
         Another writer's commit in between is read before the next try, so that two runs of the same command leave one set of rows.
 
         Raises:
-            ConflictError: others kept writing for two minutes.
+            ConflictError: others kept writing.
             StateError: a value column differs from the table's.
         """
         if rows.empty:
             return Written(0, self.version)
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        wait = 0.02
-        while True:
+
+        def attempt() -> Written:
             version = self.version
             new = self._absent(rows, version)
             if new.empty:
                 return Written(0, version)
-            try:
-                return Written(len(new), self.lake.append(self.table, new, expected_version=version))
-            except ConflictError:
-                if time.monotonic() > deadline:
-                    raise ConflictError(
-                        f"{self.table}: other runs kept writing for {_PATIENCE_SECONDS:.0f} s, and nothing was written: run it again."
-                    ) from None
-                time.sleep(wait * random.uniform(0.5, 1.5))
-                wait = min(wait * 1.5, 1.0)
+            return Written(len(new), self.lake.append(self.table, new, expected_version=version))
+
+        return retry_conflicts(attempt, kept_writing(self.table))
 
     def _absent(self, rows: pd.DataFrame, version: int | None) -> pd.DataFrame:
         if rows.duplicated(["input_digest", "horizon", "version"]).any():  # else no whole key is there twice, and three columns are quicker

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from finflow.pipelines.core.errors import ConflictError
+from finflow.pipelines.lake.conflicts import kept_writing, retry_conflicts
 from finflow.pipelines.lake.promotions import PromotionRow, Promotions
 
 if TYPE_CHECKING:
     from finflow.pipelines.lake.lake import Lake
 
-ATTEMPTS = 50
 _Kept = tuple[PromotionRow, ...]
 
 
@@ -38,18 +37,16 @@ class WalkRecord(Promotions):
         """
         from finflow.pipelines.lake.promotions import _frame
 
-        for _ in range(ATTEMPTS):
+        def attempt() -> PromotionRow:
             rows, version = self.snapshot()
             there = self.of(row.run_key)
             if there is not None and (there.version is not None or row.version is None):
                 return there
             numbered = replace(row, sequence=len(rows) + 1, recorded_at=pd.Timestamp.now("UTC").isoformat())
-            try:
-                self.lake.append(self.table, _frame(numbered), expected_version=version)
-            except ConflictError:
-                continue
+            self.lake.append(self.table, _frame(numbered), expected_version=version)
             return numbered
-        raise ConflictError(f"{self.table}: other runs kept writing to it. Run the command again.")
+
+        return retry_conflicts(attempt, kept_writing(self.table))
 
 
 class DecidedBefore(Promotions):

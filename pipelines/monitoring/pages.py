@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from finflow.pipelines.core.markdown import page_of, table_cell, write_whole
+from finflow.pipelines.core.markdown import page_of, table_cell
+from finflow.pipelines.core.whole_files import write_whole
 from finflow.pipelines.lake.monitoring_checks import COVERAGE, DATA, FEATURES, LOSS, PARTS, PREDICTIONS, Check, number
 from finflow.pipelines.monitoring.result import Pages, Written
 

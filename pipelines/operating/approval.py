@@ -6,8 +6,6 @@ once one wins, and the others are told. Names are compared, not proven: who may 
 
 from __future__ import annotations
 
-import random
-import time
 import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -15,19 +13,17 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from finflow.pipelines.core.digest import digest_json
-from finflow.pipelines.core.errors import ConflictError, FinflowError, RegistryError
+from finflow.pipelines.core.errors import FinflowError, RegistryError
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import Decision
 from finflow.pipelines.core.names import check_name
 from finflow.pipelines.definitions.definition import Definition
+from finflow.pipelines.lake.conflicts import retry_conflicts
 from finflow.pipelines.lake.waiting import APPROVED, FIRST_APPROVAL, REJECTED, approvals_of, fate, waiting_row
 
 if TYPE_CHECKING:
     from finflow.pipelines.lake.promotions import PromotionRow
 
-#: other decisions that may come in between before this one gives up
-ATTEMPTS = 50
-LONGEST_WAIT = 0.5  # seconds, between two of them
 LONGEST_REASON = 2000  # characters
 _CONTROL = {"Cc", "Cf", "Cs", "Co", "Cn"}
 
@@ -68,7 +64,8 @@ def _decide(definition: Definition, home: Home, version: int, by: str, why: str,
 
     person, reason = check_name(by.strip(), "the name of who decides (--by)"), _reason(why)
     promotions = Promotions(Lake(home.lake), definition.name)
-    for attempt in range(ATTEMPTS):
+
+    def attempt() -> PromotionRow:
         rows, table_version = promotions.snapshot()
         pending = waiting_row(rows)
         if pending is None or pending.version != version:
@@ -80,15 +77,13 @@ def _decide(definition: Definition, home: Home, version: int, by: str, why: str,
             verdict = _verdict(definition, rows, pending, person)
             check_task(definition, load_version(home, definition.name, version, promotions))
             row = _approved(definition, home, rows, pending, person, reason, verdict)
-        try:
-            promotions.record(row, table_version)
-        except ConflictError:
-            # somebody decided in between: look again at what waits
-            time.sleep(random.uniform(0, min(LONGEST_WAIT, 0.02 * 2**attempt)))
-            continue
-        repair_aliases(home, promotions)
-        return row.decision
-    raise ConflictError(f"{definition.name}: others kept deciding; nothing was recorded about version {version}. Try again.")
+        promotions.record(row, table_version)
+        return row
+
+    told = f"{definition.name}: others kept deciding; nothing was recorded about version {version}. Try again."
+    decided = retry_conflicts(attempt, told)
+    repair_aliases(home, promotions)
+    return decided.decision
 
 
 def same_person(one: str, other: str) -> bool:

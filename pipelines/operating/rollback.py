@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from finflow.pipelines.core.digest import digest_json
-from finflow.pipelines.core.errors import ConflictError, FinflowError, RegistryError
+from finflow.pipelines.core.errors import FinflowError, RegistryError
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import Decision
 from finflow.pipelines.definitions.definition import Definition
+from finflow.pipelines.lake.conflicts import retry_conflicts
 
 if TYPE_CHECKING:
     from finflow.pipelines.lake.promotions import PromotionRow
 
 VERDICT = "rolled-back"
-ATTEMPTS = 5
 
 
 def rollback(definition: Definition, home: Home, why: str) -> Decision:
@@ -41,7 +41,8 @@ def rollback(definition: Definition, home: Home, why: str) -> Decision:
     if not why.strip():
         raise FinflowError("a rollback needs a reason for the record: --why TEXT.")
     promotions = Promotions(Lake(home.lake), definition.name)
-    for _ in range(ATTEMPTS):
+
+    def attempt() -> PromotionRow:
         rows, table_version = promotions.snapshot()
         standing = standing_champions(rows)
         if not standing:
@@ -51,13 +52,12 @@ def rollback(definition: Definition, home: Home, why: str) -> Decision:
         target, current = standing[-2], standing[-1]
         load_version(home, definition.name, int(target.version or 0), promotions)
         row = _row(definition, home, target, current, rows[-1].sequence, why.strip())
-        try:
-            promotions.record(row, table_version)
-        except ConflictError:
-            continue  # a training decided in between: look again at who is champion
-        repair_aliases(home, promotions)
-        return row.decision
-    raise ConflictError(f"{definition.name}: other runs kept deciding; nothing was rolled back. Try again.")
+        promotions.record(row, table_version)
+        return row
+
+    decided = retry_conflicts(attempt, f"{definition.name}: other runs kept deciding; nothing was rolled back. Try again.")
+    repair_aliases(home, promotions)
+    return decided.decision
 
 
 def standing_champions(rows: Sequence[PromotionRow]) -> list[PromotionRow]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from finflow.pipelines.core.errors import RegistryError
 from finflow.pipelines.core.home import Home
+from finflow.pipelines.lake.conflicts import ATTEMPTS
 from finflow.pipelines.lake.promotions import PromotionRow, Promotions, champion_row
 from finflow.pipelines.lake.waiting import approvals_of, command, fate, waiting_row
 from finflow.pipelines.tracking.store import store_client
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 CHAMPION = "champion"
 PREVIOUS = "previous"
 PENDING = "pending"
-#: decisions that may come in between before this process leaves the alias to those that made them
-ATTEMPTS = 50
 _DESCRIPTION = 5000  # characters that MLflow keeps
 
 
@@ -32,7 +31,7 @@ def repair_aliases(home: Home, promotions: Promotions) -> None:
     Raises:
         RegistryError: an alias names a version that never was champion: somebody moved it by hand; or the champion's version is gone.
     """
-    for _ in range(ATTEMPTS):
+    for _ in range(ATTEMPTS):  # after so many decisions in between this process leaves the aliases to those that made them
         rows, seen = promotions.snapshot()
         if not any(row.version for row in rows):
             return

@@ -6,13 +6,13 @@ that a million windows cost about as much as their rows. It shows changes, it is
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from finflow.models.samples import Observations, Samples
+from finflow.pipelines.core.digest import hashed
 
 if TYPE_CHECKING:
     from pandas.api.extensions import ExtensionArray
@@ -116,8 +116,7 @@ def _words(column: NDArray[Any]) -> UInt64:
         return column.astype(np.int64).view(np.uint64)
     texts = column.astype(str)
     unique, inverse = np.unique(texts, return_inverse=True)
-    hashes = [int.from_bytes(hashlib.blake2b(str(text).encode(), digest_size=8).digest(), "little") for text in unique]
-    return np.array(hashes, dtype=np.uint64)[inverse]
+    return np.frombuffer(b"".join(hashed(str(text), 8) for text in unique), dtype="<u8").astype(np.uint64)[inverse]
 
 
 def _entity_hashes(observations: Observations, context: int) -> UInt64:
@@ -125,8 +124,7 @@ def _entity_hashes(observations: Observations, context: int) -> UInt64:
     shared = "\0".join([*observations.columns, "", *sorted(observations.blocks), "", str(context)])
     hashes = np.empty((len(observations.entities), _LANES), dtype=np.uint64)
     for code, entity in enumerate(observations.entities):
-        content = hashlib.blake2b(f"{shared}\0\0{entity}".encode(), digest_size=8 * _LANES).digest()
-        hashes[code] = np.frombuffer(content, dtype="<u8")
+        hashes[code] = np.frombuffer(hashed(f"{shared}\0\0{entity}", 8 * _LANES), dtype="<u8")
     return hashes
 
 

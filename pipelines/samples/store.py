@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
-import shutil
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,29 +12,16 @@ from numpy.typing import NDArray
 from finflow.models.samples import ARRAYS, Observations, SampleIndex, Samples
 from finflow.pipelines.core.arrays import load_array
 from finflow.pipelines.core.errors import StateError
+from finflow.pipelines.core.whole_files import whole_folder
 
 SCHEMA = 1
 _FACTS = "samples.json"
-_STALE_SECONDS = 3600.0
 
 
 def write_samples(samples: Samples, folder: Path, facts: dict[str, Any]) -> None:
     """Write samples and facts about them, so that `folder` is there whole or not at all. If another process is first, its folder stays."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(folder.parent)
-    partial = folder.parent / f".partial-{folder.name}-{secrets.token_hex(6)}"
-    partial.mkdir()
-    try:
+    with whole_folder(folder, is_whole=is_complete) as partial:
         _write(samples, partial, facts)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)  # where the disk is full, half of them only takes room
-        raise
-    try:
-        os.rename(partial, folder)
-    except OSError:
-        if not is_complete(folder):
-            raise
-        shutil.rmtree(partial)
 
 
 def _write(samples: Samples, partial: Path, facts: dict[str, Any]) -> None:
@@ -122,13 +105,3 @@ def _content(folder: Path) -> dict[str, Any]:
             f"{folder}: samples of schema {content.get('schema')}, expected {SCHEMA}: delete this folder and run the command again."
         )
     return content
-
-
-def _sweep(parent: Path) -> None:
-    """Remove what killed processes left, once it is old enough that nobody can still be writing it."""
-    for left in parent.glob(".partial-*"):
-        try:
-            if time.time() - left.stat().st_mtime > _STALE_SECONDS:
-                shutil.rmtree(left, ignore_errors=True)
-        except OSError:
-            continue

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import pandas as pd
 from finflow.pipelines.core.errors import FinflowError
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.names import begins_formula, check_name
+from finflow.pipelines.core.whole_files import whole_file
 from finflow.pipelines.definitions.definition import Definition
 
 
@@ -47,7 +46,8 @@ def export(definition: Definition, home: Home, start: str, end: str, to: Path) -
             f"finflow backfill {definition.name} --start {first:%Y-%m-%d} --end {last:%Y-%m-%d}"
         )
     try:
-        _write_whole(path, lambda temporary: write(rows, temporary))
+        with whole_file(path) as part:
+            write(rows, part)
     except OSError as error:
         raise FinflowError(f"--to {str(path)!a} cannot be written ({error.strerror or error}); give another file.") from None
     return {
@@ -86,18 +86,3 @@ def _writer(path: Path) -> Callable[[pd.DataFrame, Path], None]:
     if ending == ".parquet":
         return lambda frame, file: frame.to_parquet(file, index=False)
     raise FinflowError(f"--to {str(path)!a}: expected a file ending in .csv or .parquet.")
-
-
-def _write_whole(path: Path, write: Callable[[Path], None]) -> None:
-    """Write beside the target, then rename: a reader never sees half a file, and a failure leaves none."""
-    handle, name = tempfile.mkstemp(prefix=".finflow-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        write(temporary)
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

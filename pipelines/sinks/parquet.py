@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -12,6 +11,7 @@ from pydantic import Field, field_validator
 
 from finflow.pipelines.core.errors import SinkError
 from finflow.pipelines.core.secrets import refuse_password
+from finflow.pipelines.core.whole_files import whole_file
 from finflow.pipelines.sinks.base import SinkSettings
 
 if TYPE_CHECKING:
@@ -54,47 +54,35 @@ class ParquetSink(SinkSettings):
 
     def _put(self, name: str, rows: pd.DataFrame) -> int:
         try:
-            there = self._put_remote(name, rows) if "://" in self.path else self._put_local(name, rows)
+            there = self._put_remote(name, rows) if "://" in self.path else _put_local(Path(self.path) / name, rows)
         except (OSError, ImportError, ValueError) as error:
             raise SinkError(f"sink {self.path}: {name} cannot be written ({' '.join(str(error).split())}).") from None
         return 0 if there else len(rows)
-
-    def _put_local(self, name: str, rows: pd.DataFrame) -> bool:
-        """Whether the file was there already."""
-        target = Path(self.path) / name
-        if target.exists():
-            return True
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=".finflow-", suffix=".parquet", dir=target.parent)
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(_bytes(rows))
-                stream.flush()
-                os.fsync(stream.fileno())
-            umask = os.umask(0)
-            os.umask(umask)
-            Path(temporary).chmod(0o666 & ~umask)
-            os.replace(temporary, target)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
-        return False
 
     def _put_remote(self, name: str, rows: pd.DataFrame) -> bool:
         """Whether the object was there already."""
         import fsspec
 
         files, root = fsspec.core.url_to_fs(self.path)
+        if "file" in files.protocol:
+            return _put_local(Path(root) / name, rows)
         target = f"{root.rstrip('/')}/{name}"
         if files.exists(target):
             return True
         files.makedirs(root, exist_ok=True)
-        if "file" in files.protocol:
-            temporary = f"{root.rstrip('/')}/.{name}.{os.getpid()}"
-            files.pipe_file(temporary, _bytes(rows))
-            files.mv(temporary, target)
-        else:
-            files.pipe_file(target, _bytes(rows))
+        files.pipe_file(target, _bytes(rows))
         return False
+
+
+def _put_local(target: Path, rows: pd.DataFrame) -> bool:
+    """Whether the file was there already."""
+    if target.exists():
+        return True
+    with whole_file(target) as part, part.open("wb") as stream:
+        stream.write(_bytes(rows))
+        stream.flush()
+        os.fsync(stream.fileno())
+    return False
 
 
 def _bytes(rows: pd.DataFrame) -> bytes:

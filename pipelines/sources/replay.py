@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from finflow.pipelines.core.errors import SourceError
 from finflow.pipelines.core.settings import ByKind, Settings
+from finflow.pipelines.core.whole_files import write_whole
 from finflow.pipelines.sources.base import SourceSettings, source_settings
 
 if TYPE_CHECKING:
@@ -86,10 +87,7 @@ class ReplaySource(SourceSettings):
         if len(later) < sessions:
             raise SourceError(f"{self.clock}: stands at {position}, and the stored history has only {len(later)} sessions after it.")
         path = Path(self.clock)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text(f"{later[sessions - 1].isoformat()}\n", encoding="utf-8")
-        partial.replace(path)
+        write_whole(path, f"{later[sessions - 1].isoformat()}\n")
         return later[sessions - 1]
 
     def _released(self, frame: pd.DataFrame, now: datetime.datetime) -> pd.DataFrame:

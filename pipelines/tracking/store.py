@@ -15,6 +15,7 @@ from finflow.pipelines.core.database_templates import begin_from_template, keep_
 from finflow.pipelines.core.errors import StateError
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.servers import require_running
+from finflow.pipelines.core.whole_files import whole_file
 from finflow.pipelines.tracking.patience import Patient, patiently
 
 if TYPE_CHECKING:
@@ -38,15 +39,13 @@ def prepare_store(home: Home) -> None:
     with FileLock(path.with_name(f"{path.name}.lock")):
         if path.exists():
             return
-        part = path.with_name(f"{path.name}.part")
-        part.unlink(missing_ok=True)
-        if begin_from_template("mlflow", part):
-            with closing(sqlite3.connect(part)) as database, database:
-                database.execute("UPDATE experiments SET artifact_location = ? || '/' || experiment_id", (_artifacts(home),))
-        else:
-            _migrate(part, _artifacts(home))
-            keep_as_template("mlflow", part)
-        part.replace(path)
+        with whole_file(path) as part:
+            if begin_from_template("mlflow", part):
+                with closing(sqlite3.connect(part)) as database, database:
+                    database.execute("UPDATE experiments SET artifact_location = ? || '/' || experiment_id", (_artifacts(home),))
+            else:
+                _migrate(part, _artifacts(home))
+                keep_as_template("mlflow", part)
 
 
 def _migrate(path: Path, artifacts: str) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import random
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +12,11 @@ import pandas as pd
 
 from finflow.models.base import Prediction
 from finflow.models.samples import Int64
-from finflow.pipelines.core.errors import ConflictError, FitError, FitLostError
+from finflow.pipelines.core.errors import FitError, FitLostError
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import CandidateEvaluation, Decision, Evaluation, FitResult, FitSpec, PredictionResult
 from finflow.pipelines.definitions.definition import Definition
+from finflow.pipelines.lake.conflicts import retry_conflicts
 from finflow.pipelines.training.plan import TrainingPlan
 
 if TYPE_CHECKING:
@@ -25,9 +24,6 @@ if TYPE_CHECKING:
     from finflow.pipelines.registry.versions import RegisteredVersion
     from finflow.pipelines.training.decisions import Ruling
 
-#: other decisions of the same definition that may come in between, before this one gives up
-ATTEMPTS = 50
-LONGEST_WAIT = 0.5  # seconds, between two of them
 Answer = PredictionResult | BaseException
 
 
@@ -157,14 +153,15 @@ def conclude_training(
 
     promotions = Promotions(Lake(home.lake), definition.name)
     logged = log_training(definition, home, evaluation, fits, plan.samples, tags=tags)
-    for attempt in range(ATTEMPTS):
+
+    def decide() -> None:
         recorded = promotions.find(plan.run_key) is not None
         now = Incumbent() if recorded else incumbent(definition, home, plan, evaluation, promotions, failed)
         ruling = training_decision(
             definition, promotions, evaluation, frozen=now.losses, changed=now.changed, failed_check=now.failed_check
         )
         if ruling.recorded is not None:
-            break
+            return
         made = _register(definition, home, plan, ruling, logged.children, on_done) if ruling.registers else None
         row = promotion_row(
             definition,
@@ -174,15 +171,9 @@ def conclude_training(
             manifest_digest=made.manifest_digest if made else "",
             code_version=code_version(),
         )
-        try:
-            promotions.record(row, ruling.expected_version)
-            break
-        except ConflictError:
-            time.sleep(random.uniform(0, min(LONGEST_WAIT, 0.02 * 2**attempt)))
-    else:
-        raise ConflictError(
-            f"{definition.name}: {ATTEMPTS} other decisions came first while this one was being made: run the command again."
-        )
+        promotions.record(row, ruling.expected_version)
+
+    retry_conflicts(decide, f"{definition.name}: other decisions kept coming first while this one was being made: run the command again.")
     repair_aliases(home, promotions)
     # Registered for a decision that another training forestalled.
     withdraw(home, promotions, plan.run_key)

@@ -1,13 +1,10 @@
 """What a training does after its evaluation: read the promotions, decide, and make the row to record.
 
-    while True:
+    def decide():                                                                          # again where others came first
         ruling = training_decision(definition, promotions, evaluation)
         if not ruling.recorded:
             version, digest = fit_and_register(...) if ruling.registers else (None, "")   # idempotent by run key
-            row = promotion_row(definition, ruling, version=version, manifest_digest=digest, ...)
-            try: promotions.record(row, ruling.expected_version)
-            except ConflictError: continue                                                 # read and decide again
-        break
+            promotions.record(promotion_row(definition, ruling, version, digest, ...), ruling.expected_version)
     put the aliases where the table says
 
 Killed before `record`, the same command decides again on the same state, and registering gives the version that is there already. Killed

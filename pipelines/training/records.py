@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from finflow.models.base import FitReport
 from finflow.pipelines.core.manifests import CandidateEvaluation, Evaluation, FitResult, SampleManifest
 from finflow.pipelines.definitions.definition import Definition
 from finflow.pipelines.evaluation.augmentation import augmentation_notes, flat_notes
+from finflow.pipelines.tracking.runs import finite_metrics
 from finflow.pipelines.tracking.store import safe
 
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput, Metric, Param
 
 Reports = Sequence[tuple[FitResult, FitReport]]
-Item = TypeVar("Item")
 
 
 def candidate_params(definition: Definition, entry: CandidateEvaluation, reports: Reports) -> list[Param]:
@@ -89,7 +89,7 @@ def not_finite(entry: CandidateEvaluation) -> list[str]:
 
 def scalars(definition: Definition, evaluation: Evaluation, samples: SampleManifest, moment: int) -> tuple[list[Metric], list[Param]]:
     """What is logged of the training as a whole."""
-    from mlflow.entities import Metric, Param
+    from mlflow.entities import Param
 
     best = evaluation.candidates[0]
     metrics = {metric.name: metric.value for metric in best.metrics}
@@ -108,8 +108,7 @@ def scalars(definition: Definition, evaluation: Evaluation, samples: SampleManif
         "horizon": definition.window.horizon,
         "definition": definition.model_dump_json(exclude={"description"}),
     }
-    kept = [Metric(safe(name), float(value), moment, 0) for name, value in values.items() if value is not None and math.isfinite(value)]
-    return kept, [Param(name, _text(value)) for name, value in params.items()]
+    return finite_metrics(values, moment), [Param(name, _text(value)) for name, value in params.items()]
 
 
 def dataset_input(samples: SampleManifest) -> DatasetInput:
@@ -129,12 +128,6 @@ def dataset_input(samples: SampleManifest) -> DatasetInput:
         profile=json.dumps(profile),
     )
     return DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])
-
-
-def chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
-    """Parts of at most `size` items; one empty part if there are none."""
-    for start in range(0, max(len(items), 1), size):
-        yield items[start : start + size]
 
 
 def _text(value: Any) -> str:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from finflow.pipelines.core.errors import FinflowError
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import CandidateEvaluation, Evaluation, SampleManifest
-from finflow.pipelines.core.markdown import number, p_value, page_of, table_lines, with_interval, write_whole
+from finflow.pipelines.core.markdown import number, p_value, page_of, table_lines, with_interval
+from finflow.pipelines.core.whole_files import write_whole
 from finflow.pipelines.definitions.definition import Definition
 from finflow.pipelines.evaluation.augmentation import Reports, augmentation_text
 from finflow.pipelines.evaluation.store import read_tables

@@ -1,7 +1,6 @@
 """A training in MLflow: one parent run, one child run a candidate, the same names in all families, written in batches.
 
-Everything is found again by its run key, so that the same run logged twice, or after a crash, is there once. A run is ended last: one
-that still runs is logged again, and MLflow takes what it has already (same name, step, instant and value) as one.
+Everything is found again by its run key and role (see `finflow.pipelines.tracking.runs`).
 """
 
 from __future__ import annotations
@@ -9,21 +8,19 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from finflow.pipelines.core.code import code_version
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import CandidateEvaluation, Evaluation, FitResult, Manifest, SampleManifest
 from finflow.pipelines.definitions.definition import Definition
 from finflow.pipelines.fits.fits import read_report
-from finflow.pipelines.tracking.patience import once
-from finflow.pipelines.tracking.store import experiment_of, prepare_store, store_client
+from finflow.pipelines.tracking.runs import common_tags, finite_metrics, is_open, one_writer, run_of, write_run
+from finflow.pipelines.tracking.store import experiment_of, prepare_store
 from finflow.pipelines.training.leaderboard import share_leaderboard
-from finflow.pipelines.training.records import candidate_metrics, candidate_params, chunks, dataset_input, not_finite, scalars
+from finflow.pipelines.training.records import candidate_metrics, candidate_params, dataset_input, not_finite, scalars
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -32,8 +29,6 @@ if TYPE_CHECKING:
     from finflow.pipelines.lake.promotions import PromotionRow
 
 __all__ = ["LoggedTraining", "log_decision", "log_training", "prepare_store"]
-
-_OPEN = ("RUNNING", "SCHEDULED")
 
 
 @dataclass(frozen=True)
@@ -62,8 +57,8 @@ def log_training(
         fits: the fits of every candidate on every fold.
         tags: further tags of every run (a Prefect flow run's id, say).
     """
-    with _one_at_a_time(home):
-        return _log(store_client(home), definition, home, evaluation, fits, samples, tags or {})
+    with one_writer(home) as client:
+        return _log(client, definition, home, evaluation, fits, samples, tags or {})
 
 
 def _log(
@@ -83,10 +78,10 @@ def _log(
     for entry in evaluation.candidates:
         child = _child(client, experiment, evaluation, entry, parent.info.run_id, common)
         children[entry.candidate] = child.info.run_id
-        if child.info.status in _OPEN:
+        if is_open(child):
             mine = [fit for fit in fits if fit.candidate == entry.candidate]
             _log_child(client, child, definition, evaluation, entry, mine, samples)
-    if parent.info.status in _OPEN:
+    if is_open(parent):
         _log_parent(client, parent, definition, evaluation, samples)
     return LoggedTraining(parent.info.run_id, children, {caption: str(path) for caption, path in plots.items()})
 
@@ -99,16 +94,13 @@ def log_decision(home: Home, logged: LoggedTraining, row: PromotionRow, champion
         champion: the row of who was champion after it.
         report: the HTML file of `write_report`; the Markdown beside it becomes the note.
     """
-    with _one_at_a_time(home):
-        client = store_client(home)
+    with one_writer(home) as client:
         run = client.get_run(logged.run_id)
-        if run.info.status in _OPEN:
+        if is_open(run):
             _close(client, run, row, champion, report)
 
 
 def _close(client: MlflowClient, run: Run, row: PromotionRow, champion: PromotionRow | None, report: Path) -> None:
-    from mlflow.entities import Metric, RunTag
-
     run_id = run.info.run_id
     text = report.with_suffix(".md").read_text(encoding="utf-8")
     client.log_artifact(run_id, str(report), "report")
@@ -117,36 +109,18 @@ def _close(client: MlflowClient, run: Run, row: PromotionRow, champion: Promotio
         "finflow.verdict": row.verdict,
         "finflow.champion": "" if champion is None else champion.candidate,
         "finflow.champion_version": "" if champion is None else str(champion.version),
-        "finflow.reason": row.reason[:5000],
-        "mlflow.note.content": text[:8000],
+        "finflow.reason": row.reason,
     }
-    promoted = Metric("promoted", float(row.moves), run.info.start_time, 0)
-    client.log_batch(run_id, metrics=[promoted], tags=[RunTag(key, value) for key, value in tags.items()])
+    write_run(client, run_id, finite_metrics({"promoted": float(row.moves)}, run.info.start_time), tags=tags, note=text)
     client.set_terminated(run_id, "FINISHED")
-
-
-@contextmanager
-def _one_at_a_time(home: Home) -> Iterator[None]:
-    """Trainings of a home log one after the other: what is found by its tags is then there once."""
-    from filelock import FileLock
-
-    home.mlflow.mkdir(parents=True, exist_ok=True)
-    with FileLock(home.mlflow / "tracking.lock"):
-        yield
 
 
 def _common_tags(definition: Definition, evaluation: Evaluation, samples: SampleManifest, further: Mapping[str, str]) -> dict[str, str]:
     return {
-        "finflow.run_key": evaluation.run_key,
-        "finflow.definition": definition.name,
-        "finflow.as_of": evaluation.as_of,
+        **common_tags(definition.name, evaluation.as_of, simulated=definition.simulated),
         "finflow.data_version": f"{samples.clean.table}@{samples.clean.version}",
         "finflow.data_digest": samples.clean.digest,
-        "finflow.code_version": code_version(),
         "finflow.folds": str(len(evaluation.folds)),
-        "finflow.simulated": str(definition.simulated).lower(),
-        "mlflow.source.name": "finflow",
-        "mlflow.user": "finflow",
         **{key: str(value)[:5000] for key, value in further.items()},
     }
 
@@ -166,13 +140,8 @@ def _child(
 
 
 def _run(client: MlflowClient, experiment: str, evaluation: Evaluation, role: str, name: str, tags: Mapping[str, str]) -> Run:
-    """The run of that role in this training: found by its tags, else made; one, also where the answer to its making was lost."""
-    query = f"tags.`finflow.run_key` = '{evaluation.run_key}' and tags.`finflow.role` = '{role}'"
-    return once(
-        find=lambda: client.search_runs([experiment], filter_string=query, max_results=10, order_by=["attributes.start_time ASC"]),
-        make=lambda: client.create_run(experiment, tags={**tags, "finflow.role": role}, run_name=name),
-        drop=lambda extra: client.delete_run(extra.info.run_id),
-    )
+    """The run of that role in this training."""
+    return run_of(client, experiment, {"finflow.run_key": evaluation.run_key, "finflow.role": role}, name, tags)
 
 
 def _log_child(
@@ -184,18 +153,12 @@ def _log_child(
     fits: Sequence[FitResult],
     samples: SampleManifest,
 ) -> None:
-    from mlflow.entities import RunTag
-
     run_id, moment = run.info.run_id, run.info.start_time
     reports = [(fit, read_report(fit)) for fit in fits]
     params = candidate_params(definition, entry, reports)
-    tags = [RunTag("mlflow.note.content", _note(evaluation, entry))]
-    if entry.invalid:
-        tags.append(RunTag("finflow.not_promotable", entry.invalid[:5000]))
-    if not_finite(entry):
-        tags.append(RunTag("finflow.not_finite", ", ".join(not_finite(entry))[:5000]))
-    for number, metrics in enumerate(chunks(candidate_metrics(evaluation, entry, reports, moment), 900)):
-        client.log_batch(run_id, metrics=metrics, params=params if number == 0 else (), tags=tags if number == 0 else ())
+    tags = {"finflow.not_promotable": entry.invalid, "finflow.not_finite": ", ".join(not_finite(entry))}
+    metrics = candidate_metrics(evaluation, entry, reports, moment)
+    write_run(client, run_id, metrics, params, {key: value for key, value in tags.items() if value}, _note(evaluation, entry))
     client.log_inputs(run_id, [dataset_input(samples)])
     with tempfile.TemporaryDirectory(prefix="finflow-") as scratch:
         folder = Path(scratch)
@@ -213,7 +176,7 @@ def _log_parent(client: MlflowClient, run: Run, definition: Definition, evaluati
     run_id = run.info.run_id
     share_leaderboard(client, run.info.experiment_id, evaluation)
     metrics, params = scalars(definition, evaluation, samples, run.info.start_time)
-    client.log_batch(run_id, metrics=metrics, params=params)
+    write_run(client, run_id, metrics, params)
     client.log_inputs(run_id, [dataset_input(samples)])
     with tempfile.TemporaryDirectory(prefix="finflow-") as scratch:
         folder = Path(scratch)

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from finflow.pipelines.core.home import Home
+from finflow.pipelines.core.whole_files import part_of
 from tests.support import warm
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -52,6 +53,12 @@ def write_definition(path: Path, values: dict[str, Any]) -> Path:
     """The values as a YAML file."""
     path.write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), encoding="utf-8")
     return path
+
+
+def left_by_a_killed_process(path: Path) -> Path:
+    """Where a process that runs no more had begun to write what was to appear at `path`."""
+    part = part_of(path)
+    return part.with_name(part.name.replace(f"-{os.getpid()}-", "-999999999-"))
 
 
 class Finflow:

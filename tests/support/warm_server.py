@@ -35,8 +35,6 @@ LIBRARIES = (
     "finflow.flows.command_line.commands",
     "finflow.flows.servers.interfaces",
     "finflow.flows.monitor",
-    "finflow.flows.command_line.operating",
-    "finflow.flows.command_line.operating_pages",
     "finflow.flows.command_line.output",
     "finflow.flows.command_line.pages",
     "finflow.flows.score",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from finflow.models.base import FitReport
 from finflow.pipelines.core.manifests import CandidateEvaluation, Evaluation, FitResult
+from finflow.pipelines.core.whole_files import whole_folder
 from finflow.pipelines.evaluation.plots.classes import class_columns, plot_calibration, plot_confusion
 from finflow.pipelines.evaluation.plots.figures import (
     plot_coverage,
@@ -47,14 +47,8 @@ def draw_training(evaluation: Evaluation, reports: Mapping[FitResult, FitReport]
     classes `calibration.svg` and `confusion.svg`, for outcomes `decisions.svg`, for paths `paths.svg` and `facts.svg`.
     """
     if not folder.is_dir():
-        part = folder.with_name(f".{folder.name}-{os.getpid()}")
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        _draw(evaluation, reports, part)
-        try:
-            part.rename(folder)
-        except OSError:
-            shutil.rmtree(part)
+        with whole_folder(folder) as part:
+            _draw(evaluation, reports, part)
     best = next((entry.candidate for entry in evaluation.candidates if not entry.baseline), evaluation.candidates[0].candidate)
     wanted = {
         "Leaderboard": folder / "leaderboard.svg",

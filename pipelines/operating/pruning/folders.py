@@ -6,8 +6,6 @@ A folder is renamed before it is removed: a prune that is killed leaves no folde
 from __future__ import annotations
 
 import json
-import shutil
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,9 +14,8 @@ from pathlib import Path
 import pandas as pd
 
 from finflow.pipelines.core.home import Home
+from finflow.pipelines.core.whole_files import left_behind, remove, remove_whole
 from finflow.pipelines.operating.pruning.needs import GRACE, Needs
-
-_ASIDE = ".pruned-"
 
 
 @dataclass(frozen=True)
@@ -70,10 +67,10 @@ def _folders(parent: Path) -> list[Path]:
 
 
 def _left_behind(home: Home) -> Iterator[Waste]:
-    """What a prune that was killed had renamed."""
+    """What killed commands had not finished, and what a killed prune had renamed."""
     for parent in (home.fits, home.samples, home.evaluations, home.validations):
-        for path in sorted(parent.glob(f"{_ASIDE}*")):
-            yield Waste(parent.name, path.name, size_of(path), partial(shutil.rmtree, path, True))
+        for path in left_behind(parent):
+            yield Waste(parent.name, path.name, size_of(path), partial(remove, path))
 
 
 def _fit_of(path: Path) -> str:
@@ -85,16 +82,7 @@ def _fit_of(path: Path) -> str:
 
 
 def _folder(kind: str, path: Path) -> Waste:
-    return Waste(kind, path.name, size_of(path), partial(_remove, path))
-
-
-def _remove(path: Path) -> None:
-    aside = path.with_name(f"{_ASIDE}{uuid.uuid4().hex[:8]}-{path.name}")
-    try:
-        path.rename(aside)
-    except FileNotFoundError:
-        return
-    shutil.rmtree(aside)
+    return Waste(kind, path.name, size_of(path), partial(remove_whole, path))
 
 
 def size_of(path: Path) -> int:

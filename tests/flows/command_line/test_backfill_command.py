@@ -26,16 +26,19 @@ RANGE = ("--start", "2017-07-03", "--end", "2017-07-31")
 INTERRUPTED = """
 import os, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests themselves run in the background of a shell
-import finflow.pipelines.backfill.run, finflow.pipelines.backfill.plan
+import finflow.pipelines.backfill.plan
+from tests.support.faults.wrapping import wrap
 finflow.pipelines.backfill.plan.CHUNK_DATES = 4
-original, seen = finflow.pipelines.backfill.run.run_chunk, []
-def run_chunk(*given):
-    done = original(*given)
-    seen.append(done)
-    if len(seen) == 2:
-        os.kill(os.getpid(), signal.SIGINT)
-    return done
-finflow.pipelines.backfill.run.run_chunk = run_chunk
+seen = []
+def interrupting(original):
+    def run_chunk(*given):
+        done = original(*given)
+        seen.append(done)
+        if len(seen) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return done
+    return run_chunk
+wrap("finflow.pipelines.backfill.run:run_chunk", interrupting)
 from finflow.flows.command_line.app import app
 app(args=sys.argv[1:])
 """

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from finflow.flows.command_line import commands, operating, operating_pages, pages
+from finflow.flows.command_line import commands, pages
 from finflow.flows.command_line.app import app, main
 from finflow.flows.command_line.leaderboard import leaderboard_lines
 
@@ -24,12 +24,11 @@ def test_every_command_has_its_work_and_its_page() -> None:
     import re
 
     text = Path(commands.__file__).with_name("app.py").read_text(encoding="utf-8")
-    named = re.findall(r'_(run|operate)\(json, "(\w+)"', text)
+    named = re.findall(r'_run\(json, "(\w+)"', text)
     assert len(named) == len(app.registered_commands)
-    for where, name in named:
-        work, page = (commands, pages) if where == "run" else (operating, operating_pages)
-        assert callable(getattr(work, name))
-        assert callable(getattr(page, name))
+    for name in named:
+        assert callable(getattr(commands, name))
+        assert callable(getattr(pages, name))
 
 
 @pytest.mark.parametrize("arguments", [["train"], ["score", "demo-signal", "--nope"], ["train", "demo-signal", "--devices", "0"]])

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from finflow.flows.command_line.operating_pages import alerts as page
+from finflow.flows.command_line.pages import alerts as page
 from finflow.flows.deployments.alerts import LONGEST_TEXT, alerts_path, keep_alert, new_alert, read_alerts
 from finflow.pipelines.core.home import Home
 from tests.support.flows.hook import SECRET, Hook

@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
-from finflow.flows.command_line import operating_pages
+from finflow.flows.command_line import pages
 from finflow.flows.servers import processes as stack_processes
 from finflow.flows.servers import stack as under_test
 from finflow.flows.servers.plan import NAMES, ROLE, TOKEN, Start
@@ -116,7 +116,7 @@ def test_started_once_then_left_alone_then_stopped(home: Home, fakes: Fakes, tin
 def test_a_shell_that_points_elsewhere_is_told(home: Home, fakes: Fakes) -> None:
     outcome = start_stack(replace(home, prefect_api="http://elsewhere/api"), [])
     assert outcome["elsewhere"] == ["PREFECT_API_URL"]
-    assert [line for line in operating_pages.up(outcome) if "PREFECT_API_URL in this shell" in line]
+    assert [line for line in pages.up(outcome) if "PREFECT_API_URL in this shell" in line]
     outcome = start_stack(replace(home, tracking_uri="http://elsewhere"), [])
     assert outcome["elsewhere"] == ["MLFLOW_TRACKING_URI"]
 

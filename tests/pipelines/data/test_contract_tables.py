@@ -10,7 +10,8 @@ import pytest
 
 from finflow.pipelines.core.errors import ConflictError
 from finflow.pipelines.core.home import Home
-from finflow.pipelines.data.contract_tables import ATTEMPTS, write_clean, write_quarantine
+from finflow.pipelines.data.contract_tables import write_clean, write_quarantine
+from finflow.pipelines.lake.conflicts import ATTEMPTS
 from finflow.pipelines.lake.lake import Lake
 from tests.support.expectations.bars import bars
 
@@ -82,6 +83,7 @@ def test_endless_conflicts_end_in_a_message(home: Home, monkeypatch: pytest.Monk
         raise ConflictError("another run wrote first")
 
     monkeypatch.setattr(Lake, "append", lost)
+    monkeypatch.setattr("finflow.pipelines.lake.conflicts.LONGEST_WAIT", 0.001)
     with pytest.raises(ConflictError, match="Nothing was written; run the command again"):
         write_clean(Lake(home.lake), "clean/tiny", prepared(bars()), AS_OF)
     assert len(tries) == ATTEMPTS

@@ -19,7 +19,7 @@ from finflow.pipelines.evaluation.evaluation import date_losses, evaluate
 from finflow.pipelines.evaluation.store import daily_losses, read_evaluation, read_losses
 from finflow.pipelines.samples.folds import make_folds, select
 from finflow.pipelines.samples.windows import build_samples
-from tests.support import tiny_values
+from tests.support import left_by_a_killed_process, tiny_values
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 SPREAD = np.array([-0.03, -0.01, 0.0, 0.01, 0.03])
@@ -163,7 +163,7 @@ def test_the_same_predictions_are_evaluated_once(case: Case, evaluation: Evaluat
 
 def test_other_predictions_replace_what_was_there(case: Case, tmp_path: Path) -> None:
     target = tmp_path / "run"
-    (tmp_path / ".run.999999999.new").mkdir()  # what a killed process left
+    left_by_a_killed_process(target).mkdir()
     first = case.evaluate(folder=target)
     changed = case.predictions()
     for fold, test in case.tests.items():

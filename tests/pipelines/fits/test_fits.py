@@ -208,7 +208,7 @@ def test_a_killed_run_leaves_a_job_that_the_next_one_removes_and_its_fit_ends_wi
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     _wait_for(lambda: not _runs(worker))
-    assert [name.startswith(".job-") for name in listing(home.fits)] == [True], "only the job folder is there"
+    assert [name.startswith(".job.") for name in listing(home.fits)] == [True], "only the job folder is there"
     Path(f"{place}.go").touch()
     assert only(home, "slow", place).key == spec.key, "planning again sweeps"
     assert listing(home.fits) == []

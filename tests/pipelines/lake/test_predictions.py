@@ -72,7 +72,7 @@ def test_endless_conflicts_end_in_one_message(predictions: Predictions, monkeypa
         raise ConflictError("lost")
 
     monkeypatch.setattr(Lake, "append", lost)
-    monkeypatch.setattr("finflow.pipelines.lake.predictions._PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr("finflow.pipelines.lake.conflicts.LONGEST_WAIT", 0.001)
     with pytest.raises(ConflictError, match="other runs kept writing"):
         predictions.append_new(rows(["2020-01-30"]))
 

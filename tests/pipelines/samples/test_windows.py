@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +29,7 @@ from finflow.pipelines.samples.windows import (
     store_samples,
     task_of,
 )
+from tests.support import left_by_a_killed_process
 from tests.support.pipelines.bars import bars, definition
 
 UTC = "UTC"
@@ -271,14 +271,11 @@ def test_a_second_writer_leaves_what_is_there_and_no_litter(tmp_path: Path) -> N
     assert [path.name for path in folder.parent.iterdir()] == ["abc"]
 
 
-def test_what_a_killed_writer_left_is_swept_once_it_is_old(tmp_path: Path) -> None:
-    old, young = tmp_path / "samples" / ".partial-x-1", tmp_path / "samples" / ".partial-y-2"
-    old.mkdir(parents=True)
-    young.mkdir()
-    os.utime(old, (1, 1))
+def test_what_a_killed_writer_left_is_swept(tmp_path: Path) -> None:
+    left = left_by_a_killed_process(tmp_path / "samples" / "x")
+    left.mkdir(parents=True)
     saved(tmp_path)
-    assert not old.exists()
-    assert young.exists(), "somebody may still be writing it"
+    assert not left.exists()
 
 
 def test_damaged_or_foreign_samples_are_refused(tmp_path: Path) -> None:

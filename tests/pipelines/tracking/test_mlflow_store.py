@@ -17,7 +17,7 @@ import pytest
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.registry.versions import load_version, register, repair_aliases
 from finflow.pipelines.tracking.store import experiment_of, prepare_store, store_client
-from tests.support import REPOSITORY, warm
+from tests.support import REPOSITORY, left_by_a_killed_process, warm
 from tests.support.pipelines.training_support import Trained, promote
 
 _PREPARE = (
@@ -64,7 +64,7 @@ def test_a_deleted_experiment_comes_back(trained: Trained) -> None:
 
 def test_a_store_that_was_cut_short_is_made_anew(home: Home) -> None:
     home.mlflow.mkdir(parents=True)
-    (home.mlflow / "mlflow.db.part").write_bytes(b"half a database")
+    left_by_a_killed_process(home.mlflow / "mlflow.db").write_bytes(b"half a database")
     prepare_store(home)
     assert [path.name for path in home.mlflow.iterdir() if path.suffix != ".lock"] == ["mlflow.db"]
     assert [experiment.name for experiment in store_client(home).search_experiments()] == ["Default"]

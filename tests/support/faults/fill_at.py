@@ -6,9 +6,9 @@ As the function is called for the first time, a file `filler` in FINFLOW_HOME ta
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,20 +36,18 @@ def fill(folder: Path, left: int) -> None:
 
 def main() -> None:
     place, left, arguments = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
-    module_name, _, path = place.partition(":")
-    owner: Any = importlib.import_module(module_name)
-    *parents, name = path.split(".")
-    for parent in parents:
-        owner = getattr(owner, parent)
-    original = getattr(owner, name)
 
-    def wrapped(*positional: Any, **named: Any) -> Any:
-        fill(Path(os.environ["FINFLOW_HOME"]), left)
-        return original(*positional, **named)
+    def filling(original: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*positional: Any, **named: Any) -> Any:
+            fill(Path(os.environ["FINFLOW_HOME"]), left)
+            return original(*positional, **named)
 
-    setattr(owner, name, wrapped)
+        return wrapped
+
     from finflow.flows.command_line.app import app
+    from tests.support.faults.wrapping import wrap
 
+    wrap(place, filling)
     app(args=arguments)
 
 

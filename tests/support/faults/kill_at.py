@@ -6,11 +6,11 @@ WHEN is `before` (as the function is called), `delivered` (then, but once the se
 
 from __future__ import annotations
 
-import importlib
 import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,30 +23,28 @@ def die(*_: Any) -> None:
 
 def main() -> None:
     place, when, arguments = sys.argv[1], sys.argv[2], sys.argv[3:]
-    module_name, _, path = place.partition(":")
-    owner: Any = importlib.import_module(module_name)
-    *parents, name = path.split(".")
-    for parent in parents:
-        owner = getattr(owner, parent)
-    original = getattr(owner, name)
 
-    def wrapped(*positional: Any, **named: Any) -> Any:
-        if when == "delivered":
-            from finflow.flows.servers.server import send_what_is_queued  # not before the command has set its environment
+    def dying(original: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*positional: Any, **named: Any) -> Any:
+            if when == "delivered":
+                from finflow.flows.servers.server import send_what_is_queued  # not before the command has set its environment
 
-            send_what_is_queued()
-        if when in ("before", "delivered"):
-            die()
-        if when != "after":
-            threading.Timer(float(when), die).start()
-        result = original(*positional, **named)
-        if when == "after":
-            die()
-        return result
+                send_what_is_queued()
+            if when in ("before", "delivered"):
+                die()
+            if when != "after":
+                threading.Timer(float(when), die).start()
+            result = original(*positional, **named)
+            if when == "after":
+                die()
+            return result
 
-    setattr(owner, name, wrapped)
+        return wrapped
+
     from finflow.flows.command_line.app import app
+    from tests.support.faults.wrapping import wrap
 
+    wrap(place, dying)
     app(args=arguments)
 
 

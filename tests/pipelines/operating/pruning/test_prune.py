@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from finflow.flows.command_line.operating_pages import prune as page
-from finflow.flows.command_line.operating_pages import readable
+from finflow.flows.command_line.pages import prune as page
+from finflow.flows.command_line.pages import readable
 from finflow.pipelines.core.errors import ConflictError, FinflowError, StateError
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.fits.needs import TRAINING, RunNeeds, _write, add_fits, read_needs, record_needs
@@ -27,7 +27,7 @@ from finflow.pipelines.operating.pruning.run import prune
 from finflow.pipelines.operating.pruning.tables import kept_versions
 from finflow.pipelines.registry.versions import load_version
 from finflow.pipelines.tracking.store import prepare_store, store_client
-from tests.support import Finflow
+from tests.support import Finflow, left_by_a_killed_process
 from tests.support.pipelines.fit_support import planned
 from tests.support.pipelines.training_support import RECIPES, Trained
 
@@ -490,14 +490,15 @@ def test_a_folder_half_removed_never_looks_whole(home: Home, empty_store: Path, 
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("finflow.pipelines.operating.pruning.folders.shutil.rmtree", die)
+        patch.setattr("finflow.pipelines.core.whole_files.shutil.rmtree", die)
         with pytest.raises(KeyboardInterrupt):
             prune(home, "1-run", delete=True, now=NOW.isoformat())
-    left = list(home.root.glob("*/.pruned-*"))
-    assert len(left) == 1
-    assert left[0].name.split("-", 2)[-1] not in there(home, left[0].parent.name)
+    (left,) = home.root.glob("*/.*.part")
+    name = left.name.split(".")[1]
+    assert name not in there(home, left.parent.name)
+    left.rename(left_by_a_killed_process(left.with_name(name)))
     prune(home, "1-run", delete=True, now=NOW.isoformat())
-    assert not list(home.root.glob("*/.pruned-*"))
+    assert not list(home.root.glob("*/.*.part"))
     check(story, "1-run", before, story.picture())
 
 
