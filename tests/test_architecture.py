@@ -96,7 +96,7 @@ ROOMS = {
     "pipelines/sinks": "pipelines/core",
     "pipelines/sources": "pipelines/core",
     "pipelines/statistics": "",
-    "pipelines/statistics/risk": "models",
+    "pipelines/statistics/risk": "",
     "pipelines/statistics/risk_backtests": "",
     "pipelines/tracking": "pipelines/core",
     "pipelines/training": (

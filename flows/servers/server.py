@@ -87,12 +87,6 @@ def prefect_server(home: Home, port: int | None = None) -> Iterator[str]:
         _leave(home)
 
 
-def running_server(home: Home) -> ServerRecord | None:
-    """The embedded server of this home, if one runs."""
-    record = _read(home)
-    return record if record and record.alive else None
-
-
 def _enter(home: Home, port: int | None) -> ServerRecord:
     from filelock import FileLock
 

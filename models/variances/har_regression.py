@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Self, get_args
+from typing import Literal, Self
 
 import numpy as np
 
@@ -15,7 +15,6 @@ from finflow.models.samples import Samples
 from finflow.models.variances.variance import past_log_variance, past_moves
 
 Form = Literal["har", "log_har", "log_har_leverage"]
-FORMS: tuple[str, ...] = get_args(Form)
 #: a day, a week, a month
 SPANS = (1, 5, 22)
 CONTEXT = max(SPANS)

@@ -40,7 +40,7 @@ PACKAGES = ("pipelines", "models", "expectations", "flows")
 #: distributions whose release may change a fit's bits
 LIBRARIES = (
     *("numpy", "scipy", "torch", "pytorch-lightning", "scikit-learn", "imbalanced-learn"),
-    *("statsmodels", "arch", "lightgbm", "safetensors", "skops"),
+    *("statsmodels", "arch", "lightgbm", "safetensors"),
 )
 #: what no digest of pipelines/ looks into; see above
 LEFT_OUT = (

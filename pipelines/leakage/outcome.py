@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from finflow.models.samples import CATEGORIES, Samples
 from finflow.pipelines.samples.features import categorical_features, numeric_features
+from finflow.pipelines.statistics.delong import placements
 
 if TYPE_CHECKING:
     from finflow.pipelines.definitions.definition import Definition
@@ -82,11 +83,7 @@ def _bins(values: NDArray[np.float32]) -> NDArray[np.int64]:
 
 def _area(bins: NDArray[np.int64], code: Float64, learn: NDArray[np.bool_]) -> float:
     """AUC, where it is not learnt, of the rate of each bin where it is (smoothed by one sample of the base rate)."""
-    from scipy.stats import rankdata
-
     base = code[learn].mean()
     count = np.bincount(bins[learn], minlength=bins.max() + 1)
     score = ((np.bincount(bins[learn], weights=code[learn], minlength=bins.max() + 1) + base) / (count + 1))[bins[~learn]]
-    came = code[~learn] == 1
-    ranks = rankdata(score)
-    return float((ranks[came].sum() - came.sum() * (came.sum() + 1) / 2) / (came.sum() * (~came).sum()))
+    return placements(score, code[~learn].astype(np.int64))[1]

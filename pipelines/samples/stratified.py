@@ -30,6 +30,9 @@ def deal(dealt: Dealt, index: SampleIndex) -> tuple[Int64, Int64, Int64]:
 
     Entities are shuffled within each class (an entity's is its last class by number) and dealt out in turn, so that the classes' shares
     differ between parts by at most one entity. Every so many of those that are not tested are in the validation part.
+
+    scikit-learn's StratifiedKFold balances as well, but deals otherwise from the same seed, and knows neither entities nor a validation
+    part (StratifiedGroupKFold knows entities, and balances only about): the folds of every evaluation made so far would be others.
     """
     labelled = np.flatnonzero(index.labelled)
     entities, member = np.unique(index.entity[labelled], return_inverse=True)

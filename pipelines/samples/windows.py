@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from finflow.pipelines.core.home import Home
     from finflow.pipelines.definitions.definition import Definition
 
-__all__ = ["build_samples", "open_samples", "read_dropped", "samples_task", "store_samples", "task_of"]
+__all__ = ["build_samples", "open_samples", "store_samples", "task_of"]
 
 
 def build_samples(definition: Definition, clean: pd.DataFrame, as_of: pd.Timestamp | None = None) -> Samples:
@@ -98,11 +97,6 @@ def outcome_column(definition: Definition) -> str | None:
     return None if found is None else found[0]
 
 
-def read_dropped(manifest: SampleManifest) -> Dropped:
-    """How many rows of stored samples end no sample, and why."""
-    return Dropped(**read_facts(Path(manifest.folder))["dropped"])
-
-
 def count_dropped(definition: Definition, clean: pd.DataFrame) -> Dropped:
     """How many rows end no sample, and why."""
     return _build(definition, clean, None)[1]
@@ -126,11 +120,6 @@ def sample_settings(definition: Definition) -> dict[str, Any]:
 def sample_releases() -> dict[str, str]:
     """The libraries that bear on samples: a release of the calendars may change which sessions there were, and so gaps and target dates."""
     return {name: version(name) for name in ("numpy", "pandas", "exchange_calendars")}
-
-
-def samples_task(manifest: SampleManifest) -> Task:
-    """What is asked of a model over these samples."""
-    return Task.from_dict(manifest.task)
 
 
 def task_of(definition: Definition, columns: tuple[str, ...]) -> Task:

@@ -8,10 +8,6 @@ All of them take one loss a date (averaged over entities and seeds first; poolin
         "two-sided". effect: relative reduction of the loss by a over b, positive when a is better. What cannot be compared
         (NaN, infinite, zero variance, too few dates) has p_value 1.0 and statistic None: nothing is beaten.
     default_block(dates, horizon) -> int                          mean length of a bootstrap block
-    stationary_bootstrap_indices(n, block, replications, seed) -> int64, [replications, n]
-    metric_interval(parts, dates, *, level, block, replications, seed) -> (value, low, high)
-        parts: MetricParts, one component value a sample; dates: datetime64, [samples]. `level` is the interval's (0.95). None where
-        a number cannot be had.
     superior_predictive_ability(benchmark_losses, candidate_losses, *, block, replications, seed) -> float
         p-value of "no candidate is better than the benchmark". benchmark_losses: float64, [dates]; candidate_losses: mapping name -> such.
     model_confidence_set(losses, *, block, replications, seed) -> dict[str, float]
@@ -24,7 +20,7 @@ window unusual) and `stability` (population stability index of whole periods).
 The same arguments give the same answer to the bit.
 """
 
-from finflow.pipelines.statistics.bootstrap import default_block, metric_interval, stationary_bootstrap_indices
+from finflow.pipelines.statistics.bootstrap import default_block
 from finflow.pipelines.statistics.diebold_mariano import TestResult, default_lag, diebold_mariano
 from finflow.pipelines.statistics.multiple import model_confidence_set, superior_predictive_ability
 
@@ -33,8 +29,6 @@ __all__ = [
     "default_block",
     "default_lag",
     "diebold_mariano",
-    "metric_interval",
     "model_confidence_set",
-    "stationary_bootstrap_indices",
     "superior_predictive_ability",
 ]

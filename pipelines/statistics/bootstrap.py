@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,11 +29,11 @@ def default_block(dates: int, horizon: int) -> int:
     return max(1, min(max(3 * horizon, math.ceil(1.75 * dates ** (1 / 3))), dates // 4))
 
 
-def stationary_bootstrap_indices(n: int, block: int, replications: int, seed: int) -> Int64:
-    """Draws of the stationary bootstrap (Politis and Romano 1994): positions below n, int64, [replications, n].
+def stationary_bootstrap(n: int, block: int, replications: int, seed: int) -> Iterator[Int64]:
+    """Draws of the stationary bootstrap (Politis and Romano 1994): positions below n, chunks of int64, [at most CHUNK, n].
 
     Blocks start anywhere with equal chance, have a geometric length of mean `block`, and wrap around the end. The first rows are the
-    same for any number of replications.
+    same for any number of replications. Memory grows with the chunk of draws, not with their number.
 
     Raises:
         ValueError: n, block or replications below 1.
@@ -40,21 +41,14 @@ def stationary_bootstrap_indices(n: int, block: int, replications: int, seed: in
     if min(n, block, replications) < 1:
         raise ValueError(f"n {n}, block {block} and replications {replications} must be at least 1")
     generator = np.random.default_rng(seed)
-    return np.concatenate([_draw(generator, n, block, min(CHUNK, replications - done)) for done in range(0, replications, CHUNK)])
+    for done in range(0, replications, CHUNK):
+        yield _draw(generator, n, block, min(CHUNK, replications - done))
 
 
 def bootstrap_means(series: Float64, block: int, replications: int, seed: int) -> Float64:
-    """Means of series, [n, k], over the dates of each draw of `stationary_bootstrap_indices`: float64, [replications, k].
-
-    Memory grows with the chunk of draws, not with their number.
-    """
+    """Means of series, [n, k], over the dates of each draw of `stationary_bootstrap`: float64, [replications, k]."""
     n = len(series)
-    generator = np.random.default_rng(seed)
-    found = []
-    for done in range(0, replications, CHUNK):
-        counts = _count(_draw(generator, n, block, min(CHUNK, replications - done)), n)
-        found.append(counts @ series / n)
-    return np.concatenate(found)
+    return np.concatenate([_count(drawn, n) @ series / n for drawn in stationary_bootstrap(n, block, replications, seed)])
 
 
 def _count(drawn: Int64, n: int) -> Float64:
@@ -78,9 +72,8 @@ def _draw(generator: np.random.Generator, n: int, block: int, replications: int)
 def _counts(n: int, block: int, replications: int, seed: int) -> Float64:
     """How often each date was drawn: float64, [replications, n], read-only. Kept, because every metric of an evaluation uses the same."""
     counts = np.empty((replications, n))
-    generator = np.random.default_rng(seed)
-    for done in range(0, replications, CHUNK):  # by chunks: thousands of units make the draws large
-        counts[done : done + CHUNK] = _count(_draw(generator, n, block, min(CHUNK, replications - done)), n)
+    for chunk, drawn in enumerate(stationary_bootstrap(n, block, replications, seed)):  # thousands of units make the draws large
+        counts[chunk * CHUNK : (chunk + 1) * CHUNK] = _count(drawn, n)
     counts.flags.writeable = False
     return counts
 
@@ -181,25 +174,6 @@ def quantile_interval(replicates: Float64 | None, level: float) -> tuple[float |
         return None, None
     low, high = np.quantile(replicates, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
-
-
-def metric_interval(
-    parts: MetricParts, dates: NDArray[Any], *, level: float, block: int, replications: int, seed: int
-) -> tuple[float | None, float | None, float | None]:
-    """A metric and its percentile interval from resampled dates: `Resampling.interval` of one metric.
-
-    Args:
-        dates: [samples]; the date of each sample, in any order.
-        level: coverage of the interval, 0.95 say.
-        block: mean length of a block, in dates.
-
-    Returns:
-        Value, low, high; each None where it is not finite or cannot be had (no dates, a single one, a replicate without any value).
-
-    Raises:
-        ValueError: the lengths of dates and components differ, or the level is not between 0 and 1.
-    """
-    return Resampling(dates, block=block, replications=replications, seed=seed).interval(parts, level)
 
 
 def _daily_mean(component: Float64, code: Int64, dates: int) -> Float64:

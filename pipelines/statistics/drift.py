@@ -27,7 +27,6 @@ Values = NDArray[np.floating[Any]]
 Dates = NDArray[np.datetime64]
 
 PSI, KS, SHIFT, SPREAD = "psi", "ks", "shift", "spread"
-DISTANCES = (PSI, KS, SHIFT, SPREAD)
 #: the PSI of categories, on a scale of its own: of two of them its logarithm has a long lower tail, and a bound from that would be no bound
 _CATEGORIES = "psi of categories"
 #: bins of the PSI, by the reference's quantiles; values that are missing have a bin of their own

@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 
 from finflow.pipelines.statistics.drift import BINS, cells_of, edges_of, log_psi
 
-Float64 = NDArray[np.float64]
-
 #: categories with a cell of their own: the commonest of the reference; the others share one, new ones among them
 OWN = 30
 

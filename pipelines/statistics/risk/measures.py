@@ -35,16 +35,6 @@ class Risks:
         place = self.confidences.index(confidence)
         return self.value_at_risk[:, place], self.expected_shortfall[:, place]
 
-    def scaled(self, value: float) -> Risks:
-        """The same for a position of so much money: losses in its currency.
-
-        Raises:
-            ValueError: the value is not positive; a short position has other quantiles, not a negative value.
-        """
-        if not value > 0:
-            raise ValueError(f"a position's value must be above 0, got {value:g}: turn a short position's loss round in `loss_quantiles`")
-        return Risks(self.confidences, self.value_at_risk * value, self.expected_shortfall * value)
-
 
 def check_confidences(confidences: Sequence[float]) -> tuple[float, ...]:
     """Ascending, and above one half.

@@ -1,4 +1,4 @@
-"""Risk from sample paths: sorted outcomes, and the losses of a portfolio over joint ones."""
+"""Risk from sample paths: sorted outcomes."""
 
 from __future__ import annotations
 
@@ -35,21 +35,3 @@ def risks_of_paths(losses: Float64, confidences: Sequence[float] = CONFIDENCES) 
         at_risk[:, place] = ordered[:, whole] if part > 1e-9 else 0.5 * (ordered[:, whole - 1] + ordered[:, whole])
         shortfall[:, place] = (added[:, whole - 1] + part * ordered[:, whole]) / worst
     return Risks(found, at_risk, shortfall)
-
-
-def portfolio_losses(returns: Float64, weights: Float64, *, logarithmic: bool = False) -> Float64:
-    """The loss of a weight vector over simulated joint returns: float64, [n, paths], a part of the portfolio's value.
-
-    Args:
-        returns: float64, [n, paths, assets]; drawn together, or their dependence is lost.
-        weights: float64, [assets]; parts of the value, negative for what was sold; what is missing to 1 is cash.
-        logarithmic: the returns are changes of the logarithm; a portfolio's return is the weighted mean of plain ones.
-
-    Raises:
-        ValueError: the weights do not fit.
-    """
-    values, parts = np.asarray(returns, dtype=np.float64), np.asarray(weights, dtype=np.float64)
-    if values.ndim != 3 or parts.shape != (values.shape[2],) or not np.isfinite(parts).all():
-        raise ValueError(f"expected returns [n, paths, assets] and one finite weight an asset, got shapes {values.shape} and {parts.shape}")
-    plain = np.expm1(values) if logarithmic else values
-    return -(plain * parts).sum(axis=2)

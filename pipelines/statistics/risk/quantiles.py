@@ -65,28 +65,6 @@ def tail_quantiles(quantiles: Float64, levels: Sequence[float], rows: NDArray[np
     return _line(values[:, upper], np.asarray(levels, dtype=np.float64)[upper], at, rows, shape)
 
 
-def loss_quantiles(
-    quantiles: Float64, levels: Sequence[float], *, logarithmic: bool = False, short: bool = False
-) -> tuple[Float64, tuple[float, ...]]:
-    """Quantiles of a return as quantiles of the loss of holding it (or of having sold it), a part of the position's value.
-
-    The loss of a long position is minus the return: its p-quantile is minus the return's (1 - p)-quantile.
-
-    Args:
-        quantiles: float64, [n, levels], ascending.
-        logarithmic: the returns are changes of the logarithm.
-        short: the position loses where the price rises.
-
-    Returns:
-        float64, [n, levels], ascending, and their levels.
-    """
-    values = np.asarray(quantiles, dtype=np.float64)
-    returns = np.expm1(values) if logarithmic else values
-    if short:
-        return returns, tuple(levels)
-    return -returns[:, ::-1], tuple(round(1.0 - level, 12) for level in reversed(levels))
-
-
 def _upper_half(values: Float64, levels: Sequence[float], shape: float) -> NDArray[np.int64]:
     known = np.asarray(levels, dtype=np.float64)
     if values.ndim != 2 or values.shape[1] != len(known) or (np.diff(known) <= 0).any():

@@ -10,16 +10,27 @@ import pandas as pd
 import pytest
 import yaml
 
-from finflow.flows.deployments.file import FILE, deployment_file
-from finflow.flows.deployments.plan import KINDS, LONGEST_SCHEDULE, QUEUES, coming_runs, form_of, plan_deployments, rule_of, runs_of
+from finflow.flows.deployments.plan import (
+    COLLISION,
+    KINDS,
+    LONGEST_SCHEDULE,
+    POOL,
+    QUEUES,
+    coming_runs,
+    form_of,
+    plan_deployments,
+    rule_of,
+    runs_of,
+)
 from finflow.pipelines.core.errors import DefinitionError
 from finflow.pipelines.definitions.loading import DEFINITIONS, load_definition
-from finflow.pipelines.settings.timing import AfterClose
+from finflow.pipelines.settings.timing import AfterClose, Cron
 from tests.support import REPOSITORY, warm, write_definition
 from tests.support.flows.deployed import live_values
 from tests.support.flows.served import Served, served, until
 
 XNYS = AfterClose("XNYS", "session")
+HAND_WRITTEN: dict[str, Any] = yaml.safe_load((REPOSITORY / "prefect.yaml").read_text(encoding="utf-8"))
 SHIPPED = len(list(DEFINITIONS.glob("*.yaml")))
 
 
@@ -108,15 +119,21 @@ def test_the_forms_offer_what_can_be_chosen() -> None:
     assert forms["score"]["as_of"]["description"], "the form explains itself"
 
 
-def test_prefect_yaml_is_what_the_definitions_say() -> None:
-    assert FILE.read_text(encoding="utf-8") == deployment_file(), "write it anew: python -m finflow.flows.deployments.file"
-    entries = yaml.safe_load(FILE.read_text(encoding="utf-8"))["deployments"]
-    assert len(entries) == SHIPPED * len(KINDS)
-    scores = next(one for one in entries if one["name"] == "index-price" and one["entrypoint"] == "finflow.flows.score.score_flow")
-    assert scores["concurrency_limit"] == {"limit": 1, "collision_strategy": "ENQUEUE"}
-    assert scores["schedules"][0]["timezone"] == "America/New_York"
-    assert "20261127T140000" in scores["schedules"][0]["rrule"], "the half day after Thanksgiving"
-    assert "20261126T" not in scores["schedules"][0]["rrule"]
+def test_prefect_yaml_is_a_part_of_what_is_planned() -> None:
+    planned = {(one.kind.entrypoint, one.definition.name): one for one in plan_deployments([])}
+    entries = HAND_WRITTEN["deployments"]
+    assert {(one["entrypoint"], one["name"]) for one in entries} >= {(kind.entrypoint, "index-price") for kind in KINDS}
+    for entry in entries:
+        wanted = planned[entry["entrypoint"], entry["name"]]
+        assert (entry["parameters"], entry["tags"]) == ({"name": wanted.name}, wanted.tags)
+        assert entry["work_pool"] == {"name": POOL, "work_queue_name": wanted.kind.queue}
+        assert entry["concurrency_limit"] == {"limit": 1, "collision_strategy": COLLISION}
+        assert [(one["slug"], one["active"]) for one in entry.get("schedules", [])] == (
+            [] if wanted.timing is None else [(wanted.slug, wanted.active)]
+        ), f"another slug than the definition's would leave {wanted.full_name} with two schedules after `finflow up`"
+        if isinstance(wanted.timing, Cron):
+            (schedule,) = entry["schedules"]
+            assert (schedule["cron"], schedule["timezone"]) == (wanted.timing.line, wanted.definition.schedule.timezone)
 
 
 def schedule_of(server: Served, name: str) -> dict[str, Any]:
@@ -168,7 +185,12 @@ def test_registering_keeps_what_a_person_changed(tmp_path: Path) -> None:
         command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", "prefect.yaml"]
         done = warm.run(command, cwd=REPOSITORY, env=environment, timeout=240)
         assert done.returncode == 0, done.stdout + done.stderr
-        assert done.stdout.count("successfully created") == SHIPPED * len(KINDS)
+        assert done.stdout.count("successfully created") == len(HAND_WRITTEN["deployments"])
+        assert schedule_of(server, "score/index-price")["schedule"]["cron"] == "0 17 * * 1-5"
+        server.register()
+        assert runs_of(schedule_of(server, "score/index-price")["schedule"]["rrule"], "America/New_York"), "sessions in the line's place"
+        assert not schedule_of(server, "score/index-price")["active"]
+        assert schedule_of(server, "score/fx-rates")["schedule"]["cron"] == "0 1 * * 2-6"
 
 
 def test_a_deployment_of_before_gets_the_name_by_which_its_flow_is_imported_now() -> None:

@@ -12,19 +12,19 @@ from pathlib import Path
 import psutil
 import pytest
 
-from finflow.flows.servers.server import ServerRecord, prefect_server, running_server
+from finflow.flows.servers.server import ServerRecord, prefect_server
 from finflow.pipelines.core.home import Home
 from tests.support import REPOSITORY
 
 USE = """
-import sys, time
+import json, sys, time
 from finflow.flows.servers.environment import prepare_environment
-from finflow.flows.servers.server import prefect_server, running_server
+from finflow.flows.servers.server import prefect_server
 from finflow.pipelines.core.home import Home
 home = Home.from_environment()
 prepare_environment(home)
 with prefect_server(home):
-    print(running_server(home).pid, flush=True)
+    print(json.loads((home.prefect / "server.json").read_text())["pid"], flush=True)
     time.sleep(float(sys.argv[1]))
 """
 
@@ -58,14 +58,14 @@ def test_shared_then_ended_and_found_after_a_kill(home: Home) -> None:
     while psutil.pid_exists(pid) and time.monotonic() < deadline:
         time.sleep(0.2)
     assert not psutil.pid_exists(pid), "and ends it, being its last user"
-    assert running_server(home) is None
+    assert not (home.prefect / "server.json").exists()
 
 
 def test_a_server_of_somebody_else_is_used_as_it_is(home: Home) -> None:
     other = Home(home.root, home.lake, home.tracking_uri, "http://127.0.0.1:1/api")
     with prefect_server(other) as api:
         assert api == "http://127.0.0.1:1/api"
-    assert running_server(home) is None
+    assert not (home.prefect / "server.json").exists()
 
 
 def test_a_process_id_used_again_is_not_the_server(home: Home) -> None:

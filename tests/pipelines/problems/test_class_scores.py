@@ -7,7 +7,7 @@ import pytest
 from sklearn import metrics as reference
 
 from finflow.pipelines.problems.class_scores import LEAST, brier, class_metrics, hits, log_loss
-from finflow.pipelines.statistics import metric_interval
+from finflow.pipelines.statistics.bootstrap import Resampling
 from finflow.pipelines.statistics.metric_parts import MetricParts
 
 CLASSES = {2: ("down", "up"), 3: ("down", "flat", "up")}
@@ -82,7 +82,7 @@ def test_intervals_of_the_auc_hold_it_about_as_often_as_they_should() -> None:
     inside = 0
     for seed in range(60):
         parts = next(part for part in class_metrics(*simulated(400, 2, seed), CLASSES[2]) if part.name == "auc")
-        value, low, high = metric_interval(parts, dates, level=0.9, block=1, replications=200, seed=seed)
+        value, low, high = Resampling(dates, block=1, replications=200, seed=seed).interval(parts, 0.9)
         assert value is not None
         assert low is not None
         assert high is not None
@@ -94,4 +94,4 @@ def test_a_class_that_never_came_has_no_auc() -> None:
     probabilities, _ = simulated(20, 2)
     dates = np.arange(20).astype("datetime64[D]")
     parts = next(part for part in class_metrics(probabilities, np.zeros(20, dtype=np.int64), CLASSES[2]) if part.name == "auc")
-    assert metric_interval(parts, dates, level=0.9, block=1, replications=50, seed=0) == (None, None, None)
+    assert Resampling(dates, block=1, replications=50, seed=0).interval(parts, 0.9) == (None, None, None)

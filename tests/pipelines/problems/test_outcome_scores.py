@@ -14,7 +14,7 @@ from finflow.models.samples import SampleIndex
 from finflow.pipelines.problems.calibration_scores import calibration_error, chance_error, equal_count_bins
 from finflow.pipelines.problems.outcome_scores import cost_loss, cost_threshold, outcome_losses, outcome_metrics
 from finflow.pipelines.problems.rank_scores import CELLS, ranking_metrics, taken_at_top, top_metrics
-from finflow.pipelines.statistics.bootstrap import Resampling, stationary_bootstrap_indices
+from finflow.pipelines.statistics.bootstrap import Resampling, stationary_bootstrap
 from finflow.pipelines.statistics.metric_parts import MetricParts
 
 COSTS = SimpleNamespace(false_positive=1.0, false_negative=5.0)
@@ -108,7 +108,7 @@ def test_draws_of_a_ranking_are_exact_whatever_the_sizes_of_days() -> None:
     probability, code, index = made(600, 4, days=20, digits=2)
     day = np.unique(index.time, return_inverse=True)[1]
     days = day.max() + 1
-    drawn = stationary_bootstrap_indices(days, 3, 200, 7)
+    drawn = next(stationary_bootstrap(days, 3, 200, 7))
     parts = {one.name: one for one in ranking_metrics(probability, code)}
     for name, judge in (("auc", metrics.roc_auc_score), ("average_precision", metrics.average_precision_score)):
         _, replicates = resampling(index).take(parts[name])
@@ -126,7 +126,7 @@ def test_draws_over_cells_are_close_to_exact_ones(shift: float, part: float) -> 
     probability, code, index = made(20_000, 5, days=100, digits=12, shift=shift)
     assert len(np.unique(probability)) > 10 * CELLS
     day = np.unique(index.time, return_inverse=True)[1]
-    drawn = stationary_bootstrap_indices(day.max() + 1, 3, 200, 7)
+    drawn = next(stationary_bootstrap(day.max() + 1, 3, 200, 7))
     parts = {one.name: one for one in ranking_metrics(probability, code)}
     for name, judge in (("auc", metrics.roc_auc_score), ("average_precision", metrics.average_precision_score)):
         _, replicates = resampling(index).take(parts[name])

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from finflow.models.base import Task
 from finflow.models.samples import Samples
 from finflow.pipelines.core.errors import ContractError, DefinitionError, NotEnoughHistoryError, StateError
 from finflow.pipelines.core.home import Home
@@ -19,13 +20,11 @@ from finflow.pipelines.data.contract import validate
 from finflow.pipelines.data.ingest import ingest
 from finflow.pipelines.data.knowledge import resolve_as_of
 from finflow.pipelines.definitions.definition import Definition
-from finflow.pipelines.samples.store import open_samples, write_samples
+from finflow.pipelines.samples.store import open_samples, read_facts, write_samples
 from finflow.pipelines.samples.windows import (
     build_samples,
     count_dropped,
-    read_dropped,
     require_samples,
-    samples_task,
     store_samples,
     task_of,
 )
@@ -313,6 +312,6 @@ def test_a_clean_batch_is_windowed_once(home: Home) -> None:
         first.labelled,
         first.observations,
     )
-    assert samples_task(first) == task_of(wanted, opened.columns)
-    assert read_dropped(first).too_young == 8
+    assert Task.from_dict(first.task) == task_of(wanted, opened.columns)
+    assert read_facts(Path(first.folder))["dropped"]["too_young"] == 8
     assert json.loads(json.dumps(first.to_dict()))["digest"] == first.digest

@@ -15,7 +15,7 @@ from finflow.models.base import FitReport
 from finflow.pipelines.core.errors import FinflowError
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import CleanManifest, Evaluation, Fold, Metric, RawManifest, RuleResult, SampleManifest
-from finflow.pipelines.core.markdown import to_html
+from finflow.pipelines.core.markdown import table_cell, to_html
 from finflow.pipelines.definitions.definition import parse_definition
 from finflow.pipelines.evaluation.plots.figures import (
     plot_coverage,
@@ -143,13 +143,21 @@ def test_the_page_is_whole_and_brings_no_markup_of_others(evaluation: Evaluation
     ElementTree.fromstring(page.removeprefix("<!doctype html>").replace("<meta charset='utf-8'>", ""))
 
 
-def test_little_markdown() -> None:
-    assert to_html("# A\n\n> **b** c\n\n- `d`\n- e\n\nf\ng") == (
-        "<h1>A</h1>\n<blockquote><strong>b</strong> c</blockquote>\n<ul><li><code>d</code></li><li>e</li></ul>\n<p>f g</p>"
+def test_markdown_becomes_html() -> None:
+    assert to_html("# A\n\n> **b** c\n\nd\n- `e`\n- f\n\ng\nh") == (
+        "<h1>A</h1>\n<blockquote>\n<p><strong>b</strong> c</p>\n</blockquote>\n<p>d</p>\n"
+        "<ul>\n<li><code>e</code></li>\n<li>f</li>\n</ul>\n<p>g\nh</p>\n"
     )
-    assert to_html("| a | b |\n| --- | --- |\n| <i> | x \\| y |") == (
-        "<table><thead><tr><th>a</th><th>b</th></tr></thead><tbody><tr><td>&lt;i&gt;</td><td>x | y</td></tr></tbody></table>"
+    assert to_html("| a | b |\n| --- | --- |\n| <i> | x \\| `y \\| z` |").replace("\n", "") == (
+        "<table><thead><tr><th>a</th><th>b</th></tr></thead>"
+        "<tbody><tr><td>&lt;i&gt;</td><td>x | <code>y | z</code></td></tr></tbody></table>"
     )
+
+
+@pytest.mark.parametrize("name", ["<script>x</script>", "[x](https://a.org)", "![x](https://a.org/x.svg)", "<https://a.org>", "a\n---\nb"])
+def test_a_name_brings_no_markup(name: str) -> None:
+    page = to_html(f"# {name}\n\n- {name}\n\n| {table_cell(name)} |\n| --- |\n| {table_cell(name)} |")
+    assert not set(re.findall(r"<(\w+)", page)) - {"h1", "p", "ul", "li", "table", "thead", "tbody", "tr", "th", "td"}
 
 
 def rows(entity: str = "平安银行 $A$B") -> pd.DataFrame:

@@ -6,17 +6,9 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from finflow.models.base import Prediction
-from finflow.pipelines.statistics.risk import (
-    CONFIDENCES,
-    loss_quantiles,
-    portfolio_losses,
-    risks_of_paths,
-    risks_of_prediction,
-    risks_of_quantiles,
-    risks_of_volatility,
-)
-from finflow.pipelines.statistics.risk.quantiles import tail_quantiles
+from finflow.pipelines.statistics.risk.measures import CONFIDENCES
+from finflow.pipelines.statistics.risk.paths import risks_of_paths
+from finflow.pipelines.statistics.risk.quantiles import risks_of_quantiles, tail_quantiles
 from finflow.pipelines.statistics.risk.scoring import joint_score
 
 LEVELS = (0.01, 0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.99, 0.995)
@@ -72,27 +64,6 @@ def test_what_the_levels_do_not_reach_is_refused() -> None:
         risks_of_quantiles(quantiles_of(stats.norm()), LEVELS, shape=1.0)
 
 
-def test_signs_of_long_and_short_positions() -> None:
-    """A return that is skewed to the left: who holds loses more than who has sold."""
-    law = stats.skewnorm(-4, scale=0.01)
-    levels = tuple(round(one, 3) for one in (0.005, 0.01, 0.025, 0.05, 0.25, 0.5, 0.75, 0.95, 0.975, 0.99, 0.995))
-    returns = Prediction("quantiles", law.ppf(levels)[None, None, :].astype(np.float32), levels)
-    held, sold = (risks_of_prediction(returns, of="return", short=short) for short in (False, True))
-    np.testing.assert_allclose(held.value_at_risk[0], -law.ppf([0.05, 0.025, 0.01]), rtol=1e-5)
-    np.testing.assert_allclose(sold.value_at_risk[0], law.ppf([0.95, 0.975, 0.99]), rtol=1e-5)
-    assert (held.value_at_risk > sold.value_at_risk).all()
-    in_money = held.scaled(1_000_000)
-    assert in_money.value_at_risk[0, 2] == pytest.approx(-1e6 * law.ppf(0.01), rel=1e-5)
-    with pytest.raises(ValueError, match="short"):
-        held.scaled(-1.0)
-
-
-def test_logarithmic_returns_become_plain_losses() -> None:
-    values, levels = loss_quantiles(np.log([[0.9, 1.0, 1.2]]), (0.1, 0.5, 0.9), logarithmic=True)
-    np.testing.assert_allclose(values, [[-0.2, 0.0, 0.1]], atol=1e-12)
-    assert levels == (0.1, 0.5, 0.9)
-
-
 def test_paths_by_hand() -> None:
     """Of losses 1 to 100: at 95 % the worst five are 96 to 100; at 97.5 % two and a half count."""
     found = risks_of_paths(np.random.default_rng(0).permutation(np.arange(1.0, 101.0))[None, :])
@@ -107,39 +78,6 @@ def test_paths_of_a_known_law() -> None:
     found = risks_of_paths(law.rvs((1, 400_000), random_state=2))
     np.testing.assert_allclose(found.value_at_risk[0], law.ppf(CONFIDENCES), rtol=0.02)
     np.testing.assert_allclose(found.expected_shortfall[0], shortfall(law), rtol=0.03)
-
-
-def test_a_portfolio_over_joint_returns() -> None:
-    returns = np.array([[[0.10, -0.20], [-0.05, 0.30]]])
-    np.testing.assert_allclose(portfolio_losses(returns, np.array([0.6, 0.4])), [[0.02, -0.09]])
-    np.testing.assert_allclose(portfolio_losses(np.log1p(returns), np.array([1.0, -1.0]), logarithmic=True), [[-0.3, 0.35]])
-    with pytest.raises(ValueError, match="one finite weight"):
-        portfolio_losses(returns, np.ones(3))
-
-
-def test_diversification_lowers_the_risk_of_a_portfolio() -> None:
-    random = np.random.default_rng(4)
-    returns = random.multivariate_normal([0, 0], [[1e-4, 2e-5], [2e-5, 1e-4]], size=(1, 200_000))
-    both = risks_of_paths(portfolio_losses(returns, np.array([0.5, 0.5])))
-    one = risks_of_paths(portfolio_losses(returns, np.array([1.0, 0.0])))
-    assert both.value_at_risk[0, 2] == pytest.approx(stats.norm.ppf(0.99) * 0.01 * np.sqrt(0.6), rel=0.02)
-    assert (both.expected_shortfall < one.expected_shortfall).all()
-
-
-def test_filtered_historical_simulation_scales_past_shocks() -> None:
-    shocks = stats.norm.ppf((np.arange(10_000) + 0.5) / 10_000)
-    found = risks_of_volatility(np.array([0.01, 0.03]), shocks, mean=0.001)
-    np.testing.assert_allclose(found.value_at_risk[0], 0.001 + 0.01 * stats.norm.ppf(CONFIDENCES), rtol=1e-3)
-    np.testing.assert_allclose(found.value_at_risk[1] - 0.001, 3 * (found.value_at_risk[0] - 0.001))
-    with pytest.raises(ValueError, match="above 0"):
-        risks_of_volatility(np.array([0.0]), shocks)
-
-
-def test_other_answers_say_nothing_of_a_loss() -> None:
-    with pytest.raises(ValueError, match="variances"):
-        risks_of_prediction(Prediction("variances", np.ones((2, 1), dtype=np.float32)))
-    paths = Prediction("paths", -np.arange(1, 101, dtype=np.float32)[None, :, None] / 1000)
-    assert risks_of_prediction(paths, of="return").value_at_risk[0, 0] == pytest.approx(0.0955, rel=1e-5)
 
 
 def test_the_joint_score_is_lowest_at_the_truth() -> None:
