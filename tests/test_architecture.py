@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import REPOSITORY
-from tests.support.house import PACKAGES, PARTS, files, graph, imported_names, module_in, names_in, room_of
+from tests.support.house import DOOR, PACKAGES, PARTS, files, graph, imported_names, module_in, names_in, room_of
 
 #: packages that the files of one may not import, anywhere in them
 FORBIDDEN = {
@@ -38,6 +38,11 @@ ROOMS = {
         "pipelines/training"
     ),
     "flows/deployments": "flows/runs pipelines/core pipelines/definitions pipelines/operating pipelines/settings",
+    "flows/interface": (
+        "flows/command_line flows/servers pipelines/core pipelines/data pipelines/definitions pipelines/evaluation pipelines/lake "
+        "pipelines/registry pipelines/samples pipelines/scoring"
+    ),
+    "flows/package": "flows/interface pipelines/core",
     "flows/runs": "pipelines/core pipelines/definitions pipelines/lake",
     "flows/servers": "flows flows/deployments flows/runs models pipelines/core pipelines/definitions pipelines/tracking",
     "models": "",
@@ -222,15 +227,17 @@ def test_every_package_folder_is_installed() -> None:
     """A folder that is missing in the list works in a checkout, and not from a wheel."""
     setuptools = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
     folders = {path.parent.relative_to(REPOSITORY).as_posix() for path in files().values()} | {"infra"}
-    assert setuptools["packages"] == sorted(f"finflow.{folder.replace('/', '.')}" for folder in folders)
-    assert setuptools["package-dir"] == {f"finflow.{folder.replace('/', '.')}": folder for folder in sorted(folders)}
+    installed = {"finflow": DOOR} | {f"finflow.{folder.replace('/', '.')}": folder for folder in folders - {DOOR}}
+    assert setuptools["packages"] == sorted(installed)
+    assert setuptools["package-dir"] == installed
     for folder in folders - {"infra"}:
         assert (REPOSITORY / folder / "__init__.py").is_file(), folder
 
 
 def test_types_are_checked_under_the_names_that_are_imported() -> None:
     links = REPOSITORY / ".typing" / "finflow"
-    assert {link.name: link.resolve() for link in links.iterdir()} == {package: REPOSITORY / package for package in PACKAGES}
+    door = {"__init__.py": files()["finflow"]}
+    assert {link.name: link.resolve() for link in links.iterdir()} == {package: REPOSITORY / package for package in PACKAGES} | door
 
 
 def test_no_test_file_imports_another() -> None:

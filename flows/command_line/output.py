@@ -15,6 +15,7 @@ import typer
 
 from finflow.flows.program import as_started, program
 from finflow.flows.servers.environment import prepare_environment
+from finflow.flows.servers.trouble import explained
 from finflow.pipelines.core.errors import FinflowError
 from finflow.pipelines.core.home import Home
 
@@ -42,20 +43,13 @@ def execute(
     except FinflowError as error:
         _fail(as_json, str(error), 1)
     try:
-        with standard_output_on_error(), termination_as_interrupt():
+        with standard_output_on_error(), termination_as_interrupt(), explained(home):
             outcome = work(home)
     except FinflowError as error:
         _fail(as_json, str(error), 1)
     except KeyboardInterrupt as interrupt:
         code = 143 if isinstance(interrupt, Terminated) else 130
         _fail(as_json, f"Interrupted. What was finished is kept; this goes on from here:\n{command_line()}", code)
-    except Exception as error:
-        from finflow.flows.servers.trouble import trouble_around
-
-        reason = trouble_around(home, error)
-        if reason is None:
-            raise
-        _fail(as_json, reason, 1)
     if as_json:
         typer.echo(json.dumps(outcome, ensure_ascii=False, allow_nan=False, default=str))
     else:

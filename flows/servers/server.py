@@ -15,6 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -72,12 +73,14 @@ def prefect_server(home: Home, port: int | None = None) -> Iterator[str]:
     require_servers(home)
     if home.prefect_api:
         require_running(home.servers, "prefect", home.prefect_api)
+        _read_settings_anew(home.prefect_api)
         home.prefect.mkdir(parents=True, exist_ok=True)  # Prefect keeps its own settings and results there, and warns where it is missing
         with watched_runs(home.prefect_api):
             yield home.prefect_api
         return
     record = _enter(home, port)
     os.environ["PREFECT_API_URL"] = record.api
+    _read_settings_anew(record.api)
     try:
         with watched_runs(record.api):
             yield record.api
@@ -123,8 +126,21 @@ def send_what_is_queued() -> None:
     from prefect.events.worker import EventsWorker
     from prefect.logging.handlers import APILogWorker
 
-    for worker in (APILogWorker, EventsWorker):
-        worker.drain_all(timeout=10)
+    # In a thread of its own: where an event loop runs, as in a notebook, it would hand back a coroutine and wait for nothing.
+    with ThreadPoolExecutor(1) as thread:
+        for worker in (APILogWorker, EventsWorker):
+            thread.submit(worker.drain_all, timeout=10).result()
+
+
+def _read_settings_anew(api: str) -> None:
+    """Prefect reads the environment as it is imported; a process that was told of another server since, a notebook say, reads it again."""
+    if "prefect" not in sys.modules:
+        return
+    from prefect.context import refresh_global_settings_context
+    from prefect.settings import get_current_settings
+
+    if get_current_settings().api.url != api:
+        refresh_global_settings_context()
 
 
 def _start(home: Home, port: int | None) -> ServerRecord:

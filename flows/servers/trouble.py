@@ -5,15 +5,35 @@ from __future__ import annotations
 import tempfile
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from finflow.pipelines.core.errors import StateError
+from finflow.pipelines.core.errors import FinflowError, StateError
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.redaction import redacted
 from finflow.pipelines.core.servers import require_running
 from finflow.pipelines.tracking.store import require_servers
 
 ANSWER_SECONDS = 5.0
+
+
+@contextmanager
+def explained(home: Home) -> Iterator[None]:
+    """A block whose unforeseen failures are said in words, where something around it is missing.
+
+    Raises:
+        FinflowError: the reason that `trouble_around` knows.
+    """
+    try:
+        yield
+    except FinflowError:
+        raise
+    except Exception as error:
+        reason = trouble_around(home, error)
+        if reason is None:
+            raise
+        raise FinflowError(reason) from error
 
 
 def trouble_around(home: Home, error: Exception | None = None) -> str | None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from finflow.pipelines.core.errors import DefinitionError, FinflowError
+from finflow.pipelines.core.markdown import write_whole
 from finflow.pipelines.core.names import check_identifier
 from finflow.pipelines.core.redaction import hide_in_logs
 from finflow.pipelines.core.whole_files import write_whole
@@ -40,6 +44,26 @@ def load_and_remember(name: str, home: Home) -> Definition:
     with FileLock(home.root / f"{FILE}.lock"):
         write_whole(home.root / FILE, json.dumps({**known_definitions(home), definition.name: str(path)}, indent=1))
     return definition
+
+
+def keep_mapping(values: Mapping[str, Any], home: Home) -> Path:
+    """Write a definition that is no file yet into `definitions/` of the home, in place of the one of its name that was kept there before.
+
+    Args:
+        values: what a YAML file of a definition holds; relative paths in its source and sink are relative to the working folder.
+
+    Returns:
+        The file, for whoever loads it by its path.
+
+    Raises:
+        DefinitionError: see `parse_definition`.
+    """
+    definition = _resolved(parse_definition(dict(values)), Path.cwd())
+    path = home.root / "definitions" / f"{definition.name}.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    plain = definition.model_dump(mode="json", exclude_unset=True)
+    write_whole(path, yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
+    return path
 
 
 def known_definitions(home: Home) -> dict[str, str]:
@@ -99,6 +123,10 @@ def load_definition(name: str) -> Definition:
     hide_in_logs()  # its addresses may hold secrets, and a worker runs flows without our command line
     path = definition_path(name)
     definition = parse_definition(read_yaml(path), str(path))
-    folder = path.resolve().parent
+    return _resolved(definition, path.resolve().parent)
+
+
+def _resolved(definition: Definition, folder: Path) -> Definition:
+    """With relative paths in source and sink made absolute."""
     sink = None if definition.sink is None else definition.sink.resolved(folder)
     return definition.model_copy(update={"source": definition.source.resolved(folder), "sink": sink})

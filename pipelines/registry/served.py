@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from finflow.models.base import Model, Task
+from finflow.pipelines.registry.pyfunc import PyfuncModel
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ServedModel:
     """A version that passed every check, ready to predict.
 
@@ -22,3 +23,14 @@ class ServedModel:
     version: int
     manifest_digest: str
     manifest: dict[str, Any]
+
+    def predict(self, inputs: Any) -> Any:
+        """Predict from raw feature rows, arrays or a frame, as MLflow's pyfunc does: see `PyfuncModel.predict`."""
+        return PyfuncModel(self.model, self.manifest).predict(inputs)
+
+    def __repr__(self) -> str:
+        columns = ", ".join((*self.task.columns, *self.task.categories))
+        return (
+            f"{self.name} version {self.version}: {self.manifest['candidate']}, as of {self.manifest['as_of'][:10]}\n"
+            f"  reads {self.model.context} rows (at least {self.task.length}) of {columns}; answers {self.task.outputs} steps"
+        )

@@ -12,6 +12,8 @@ from tests.support import REPOSITORY
 PACKAGES = ("expectations", "flows", "models", "pipelines")
 #: folders that are part of the room around them: the torch of a family of models, the rules of the suites
 PARTS = ("modules", "rules")
+#: where `finflow` itself lies; it is installed under that name alone
+DOOR = "flows/package"
 
 
 @functools.cache
@@ -22,6 +24,7 @@ def files() -> dict[str, Path]:
         for path in sorted((REPOSITORY / package).rglob("*.py")):
             parts = ("finflow", *path.relative_to(REPOSITORY).with_suffix("").parts)
             found[".".join(parts).removesuffix(".__init__")] = path
+    found["finflow"] = found.pop(f"finflow.{DOOR.replace('/', '.')}")
     return found
 
 

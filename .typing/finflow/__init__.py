@@ -1,0 +1,1 @@
+../../flows/package/__init__.py
