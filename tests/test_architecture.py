@@ -77,7 +77,7 @@ ROOMS = {
         "pipelines/problems pipelines/samples pipelines/statistics"
     ),
     "pipelines/monitoring": (
-        "models pipelines/core pipelines/data pipelines/definitions pipelines/evaluation pipelines/evaluation/plots pipelines/fits "
+        "models pipelines/core pipelines/data pipelines/definitions pipelines/evaluation pipelines/fits "
         "pipelines/lake pipelines/samples pipelines/settings pipelines/statistics pipelines/tracking"
     ),
     "pipelines/operating": (

@@ -1,4 +1,4 @@
-"""A third kind of problem, over plain rows and written in the tests, runs through train, gate, score and backfill unchanged."""
+"""A kind of problem that is one file of the tests and one line of registration: from the table to the report, to scores and a backfill."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import pytest
 
 from finflow.flows.servers.environment import prepare_environment
 from finflow.pipelines.core.home import Home
+from finflow.pipelines.definitions.definition import Definition
 from finflow.pipelines.definitions.loading import load_definition
 from finflow.pipelines.lake.lake import Lake
 from finflow.pipelines.problems import PROBLEMS
+from finflow.pipelines.training.report import newest_report
 from tests.support import write_definition
 from tests.support.plain_rows import PlainRows, plain_values, write_plain_rows
 
@@ -34,6 +36,7 @@ def test_plain_rows_from_file_to_backfill(home: Home, tmp_path: Path, monkeypatc
     trained = train_flow(path, as_of)
     assert trained["decision"]["champion"]["version"] == 1
     assert {row["candidate"] for row in trained["leaderboard"]} == set(definition.recipes)
+    _check_report(definition, home)
     again = train_flow(path, as_of)
     assert again["fitted"] == 0
     assert again["decision"] == trained["decision"]
@@ -51,3 +54,20 @@ def test_plain_rows_from_file_to_backfill(home: Home, tmp_path: Path, monkeypatc
     assert {row["in_sample"] for row in filled["dates"] if row["date"] > as_of} == {0}
     assert backfill_flow(path, first, later)["written"] == 0
     assert len(Lake(home.lake).read(f"predictions/{definition.name}")) >= scored["rows"]
+
+
+def _check_report(definition: Definition, home: Home) -> None:
+    """The problem's own metric, section and pictures are in the report, and pictures of other problems are not."""
+    report = newest_report(definition, home)
+    board = report["text"].partition("## Leaderboard")[2].strip().splitlines()
+    header, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in board if line.startswith("|"))
+    assert header[3:5] == ["crps", "above_median"]
+    assert all(0.0 < float(row[4]) < 1.0 for row in rows[1 : 1 + len(definition.recipes)])
+    assert "## Reserves" in report["text"]
+    assert all(f"| {name} |" in report["text"].partition("## Reserves")[2] for name in definition.recipes)
+    page = Path(report["html"]).read_text(encoding="utf-8")
+    assert "dense: losses against what was said of them" in page
+    assert "dense: coverage" in page
+    drawn = {path.name for path in home.evaluations.rglob("plots/dense/*.svg")}
+    assert drawn == {"losses.svg", "skill.svg", "coverage.svg", "said.svg"}
+    assert any("loss that came" in path.read_text(encoding="utf-8") for path in home.evaluations.rglob("plots/ridge/said.svg"))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from finflow.pipelines.evaluation.plots.figures import BLUE, GREY, RED, svg_figure
+from finflow.pipelines.core.svg import BLUE, GREY, RED, svg_figure
 from finflow.pipelines.lake.monitoring_checks import FEATURES, PREDICTIONS, Check
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,13 @@ from finflow.pipelines.core.errors import FinflowError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from finflow.pipelines.problems.base import Problem
     from finflow.pipelines.statistics.metric_parts import Float64
 
 _KEYS = ["entity", "time", "horizon"]
+_BESIDE = {*_KEYS, "target_time"}
+#: samples whose layout is found at once: the places of their values must be exact as float32
+_SLICE = 4_096
 
 
 def ordered_values(
@@ -48,10 +52,38 @@ def ordered_values(
     return rows[list(columns)].to_numpy(dtype=np.float64)[place]
 
 
+def read_back(problem: Problem, rows: pd.DataFrame, index: SampleIndex, entities: tuple[str, ...]) -> Prediction:
+    """The answers that `problem.rows` laid out as `rows`. Where each value stands is found by laying out the values' own places.
+
+    Raises:
+        FinflowError: see `ordered_values`; or `problem.rows` does more than lay out.
+    """
+    task = problem.task((), ())
+    shape: tuple[int, ...] = (task.outputs, len(task.levels)) if task.kind == "quantiles" else (task.outputs,)
+    if task.kind == "probabilities":
+        shape = (len(task.classes),)
+    each = int(np.prod(shape))
+    parts: list[Any] = [np.empty((0, *shape), dtype=np.float32)]
+    for start in range(0, len(index), _SLICE):
+        part = index.take(np.arange(start, min(start + _SLICE, len(index))))
+        places = np.arange(len(part) * each, dtype=np.float32).reshape(len(part), *shape)
+        laid = problem.rows(Prediction(task.kind, places, task.levels), part, entities)
+        columns = [str(name) for name in laid.columns if name not in _BESIDE]
+        cell = laid[columns].to_numpy(dtype=np.float64).ravel()
+        if not np.array_equal(np.sort(cell), np.arange(len(part) * each)):
+            raise FinflowError(
+                f"{type(problem).__name__} changes its answers as it lays them out in `rows`: give it `answers`, the inverse."
+            )
+        sample = cell.reshape(len(laid), -1)[:, 0].astype(np.int64) // each
+        found = ordered_values(rows, part.take(sample), laid["horizon"].to_numpy(), entities, columns)
+        values = np.empty(len(part) * each, dtype=np.float32)
+        values[cell.astype(np.int64)] = found.ravel()
+        parts.append(values.reshape(len(part), *shape))
+    return Prediction(task.kind, np.concatenate(parts), task.levels)
+
+
 def about_nothing(task: Task) -> tuple[Prediction, SampleIndex]:
     """An answer to no sample, and the index of none."""
-    from finflow.models.samples import SampleIndex
-
     shapes = {"quantiles": (task.outputs, len(task.levels)), "probabilities": (len(task.classes),), "paths": (task.paths, task.outputs)}
     counts, times = np.empty(0, dtype=np.int64), np.empty(0, dtype="datetime64[ns]")
     columns = 1 if task.kind == "probabilities" else task.outputs

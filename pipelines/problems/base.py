@@ -15,22 +15,18 @@ from numpy.typing import NDArray
 
 from finflow.models.base import Prediction, Task
 from finflow.models.samples import SampleIndex, Samples
-from finflow.pipelines.core.errors import FinflowError
 from finflow.pipelines.core.settings import Settings
 from finflow.pipelines.features.panel import Outcomes
-from finflow.pipelines.problems.answers import _KEYS, ordered_values
+from finflow.pipelines.problems.answers import about_nothing, read_back, signals_of
 from finflow.pipelines.statistics.metric_parts import Float64, MetricParts
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from finflow.pipelines.core.manifests import Check, Evaluation, Fold
+    from finflow.pipelines.problems.plots import Plot
     from finflow.pipelines.settings.parts import Gate, Window
     from finflow.pipelines.statistics.bootstrap import Resampling
-
-_BESIDE = {*_KEYS, "target_time"}
-#: samples whose layout is found at once: the places of their values must be exact as float32
-_SLICE = 4_096
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +88,8 @@ class Problem(ABC):
     independent: ClassVar[bool] = False
     #: whether a feature may be missing in a sample (NaN); else such a sample is none
     admits_missing: ClassVar[bool] = False
+    #: names of `metrics` that the report's leaderboard shows beside the deciding loss, in this order, where a candidate has them
+    shown: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, settings: Any, window: Window) -> None:
         self.settings = settings
@@ -111,6 +109,11 @@ class Problem(ABC):
     def outcome_values(self) -> tuple[str, tuple[str, ...]] | None:
         """The clean column of an outcome of two classes, and its values (as texts) that mean the last one; None where there is none."""
         return None
+
+    @property
+    def plots(self) -> tuple[Plot, ...]:
+        """The pictures of a training's report beside those that every problem has (leaderboard, skill, loss curves); none by default."""
+        return ()
 
     @property
     def reasons(self) -> int | None:
@@ -186,8 +189,6 @@ class Problem(ABC):
     @property
     def loss_names(self) -> tuple[str, ...]:
         """The names of `losses`, which is asked about no sample at all."""
-        from finflow.pipelines.problems.answers import about_nothing
-
         return tuple(self.losses(*about_nothing(self.task((), ()))))
 
     def logarithmic(self, loss: str) -> bool:
@@ -260,7 +261,6 @@ class Problem(ABC):
         Raises:
             FinflowError: a sample has no row, a value column is missing, or the answers cannot be read back.
         """
-
         return read_back(self, rows, index, entities)
 
     def signals(self, prediction: Prediction) -> Mapping[str, Float64]:
@@ -269,36 +269,4 @@ class Problem(ABC):
         Of quantiles `median` and `width` (of the widest central interval) at the last output, of probabilities each class but the first,
         of scores their mean `score`, of variances `log_variance` of the first output, of paths `mean` and `deviation` at the last output.
         """
-        from finflow.pipelines.problems.answers import signals_of
-
         return signals_of(prediction, self.task((), ()).classes)
-
-
-def read_back(problem: Problem, rows: pd.DataFrame, index: SampleIndex, entities: tuple[str, ...]) -> Prediction:
-    """The answers that `problem.rows` laid out as `rows`. Where each value stands is found by laying out the values' own places.
-
-    Raises:
-        FinflowError: see `ordered_values`; or `problem.rows` does more than lay out.
-    """
-    task = problem.task((), ())
-    shape: tuple[int, ...] = (task.outputs, len(task.levels)) if task.kind == "quantiles" else (task.outputs,)
-    if task.kind == "probabilities":
-        shape = (len(task.classes),)
-    each = int(np.prod(shape))
-    parts: list[Any] = [np.empty((0, *shape), dtype=np.float32)]
-    for start in range(0, len(index), _SLICE):
-        part = index.take(np.arange(start, min(start + _SLICE, len(index))))
-        places = np.arange(len(part) * each, dtype=np.float32).reshape(len(part), *shape)
-        laid = problem.rows(Prediction(task.kind, places, task.levels), part, entities)
-        columns = [str(name) for name in laid.columns if name not in _BESIDE]
-        cell = laid[columns].to_numpy(dtype=np.float64).ravel()
-        if not np.array_equal(np.sort(cell), np.arange(len(part) * each)):
-            raise FinflowError(
-                f"{type(problem).__name__} changes its answers as it lays them out in `rows`: give it `answers`, the inverse."
-            )
-        sample = cell.reshape(len(laid), -1)[:, 0].astype(np.int64) // each
-        found = ordered_values(rows, part.take(sample), laid["horizon"].to_numpy(), entities, columns)
-        values = np.empty(len(part) * each, dtype=np.float32)
-        values[cell.astype(np.int64)] = found.ravel()
-        parts.append(values.reshape(len(part), *shape))
-    return Prediction(task.kind, np.concatenate(parts), task.levels)

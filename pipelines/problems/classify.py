@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from finflow.pipelines.features.panel import Panel
 from finflow.pipelines.problems.base import Targets
 from finflow.pipelines.problems.class_scores import brier, class_metrics, log_loss, probabilities_of
 from finflow.pipelines.problems.of_classes import OfClasses, codes_of
+from finflow.pipelines.problems.plots import Plot
 from finflow.pipelines.problems.upcoming import upcoming_times
 from finflow.pipelines.statistics.metric_parts import Float64, MetricParts
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 SIGN = ("down", "up")
 BARRIER = ("down", "flat", "up")
+CALIBRATION = Plot("calibration", "calibration", "finflow.pipelines.evaluation.plots.classes:plot_calibration")
+CONFUSION = Plot("confusion", "confusion matrix", "finflow.pipelines.evaluation.plots.classes:plot_confusion")
 _NAT = np.datetime64("NaT", "ns")
 
 
@@ -63,6 +66,11 @@ class Classify(OfClasses):
     """
 
     Settings = ClassifySettings
+    shown: ClassVar[tuple[str, ...]] = ("brier", "accuracy", "auc", "calibration_error")
+
+    @property
+    def plots(self) -> tuple[Plot, ...]:
+        return CALIBRATION, CONFUSION
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, field_validator
@@ -14,6 +14,7 @@ from finflow.models.samples import SampleIndex
 from finflow.pipelines.core.settings import Settings
 from finflow.pipelines.features.panel import first_rows
 from finflow.pipelines.problems.base import Problem, Targets
+from finflow.pipelines.problems.plots import COVERAGE, FORECASTS, Plot
 from finflow.pipelines.problems.quantile_scores import (
     check_levels,
     crps,
@@ -64,6 +65,11 @@ class Forecast(Problem):
     """
 
     Settings = ForecastSettings
+    shown: ClassVar[tuple[str, ...]] = ("price_mae", "crps", "mase", "directional_accuracy", "coverage_90", "rank_ic")
+
+    @property
+    def plots(self) -> tuple[Plot, ...]:
+        return FORECASTS, COVERAGE
 
     @property
     def required(self) -> tuple[str, ...]:

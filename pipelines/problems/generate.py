@@ -19,6 +19,7 @@ from finflow.pipelines.problems.base import Problem, Targets
 from finflow.pipelines.problems.forecast import INCREMENT, Forecast, ForecastSettings
 from finflow.pipelines.problems.path_scores import energy_parts, functional_scores, paths_of
 from finflow.pipelines.problems.path_tests import discriminative_score, membership, train_on_synthetic
+from finflow.pipelines.problems.plots import Plot, Read
 from finflow.pipelines.problems.quantile_scores import identity, quantile_column
 from finflow.pipelines.problems.scenario_checks import CHECKS, scenario_check
 from finflow.pipelines.problems.stylised_facts import stylised_metrics
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 _NAT = np.datetime64("NaT", "ns")
 _PERIODS = {"week": "datetime64[W]", "month": "datetime64[M]"}
 SEED = 0
+_READS: tuple[Read, ...] = ("rows", "samples", "name")
+PATHS = Plot("paths", "drawn paths against what came", "finflow.pipelines.evaluation.plots.scenarios:plot_paths", reads=_READS)
+FACTS = Plot("facts", "stylised facts", "finflow.pipelines.evaluation.plots.scenarios:plot_facts", reads=_READS)
 
 
 class GenerateSettings(Settings):
@@ -75,12 +79,17 @@ class Generate(Problem):
 
     Settings = GenerateSettings
     backtests: ClassVar[tuple[str, ...]] = CHECKS
+    shown: ClassVar[tuple[str, ...]] = ("coverage_90",)
 
     def __init__(self, settings: Any, window: Window) -> None:
         super().__init__(settings, window)
         if window.horizon < 2:
             raise DefinitionError("problem: a path has two steps at least; set window.horizon to the number of its steps, not 1.")
         self._forecast = Forecast(ForecastSettings(column=settings.column), window)
+
+    @property
+    def plots(self) -> tuple[Plot, ...]:
+        return PATHS, FACTS
 
     @property
     def required(self) -> tuple[str, ...]:

@@ -21,6 +21,8 @@ from finflow.pipelines.problems.class_scores import probabilities_of
 from finflow.pipelines.problems.of_classes import OfClasses, codes_of
 from finflow.pipelines.problems.outcome_fairness import Limit
 from finflow.pipelines.problems.outcome_scores import cost_threshold, outcome_losses, outcome_metrics
+from finflow.pipelines.problems.outcome_shown import METRICS, PLOTS
+from finflow.pipelines.problems.plots import Plot
 from finflow.pipelines.statistics.metric_parts import Float64, MetricParts
 
 if TYPE_CHECKING:
@@ -106,6 +108,11 @@ class Outcome(OfClasses):
     beside = frozenset({"costs", "top_a_day", "protected", "known_before", "reasons"})
     independent = True
     admits_missing = True
+    shown = METRICS
+
+    @property
+    def plots(self) -> tuple[Plot, ...]:
+        return PLOTS
 
     @property
     def classes(self) -> tuple[str, str]:

@@ -18,6 +18,7 @@ from finflow.pipelines.core.names import check_name
 from finflow.pipelines.core.settings import Settings
 from finflow.pipelines.features.panel import first_rows
 from finflow.pipelines.problems.base import Problem, Targets
+from finflow.pipelines.problems.plots import COVERAGE, FORECASTS, Plot
 from finflow.pipelines.problems.portfolio import portfolio_bars
 from finflow.pipelines.problems.quantile_scores import crps, identity, interval_metrics, pinball, quantile_column, quantiles_of
 from finflow.pipelines.problems.risk_checks import BACKTESTS, backtest
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from finflow.pipelines.settings.parts import Gate, Window
 
 INCREMENT = "__increment"
+EXCEPTIONS = Plot("exceptions", "losses beyond the value at risk", "finflow.pipelines.evaluation.plots.risk:plot_exceptions")
 _NAT = np.datetime64("NaT", "ns")
 
 
@@ -87,11 +89,16 @@ class Risk(Problem):
 
     Settings = RiskSettings
     backtests: ClassVar[tuple[str, ...]] = BACKTESTS
+    shown: ClassVar[tuple[str, ...]] = ("crps", "coverage_90", "pinball_97_5", "exceptions_97_5", "exceptions_99")
 
     def __init__(self, settings: Any, window: Window) -> None:
         super().__init__(settings, window)
         if window.horizon != 1:
             raise DefinitionError(f"problem: risk is about the next session; set window.horizon to 1, not {window.horizon}.")
+
+    @property
+    def plots(self) -> tuple[Plot, ...]:
+        return FORECASTS, COVERAGE, EXCEPTIONS
 
     @property
     def required(self) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, field_validator, model_validator
@@ -14,6 +14,7 @@ from finflow.pipelines.core.settings import Settings
 from finflow.pipelines.features.panel import Panel
 from finflow.pipelines.features.variance_estimators import ESTIMATORS, daily_variance, floored
 from finflow.pipelines.problems.base import Problem, Targets
+from finflow.pipelines.problems.plots import COVERAGE, FORECASTS, Plot
 from finflow.pipelines.problems.quantile_scores import check_levels, crps, identity, interval_metrics, quantile_column, quantiles_of
 from finflow.pipelines.problems.upcoming import upcoming_times
 from finflow.pipelines.statistics.metric_parts import Float64, MetricParts
@@ -75,6 +76,11 @@ class Volatility(Problem):
     """
 
     Settings = VolatilitySettings
+    shown: ClassVar[tuple[str, ...]] = ("crps", "coverage_90")
+
+    @property
+    def plots(self) -> tuple[Plot, ...]:
+        return (FORECASTS, COVERAGE) if self.settings.levels else (FORECASTS,)
 
     @property
     def steps(self) -> tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +18,6 @@ from finflow.pipelines.lake.waiting import PENDING, command
 
 if TYPE_CHECKING:
     from finflow.pipelines.lake.promotions import PromotionRow
-
-#: leaderboard columns beside the deciding loss, where the problem has them
-SHOWN = (
-    *("price_mae", "crps", "mase", "directional_accuracy", "coverage_90", "rank_ic", "pinball_97_5", "exceptions_97_5", "exceptions_99"),
-    *("brier", "accuracy", "auc", "gini", "ks", "average_precision", "calibration_error", "brier_skill", "cost"),
-)
 
 
 def write_report(
@@ -97,7 +91,7 @@ def report_text(
             f"Version {row.version} waits for a person: `{command('approve', definition.name, row.version)}`, or `finflow reject`.",
             "",
         ]
-    lines += ["## Leaderboard", "", *leaderboard_table(evaluation), ""]
+    lines += ["## Leaderboard", "", *leaderboard_table(evaluation, problem.shown), ""]
     lines += [
         f"Deciding loss: {evaluation.loss}, the mean over {evaluation.units}; lower is better; in brackets its 95 % interval. "
         "Against a baseline: the change of the loss (negative: a smaller loss, better), and p, one-sided, that the candidate is no better.",
@@ -136,10 +130,10 @@ def report_text(
     return "\n".join(lines).rstrip() + "\n"
 
 
-def leaderboard_table(evaluation: Evaluation) -> list[str]:
-    """Best first, as a Markdown table."""
+def leaderboard_table(evaluation: Evaluation, shown: Sequence[str]) -> list[str]:
+    """Best first, as a Markdown table; `shown` names metrics beside the deciding loss, of which those that a candidate has are columns."""
     there = {metric.name for entry in evaluation.candidates for metric in entry.metrics}
-    columns = [name for name in SHOWN if name in there and name != evaluation.loss]
+    columns = [name for name in shown if name in there and name != evaluation.loss]
     against = [entry.candidate for entry in evaluation.candidates if entry.baseline]
     header = ["candidate", "family", f"{evaluation.loss} [95 %]", *columns, *(f"against {name}" for name in against), "MCS p", "seeds"]
     rows = [header]

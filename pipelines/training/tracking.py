@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import CandidateEvaluation, Evaluation, FitResult, Manifest, SampleManifest
-from finflow.pipelines.definitions.definition import Definition
+from finflow.pipelines.definitions.definition import Definition, problem_of
 from finflow.pipelines.fits.fits import read_report
 from finflow.pipelines.tracking.runs import common_tags, finite_metrics, is_open, one_writer, run_of, write_run
 from finflow.pipelines.tracking.store import experiment_of, prepare_store
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
     from finflow.pipelines.lake.promotions import PromotionRow
+    from finflow.pipelines.problems.base import Problem
 
 __all__ = ["LoggedTraining", "log_decision", "log_training", "prepare_store"]
 
@@ -73,7 +74,7 @@ def _log(
     experiment = experiment_of(home, client, definition.name)
     common = _common_tags(definition, evaluation, samples, tags)
     parent = _run(client, experiment, evaluation, "parent", f"train as of {evaluation.as_of[:10]}", common)
-    plots = _draw(evaluation, fits)
+    plots = _draw(problem_of(definition), evaluation, fits)
     children = {}
     for entry in evaluation.candidates:
         child = _child(client, experiment, evaluation, entry, parent.info.run_id, common)
@@ -199,8 +200,8 @@ def _note(evaluation: Evaluation, entry: CandidateEvaluation) -> str:
     return f"{entry.candidate}: {evaluation.loss} {with_interval(metric)}. {evaluation.protocol}{trouble}"
 
 
-def _draw(evaluation: Evaluation, fits: Sequence[FitResult]) -> dict[str, Path]:
+def _draw(problem: Problem, evaluation: Evaluation, fits: Sequence[FitResult]) -> dict[str, Path]:
     """The plots of a training beside its evaluation, by caption; those there are already are kept."""
     from finflow.pipelines.evaluation.plots.training import draw_training
 
-    return draw_training(evaluation, {fit: read_report(fit) for fit in fits}, Path(evaluation.folder) / "plots")
+    return draw_training(evaluation, problem.plots, {fit: read_report(fit) for fit in fits}, Path(evaluation.folder) / "plots")

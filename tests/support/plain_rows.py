@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
 
 from finflow.models.base import Prediction, Task
 from finflow.models.samples import SampleIndex
+from finflow.pipelines.core.markdown import number, table_lines
 from finflow.pipelines.core.settings import Settings
-from finflow.pipelines.problems.base import Problem, Targets
-from finflow.pipelines.problems.quantile_scores import crps, error_metrics, interval_metrics, quantile_column, quantiles_of
+from finflow.pipelines.core.svg import BLUE, GREY, svg_figure
+from finflow.pipelines.problems.base import Problem, Targets, Tested
+from finflow.pipelines.problems.plots import COVERAGE, Plot
+from finflow.pipelines.problems.quantile_scores import crps, error_metrics, identity, interval_metrics, quantile_column, quantiles_of
 from finflow.pipelines.statistics.metric_parts import Float64, MetricParts
+
+if TYPE_CHECKING:
+    from finflow.pipelines.core.manifests import Evaluation
 
 
 class PlainRowsSettings(Settings):
@@ -26,6 +32,11 @@ class PlainRowsSettings(Settings):
 
 class PlainRows(Problem):
     Settings = PlainRowsSettings
+    shown: ClassVar[tuple[str, ...]] = ("crps", "above_median")
+
+    @property
+    def plots(self) -> tuple[Plot, ...]:
+        return COVERAGE, Plot("said", "losses against what was said of them", f"{__name__}:plot_said")
 
     @property
     def required(self) -> tuple[str, ...]:
@@ -42,12 +53,23 @@ class PlainRows(Problem):
 
     def losses(self, prediction: Prediction, index: SampleIndex) -> Mapping[str, Float64]:
         target = index.target.astype(np.float64)
-        error = np.abs(quantiles_of(prediction)[:, :, prediction.levels.index(0.5)] - target)
-        return {"crps": crps(quantiles_of(prediction), target, prediction.levels), "mae": error[:, 0]}
+        error = np.abs(self._median(prediction) - target[:, 0])
+        return {"crps": crps(quantiles_of(prediction), target, prediction.levels), "mae": error}
 
     def metrics(self, prediction: Prediction, index: SampleIndex, scale: Float64) -> list[MetricParts]:
         answer = (quantiles_of(prediction), index.target.astype(np.float64), prediction.levels)
-        return [*error_metrics("", *answer), *interval_metrics(*answer)]
+        above = (answer[1][:, 0] > self._median(prediction)).astype(np.float64)
+        shares = [MetricParts("above_median", (above,), identity, "target", 0.5), *interval_metrics(*answer)]
+        return [*error_metrics("", *answer), *shares]
+
+    def tables(self, tested: Tested) -> Mapping[str, pd.DataFrame]:
+        came = float(tested.index.target.astype(np.float64).sum())
+        said = {name: float(self._median(prediction).sum()) for name, prediction in tested.forecasts.items()}
+        return {"reserves": pd.DataFrame({"candidate": list(said), "said": list(said.values()), "came": came})}
+
+    def sections(self, tables: Mapping[str, pd.DataFrame], evaluation: Evaluation) -> list[str]:
+        rows = [[str(name), number(said), number(came)] for name, said, came in tables["reserves"].to_numpy()]
+        return ["## Reserves", "", *table_lines([["candidate", "medians, added up", "losses, added up"], *rows]), ""]
 
     def scale_of(self, train: SampleIndex) -> Mapping[int, float]:
         return dict.fromkeys(np.unique(train.entity).tolist(), 1.0)
@@ -56,6 +78,21 @@ class PlainRows(Problem):
         names = [entities[code] for code in index.entity]
         frame = pd.DataFrame({"entity": names, "time": index.time, "target_time": index.target_time[:, 0], "horizon": 1})
         return frame.assign(**{quantile_column(q): quantiles_of(prediction)[:, 0, n] for n, q in enumerate(prediction.levels)})
+
+    def _median(self, prediction: Prediction) -> Float64:
+        return quantiles_of(prediction)[:, 0, prediction.levels.index(0.5)]
+
+
+def plot_said(rows: pd.DataFrame, name: str, path: Path) -> None:
+    """Every loan's loss over its median, a point a loan: on the line is right."""
+    said, came = rows["q50"].to_numpy(), rows["actual"].to_numpy()
+    with svg_figure(path, 4.2, 4.2) as figure:
+        axes = figure.add_subplot()
+        axes.plot([said.min(), said.max()], [said.min(), said.max()], color=GREY, linewidth=1)
+        axes.plot(said, came, ".", color=BLUE, markersize=2)
+        axes.set_xlabel("median of the loss")
+        axes.set_ylabel("loss that came")
+        axes.set_title(f"{name}: {len(rows):,} loans", fontsize=9, loc="left")
 
 
 def plain_values(path: Path, **changes: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from finflow.pipelines.evaluation.plots.figures import BLUE, GREY, svg_figure
+from finflow.pipelines.core.svg import BLUE, GREY, svg_figure
 
 if TYPE_CHECKING:
     import pandas as pd

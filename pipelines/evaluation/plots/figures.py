@@ -1,39 +1,21 @@
-"""Plots of a training, as SVG: text stays text, so that any script shows that the reader's machine has a font for.
-
-Every function writes one file and draws on a figure of its own (no global state of matplotlib is touched).
-"""
+"""Plots that any training may have: leaderboard, loss curves, skill, and forecasts with their quantiles. Each function writes one SVG."""
 
 from __future__ import annotations
 
-import io
 import re
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from finflow.pipelines.core.manifests import CandidateEvaluation, Evaluation
+from finflow.pipelines.core.svg import BLUE, GREY, RED, svg_figure
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from finflow.models.base import FitReport
-
-#: what a reader's machine may draw the text with; matplotlib measures with the first
-_FONTS = (
-    "DejaVu Sans",
-    "Noto Sans CJK SC",
-    "Noto Sans SC",
-    "Source Han Sans SC",
-    "Microsoft YaHei",
-    "PingFang SC",
-    "SimHei",
-    "WenQuanYi Zen Hei",
-)
-BLUE, RED, GREY = "#1f5fa8", "#b3362b", "#8a8a8a"
 
 
 def plot_leaderboard(evaluation: Evaluation, path: Path) -> None:
@@ -158,32 +140,3 @@ def _bands(levels: Mapping[float, str]) -> list[tuple[str, str]]:
 
 def _metric(entry: CandidateEvaluation, name: str) -> tuple[float | None, float | None, float | None] | None:
     return next(((metric.value, metric.low, metric.high) for metric in entry.metrics if metric.name == name), None)
-
-
-@contextmanager
-def svg_figure(path: Path, width: float, height: float, left: float = 0.75) -> Iterator[Any]:
-    """A figure of so many inches that is written to `path` at the end. Its bytes depend on what is drawn alone."""
-    import matplotlib
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
-    settings: Any = {
-        "svg.fonttype": "none",
-        "svg.hashsalt": "finflow",
-        "font.family": [_FONTS[0]],
-        "font.size": 8.0,
-        "axes.unicode_minus": False,
-        "axes.titley": 1.0,  # or every tick label is measured once more to see whether a title is in its way
-        "text.parse_math": False,  # names may hold dollar signs
-    }
-    with matplotlib.rc_context(settings), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # the reader's machine draws the text
-        figure = Figure(figsize=(width, height))
-        canvas = FigureCanvasSVG(figure)
-        figure.subplots_adjust(left=left / width, right=1 - 0.2 / width, bottom=0.5 / height, top=1 - 0.35 / height, hspace=0.35)
-        yield figure
-        drawing = io.StringIO()
-        canvas.print_svg(drawing, metadata={"Date": None, "Creator": None})
-        families = ", ".join(f"'{name}'" for name in _FONTS)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(drawing.getvalue().replace(f"'{_FONTS[0]}'", families), encoding="utf-8")

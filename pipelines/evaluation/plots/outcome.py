@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from finflow.pipelines.core.svg import BLUE, GREY, RED, svg_figure
 from finflow.pipelines.evaluation.plots.classes import class_columns
-from finflow.pipelines.evaluation.plots.figures import BLUE, GREY, RED, svg_figure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,11 +31,6 @@ POINTS = 300
 RARE = 0.05
 #: a bin with fewer rows says too little for a point
 FEWEST = 10
-
-
-def is_outcome(rows: pd.DataFrame) -> bool:
-    """Whether these are prediction rows of an outcome."""
-    return "threshold" in rows.columns and len(class_columns(rows)) == 2
 
 
 def outcome_of(rows: pd.DataFrame) -> tuple[Float64, Float64, Float64, str]:

@@ -5,150 +5,111 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from finflow.models.base import FitReport
 from finflow.pipelines.core.manifests import CandidateEvaluation, Evaluation, FitResult
 from finflow.pipelines.core.whole_files import whole_folder
-from finflow.pipelines.evaluation.plots.classes import class_columns, plot_calibration, plot_confusion
-from finflow.pipelines.evaluation.plots.figures import (
-    plot_coverage,
-    plot_forecasts,
-    plot_leaderboard,
-    plot_losses,
-    plot_skill,
-    quantile_columns,
-)
-from finflow.pipelines.evaluation.plots.outcome import (
-    is_outcome,
-    plot_costs,
-    plot_decisions,
-    plot_fairness,
-    plot_gains,
-    plot_ranking,
-    plot_reliability,
-    plot_stability,
-)
-from finflow.pipelines.evaluation.plots.risk import plot_exceptions, risk_columns
-from finflow.pipelines.evaluation.plots.scenarios import plot_facts, plot_paths, scenario_columns
+from finflow.pipelines.evaluation.plots.figures import plot_leaderboard, plot_losses, plot_skill
 from finflow.pipelines.evaluation.store import read_tables
 from finflow.pipelines.fits.process import fork, is_warm
+from finflow.pipelines.problems.plots import Plot
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def draw_training(evaluation: Evaluation, reports: Mapping[FitResult, FitReport], folder: Path) -> dict[str, Path]:
+def draw_training(evaluation: Evaluation, plots: Sequence[Plot], reports: Mapping[FitResult, FitReport], folder: Path) -> dict[str, Path]:
     """Draw all plots of a training into `folder` unless they are there; those for the report, by caption.
 
-    `leaderboard.svg`; for outcomes, of all candidates, `reliability.svg`, `ranking.svg`, `gains.svg`, `costs.svg` and, where there are such
-    tables, `fairness.svg` and `stability.svg`; and for each candidate a folder of its name with `skill.svg`, `losses.svg` (where there are
-    epochs), and for quantiles `forecasts.svg` and `coverage.svg`, for variances `forecasts.svg`, for values at risk `exceptions.svg`, for
-    classes `calibration.svg` and `confusion.svg`, for outcomes `decisions.svg`, for paths `paths.svg` and `facts.svg`.
+    Every problem has `leaderboard.svg`, and for each candidate a folder of its name with `skill.svg` and, where there are epochs,
+    `losses.svg`. The problem's own lie beside them: those of all candidates beside the leaderboard, a candidate's in its folder.
+
+    Args:
+        plots: of the problem (see `Problem.plots`).
+        reports: of every fit.
     """
     if not folder.is_dir():
         with whole_folder(folder) as part:
-            _draw(evaluation, reports, part)
+            _draw(evaluation, plots, reports, part)
     best = next((entry.candidate for entry in evaluation.candidates if not entry.baseline), evaluation.candidates[0].candidate)
-    wanted = {
-        "Leaderboard": folder / "leaderboard.svg",
-        "Calibration of every candidate": folder / "reliability.svg",
-        "Ranking": folder / "ranking.svg",
-        "Gains": folder / "gains.svg",
-        "Costs": folder / "costs.svg",
-        "Fairness": folder / "fairness.svg",
-        "Stability": folder / "stability.svg",
-        f"{best}: loss saved against the reference": folder / best / "skill.svg",
-        f"{best}: forecast against actual": folder / best / "forecasts.svg",
-        f"{best}: coverage": folder / best / "coverage.svg",
-        f"{best}: losses beyond the value at risk": folder / best / "exceptions.svg",
-        f"{best}: calibration": folder / best / "calibration.svg",
-        f"{best}: confusion matrix": folder / best / "confusion.svg",
-        f"{best}: decisions": folder / best / "decisions.svg",
-        f"{best}: drawn paths against what came": folder / best / "paths.svg",
-        f"{best}: stylised facts": folder / best / "facts.svg",
-    }
+    wanted = {"Leaderboard": folder / "leaderboard.svg"}
+    wanted |= {plot.caption: folder / f"{plot.name}.svg" for plot in plots if plot.together}
+    wanted[f"{best}: loss saved against the reference"] = folder / best / "skill.svg"
+    wanted |= {f"{best}: {plot.caption}": folder / best / f"{plot.name}.svg" for plot in plots if not plot.together}
     return {caption: path for caption, path in wanted.items() if path.is_file()}
 
 
-def _draw(evaluation: Evaluation, reports: Mapping[FitResult, FitReport], folder: Path) -> None:
+def _draw(evaluation: Evaluation, plots: Sequence[Plot], reports: Mapping[FitResult, FitReport], folder: Path) -> None:
     """Draw everything; where there is a process to fork from, as many processes as cores share the candidates."""
     names = [entry.candidate for entry in evaluation.candidates]
     shares = [names]
     if is_warm():
         cores = len(os.sched_getaffinity(0))
         shares = [names[first::cores] for first in range(min(cores, len(names)))]
-    others = [(share, fork(_draw_candidates, evaluation, dict(reports), folder, share)) for share in shares[1:]]
+    others = [(share, fork(_draw_candidates, evaluation, plots, dict(reports), folder, share)) for share in shares[1:]]
     plot_leaderboard(evaluation, folder / "leaderboard.svg")
-    _draw_outcomes(evaluation, folder)
-    _draw_candidates(evaluation, reports, folder, shares[0])
+    _draw_together(evaluation, [plot for plot in plots if plot.together], folder)
+    _draw_candidates(evaluation, plots, reports, folder, shares[0])
     for share, process in others:
         process.join()
         if process.exitcode != 0:
-            _draw_candidates(evaluation, reports, folder, share)  # so that its error is raised here, if it was not the process's own
+            _draw_candidates(evaluation, plots, reports, folder, share)  # so that its error is raised here, if it was not the process's own
 
 
-def _draw_candidates(evaluation: Evaluation, reports: Mapping[FitResult, FitReport], folder: Path, names: Sequence[str]) -> None:
-    losses = _read(Path(evaluation.folder) / "losses.parquet", ["time", "candidate", evaluation.loss])
-    daily = losses.pivot_table(index="time", columns="candidate", values=evaluation.loss, aggfunc="mean")
-    for entry in evaluation.candidates:
-        if entry.candidate in names:
-            _draw_candidate(evaluation, entry, reports, daily, folder / entry.candidate)
-
-
-def _draw_outcomes(evaluation: Evaluation, folder: Path) -> None:
-    """What shows all candidates of an outcome beside each other; nothing of another problem."""
-    candidates = {}
-    for entry in evaluation.candidates:
-        path = Path(evaluation.folder) / "predictions" / f"{entry.candidate}.parquet"
-        if not entry.invalid and path.is_file():
-            rows = _read(path)
-            if not is_outcome(rows):
-                return
-            candidates[entry.candidate] = rows
+def _draw_together(evaluation: Evaluation, plots: Sequence[Plot], folder: Path) -> None:
+    """What shows all candidates beside each other: those that can be compared."""
+    files = {entry.candidate: _predictions(evaluation, entry) for entry in evaluation.candidates} if plots else {}
+    candidates = {name: _read(path) for name, path in files.items() if path is not None}
     if not candidates:
         return
     baselines = frozenset(entry.candidate for entry in evaluation.candidates if entry.baseline)
-    plot_reliability(candidates, folder / "reliability.svg")
-    plot_ranking(candidates, baselines, folder / "ranking.svg")
-    plot_gains(candidates, baselines, folder / "gains.svg")
-    plot_costs(candidates, baselines, folder / "costs.svg")
-    tables = read_tables(evaluation)
-    if "fairness" in tables:
-        plot_fairness(tables["fairness"], next(iter(candidates)), folder / "fairness.svg")
-    if "stability" in tables:
-        plot_stability(tables["stability"], folder / "stability.svg")
+    _draw_plots(evaluation, plots, {"candidates": candidates, "baselines": baselines, "best": next(iter(candidates))}, folder)
 
 
-def _draw_candidate(
+def _draw_candidates(
+    evaluation: Evaluation, plots: Sequence[Plot], reports: Mapping[FitResult, FitReport], folder: Path, names: Sequence[str]
+) -> None:
+    losses = _read(Path(evaluation.folder) / "losses.parquet", ["time", "candidate", evaluation.loss])
+    daily = losses.pivot_table(index="time", columns="candidate", values=evaluation.loss, aggfunc="mean")
+    for entry in evaluation.candidates:
+        if entry.candidate not in names:
+            continue
+        place = folder / entry.candidate
+        _draw_fits(evaluation, entry, reports, daily, place)
+        path = _predictions(evaluation, entry)
+        if path is not None:
+            handed = {"rows": _read(path), "name": entry.candidate}
+            _draw_plots(evaluation, [plot for plot in plots if not plot.together], handed, place)
+
+
+def _draw_fits(
     evaluation: Evaluation, entry: CandidateEvaluation, reports: Mapping[FitResult, FitReport], daily: pd.DataFrame, place: Path
 ) -> None:
+    """What a candidate of any problem has: its loss curves, and its skill over time."""
     name, reference = entry.candidate, evaluation.reference
     curves = {f"{fit.fold}, seed {fit.seed}": report for fit, report in reports.items() if fit.candidate == name and report.epochs}
     if curves:
         plot_losses(curves, name, place / "losses.svg")
     if name != reference and name in daily.columns:
         plot_skill(daily, name, reference, evaluation.loss, place / "skill.svg")
-    predictions = Path(evaluation.folder) / "predictions" / f"{name}.parquet"
-    if entry.invalid or not predictions.is_file():
-        return
-    rows = _read(predictions)
-    quantiles = 0.5 in quantile_columns(rows)
-    if "actual" in rows.columns and (quantiles or "variance" in rows.columns):
-        plot_forecasts(rows, name, place / "forecasts.svg")
-    if "actual" in rows.columns and quantiles:
-        plot_coverage(rows, name, place / "coverage.svg")
-    if "actual" in rows.columns and risk_columns(rows):
-        plot_exceptions(rows, name, place / "exceptions.svg")
-    if is_outcome(rows):
-        plot_decisions(rows, name, place / "decisions.svg")
-    elif "actual" in rows.columns and class_columns(rows):
-        plot_calibration(rows, name, place / "calibration.svg")
-        plot_confusion(rows, name, place / "confusion.svg")
-    if scenario_columns(rows):
-        samples = _read(Path(evaluation.folder) / "samples.parquet")
-        plot_paths(rows, samples, name, place / "paths.svg")
-        plot_facts(rows, samples, name, place / "facts.svg")
+
+
+def _draw_plots(evaluation: Evaluation, plots: Sequence[Plot], handed: Mapping[str, Any], folder: Path) -> None:
+    """Draw each plot into `folder`, of what it reads of `handed`, of the evaluation's samples and of the problem's tables."""
+    tables = read_tables(evaluation) if any(plot.table for plot in plots) else {}
+    if any("samples" in plot.reads for plot in plots):
+        handed = {**handed, "samples": _read(Path(evaluation.folder) / "samples.parquet")}
+    for plot in plots:
+        if plot.table is None or plot.table in tables:
+            table = () if plot.table is None else (tables[plot.table],)
+            plot.function()(*table, *(handed[name] for name in plot.reads), folder / f"{plot.name}.svg")
+
+
+def _predictions(evaluation: Evaluation, entry: CandidateEvaluation) -> Path | None:
+    """The file of a candidate's predictions of the test samples; None where it cannot be compared."""
+    path = Path(evaluation.folder) / "predictions" / f"{entry.candidate}.parquet"
+    return None if entry.invalid or not path.is_file() else path
 
 
 def _read(path: Path, columns: list[str] | None = None) -> pd.DataFrame:

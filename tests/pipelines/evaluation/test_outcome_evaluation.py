@@ -226,8 +226,8 @@ def test_the_report_shows_it_all(case: Case, evaluation: Evaluation) -> None:
     assert "nan" not in text.replace("finance", "")
 
 
-def test_plots_are_drawn(evaluation: Evaluation, tmp_path: Path) -> None:
-    plots = draw_training(evaluation, {}, tmp_path / "plots")
+def test_plots_are_drawn(case: Case, evaluation: Evaluation, tmp_path: Path) -> None:
+    plots = draw_training(evaluation, case.problem.plots, {}, tmp_path / "plots")
     assert set(plots) >= {"Calibration of every candidate", "Ranking", "Gains", "Costs", "Fairness", "Stability", "good: decisions"}
     for path in plots.values():
         text = path.read_text(encoding="utf-8")

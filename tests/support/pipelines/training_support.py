@@ -68,7 +68,8 @@ def train_and_draw(root: Path) -> Trained:
     home = Home(root, str(root / "lake"), f"sqlite:///{root / 'mlflow' / 'mlflow.db'}", None)
     prepare_store(home)
     made = train(home)
-    draw_training(made.evaluation, {fit: read_report(fit) for fit in made.fits}, Path(made.evaluation.folder) / "plots")
+    plots = problem_of(made.definition).plots
+    draw_training(made.evaluation, plots, {fit: read_report(fit) for fit in made.fits}, Path(made.evaluation.folder) / "plots")
     return made
 
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from finflow.pipelines.definitions.definition import problem_of
 from finflow.pipelines.evaluation.plots import training as training_plots
 from finflow.pipelines.fits.fits import read_report
 from finflow.pipelines.fits.process import is_warm
@@ -15,7 +16,8 @@ from tests.support.pipelines.training_support import Trained
 
 
 def drawn(trained: Trained, folder: Path) -> dict[str, bytes]:
-    training_plots.draw_training(trained.evaluation, {fit: read_report(fit) for fit in trained.fits}, folder)
+    plots = problem_of(trained.definition).plots
+    training_plots.draw_training(trained.evaluation, plots, {fit: read_report(fit) for fit in trained.fits}, folder)
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*.svg"))}
 
 
