@@ -30,7 +30,7 @@ ROOMS = {
     "finflow.flows.__main__": "flows/command_line",
     "flows": (
         "flows/deployments flows/runs models pipelines/backfill pipelines/core pipelines/data pipelines/definitions pipelines/fits "
-        "pipelines/lake pipelines/monitoring pipelines/operating pipelines/samples pipelines/scoring pipelines/tracking pipelines/training"
+        "pipelines/monitoring pipelines/operating pipelines/samples pipelines/scoring pipelines/tracking pipelines/training"
     ),
     "flows/command_line": (
         "flows flows/deployments flows/runs flows/servers pipelines/backfill pipelines/core pipelines/definitions pipelines/drafts "
@@ -38,7 +38,7 @@ ROOMS = {
         "pipelines/training"
     ),
     "flows/deployments": "flows/runs pipelines/core pipelines/definitions pipelines/operating pipelines/settings",
-    "flows/runs": "pipelines/core pipelines/definitions pipelines/lake",
+    "flows/runs": "pipelines/core pipelines/definitions",
     "flows/servers": "flows flows/deployments flows/runs models pipelines/core pipelines/definitions pipelines/tracking",
     "models": "",
     "models/classes": "models",
@@ -57,7 +57,7 @@ ROOMS = {
     "pipelines/core": "models",
     "pipelines/data": "expectations pipelines/core pipelines/definitions pipelines/features pipelines/lake",
     "pipelines/definitions": (
-        "models pipelines/core pipelines/features pipelines/problems pipelines/settings pipelines/sinks pipelines/sources"
+        "models pipelines/core pipelines/features pipelines/lake pipelines/problems pipelines/settings pipelines/sinks pipelines/sources"
     ),
     "pipelines/drafts": "pipelines/core pipelines/settings pipelines/sources",
     "pipelines/evaluation": (

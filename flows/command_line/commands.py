@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from finflow.flows.command_line.called import called
 from finflow.flows.display import DISPLAY
 from finflow.pipelines.core.home import Home
+
+if TYPE_CHECKING:
+    from finflow.pipelines.definitions.context import Context
 
 Outcome = dict[str, Any]
 
@@ -62,7 +65,7 @@ def init(home: Home, file: Path, name: str | None, to: Path | None, outcome: str
 def validate(home: Home, name: str, as_of: str | None) -> Outcome:
     from finflow.flows.servers.server import prefect_server
 
-    _load(name, home)
+    _open(name, home)
     with prefect_server(home), DISPLAY.live():
         from finflow.flows.validate import validate_flow
 
@@ -74,7 +77,7 @@ def train(home: Home, name: str, as_of: str | None, candidates: list[str] | None
     from finflow.pipelines.fits.process import warm_up_first
     from finflow.pipelines.operating.early_checks import check_train
 
-    check_train(_load(name, home), home, as_of, candidates, hardware)
+    check_train(_open(name, home), as_of, candidates, hardware)
     if hardware["accelerator"] == "cpu":
         warm_up_first(home)
     with prefect_server(home), DISPLAY.live():
@@ -87,7 +90,7 @@ def score(home: Home, name: str, as_of: str | None, version: int | None) -> Outc
     from finflow.flows.servers.server import prefect_server
     from finflow.pipelines.operating.early_checks import check_score
 
-    check_score(_load(name, home), home, as_of, version)
+    check_score(_open(name, home), as_of, version)
     with prefect_server(home), DISPLAY.live():
         from finflow.flows.score import score_flow
 
@@ -109,12 +112,12 @@ def backfill(
     """Plan and run, or only plan, or only show the ledger. `options`: newest_first, max_active, retrain, restated."""
     from finflow.pipelines.operating.early_checks import check_backfill
 
-    definition = _load(name, home)
-    check_backfill(definition, home, start, end, entity, only, model, options["retrain"])
+    context = _open(name, home)
+    check_backfill(context, start, end, entity, only, model, options["retrain"])
     if dry_run or status:
         from finflow.pipelines.backfill.run import show_plan
 
-        return show_plan(definition, home, start, end, "status" if status else "dry-run", entity=entity, only=only, model=model, **options)
+        return show_plan(context, start, end, "status" if status else "dry-run", entity=entity, only=only, model=model, **options)
     from finflow.flows.servers.server import prefect_server
 
     with prefect_server(home), DISPLAY.live():
@@ -127,43 +130,43 @@ def backfill(
 def status(home: Home, name: str) -> Outcome:
     from finflow.pipelines.operating.status import status as state
 
-    return state(_load(name, home), home)
+    return state(_open(name, home))
 
 
 def history(home: Home, name: str) -> Outcome:
     from finflow.pipelines.operating.history import history as decisions
 
-    definition = _load(name, home)
-    return {"definition": definition.name, **decisions(definition, home)}
+    context = _open(name, home)
+    return {"definition": context.name, **decisions(context)}
 
 
 def report(home: Home, name: str) -> Outcome:
     from finflow.pipelines.training.report import newest_report
 
-    return newest_report(_load(name, home), home)
+    return newest_report(_open(name, home))
 
 
 def export(home: Home, name: str, start: str, end: str, to: Path) -> Outcome:
     from finflow.pipelines.scoring.export import export as write
 
-    return write(_load(name, home), home, start, end, to)
+    return write(_open(name, home), start, end, to)
 
 
 def check_leakage(home: Home, name: str, as_of: str | None) -> Outcome:
     """Ingest and validate as a training would, then try to make the future change the past."""
     from finflow.pipelines.leakage.check import check_leakage as check
 
-    definition = _load(name, home)
-    found = check(definition, home, as_of)
+    context = _open(name, home)
+    found = check(context, as_of)
     columns = sorted({column for one in found.checks if not one.passed for column in one.columns})
-    return {"ok": found.passed, "definition": definition.name, "columns": columns, "checks": [one.to_dict() for one in found.checks]}
+    return {"ok": found.passed, "definition": context.name, "columns": columns, "checks": [one.to_dict() for one in found.checks]}
 
 
 def rollback(home: Home, name: str, why: str) -> Outcome:
     from finflow.pipelines.operating.rollback import rollback as back
 
-    definition = _load(name, home)
-    return {"definition": definition.name, "decision": back(definition, home, why).to_dict()}
+    context = _open(name, home)
+    return {"definition": context.name, "decision": back(context, why).to_dict()}
 
 
 def ui(home: Home) -> Outcome:
@@ -172,8 +175,8 @@ def ui(home: Home) -> Outcome:
     return serve_interfaces(home)
 
 
-def _load(name: str, home: Home) -> Any:
-    """The definition, so that a mistake in it is said before anything is started."""
-    from finflow.pipelines.definitions.loading import load_and_remember
+def _open(name: str, home: Home) -> Context:
+    """The command's context, so that a mistake in the definition is said before anything is started."""
+    from finflow.pipelines.definitions.context import open_by_name
 
-    return load_and_remember(name, home)
+    return open_by_name(name, home)

@@ -8,7 +8,7 @@ from finflow.pipelines.core.home import Home
 
 if TYPE_CHECKING:
     from finflow.pipelines.core.manifests import Decision
-    from finflow.pipelines.definitions.definition import Definition
+    from finflow.pipelines.definitions.context import Context
     from finflow.pipelines.operating.pruning.run import PruneResult
 
 Outcome = dict[str, Any]
@@ -31,10 +31,10 @@ def monitor(home: Home, name: str, as_of: str | None) -> Outcome:
     from finflow.flows.command_line.called import called
     from finflow.flows.display import DISPLAY
     from finflow.flows.servers.server import prefect_server
-    from finflow.pipelines.definitions.loading import load_and_remember
+    from finflow.pipelines.definitions.context import open_by_name
     from finflow.pipelines.operating.early_checks import check_monitor
 
-    check_monitor(load_and_remember(name, home), home, as_of)
+    check_monitor(open_by_name(name, home), as_of)
     with prefect_server(home), DISPLAY.live():
         from finflow.flows.monitor import monitor_flow
 
@@ -42,33 +42,33 @@ def monitor(home: Home, name: str, as_of: str | None) -> Outcome:
 
 
 def approve(home: Home, name: str, version: int, by: str, why: str) -> Outcome:
-    from finflow.pipelines.definitions.loading import load_and_remember
+    from finflow.pipelines.definitions.context import open_by_name
     from finflow.pipelines.operating.approval import approve as decide
 
-    definition = load_and_remember(name, home)
-    return _decided(home, definition, decide(definition, home, version, by, why))
+    context = open_by_name(name, home)
+    return _decided(context, decide(context, version, by, why))
 
 
 def reject(home: Home, name: str, version: int, by: str, why: str) -> Outcome:
-    from finflow.pipelines.definitions.loading import load_and_remember
+    from finflow.pipelines.definitions.context import open_by_name
     from finflow.pipelines.operating.approval import reject as decide
 
-    definition = load_and_remember(name, home)
-    decision = decide(definition, home, version, by, why)
+    context = open_by_name(name, home)
+    decision = decide(context, version, by, why)
     if home.prefect_api:  # where servers run, somebody may want to be told
         from finflow.flows.runs.events import announce_rejection
         from finflow.flows.servers.server import send_what_is_queued
 
-        announce_rejection(definition, decision, version)
+        announce_rejection(context.definition, decision, version)
         send_what_is_queued()
-    return _decided(home, definition, decision)
+    return _decided(context, decision)
 
 
-def _decided(home: Home, definition: Definition, decision: Decision) -> Outcome:
+def _decided(context: Context, decision: Decision) -> Outcome:
     """The decision, and what waits after it."""
     from finflow.pipelines.operating.history import history
 
-    return {"definition": definition.name, "decision": decision.to_dict(), "waiting": history(definition, home)["waiting"]}
+    return {"definition": context.name, "decision": decision.to_dict(), "waiting": history(context)["waiting"]}
 
 
 def alerts(home: Home, last: int) -> Outcome:

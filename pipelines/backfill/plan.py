@@ -11,13 +11,12 @@ import numpy as np
 import pandas as pd
 
 from finflow.pipelines.backfill.choice import Choice
-from finflow.pipelines.backfill.versions import choose_versions, recorded
+from finflow.pipelines.backfill.versions import choose_versions, choosing
 from finflow.pipelines.core.digest import digest_json
 from finflow.pipelines.core.errors import FinflowError
-from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import CleanManifest, Manifest
 from finflow.pipelines.core.options import parse_choice, parse_date, parse_only, parse_range
-from finflow.pipelines.definitions.definition import Definition
+from finflow.pipelines.definitions.context import Context
 
 if TYPE_CHECKING:
     from finflow.pipelines.lake.lake import Lake
@@ -102,8 +101,7 @@ class BackfillPlan(Manifest):
 
 
 def plan_backfill(
-    definition: Definition,
-    home: Home,
+    context: Context,
     start: str,
     end: str,
     entity: str | None = None,
@@ -134,23 +132,22 @@ def plan_backfill(
         FinflowError: a date that is none, an empty range, an unknown entity or option.
         RegistryError: the version is not among the recorded ones.
     """
-    from finflow.pipelines.lake.lake import Lake
     from finflow.pipelines.lake.ledger import Ledger
     from finflow.pipelines.samples.as_known import find_stretches
     from finflow.pipelines.samples.windows import task_of
 
+    definition = context.definition
     parse_only(only)
     first, last = parse_range(start, end)
     chosen = parse_choice(model, retrain)
-    lake = Lake(home.lake)
-    clean = clean or _validated(definition, home, last, restated)
-    dates, held = trading_days(definition, lake, clean, first, last)
-    entities = _check_entity(lake, clean, entity)
-    choices = choose_versions(definition, home, recorded(lake, definition, chosen), chosen, dates, clean, failures or {})
-    known = Ledger(lake, definition.name).read(dates[0], dates[-1], chosen + (RESTATED if restated else ""), entity)
+    clean = clean or _validated(context, last, restated)
+    dates, held = trading_days(context, clean, first, last)
+    entities = _check_entity(context.lake, clean, entity)
+    choices = choose_versions(choosing(context, chosen), chosen, dates, clean, failures or {})
+    known = Ledger(context.lake, definition.name).read(dates[0], dates[-1], chosen + (RESTATED if restated else ""), entity)
     began = time.perf_counter()
-    stretches = find_stretches(definition, lake, clean, [date for date in dates if held[date] is None], restated)
-    digests = current_digests(definition, lake, clean, stretches, known, choices, entity)
+    stretches = find_stretches(context, clean, [date for date in dates if held[date] is None], restated)
+    digests = current_digests(context, clean, stretches, known, choices, entity)
     took = time.perf_counter() - began
     plans = tuple(_status(date, choices[date], known.get(date), digests.get(date), held[date], only) for date in dates)
     content = {"definition": definition.name, "start": start, "end": end, "entity": entity, "model": chosen}
@@ -174,7 +171,7 @@ def plan_backfill(
     )
 
 
-def backfill_as_of(definition: Definition, home: Home, end: str | pd.Timestamp, restated: bool = False) -> pd.Timestamp:
+def backfill_as_of(context: Context, end: str | pd.Timestamp, restated: bool = False) -> pd.Timestamp:
     """The as-of at which a backfill up to `end` is validated: that of the last complete session in the raw table not after it.
 
     Args:
@@ -184,19 +181,18 @@ def backfill_as_of(definition: Definition, home: Home, end: str | pd.Timestamp, 
         FinflowError: there is none, or `end` is no date.
     """
     from finflow.pipelines.data.knowledge import published, resolve_as_of
-    from finflow.pipelines.lake.lake import Lake
 
     last = parse_date("--end", end)
-    times = pd.DatetimeIndex(Lake(home.lake).read(f"raw/{definition.name}", columns=["time"])["time"].unique())
+    times = pd.DatetimeIndex(context.lake.read(f"raw/{context.name}", columns=["time"])["time"].unique())
     times = times[times < last + pd.Timedelta(days=1)]
-    times = times[published(definition, times) <= pd.Timestamp.now("UTC")]
+    times = times[published(context.definition, times) <= pd.Timestamp.now("UTC")]
     if not len(times):
-        raise FinflowError(f"{definition.name} has no complete session up to {last:%Y-%m-%d}: give a later --end.")
-    return resolve_as_of(definition, home, None if restated else f"{times.max():%Y-%m-%d}")
+        raise FinflowError(f"{context.name} has no complete session up to {last:%Y-%m-%d}: give a later --end.")
+    return resolve_as_of(context, None if restated else f"{times.max():%Y-%m-%d}")
 
 
 def trading_days(
-    definition: Definition, lake: Lake, clean: CleanManifest, first: pd.Timestamp, last: pd.Timestamp
+    context: Context, clean: CleanManifest, first: pd.Timestamp, last: pd.Timestamp
 ) -> tuple[list[str], dict[str, str | None]]:
     """ISO dates of the calendar (without one: of the data) in the range, and by date why it cannot run yet, or None if it can.
 
@@ -206,15 +202,15 @@ def trading_days(
     from finflow.pipelines.core.calendars import sessions
     from finflow.pipelines.data.knowledge import published
 
-    raw = lake.read(clean.raw.table, version=clean.raw.version, columns=["time"])
+    raw = context.lake.read(clean.raw.table, version=clean.raw.version, columns=["time"])
     there = pd.DatetimeIndex(raw["time"].unique()).normalize().unique().sort_values()
-    if definition.calendar is None:
+    if context.definition.calendar is None:
         days = there[(there >= first) & (there <= last)]
     else:
-        days = pd.DatetimeIndex(sessions(definition.calendar, first, last))
+        days = pd.DatetimeIndex(sessions(context.definition.calendar, first, last))
     if not len(days):
         raise FinflowError(f"there is no trading day from {first:%Y-%m-%d} to {last:%Y-%m-%d}: give other dates.")
-    complete = published(definition, days) <= pd.Timestamp(clean.as_of)
+    complete = published(context.definition, days) <= pd.Timestamp(clean.as_of)
     held: dict[str, str | None] = {}
     for day, known in zip(days, complete, strict=True):
         absent = "the data do not reach that date yet" if day > there[-1] else None if known else "that session is not complete yet"
@@ -223,8 +219,7 @@ def trading_days(
 
 
 def current_digests(
-    definition: Definition,
-    lake: Lake,
+    context: Context,
     clean: CleanManifest,
     stretches: Sequence[Stretch],
     known: Mapping[str, LedgerRow],
@@ -237,19 +232,19 @@ def current_digests(
 
     done = {date: row for date, row in known.items() if row.status == "done" and row.version == choices[date].version}
     found: dict[str, str] = {}
-    for context in sorted({row.context for row in done.values()}):
-        dates = [date for date, row in done.items() if row.context == context]
-        for samples in samples_as_known(definition, lake, clean, stretches, dates, entity):
-            found |= {str(date): digest for date, digest in date_digests(samples, context).items()}
+    for length in sorted({row.context for row in done.values()}):
+        dates = [date for date, row in done.items() if row.context == length]
+        for samples in samples_as_known(context, clean, stretches, dates, entity):
+            found |= {str(date): digest for date, digest in date_digests(samples, length).items()}
     return found
 
 
-def _validated(definition: Definition, home: Home, last: pd.Timestamp, restated: bool) -> CleanManifest:
+def _validated(context: Context, last: pd.Timestamp, restated: bool) -> CleanManifest:
     from finflow.pipelines.data.contract import validate
     from finflow.pipelines.data.ingest import ingest
 
-    raw = ingest(definition, home)
-    return validate(definition, home, raw, backfill_as_of(definition, home, last, restated))
+    raw = ingest(context)
+    return validate(context, raw, backfill_as_of(context, last, restated))
 
 
 def _check_entity(lake: Lake, clean: CleanManifest, entity: str | None) -> int:

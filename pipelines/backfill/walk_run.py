@@ -5,27 +5,28 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import Decision, Evaluation
+from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.definitions.definition import Definition
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 
-def walk_run(definition: Definition, home: Home, every: str, evaluation: Evaluation, decision: Decision) -> str:
+def walk_run(context: Context, every: str, evaluation: Evaluation, decision: Decision) -> str:
     """The id of the run of this period's key: found, or made and written."""
     from filelock import FileLock
 
     from finflow.pipelines.tracking.store import experiment_of, store_client
 
+    home = context.home
     client = store_client(home)
     home.mlflow.mkdir(parents=True, exist_ok=True)
     with FileLock(home.mlflow / "tracking.lock"):
-        experiment = experiment_of(home, client, definition.name)
+        experiment = experiment_of(home, client, context.name)
         query = f"tags.`finflow.run_key` = '{evaluation.run_key}' and tags.`finflow.walk` = '{every}'"
         found = client.search_runs([experiment], filter_string=query, max_results=1)
-        return str(found[0].info.run_id) if found else _write(client, experiment, definition, every, evaluation, decision)
+        return str(found[0].info.run_id) if found else _write(client, experiment, context.definition, every, evaluation, decision)
 
 
 def _write(client: MlflowClient, experiment: str, definition: Definition, every: str, evaluation: Evaluation, decision: Decision) -> str:

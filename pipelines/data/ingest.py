@@ -13,17 +13,17 @@ from finflow.pipelines.core.manifests import RawManifest
 from finflow.pipelines.core.names import check_name
 from finflow.pipelines.data.pseudonyms import read_source
 from finflow.pipelines.data.revisions import new_revisions
+from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.lake.as_of import KEY
-from finflow.pipelines.lake.lake import PARTITION, Lake
+from finflow.pipelines.lake.lake import PARTITION
 
 if TYPE_CHECKING:
-    from finflow.pipelines.core.home import Home
     from finflow.pipelines.definitions.definition import Definition
 
 ATTEMPTS = 8
 
 
-def ingest(definition: Definition, home: Home, *, now: pd.Timestamp | None = None) -> RawManifest:
+def ingest(context: Context, *, now: pd.Timestamp | None = None) -> RawManifest:
     """Read the source and append to `raw/<name>` the row revisions that are not there yet, in one commit.
 
     `known_at` is the source's own vintage where it gives one. Otherwise a row that begins an entity's history, or continues it at either
@@ -43,13 +43,13 @@ def ingest(definition: Definition, home: Home, *, now: pd.Timestamp | None = Non
         FinflowError, StateError: see `finflow.pipelines.data.pseudonyms.read_source`.
         ConflictError: other runs kept writing to the same table.
     """
-    lake, table = Lake(home.lake), f"raw/{definition.name}"
-    batch = _checked(read_source(definition, lake), definition)
+    lake, table = context.lake, f"raw/{context.name}"
+    batch = _checked(read_source(context), context.definition)
     now = pd.Timestamp(datetime.datetime.now(datetime.UTC)).as_unit("us") if now is None else now
     for _ in range(ATTEMPTS):
         version = lake.version(table)
         stored = lake.read(table, version=version)
-        fresh = new_revisions(batch, stored, definition, now)
+        fresh = new_revisions(batch, stored, context.definition, now)
         if fresh.empty and version is not None:
             return _manifest(table, version, stored, fresh)
         try:
@@ -60,9 +60,9 @@ def ingest(definition: Definition, home: Home, *, now: pd.Timestamp | None = Non
     raise ConflictError(f"table {table}: other runs kept writing to it {ATTEMPTS} times over. Nothing was written; run the command again.")
 
 
-def stored_raw(definition: Definition, home: Home) -> RawManifest | None:
+def stored_raw(context: Context) -> RawManifest | None:
     """The raw table as it is, without a look at the source; None where nothing was ever ingested."""
-    lake, table = Lake(home.lake), f"raw/{definition.name}"
+    lake, table = context.lake, f"raw/{context.name}"
     version = lake.version(table)
     if version is None:
         return None

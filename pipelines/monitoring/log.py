@@ -6,21 +6,22 @@ import math
 from typing import TYPE_CHECKING
 
 from finflow.pipelines.core.code import code_version
+from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.tracking.store import experiment_of, safe, store_client
 
 if TYPE_CHECKING:
-    from finflow.pipelines.core.home import Home
     from finflow.pipelines.definitions.definition import Definition
     from finflow.pipelines.monitoring.result import MonitoringResult, Written
 
 KIND = "monitoring"
 
 
-def log_monitoring(definition: Definition, home: Home, result: MonitoringResult, written: Written) -> str:
+def log_monitoring(context: Context, result: MonitoringResult, written: Written) -> str:
     """Log the values, the report and the plots; the run's id. A run that a crash left open is written again."""
     from filelock import FileLock
     from mlflow.entities import Metric, Param, RunTag
 
+    definition, home = context.definition, context.home
     home.mlflow.mkdir(parents=True, exist_ok=True)
     with FileLock(home.mlflow / "tracking.lock"):
         client = store_client(home)

@@ -13,6 +13,7 @@ from finflow.pipelines.core.code import code_version, library_versions
 from finflow.pipelines.core.errors import OutdatedError, RegistryError
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import CandidateEvaluation, Evaluation, FitResult, Manifest, SampleManifest
+from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.definitions.definition import Definition
 from finflow.pipelines.registry.aliases import repair_aliases
 from finflow.pipelines.registry.served import ServedModel
@@ -39,8 +40,7 @@ class RegisteredVersion(Manifest):
 
 
 def register(
-    definition: Definition,
-    home: Home,
+    context: Context,
     evaluation: Evaluation,
     candidate: str,
     members: Sequence[FitResult],
@@ -58,31 +58,31 @@ def register(
     """
     from filelock import FileLock
 
-    client = store_client(home)
-    home.mlflow.mkdir(parents=True, exist_ok=True)
-    with FileLock(home.mlflow / "registry.lock"):
-        found = _versions_of(client, definition.name, evaluation.run_key, candidate)
+    client = store_client(context.home)
+    context.home.mlflow.mkdir(parents=True, exist_ok=True)
+    with FileLock(context.home.mlflow / "registry.lock"):
+        found = _versions_of(client, context.name, evaluation.run_key, candidate)
         if found:
             return RegisteredVersion(int(found[0].version), found[0].tags[_DIGEST])
-        return _register(client, definition, home, evaluation, candidate, members, samples, run_id)
+        return _register(client, context, evaluation, candidate, members, samples, run_id)
 
 
-def withdraw(home: Home, promotions: Promotions, run_key: str) -> list[int]:
+def withdraw(context: Context, run_key: str) -> list[int]:
     """Delete the versions that a run registered and no decision names: another training decided first, and this one then otherwise.
 
     Returns:
         The numbers of the deleted versions; MLflow gives them to no other.
     """
-    named = {row.version for row in promotions.rows()}
-    client = store_client(home)
-    found = client.search_model_versions(f"name = '{promotions.name}' and tags.`{_RUN_KEY}` = '{run_key}'")
+    named = {row.version for row in context.promotions.rows()}
+    client = store_client(context.home)
+    found = client.search_model_versions(f"name = '{context.promotions.name}' and tags.`{_RUN_KEY}` = '{run_key}'")
     left = sorted(int(version.version) for version in found if int(version.version) not in named)
     for number in left:
-        client.delete_model_version(promotions.name, str(number))
+        client.delete_model_version(context.promotions.name, str(number))
     return left
 
 
-def load_version(home: Home, name: str, version: int, promotions: Promotions) -> ServedModel:
+def load_version(context: Context, version: int) -> ServedModel:
     """Fetch a version, check it against the promotions table, and only then load it and replay its golden batches.
 
     Raises:
@@ -92,9 +92,9 @@ def load_version(home: Home, name: str, version: int, promotions: Promotions) ->
     from finflow.pipelines.registry.files import check_files, manifest_digest
     from finflow.pipelines.registry.loader import read_served
 
-    expected = _promoted_digest(name, version, promotions)
+    expected = _promoted_digest(context.name, version, context.promotions)
     with tempfile.TemporaryDirectory(prefix="finflow-") as scratch:
-        folder = _fetch(home, name, version, Path(scratch))
+        folder = _fetch(context.home, context.name, version, Path(scratch))
         try:
             check_files(folder)
             digest = manifest_digest(folder)
@@ -105,15 +105,14 @@ def load_version(home: Home, name: str, version: int, promotions: Promotions) ->
                 )
             served = read_served(folder)
         except RegistryError as error:
-            words = f"version {version} of {name} is refused: {str(error).replace(str(folder), 'the version')}"
+            words = f"version {version} of {context.name} is refused: {str(error).replace(str(folder), 'the version')}"
             raise (OutdatedError(words, error.change) if isinstance(error, OutdatedError) else RegistryError(words)) from error
-    return ServedModel(served.model, served.model.task, name, version, digest, served.manifest)
+    return ServedModel(served.model, served.model.task, context.name, version, digest, served.manifest)
 
 
 def _register(
     client: MlflowClient,
-    definition: Definition,
-    home: Home,
+    context: Context,
     evaluation: Evaluation,
     candidate: str,
     members: Sequence[FitResult],
@@ -122,9 +121,10 @@ def _register(
 ) -> RegisteredVersion:
     from mlflow.entities import LoggedModelStatus
 
+    definition = context.definition
     _ensure_registered_model(client, definition)
     tags = {_RUN_KEY: evaluation.run_key, _CANDIDATE: candidate, "finflow.as_of": evaluation.as_of}
-    experiment = experiment_of(home, client, definition.name)
+    experiment = experiment_of(context.home, client, definition.name)
     logged = once(
         find=lambda: _logged_models(client, experiment, evaluation.run_key, candidate),
         make=lambda: client.create_logged_model(
@@ -133,7 +133,7 @@ def _register(
         drop=lambda extra: client.delete_logged_model(extra.model_id),
     )
     if logged.status != LoggedModelStatus.READY:
-        digest = _upload(client, logged.model_id, definition, home, evaluation, candidate, members, samples, run_id)
+        digest = _upload(client, logged.model_id, context, evaluation, candidate, members, samples, run_id)
         client.set_logged_model_tags(logged.model_id, {_DIGEST: digest})
         client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
         logged = client.get_logged_model(logged.model_id)
@@ -158,8 +158,7 @@ def _register(
 def _upload(
     client: MlflowClient,
     model_id: str,
-    definition: Definition,
-    home: Home,
+    context: Context,
     evaluation: Evaluation,
     candidate: str,
     members: Sequence[FitResult],
@@ -173,8 +172,8 @@ def _upload(
     from finflow.pipelines.samples.windows import clean_rows, open_samples
 
     facts = {
-        "definition": definition.name,
-        "asked": asked_of(definition),
+        "definition": context.name,
+        "asked": asked_of(context.definition),
         "candidate": candidate,
         "recipe": _entry(evaluation, candidate).recipe,
         "as_of": evaluation.as_of,
@@ -189,7 +188,7 @@ def _upload(
     with tempfile.TemporaryDirectory(prefix="finflow-") as scratch:
         folder = Path(scratch) / "version"
         models, drawn_from = [Path(member.folder) / "model" for member in members], open_samples(samples.folder)
-        features = draw_features(definition, clean_rows(definition, home, samples.clean), drawn_from)
+        features = draw_features(context.definition, clean_rows(context, samples.clean), drawn_from)
         digest = write_served(folder, models, drawn_from, features, facts, model_id=model_id)
         client.log_model_artifacts(model_id, str(folder))
     return digest

@@ -15,8 +15,8 @@ import pandas as pd
 from finflow.models.base import Prediction
 from finflow.models.samples import Int64
 from finflow.pipelines.core.errors import ConflictError, FitError, FitLostError
-from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import CandidateEvaluation, Decision, Evaluation, FitResult, FitSpec, PredictionResult
+from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.definitions.definition import Definition
 from finflow.pipelines.training.plan import TrainingPlan
 
@@ -39,9 +39,7 @@ class Conclusion:
     outcome: dict[str, Any]
 
 
-def evaluate_training(
-    definition: Definition, home: Home, plan: TrainingPlan, answers: Sequence[Answer]
-) -> tuple[Evaluation, dict[str, str]]:
+def evaluate_training(context: Context, plan: TrainingPlan, answers: Sequence[Answer]) -> tuple[Evaluation, dict[str, str]]:
     """Evaluate what was predicted; a run that was decided before gets the evaluation that it was decided on.
 
     Returns:
@@ -51,30 +49,26 @@ def evaluate_training(
         FitError: a baseline or the champion's recipe could not be fitted; the latter only where what is asked has not changed since the
             champion's version was made, for then it goes.
     """
-    from finflow.pipelines.definitions.definition import problem_of
     from finflow.pipelines.evaluation.evaluation import evaluate, read_evaluation
-    from finflow.pipelines.lake.lake import Lake
-    from finflow.pipelines.lake.promotions import Promotions
     from finflow.pipelines.samples.windows import open_samples
     from finflow.pipelines.training.decisions import next_level
     from finflow.pipelines.training.frozen import answers_another_task
 
-    folder = home.evaluations / plan.run_key
-    promotions = Promotions(Lake(home.lake), definition.name)
-    predictions, failed = completed(plan, answers, spared=functools.cache(lambda: answers_another_task(definition, home, promotions)))
-    if promotions.find(plan.run_key) is not None and (folder / "evaluation.json").is_file():
+    folder = context.home.evaluations / plan.run_key
+    predictions, failed = completed(plan, answers, spared=functools.cache(lambda: answers_another_task(context)))
+    if context.promotions.find(plan.run_key) is not None and (folder / "evaluation.json").is_file():
         return read_evaluation(folder), failed
     samples = open_samples(plan.samples.folder)
     evaluation = evaluate(
-        definition,
-        problem_of(definition),
+        context.definition,
+        context.problem,
         samples,
         plan.folds,
         predictions,
         run_key=plan.run_key,
         as_of=plan.as_of,
         folder=folder,
-        level=next_level(definition, promotions),
+        level=next_level(context),
         recipes=plan.recipes,
         champion=None if plan.champion_recipe in failed else plan.champion_recipe,
         failed=failed,
@@ -121,8 +115,7 @@ def completed(
 
 
 def conclude_training(
-    definition: Definition,
-    home: Home,
+    context: Context,
     plan: TrainingPlan,
     evaluation: Evaluation,
     failed: dict[str, str],
@@ -146,8 +139,6 @@ def conclude_training(
     """
     from finflow.pipelines.core.code import code_version
     from finflow.pipelines.fits.fits import read_report
-    from finflow.pipelines.lake.lake import Lake
-    from finflow.pipelines.lake.promotions import Promotions
     from finflow.pipelines.lake.waiting import describe_waiting
     from finflow.pipelines.registry.versions import repair_aliases, withdraw
     from finflow.pipelines.training.decisions import promotion_row, training_decision
@@ -155,17 +146,15 @@ def conclude_training(
     from finflow.pipelines.training.report import write_report
     from finflow.pipelines.training.tracking import log_decision, log_training
 
-    promotions = Promotions(Lake(home.lake), definition.name)
-    logged = log_training(definition, home, evaluation, fits, plan.samples, tags=tags)
+    definition = context.definition
+    logged = log_training(context, evaluation, fits, plan.samples, tags=tags)
     for attempt in range(ATTEMPTS):
-        recorded = promotions.find(plan.run_key) is not None
-        now = Incumbent() if recorded else incumbent(definition, home, plan, evaluation, promotions, failed)
-        ruling = training_decision(
-            definition, promotions, evaluation, frozen=now.losses, changed=now.changed, failed_check=now.failed_check
-        )
+        recorded = context.promotions.find(plan.run_key) is not None
+        now = Incumbent() if recorded else incumbent(context, plan, evaluation, failed)
+        ruling = training_decision(context, evaluation, frozen=now.losses, changed=now.changed, failed_check=now.failed_check)
         if ruling.recorded is not None:
             break
-        made = _register(definition, home, plan, ruling, logged.children, on_done) if ruling.registers else None
+        made = _register(context, plan, ruling, logged.children, on_done) if ruling.registers else None
         row = promotion_row(
             definition,
             ruling,
@@ -175,7 +164,7 @@ def conclude_training(
             code_version=code_version(),
         )
         try:
-            promotions.record(row, ruling.expected_version)
+            context.promotions.record(row, ruling.expected_version)
             break
         except ConflictError:
             time.sleep(random.uniform(0, min(LONGEST_WAIT, 0.02 * 2**attempt)))
@@ -183,15 +172,15 @@ def conclude_training(
         raise ConflictError(
             f"{definition.name}: {ATTEMPTS} other decisions came first while this one was being made: run the command again."
         )
-    repair_aliases(home, promotions)
+    repair_aliases(context)
     # Registered for a decision that another training forestalled.
-    withdraw(home, promotions, plan.run_key)
-    row, champion = _recorded(promotions, plan.run_key)
+    withdraw(context, plan.run_key)
+    row, champion = _recorded(context.promotions, plan.run_key)
     plots = {caption: Path(path) for caption, path in logged.plots.items()}
     reports = [(fit, read_report(fit)) for fit in fits]
-    report = write_report(definition, home, evaluation, row, champion, plan.samples, failed=failed, plots=plots, reports=reports)
-    log_decision(home, logged, row, champion, report)
-    waiting = describe_waiting(definition.name, promotions.rows())
+    report = write_report(context, evaluation, row, champion, plan.samples, failed=failed, plots=plots, reports=reports)
+    log_decision(context.home, logged, row, champion, report)
+    waiting = describe_waiting(definition.name, context.promotions.rows())
     outcome = {
         **describe(definition, plan, evaluation, row, champion, fits, failed),
         "waiting": None if waiting is None else waiting.to_dict(),
@@ -202,8 +191,7 @@ def conclude_training(
 
 
 def _register(
-    definition: Definition,
-    home: Home,
+    context: Context,
     plan: TrainingPlan,
     ruling: Ruling,
     runs: dict[str, str],
@@ -213,13 +201,11 @@ def _register(
     from finflow.pipelines.registry.versions import register
 
     entry = str(ruling.decision.evidence["entry"])
-    members = production_fits(definition, home, plan, entry, on_done)
-    return register(definition, home, ruling.evaluation, entry, members, plan.samples, runs[entry])
+    members = production_fits(context, plan, entry, on_done)
+    return register(context, ruling.evaluation, entry, members, plan.samples, runs[entry])
 
 
-def production_fits(
-    definition: Definition, home: Home, plan: TrainingPlan, entry: str, on_done: Callable[[FitSpec], None] | None = None
-) -> list[FitResult]:
+def production_fits(context: Context, plan: TrainingPlan, entry: str, on_done: Callable[[FitSpec], None] | None = None) -> list[FitResult]:
     """Fit a recipe of the plan on all that is known at the as-of, one fit a seed.
 
     Raises:
@@ -230,10 +216,10 @@ def production_fits(
     from finflow.pipelines.samples.folds import production_fold
     from finflow.pipelines.samples.windows import open_samples
 
-    fold = production_fold(definition, open_samples(plan.samples.folder).index, pd.Timestamp(plan.as_of))
-    specs = plan_fits(definition, home, plan.samples, [fold], {entry: plan.recipes[entry]}, plan.hardware, plan.seeds)
-    add_fits(home, plan.run_key, [spec.key for spec in specs])
-    members = fit_all(specs, home, on_done=on_done)
+    fold = production_fold(context.definition, open_samples(plan.samples.folder).index, pd.Timestamp(plan.as_of))
+    specs = plan_fits(context, plan.samples, [fold], {entry: plan.recipes[entry]}, plan.hardware, plan.seeds)
+    add_fits(context.home, plan.run_key, [spec.key for spec in specs])
+    members = fit_all(specs, context.home, on_done=on_done)
     for member in members:
         if isinstance(member, FitError):
             raise member

@@ -25,10 +25,11 @@ import pandas as pd
 
 from finflow.pipelines.core.code import sample_code_digest
 from finflow.pipelines.core.manifests import CleanManifest, Decision, Evaluation
-from finflow.pipelines.definitions.definition import Definition, problem_of
+from finflow.pipelines.definitions.context import Context
+from finflow.pipelines.definitions.definition import Definition
 from finflow.pipelines.evaluation.comparisons import Compared, compare_all, superior
 from finflow.pipelines.evaluation.store import daily_losses
-from finflow.pipelines.lake.promotions import PromotionRow, Promotions, champion_row
+from finflow.pipelines.lake.promotions import PromotionRow, champion_row
 from finflow.pipelines.lake.waiting import PENDING, last_proposal, waiting_row
 from finflow.pipelines.registry.asked import asked_digest
 from finflow.pipelines.settings.parts import Recipe
@@ -64,14 +65,13 @@ class Ruling:
         return self.decision.promoted or self.decision.verdict == PENDING
 
 
-def next_level(definition: Definition, promotions: Promotions) -> float:
+def next_level(context: Context) -> float:
     """The level that the next decided challenge spends: what `evaluate` takes for `superior`."""
-    return level_to_spend(definition.gate.level, len(_challenges(promotions.rows())))
+    return level_to_spend(context.definition.gate.level, len(_challenges(context.promotions.rows())))
 
 
 def training_decision(
-    definition: Definition,
-    promotions: Promotions,
+    context: Context,
     evaluation: Evaluation,
     *,
     frozen: pd.Series[float] | None = None,
@@ -89,13 +89,14 @@ def training_decision(
     Raises:
         FitError: the reference was not evaluated.
     """
-    rows, expected = promotions.snapshot()
+    definition = context.definition
+    rows, expected = context.promotions.snapshot()
     before = champion_row(rows)
     recorded = next((row for row in rows if row.run_key == evaluation.run_key), None)
     if recorded is not None:
         return Ruling(recorded.decision, recorded, expected, before, evaluation)
     dates, losses = daily_losses(evaluation)
-    logarithmic = problem_of(definition).logarithmic(evaluation.loss)
+    logarithmic = context.problem.logarithmic(evaluation.loss)
     state = None if before is None else _state(before, evaluation, losses)
     entry = None if state is None else state.entry
     if entry != evaluation.champion and (state is None or entry is not None):
@@ -109,7 +110,7 @@ def training_decision(
             logarithmic=logarithmic,
         )
     waiting, proposed = waiting_row(rows), last_proposal(rows)
-    answered = {"asked": asked_digest(definition), "sample_code": sample_code_digest(type(problem_of(definition)))}
+    answered = {"asked": asked_digest(definition), "sample_code": sample_code_digest(type(context.problem))}
     history = History(
         challenges=len(_challenges(rows)),
         new_dates=_new(evaluation, dates, _challenges(rows)),

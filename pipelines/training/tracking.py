@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from finflow.pipelines.core.code import code_version
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import CandidateEvaluation, Evaluation, FitResult, Manifest, SampleManifest
+from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.definitions.definition import Definition
 from finflow.pipelines.fits.fits import read_report
 from finflow.pipelines.tracking.patience import once
@@ -46,8 +47,7 @@ class LoggedTraining(Manifest):
 
 
 def log_training(
-    definition: Definition,
-    home: Home,
+    context: Context,
     evaluation: Evaluation,
     fits: Sequence[FitResult],
     samples: SampleManifest,
@@ -62,20 +62,20 @@ def log_training(
         fits: the fits of every candidate on every fold.
         tags: further tags of every run (a Prefect flow run's id, say).
     """
-    with _one_at_a_time(home):
-        return _log(store_client(home), definition, home, evaluation, fits, samples, tags or {})
+    with _one_at_a_time(context.home):
+        return _log(store_client(context.home), context, evaluation, fits, samples, tags or {})
 
 
 def _log(
     client: MlflowClient,
-    definition: Definition,
-    home: Home,
+    context: Context,
     evaluation: Evaluation,
     fits: Sequence[FitResult],
     samples: SampleManifest,
     tags: Mapping[str, str],
 ) -> LoggedTraining:
-    experiment = experiment_of(home, client, definition.name)
+    definition = context.definition
+    experiment = experiment_of(context.home, client, definition.name)
     common = _common_tags(definition, evaluation, samples, tags)
     parent = _run(client, experiment, evaluation, "parent", f"train as of {evaluation.as_of[:10]}", common)
     plots = _draw(evaluation, fits)

@@ -10,7 +10,9 @@ import pandas as pd
 import pytest
 
 from finflow.pipelines.core.errors import ConflictError
+from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import CleanManifest, Dealt, Fold, RawManifest
+from finflow.pipelines.definitions.context import open_context
 from finflow.pipelines.definitions.definition import Definition, parse_definition
 from finflow.pipelines.lake.lake import Lake
 from finflow.pipelines.lake.promotions import PromotionRow, Promotions
@@ -39,6 +41,7 @@ class Life:
 
     def __init__(self, definition: Definition, promotions: Promotions, folder: Path) -> None:
         self.definition, self.promotions, self.folder = definition, promotions, folder
+        self.context = replace(open_context(definition, Home.from_environment()), promotions=promotions)
         self.version = 0
 
     def rule(
@@ -50,7 +53,7 @@ class Life:
             folder=self.folder / run_key,
             champion=champion,
         )
-        return training_decision(self.definition, self.promotions, evaluation, **named)  # type: ignore[arg-type]
+        return training_decision(self.context, evaluation, **named)  # type: ignore[arg-type]
 
     def row(self, ruling: Ruling) -> PromotionRow:
         if ruling.decision.promoted:
@@ -82,9 +85,9 @@ def test_the_first_training_and_its_repeat(life: Life) -> None:
 
 
 def test_challenges_are_counted_and_wait_for_new_dates(life: Life, definition: Definition) -> None:
-    assert next_level(definition, life.promotions) == pytest.approx(level_to_spend(0.05, 0))
+    assert next_level(life.context) == pytest.approx(level_to_spend(0.05, 0))
     life.train(NOTHING, 500, "one")
-    assert next_level(definition, life.promotions) == pytest.approx(level_to_spend(0.05, 1))
+    assert next_level(life.context) == pytest.approx(level_to_spend(0.05, 1))
     same_dates = life.train({**NOTHING, "lstm": 0.2}, 500, "another seed", champion="random-walk")
     assert (same_dates.decision.verdict, same_dates.decision.challenge) == ("kept", 0)
     soon = life.train({**NOTHING, "lstm": 0.2}, 559, "59 more", champion="random-walk")

@@ -35,7 +35,7 @@ def registry_of(market: Market, monkeypatch: pytest.MonkeyPatch) -> Registry:
 
 
 def run(market: Market, start: str = START, end: str = END, **options: Any) -> BackfillResult:
-    return backfill(market.definition, market.home, start, end, **{"clean": market.clean(end), **options})
+    return backfill(market.context, start, end, **{"clean": market.clean(end), **options})
 
 
 def statuses(result: BackfillResult) -> dict[str, tuple[str, str]]:

@@ -13,6 +13,7 @@ from finflow.models.base import Hardware
 from finflow.models.zoo import ZOO
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import Evaluation, FitResult, PredictionResult, SampleManifest
+from finflow.pipelines.definitions.context import Context, open_context
 from finflow.pipelines.definitions.definition import Definition, problem_of
 from finflow.pipelines.evaluation.evaluation import evaluate
 from finflow.pipelines.evaluation.plots.training import draw_training
@@ -42,6 +43,10 @@ class Trained:
     fits: tuple[FitResult, ...]
     production: dict[str, tuple[FitResult, ...]]
 
+    @property
+    def context(self) -> Context:
+        return open_context(self.definition, self.home)
+
     def plan(self, run_key: str) -> TrainingPlan:
         """As `plan_training` would have made it, but for the specs: what remains to do is the conclusion."""
         folds = self.evaluation.folds
@@ -54,7 +59,7 @@ class Trained:
     def conclude(self, run_key: str = "run", definition: Definition | None = None) -> Conclusion:
         """Decide, register, record and log, as the end of a training does."""
         evaluation = replace(self.evaluation, run_key=run_key)
-        return conclude_training(definition or self.definition, self.home, self.plan(run_key), evaluation, {}, self.fits)
+        return conclude_training(open_context(definition or self.definition, self.home), self.plan(run_key), evaluation, {}, self.fits)
 
     def moved(self, home: Home) -> Trained:
         """The same in another home, for a test to write to; with an MLflow store that holds nothing yet."""
@@ -87,7 +92,7 @@ def _train(home: Home, chosen: dict[str, Recipe], run_key: str) -> Trained:
     manifest = kept_clean(stored(made, home, market()), home, market())
     samples = open_samples(manifest.folder)
     folds = folds_of(made, manifest)
-    specs = plan_fits(made, home, manifest, folds, chosen, Hardware(), (1, 2))
+    specs = plan_fits(open_context(made, home), manifest, folds, chosen, Hardware(), (1, 2))
     done = [result for result in carry_out_all(specs, home) if isinstance(result, PredictionResult)]
     assert len(done) == len(specs)
     predictions: dict[str, dict[str, dict[int, object]]] = {}
@@ -106,7 +111,7 @@ def _train(home: Home, chosen: dict[str, Recipe], run_key: str) -> Trained:
         replications=199,
     )
     fold = production_fold(made, samples.index, pd.Timestamp(manifest.clean.as_of))
-    ends = fit_all(plan_fits(made, home, manifest, [fold], chosen, Hardware(), (1, 2)), home)
+    ends = fit_all(plan_fits(open_context(made, home), manifest, [fold], chosen, Hardware(), (1, 2)), home)
     production = {name: tuple(fit for fit in ends if isinstance(fit, FitResult) and fit.candidate == name) for name in chosen}
     return Trained(made, home, manifest, evaluation, tuple(result.fit for result in done), production)
 
@@ -114,7 +119,7 @@ def _train(home: Home, chosen: dict[str, Recipe], run_key: str) -> Trained:
 def registered(trained: Trained, candidate: str, run_key: str = "run") -> RegisteredVersion:
     """Register the production fits of a candidate."""
     evaluation = replace(trained.evaluation, run_key=run_key)
-    return register(trained.definition, trained.home, evaluation, candidate, trained.production[candidate], trained.samples, "a-run")
+    return register(trained.context, evaluation, candidate, trained.production[candidate], trained.samples, "a-run")
 
 
 def folder_of(trained: Trained, version: int) -> Path:
