@@ -176,7 +176,7 @@ def train_period(context: Context, step: WalkStep) -> PromotionRow | None:
     if recorded is not None:
         ruling = replace(ruling, decision=recorded.decision)
     version, digest = _register(walk, step, plan, evaluation, ruling.decision) if step.registers else (None, "")
-    row = promotion_row(walk.definition, ruling, samples.clean, version=version, manifest_digest=digest, code_version=code_version())
+    row = promotion_row(ruling, samples.clean, version=version, manifest_digest=digest, code_version=code_version())
     return record.append(row)
 
 
@@ -190,6 +190,7 @@ def _samples(context: Context, raw: RawManifest, period: Period) -> SampleManife
 def _evaluate(context: Context, step: WalkStep, samples: SampleManifest) -> tuple[TrainingPlan, Any]:
     """Fit and predict every recipe on every fold known at the period's start, and compare them."""
     from finflow.pipelines.evaluation.evaluation import evaluate
+    from finflow.pipelines.evaluation.inputs import EvaluationRequest
     from finflow.pipelines.fits.fits import carry_out_all
     from finflow.pipelines.fits.needs import WALK
     from finflow.pipelines.samples.windows import open_samples
@@ -199,21 +200,21 @@ def _evaluate(context: Context, step: WalkStep, samples: SampleManifest) -> tupl
 
     plan = plan_training(context, samples, hardware=Hardware(), kind=WALK)
     predictions, failed = completed(plan, carry_out_all(plan.specs, context.home))
-    evaluation = evaluate(
-        context.definition,
-        context.problem,
-        open_samples(samples.folder),
-        plan.folds,
-        predictions,
+    request = EvaluationRequest(
+        definition=context.definition,
+        problem=context.problem,
+        samples=open_samples(samples.folder),
+        folds=plan.folds,
+        predictions=predictions,
+        recipes=plan.recipes,
         run_key=step.period.key,
         as_of=plan.as_of,
         folder=context.home.evaluations / step.period.key,
         level=next_level(context),
-        recipes=plan.recipes,
         champion=plan.champion_recipe,
         failed=failed,
     )
-    return plan, evaluation
+    return plan, evaluate(request)
 
 
 def _always_refreshed(context: Context, evaluation: Any, step: WalkStep) -> Any:

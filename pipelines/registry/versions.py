@@ -22,6 +22,7 @@ from finflow.pipelines.tracking.store import experiment_of, store_client
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel
     from mlflow.entities.model_registry import ModelVersion
 
     from finflow.pipelines.lake.promotions import Promotions
@@ -37,6 +38,22 @@ class RegisteredVersion(Manifest):
 
     version: int
     manifest_digest: str
+
+
+@dataclass(frozen=True)
+class _Registration:
+    """What is to be registered (see `register`)."""
+
+    context: Context
+    evaluation: Evaluation
+    candidate: str
+    members: Sequence[FitResult]
+    samples: SampleManifest
+    run_id: str
+
+    @property
+    def tags(self) -> dict[str, str]:
+        return {_RUN_KEY: self.evaluation.run_key, _CANDIDATE: self.candidate, "finflow.as_of": self.evaluation.as_of}
 
 
 def register(
@@ -64,7 +81,7 @@ def register(
         found = _versions_of(client, context.name, evaluation.run_key, candidate)
         if found:
             return RegisteredVersion(int(found[0].version), found[0].tags[_DIGEST])
-        return _register(client, context, evaluation, candidate, members, samples, run_id)
+        return _register(client, _Registration(context, evaluation, candidate, members, samples, run_id))
 
 
 def withdraw(context: Context, run_key: str) -> list[int]:
@@ -110,88 +127,88 @@ def load_version(context: Context, version: int) -> ServedModel:
     return ServedModel(served.model, served.model.task, context.name, version, digest, served.manifest)
 
 
-def _register(
-    client: MlflowClient,
-    context: Context,
-    evaluation: Evaluation,
-    candidate: str,
-    members: Sequence[FitResult],
-    samples: SampleManifest,
-    run_id: str,
-) -> RegisteredVersion:
-    from mlflow.entities import LoggedModelStatus
-
-    definition = context.definition
-    _ensure_registered_model(client, definition)
-    tags = {_RUN_KEY: evaluation.run_key, _CANDIDATE: candidate, "finflow.as_of": evaluation.as_of}
-    experiment = experiment_of(context.home, client, definition.name)
-    logged = once(
-        find=lambda: _logged_models(client, experiment, evaluation.run_key, candidate),
-        make=lambda: client.create_logged_model(
-            experiment, name=candidate, source_run_id=run_id, tags=tags, model_type=_entry(evaluation, candidate).family
-        ),
-        drop=lambda extra: client.delete_logged_model(extra.model_id),
-    )
-    if logged.status != LoggedModelStatus.READY:
-        digest = _upload(client, logged.model_id, context, evaluation, candidate, members, samples, run_id)
-        client.set_logged_model_tags(logged.model_id, {_DIGEST: digest})
-        client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
-        logged = client.get_logged_model(logged.model_id)
+def _register(client: MlflowClient, asked: _Registration) -> RegisteredVersion:
+    name, evaluation, candidate = asked.context.name, asked.evaluation, asked.candidate
+    _ensure_registered_model(client, asked.context.definition)
+    logged = _logged_model(client, asked)
     digest = logged.tags[_DIGEST]
     version = once(
-        find=lambda: _versions_of(client, definition.name, evaluation.run_key, candidate),
+        find=lambda: _versions_of(client, name, evaluation.run_key, candidate),
         make=lambda: client.create_model_version(
-            definition.name,
+            name,
             source=logged.artifact_location,
-            run_id=run_id,
-            tags={**tags, _DIGEST: digest},
+            run_id=asked.run_id,
+            tags={**asked.tags, _DIGEST: digest},
             description=f"{candidate}, trained on all that was known at {evaluation.as_of}. {evaluation.protocol}",
             model_id=logged.model_id,
         ),
-        drop=lambda extra: client.delete_model_version(definition.name, str(extra.version)),
+        drop=lambda extra: client.delete_model_version(name, str(extra.version)),
     )
-    link = [{"name": definition.name, "version": int(version.version)}]
+    link = [{"name": name, "version": int(version.version)}]
     client.set_logged_model_tags(logged.model_id, {"mlflow.modelVersions": json.dumps(link)})
     return RegisteredVersion(int(version.version), digest)
 
 
-def _upload(
-    client: MlflowClient,
-    model_id: str,
-    context: Context,
-    evaluation: Evaluation,
-    candidate: str,
-    members: Sequence[FitResult],
-    samples: SampleManifest,
-    run_id: str,
-) -> str:
+def _logged_model(client: MlflowClient, asked: _Registration) -> LoggedModel:
+    """The logged model with the version's files, whole; an earlier try's goes on where it stopped."""
+    from mlflow.entities import LoggedModelStatus
+
+    evaluation, candidate = asked.evaluation, asked.candidate
+    experiment = experiment_of(asked.context.home, client, asked.context.name)
+    logged: LoggedModel = once(
+        find=lambda: _logged_models(client, experiment, evaluation.run_key, candidate),
+        make=lambda: client.create_logged_model(
+            experiment,
+            name=candidate,
+            source_run_id=asked.run_id,
+            tags=asked.tags,
+            model_type=_entry(evaluation, candidate).family,
+        ),
+        drop=lambda extra: client.delete_logged_model(extra.model_id),
+    )
+    if logged.status != LoggedModelStatus.READY:
+        digest = _upload(client, logged.model_id, asked)
+        client.set_logged_model_tags(logged.model_id, {_DIGEST: digest})
+        client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
+        logged = client.get_logged_model(logged.model_id)
+    return logged
+
+
+def _upload(client: MlflowClient, model_id: str, asked: _Registration) -> str:
     """Build the version's folder and upload it; the digest of its manifest."""
-    from finflow.pipelines.registry.asked import asked_of
     from finflow.pipelines.registry.golden_features import draw_features
     from finflow.pipelines.registry.loader import write_served
     from finflow.pipelines.samples.windows import clean_rows, open_samples
 
-    facts = {
-        "definition": context.name,
-        "asked": asked_of(context.definition),
-        "candidate": candidate,
-        "recipe": _entry(evaluation, candidate).recipe,
+    clean = asked.samples.clean
+    with tempfile.TemporaryDirectory(prefix="finflow-") as scratch:
+        folder = Path(scratch) / "version"
+        models, drawn_from = [Path(member.folder) / "model" for member in asked.members], open_samples(asked.samples.folder)
+        features = draw_features(asked.context.definition, clean_rows(asked.context, clean), drawn_from)
+        digest = write_served(folder, models, drawn_from, features, _facts(asked), model_id=model_id)
+        client.log_model_artifacts(model_id, str(folder))
+    return digest
+
+
+def _facts(asked: _Registration) -> dict[str, Any]:
+    """What the version's manifest says of how it was made."""
+    from finflow.pipelines.registry.asked import asked_of
+
+    evaluation, clean = asked.evaluation, asked.samples.clean
+    return {
+        "definition": asked.context.name,
+        "asked": asked_of(asked.context.definition),
+        "candidate": asked.candidate,
+        "recipe": _entry(evaluation, asked.candidate).recipe,
         "as_of": evaluation.as_of,
         "run_key": evaluation.run_key,
-        "run_id": run_id,
-        "fits": [member.key for member in members],
-        "seeds": [member.seed for member in members],
-        "data": {"table": samples.clean.table, "version": samples.clean.version, "digest": samples.clean.digest},
+        "run_id": asked.run_id,
+        "fits": [member.key for member in asked.members],
+        "seeds": [member.seed for member in asked.members],
+        "data": {"table": clean.table, "version": clean.version, "digest": clean.digest},
         "libraries": library_versions(),
         "code": code_version(),
     }
-    with tempfile.TemporaryDirectory(prefix="finflow-") as scratch:
-        folder = Path(scratch) / "version"
-        models, drawn_from = [Path(member.folder) / "model" for member in members], open_samples(samples.folder)
-        features = draw_features(context.definition, clean_rows(context, samples.clean), drawn_from)
-        digest = write_served(folder, models, drawn_from, features, facts, model_id=model_id)
-        client.log_model_artifacts(model_id, str(folder))
-    return digest
 
 
 def _ensure_registered_model(client: MlflowClient, definition: Definition) -> None:

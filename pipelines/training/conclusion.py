@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,14 +15,13 @@ import pandas as pd
 from finflow.models.base import Prediction
 from finflow.models.samples import Int64
 from finflow.pipelines.core.errors import ConflictError, FitError, FitLostError
-from finflow.pipelines.core.manifests import CandidateEvaluation, Decision, Evaluation, FitResult, FitSpec, PredictionResult
+from finflow.pipelines.core.manifests import CandidateEvaluation, Decision, Evaluation, FitResult, PredictionResult
 from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.definitions.definition import Definition
 from finflow.pipelines.training.plan import TrainingPlan
 
 if TYPE_CHECKING:
     from finflow.pipelines.lake.promotions import PromotionRow, Promotions
-    from finflow.pipelines.registry.versions import RegisteredVersion
     from finflow.pipelines.training.decisions import Ruling
 
 #: other decisions of the same definition that may come in between, before this one gives up
@@ -50,6 +49,7 @@ def evaluate_training(context: Context, plan: TrainingPlan, answers: Sequence[An
             champion's version was made, for then it goes.
     """
     from finflow.pipelines.evaluation.evaluation import evaluate, read_evaluation
+    from finflow.pipelines.evaluation.inputs import EvaluationRequest
     from finflow.pipelines.samples.windows import open_samples
     from finflow.pipelines.training.decisions import next_level
     from finflow.pipelines.training.frozen import answers_another_task
@@ -58,22 +58,21 @@ def evaluate_training(context: Context, plan: TrainingPlan, answers: Sequence[An
     predictions, failed = completed(plan, answers, spared=functools.cache(lambda: answers_another_task(context)))
     if context.promotions.find(plan.run_key) is not None and (folder / "evaluation.json").is_file():
         return read_evaluation(folder), failed
-    samples = open_samples(plan.samples.folder)
-    evaluation = evaluate(
-        context.definition,
-        context.problem,
-        samples,
-        plan.folds,
-        predictions,
+    request = EvaluationRequest(
+        definition=context.definition,
+        problem=context.problem,
+        samples=open_samples(plan.samples.folder),
+        folds=plan.folds,
+        predictions=predictions,
+        recipes=plan.recipes,
         run_key=plan.run_key,
         as_of=plan.as_of,
         folder=folder,
         level=next_level(context),
-        recipes=plan.recipes,
         champion=None if plan.champion_recipe in failed else plan.champion_recipe,
         failed=failed,
     )
-    return evaluation, failed
+    return evaluate(request), failed
 
 
 def completed(
@@ -122,56 +121,28 @@ def conclude_training(
     fits: Sequence[FitResult],
     *,
     tags: dict[str, str] | None = None,
-    on_done: Callable[[FitSpec], None] | None = None,
 ) -> Conclusion:
     """Decide, register what is accepted, record the decision, let the alias follow, log and report.
 
     A run that was decided before gets its recorded decision back; only what a crash left undone is done.
 
     Args:
+        failed: the candidates that could not be fitted, with the reason.
         fits: every fit of every candidate, for the log.
         tags: further tags of the MLflow runs.
-        on_done: told of every production fit.
 
     Raises:
         ConflictError: other trainings decided first, time and again.
         FitError: the accepted recipe could not be fitted on all that is known.
     """
-    from finflow.pipelines.core.code import code_version
     from finflow.pipelines.fits.fits import read_report
     from finflow.pipelines.lake.waiting import describe_waiting
     from finflow.pipelines.registry.versions import repair_aliases, withdraw
-    from finflow.pipelines.training.decisions import promotion_row, training_decision
-    from finflow.pipelines.training.frozen import Incumbent, incumbent
     from finflow.pipelines.training.report import write_report
     from finflow.pipelines.training.tracking import log_decision, log_training
 
-    definition = context.definition
     logged = log_training(context, evaluation, fits, plan.samples, tags=tags)
-    for attempt in range(ATTEMPTS):
-        recorded = context.promotions.find(plan.run_key) is not None
-        now = Incumbent() if recorded else incumbent(context, plan, evaluation, failed)
-        ruling = training_decision(context, evaluation, frozen=now.losses, changed=now.changed, failed_check=now.failed_check)
-        if ruling.recorded is not None:
-            break
-        made = _register(context, plan, ruling, logged.children, on_done) if ruling.registers else None
-        row = promotion_row(
-            definition,
-            ruling,
-            plan.samples.clean,
-            version=made.version if made else None,
-            manifest_digest=made.manifest_digest if made else "",
-            code_version=code_version(),
-        )
-        try:
-            context.promotions.record(row, ruling.expected_version)
-            break
-        except ConflictError:
-            time.sleep(random.uniform(0, min(LONGEST_WAIT, 0.02 * 2**attempt)))
-    else:
-        raise ConflictError(
-            f"{definition.name}: {ATTEMPTS} other decisions came first while this one was being made: run the command again."
-        )
+    _decide(context, plan, evaluation, failed, logged.children)
     repair_aliases(context)
     # Registered for a decision that another training forestalled.
     withdraw(context, plan.run_key)
@@ -180,9 +151,9 @@ def conclude_training(
     reports = [(fit, read_report(fit)) for fit in fits]
     report = write_report(context, evaluation, row, champion, plan.samples, failed=failed, plots=plots, reports=reports)
     log_decision(context.home, logged, row, champion, report)
-    waiting = describe_waiting(definition.name, context.promotions.rows())
+    waiting = describe_waiting(context.name, context.promotions.rows())
     outcome = {
-        **describe(definition, plan, evaluation, row, champion, fits, failed),
+        **describe(context.definition, plan, evaluation, row, champion, fits, failed),
         "waiting": None if waiting is None else waiting.to_dict(),
         "run_id": logged.run_id,
         "report": str(report),
@@ -190,22 +161,48 @@ def conclude_training(
     return Conclusion(row.decision, outcome)
 
 
-def _register(
-    context: Context,
-    plan: TrainingPlan,
-    ruling: Ruling,
-    runs: dict[str, str],
-    on_done: Callable[[FitSpec], None] | None,
-) -> RegisteredVersion:
-    """Fit the accepted recipe on all that is known at the as-of, and register it."""
+def _decide(context: Context, plan: TrainingPlan, evaluation: Evaluation, failed: Mapping[str, str], runs: Mapping[str, str]) -> None:
+    """Decide, and record it under the condition that nobody decided in between; else look again.
+
+    Args:
+        runs: by candidate, its MLflow run.
+
+    Raises:
+        ConflictError: others decided first, time and again.
+    """
+    from finflow.pipelines.training.decisions import training_decision
+    from finflow.pipelines.training.frozen import Incumbent, incumbent
+
+    for attempt in range(ATTEMPTS):
+        recorded = context.promotions.find(plan.run_key) is not None
+        ruling = training_decision(context, evaluation, Incumbent() if recorded else incumbent(context, plan, evaluation, failed))
+        if ruling.recorded is not None:
+            return
+        row = _row(context, plan, ruling, runs)
+        try:
+            context.promotions.record(row, ruling.expected_version)
+            return
+        except ConflictError:
+            time.sleep(random.uniform(0, min(LONGEST_WAIT, 0.02 * 2**attempt)))
+    raise ConflictError(f"{context.name}: {ATTEMPTS} other decisions came first while this one was being made: run the command again.")
+
+
+def _row(context: Context, plan: TrainingPlan, ruling: Ruling, runs: Mapping[str, str]) -> PromotionRow:
+    """The row of a ruling; the recipe that it accepts is fitted on all that is known at the as-of, and registered."""
+    from finflow.pipelines.core.code import code_version
     from finflow.pipelines.registry.versions import register
+    from finflow.pipelines.training.decisions import promotion_row
 
-    entry = str(ruling.decision.evidence["entry"])
-    members = production_fits(context, plan, entry, on_done)
-    return register(context, ruling.evaluation, entry, members, plan.samples, runs[entry])
+    version, digest = None, ""
+    if ruling.registers:
+        entry = str(ruling.decision.evidence["entry"])
+        members = production_fits(context, plan, entry)
+        made = register(context, ruling.evaluation, entry, members, plan.samples, runs[entry])
+        version, digest = made.version, made.manifest_digest
+    return promotion_row(ruling, plan.samples.clean, version=version, manifest_digest=digest, code_version=code_version())
 
 
-def production_fits(context: Context, plan: TrainingPlan, entry: str, on_done: Callable[[FitSpec], None] | None = None) -> list[FitResult]:
+def production_fits(context: Context, plan: TrainingPlan, entry: str) -> list[FitResult]:
     """Fit a recipe of the plan on all that is known at the as-of, one fit a seed.
 
     Raises:
@@ -219,7 +216,7 @@ def production_fits(context: Context, plan: TrainingPlan, entry: str, on_done: C
     fold = production_fold(context.definition, open_samples(plan.samples.folder).index, pd.Timestamp(plan.as_of))
     specs = plan_fits(context, plan.samples, [fold], {entry: plan.recipes[entry]}, plan.hardware, plan.seeds)
     add_fits(context.home, plan.run_key, [spec.key for spec in specs])
-    members = fit_all(specs, context.home, on_done=on_done)
+    members = fit_all(specs, context.home)
     for member in members:
         if isinstance(member, FitError):
             raise member

@@ -237,6 +237,6 @@ CHAMPION = ChampionState("random-walk", 1, "2016-01-01T22:00:00+00:00", "random-
 )
 def test_the_gate_asks_a_person_once_for_each_task(history: History, verdict: str, words: str) -> None:
     evaluation = evaluation_of(losses_of(EFFECTS, 500), champion="random-walk")
-    decision = decide(evaluation, Gate(loss="mae", approval="required"), CHAMPION, history, changed="window.length was 10, is 8")
+    decision = decide(evaluation, Gate(loss="mae", approval="required"), replace(CHAMPION, changed="window.length was 10, is 8"), history)
     assert decision.verdict == verdict
     assert words in decision.reason

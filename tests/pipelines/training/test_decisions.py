@@ -18,6 +18,7 @@ from finflow.pipelines.lake.lake import Lake
 from finflow.pipelines.lake.promotions import PromotionRow, Promotions
 from finflow.pipelines.settings.parts import Recipe
 from finflow.pipelines.training.decisions import Ruling, _new, compare_frozen, next_level, promotion_row, training_decision
+from finflow.pipelines.training.frozen import Incumbent
 from finflow.pipelines.training.gate import level_to_spend
 from tests.support import tiny_values
 from tests.support.pipelines.evaluation_support import evaluation_of, losses_of, recipe
@@ -53,12 +54,12 @@ class Life:
             folder=self.folder / run_key,
             champion=champion,
         )
-        return training_decision(self.context, evaluation, **named)  # type: ignore[arg-type]
+        return training_decision(self.context, evaluation, Incumbent(**named))  # type: ignore[arg-type]
 
     def row(self, ruling: Ruling) -> PromotionRow:
         if ruling.decision.promoted:
             self.version += 1
-        return promotion_row(self.definition, ruling, CLEAN, version=self.version, manifest_digest=f"m{self.version}", code_version="code")
+        return promotion_row(ruling, CLEAN, version=self.version, manifest_digest=f"m{self.version}", code_version="code")
 
     def train(self, *arguments: object, **named: object) -> Ruling:
         ruling = self.rule(*arguments, **named)  # type: ignore[arg-type]
@@ -163,12 +164,12 @@ def test_frozen_weights_are_compared_only_after_their_training_ended(life: Life)
     dates = pd.date_range("2015-01-01", periods=600)
     frozen = pd.Series(losses, index=dates)
     frozen[:500] *= 0.5  # on what it was trained on it looks unbeatable
-    assert life.rule(NOTHING, 550, "equal", frozen=frozen).decision.verdict == "refreshed"
+    assert life.rule(NOTHING, 550, "equal", losses=frozen).decision.verdict == "refreshed"
     frozen[500:] *= 0.98
-    refused = life.rule(NOTHING, 550, "worse", frozen=frozen)
+    refused = life.rule(NOTHING, 550, "worse", losses=frozen)
     assert refused.decision.verdict == "kept"
     assert "worse by more than 0.5 %" in refused.decision.reason
-    assert life.rule(NOTHING, 550, "few", frozen=frozen[:519]).decision.verdict == "kept"
+    assert life.rule(NOTHING, 550, "few", losses=frozen[:519]).decision.verdict == "kept"
 
 
 def test_compare_frozen_by_hand() -> None:

@@ -64,7 +64,7 @@ def year(definition: Definition, seed: int, every: int, monkeypatch: pytest.Monk
         ruling = training_decision(context, evaluation)
         assert bool(ruling.decision.challenge) == due
         version = len(memory.kept) + 1
-        memory.record(promotion_row(definition, ruling, CLEAN, version=version, manifest_digest=str(version), code_version="c"))
+        memory.record(promotion_row(ruling, CLEAN, version=version, manifest_digest=str(version), code_version="c"))
     return memory
 
 

@@ -16,6 +16,7 @@ from finflow.pipelines.core.manifests import Evaluation, FitResult, PredictionRe
 from finflow.pipelines.definitions.context import Context, open_context
 from finflow.pipelines.definitions.definition import Definition, problem_of
 from finflow.pipelines.evaluation.evaluation import evaluate
+from finflow.pipelines.evaluation.inputs import EvaluationRequest
 from finflow.pipelines.evaluation.plots.training import draw_training
 from finflow.pipelines.fits.fits import carry_out_all, fit_all, plan_fits, read_predictions, read_report
 from finflow.pipelines.lake.lake import Lake
@@ -98,18 +99,20 @@ def _train(home: Home, chosen: dict[str, Recipe], run_key: str) -> Trained:
     predictions: dict[str, dict[str, dict[int, object]]] = {}
     for spec, result in zip(specs, done, strict=True):
         predictions.setdefault(spec.candidate, {}).setdefault(spec.fold.name, {})[spec.seed] = read_predictions(result)
-    evaluation = evaluate(
-        made,
-        problem_of(made),
-        samples,
-        folds,
-        predictions,  # type: ignore[arg-type]
+    request = EvaluationRequest(
+        definition=made,
+        problem=problem_of(made),
+        samples=samples,
+        folds=folds,
+        predictions=predictions,  # type: ignore[arg-type]
+        recipes=chosen,
         run_key=run_key,
         as_of=manifest.clean.as_of,
         folder=home.evaluations / run_key,
-        recipes=chosen,
+        level=made.gate.level,
         replications=199,
     )
+    evaluation = evaluate(request)
     fold = production_fold(made, samples.index, pd.Timestamp(manifest.clean.as_of))
     ends = fit_all(plan_fits(open_context(made, home), manifest, [fold], chosen, Hardware(), (1, 2)), home)
     production = {name: tuple(fit for fit in ends if isinstance(fit, FitResult) and fit.candidate == name) for name in chosen}
