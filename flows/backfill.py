@@ -42,6 +42,7 @@ def backfill_flow(
     restated: bool = False,
 ) -> dict[str, Any]:
     """Each date as it could have been predicted then; a date that fails does not stop the others."""
+    from finflow.pipelines.backfill.request import BackfillRequest
     from finflow.pipelines.backfill.run import backfill_as_of, backfill_result, forget
 
     context = open_context(load_definition(name), Home.from_environment())
@@ -49,12 +50,11 @@ def backfill_flow(
     instant = backfill_as_of(context, end, restated)
     clean = validate_task(context, raw, instant.isoformat())
     publish_validation(context.definition, clean)
-    options: dict[str, Any] = {"entity": entity, "only": only, "model": model, "newest_first": newest_first, "max_active": max_active}
-    options |= {"retrain": retrain, "restated": restated, "clean": clean}
+    request = BackfillRequest(start, end, entity, only, model, newest_first, max_active, retrain, restated)
     try:
-        plan = backfill_plan_task(context, start, end, options)
+        plan = backfill_plan_task(context, request, clean)
         if plan.untrained:
-            plan = backfill_plan_task(context, start, end, {**options, "failures": _train(context, plan)})
+            plan = backfill_plan_task(context, request, clean, _train(context, plan))
         return backfill_result(plan, _fill(context, plan)).to_dict()
     finally:
         forget()

@@ -44,9 +44,10 @@ def catch_up(context: Context, clean: CleanManifest, arrival: Arrival) -> list[d
 
 
 def _fill(context: Context, clean: CleanManifest, start: str, end: str) -> dict[str, Any]:
+    from finflow.pipelines.backfill.request import BackfillRequest
     from finflow.pipelines.backfill.run import backfill_result
 
-    plan = backfill_plan_task(context, start, end, {"model": "as-of", "clean": clean})
+    plan = backfill_plan_task(context, BackfillRequest(start, end, model="as-of"), clean)
     progress = backfill_progress(context.name, len(plan.chunks()))
     done = []
     for dates in plan.chunks():

@@ -15,6 +15,7 @@ from finflow.pipelines.core.manifests import CleanManifest, Evaluation, FitResul
 from finflow.pipelines.definitions.context import Context
 
 if TYPE_CHECKING:
+    from finflow.pipelines.backfill.request import BackfillRequest
     from finflow.pipelines.backfill.run import BackfillPlan, ChunkResult
     from finflow.pipelines.backfill.walk_forward import WalkStep
     from finflow.pipelines.operating.arrival import Arrived, Awaited
@@ -138,12 +139,14 @@ def score_task(context: Context, clean: CleanManifest, version: int | None) -> S
     return scored
 
 
-@task(name="plan backfill", task_run_name="plan {start} to {end}", cache_policy=NO_CACHE, persist_result=False)
-def backfill_plan_task(context: Context, start: str, end: str, options: dict[str, Any]) -> BackfillPlan:
-    """Which dates run, with which version; options as for `plan_backfill`."""
+@task(name="plan backfill", task_run_name="plan {request.start} to {request.end}", cache_policy=NO_CACHE, persist_result=False)
+def backfill_plan_task(
+    context: Context, request: BackfillRequest, clean: CleanManifest, failures: dict[str, str] | None = None
+) -> BackfillPlan:
+    """Which dates run, with which version; see `plan_backfill`."""
     from finflow.pipelines.backfill.run import plan_backfill
 
-    plan = plan_backfill(context, start, end, **options)
+    plan = plan_backfill(context, request, clean, failures)
     waiting = f", {len(plan.untrained)} of them after a training" if plan.untrained else ""
     DISPLAY.say(f"backfill of {len(plan.dates)} dates: {len(plan.selected)} to run{waiting}")
     return plan

@@ -76,8 +76,8 @@ ROOMS = {
         "pipelines/lake pipelines/samples pipelines/settings pipelines/statistics pipelines/tracking"
     ),
     "pipelines/operating": (
-        "models pipelines/core pipelines/data pipelines/definitions pipelines/fits pipelines/lake pipelines/registry pipelines/samples "
-        "pipelines/settings pipelines/training"
+        "models pipelines/backfill pipelines/core pipelines/data pipelines/definitions pipelines/fits pipelines/lake pipelines/registry "
+        "pipelines/samples pipelines/settings pipelines/training"
     ),
     "pipelines/operating/pruning": "pipelines/core pipelines/fits pipelines/lake pipelines/tracking",
     "pipelines/problems": (

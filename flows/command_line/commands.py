@@ -10,6 +10,7 @@ from finflow.flows.display import DISPLAY
 from finflow.pipelines.core.home import Home
 
 if TYPE_CHECKING:
+    from finflow.pipelines.backfill.request import BackfillRequest
     from finflow.pipelines.definitions.context import Context
 
 Outcome = dict[str, Any]
@@ -97,33 +98,22 @@ def score(home: Home, name: str, as_of: str | None, version: int | None) -> Outc
         return called(score_flow(name, as_of, version))
 
 
-def backfill(
-    home: Home,
-    name: str,
-    start: str,
-    end: str,
-    entity: str | None,
-    only: str,
-    model: str,
-    dry_run: bool,
-    status: bool,
-    options: dict[str, Any],
-) -> Outcome:
-    """Plan and run, or only plan, or only show the ledger. `options`: newest_first, max_active, retrain, restated."""
+def backfill(home: Home, name: str, request: BackfillRequest, mode: str) -> Outcome:
+    """Plan and run, or only plan (`dry-run`), or only show the ledger (`status`)."""
     from finflow.pipelines.operating.early_checks import check_backfill
 
     context = _open(name, home)
-    check_backfill(context, start, end, entity, only, model, options["retrain"])
-    if dry_run or status:
+    check_backfill(context, request)
+    if mode != "run":
         from finflow.pipelines.backfill.run import show_plan
 
-        return show_plan(context, start, end, "status" if status else "dry-run", entity=entity, only=only, model=model, **options)
+        return show_plan(context, request, mode)
     from finflow.flows.servers.server import prefect_server
 
     with prefect_server(home), DISPLAY.live():
         from finflow.flows.backfill import backfill_flow
 
-        filled: Outcome = backfill_flow(name, start, end, entity, only, model, **options)  # type: ignore[assignment]
+        filled: Outcome = backfill_flow(name, **vars(request))  # type: ignore[assignment]
         return filled
 
 

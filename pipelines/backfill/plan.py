@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from finflow.pipelines.backfill.choice import Choice
+from finflow.pipelines.backfill.request import BackfillRequest
 from finflow.pipelines.backfill.versions import choose_versions, choosing
 from finflow.pipelines.core.digest import digest_json
 from finflow.pipelines.core.errors import FinflowError
@@ -80,7 +81,7 @@ class BackfillPlan(Manifest):
     @property
     def selector(self) -> str:
         """How the ledger calls this way of filling dates."""
-        return self.model + (RESTATED if self.restated else "")
+        return _selector(self.model, self.restated)
 
     @property
     def untrained(self) -> tuple[str, ...]:
@@ -101,31 +102,12 @@ class BackfillPlan(Manifest):
 
 
 def plan_backfill(
-    context: Context,
-    start: str,
-    end: str,
-    entity: str | None = None,
-    only: str = "missing",
-    model: str = "champion",
-    newest_first: bool = False,
-    clean: CleanManifest | None = None,
-    *,
-    max_active: int = 1,
-    retrain: str | None = None,
-    restated: bool = False,
-    failures: Mapping[str, str] | None = None,
+    context: Context, request: BackfillRequest, clean: CleanManifest | None = None, failures: Mapping[str, str] | None = None
 ) -> BackfillPlan:
-    """Plan the backfill of the trading days from `start` to `end`, both included. Writes no prediction and no ledger row.
+    """Plan the backfill of the trading days that are asked for. Writes no prediction and no ledger row.
 
     Args:
-        entity: only this one.
-        only: which dates run: missing, failed, stale, or all that have a model.
-        model: champion (today's, for all dates), as-of (the version effective on each date), or a version's number.
         clean: the batch validated as of `backfill_as_of`; without it the source is read and validated here.
-        max_active: groups of dates that may run at the same time; the rows are the same.
-        retrain: monthly or quarterly: dates of a period are answered by a model trained as of its start (see
-        `finflow.pipelines.backfill.walk_forward`).
-        restated: read rows as corrected since; such rows are no history, and kept apart.
         failures: by period, why its model could not be trained.
 
     Raises:
@@ -136,39 +118,45 @@ def plan_backfill(
     from finflow.pipelines.samples.as_known import find_stretches
     from finflow.pipelines.samples.windows import task_of
 
-    definition = context.definition
-    parse_only(only)
-    first, last = parse_range(start, end)
-    chosen = parse_choice(model, retrain)
-    clean = clean or _validated(context, last, restated)
+    parse_only(request.only)
+    first, last = parse_range(request.start, request.end)
+    model = parse_choice(request.model, request.retrain)
+    clean = clean or _validated(context, last, request.restated)
     dates, held = trading_days(context, clean, first, last)
-    entities = _check_entity(context.lake, clean, entity)
-    choices = choose_versions(choosing(context, chosen), chosen, dates, clean, failures or {})
-    known = Ledger(context.lake, definition.name).read(dates[0], dates[-1], chosen + (RESTATED if restated else ""), entity)
+    entities = _check_entity(context.lake, clean, request.entity)
+    choices = choose_versions(choosing(context, model), model, dates, clean, failures or {})
+    known = Ledger(context.lake, context.name).read(dates[0], dates[-1], _selector(model, request.restated), request.entity)
     began = time.perf_counter()
-    stretches = find_stretches(context, clean, [date for date in dates if held[date] is None], restated)
-    digests = current_digests(context, clean, stretches, known, choices, entity)
+    stretches = find_stretches(context, clean, [date for date in dates if held[date] is None], request.restated)
+    digests = current_digests(context, clean, stretches, known, choices, request.entity)
     took = time.perf_counter() - began
-    plans = tuple(_status(date, choices[date], known.get(date), digests.get(date), held[date], only) for date in dates)
-    content = {"definition": definition.name, "start": start, "end": end, "entity": entity, "model": chosen}
-    count = sum(one.run for one in plans)
+    plans = tuple(_status(date, choices[date], known.get(date), digests.get(date), held[date], request.only) for date in dates)
     return BackfillPlan(
-        definition=definition.name,
-        backfill_id=digest_json(content | ({"restated": True} if restated else {}))[:12],
+        definition=context.name,
+        backfill_id=_backfill_id(context.name, request, model),
         start=f"{first:%Y-%m-%d}",
         end=f"{last:%Y-%m-%d}",
-        entity=entity,
-        only=only,
-        model=chosen,
-        newest_first=newest_first,
-        max_active=max_active,
-        restated=restated,
+        entity=request.entity,
+        only=request.only,
+        model=model,
+        newest_first=request.newest_first,
+        max_active=request.max_active,
+        restated=request.restated,
         clean=clean,
         dates=plans,
         stretches=stretches,
-        windows_a_date=(1 if entity else entities) * task_of(definition, ()).weight,
-        estimate_seconds=_estimate(count, known, took, len(stretches)),
+        windows_a_date=(1 if request.entity else entities) * task_of(context.definition, ()).weight,
+        estimate_seconds=_estimate(sum(one.run for one in plans), known, took, len(stretches)),
     )
+
+
+def _backfill_id(name: str, request: BackfillRequest, model: str) -> str:
+    content = {"definition": name, "start": request.start, "end": request.end, "entity": request.entity, "model": model}
+    return digest_json(content | ({"restated": True} if request.restated else {}))[:12]
+
+
+def _selector(model: str, restated: bool) -> str:
+    return model + (RESTATED if restated else "")
 
 
 def backfill_as_of(context: Context, end: str | pd.Timestamp, restated: bool = False) -> pd.Timestamp:

@@ -14,6 +14,7 @@ from finflow.models.errors import FitFailure
 from finflow.pipelines.backfill.changes import compare
 from finflow.pipelines.backfill.choice import RETRAIN
 from finflow.pipelines.backfill.plan import BackfillPlan, backfill_as_of, plan_backfill
+from finflow.pipelines.backfill.request import BackfillRequest
 from finflow.pipelines.backfill.result import BackfillResult, ChunkResult, DateResult, backfill_result, shown_plan
 from finflow.pipelines.backfill.versions import choosing
 from finflow.pipelines.core.errors import ConflictError, FinflowError, RegistryError, StateError
@@ -23,6 +24,7 @@ from finflow.pipelines.lake.ledger import ALL_ENTITIES, Ledger, LedgerRow
 
 if TYPE_CHECKING:
     from finflow.models.samples import Samples
+    from finflow.pipelines.core.manifests import CleanManifest
     from finflow.pipelines.registry.served import ServedModel
 
 __all__ = [
@@ -52,17 +54,17 @@ class _Answers:
     in_sample: dict[str, int] = field(default_factory=dict)
 
 
-def backfill(context: Context, start: str, end: str, **options: Any) -> BackfillResult:
-    """Plan and run a backfill in this process; options as for `plan_backfill`."""
+def backfill(context: Context, request: BackfillRequest, clean: CleanManifest | None = None) -> BackfillResult:
+    """Plan and run a backfill in this process; arguments and errors as for `plan_backfill`."""
     from concurrent.futures import ThreadPoolExecutor
 
     try:
-        plan = plan_backfill(context, start, end, **options)
+        plan = plan_backfill(context, request, clean)
         if plan.untrained:
             from finflow.pipelines.backfill.walk_forward import train_walk, walk_steps
 
             failures = train_walk(context, walk_steps(context, plan.model, plan.untrained, plan.clean.raw))
-            plan = plan_backfill(context, start, end, **{**options, "clean": plan.clean, "failures": failures})
+            plan = plan_backfill(context, request, plan.clean, failures)
         with ThreadPoolExecutor(plan.max_active) as pool:
             done = list(pool.map(lambda dates: run_chunk(context, plan, dates), plan.chunks()))
         return backfill_result(plan, done)
@@ -112,13 +114,13 @@ def run_chunk(context: Context, plan: BackfillPlan, dates: Sequence[str]) -> Chu
     return ChunkResult(results, written.rows, written.table_version, round(time.perf_counter() - began, 3), delivered, changes)
 
 
-def show_plan(context: Context, start: str, end: str, mode: str = "dry-run", **options: Any) -> dict[str, Any]:
-    """What a backfill would do (`dry-run`), or what the ledger says of the dates (`status`); options as for `plan_backfill`.
+def show_plan(context: Context, request: BackfillRequest, mode: str = "dry-run", clean: CleanManifest | None = None) -> dict[str, Any]:
+    """What a backfill would do (`dry-run`), or what the ledger says of the dates (`status`); the rest as for `plan_backfill`.
 
     `trainings` are the first dates of the periods that a walk forward would train before it answers; the estimate leaves them out.
     """
     try:
-        plan = plan_backfill(context, start, end, **options)
+        plan = plan_backfill(context, request, clean)
         shown = shown_plan(plan, mode)
         trainings = _trainings(context, plan) if mode == "dry-run" and plan.untrained else []
         if trainings:

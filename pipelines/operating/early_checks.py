@@ -10,17 +10,17 @@ import datetime
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from finflow.pipelines.backfill.request import BackfillRequest
 from finflow.pipelines.core.errors import FinflowError
 from finflow.pipelines.core.options import parse_choice, parse_only, parse_range
 from finflow.pipelines.definitions.context import Context
 
 
-def check_backfill(context: Context, start: str, end: str, entity: str | None, only: str, model: str, retrain: str | None) -> None:
+def check_backfill(context: Context, request: BackfillRequest) -> None:
     """Raises FinflowError: a date, entity, version or choice that is none."""
-
-    first, last = parse_range(start, end)
-    parse_only(only)
-    chosen = parse_choice(model, retrain)
+    first, last = parse_range(request.start, request.end)
+    parse_only(request.only)
+    chosen = parse_choice(request.model, request.retrain)
     if context.definition.calendar is not None:
         from finflow.pipelines.core.calendars import sessions
 
@@ -28,6 +28,7 @@ def check_backfill(context: Context, start: str, end: str, entity: str | None, o
             raise FinflowError(f"there is no trading day from {first:%Y-%m-%d} to {last:%Y-%m-%d}: give other dates.")
     if chosen.isdigit():
         _check_version(context, int(chosen))
+    entity = request.entity
     if entity is not None:
         _unless_newer(context, lambda: _check_entity(context, entity))
 

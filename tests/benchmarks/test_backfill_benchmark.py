@@ -18,6 +18,7 @@ import pytest
 import torch
 
 from finflow.models.networks.network import PREDICTION_ROWS
+from finflow.pipelines.backfill.request import BackfillRequest
 from finflow.pipelines.backfill.run import backfill_result, forget, plan_backfill, run_chunk
 from finflow.pipelines.core.calendars import published_at, sessions
 from finflow.pipelines.core.home import Home
@@ -99,7 +100,7 @@ def one_round(market: Market, model: Any, start: str, end: str) -> tuple[float, 
     """Seconds of a backfill, of its planning, and of the bare parts."""
     definition, clean = market.definition, market.clean(end)
     began = time.perf_counter()
-    plan = plan_backfill(market.context, start, end, clean=clean)
+    plan = plan_backfill(market.context, BackfillRequest(start, end), clean=clean)
     planned = time.perf_counter() - began
     result = backfill_result(plan, [run_chunk(market.context, plan, dates) for dates in plan.chunks()])
     seconds = time.perf_counter() - began

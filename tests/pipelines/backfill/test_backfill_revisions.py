@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from finflow.pipelines.backfill.plan import BackfillPlan
+from finflow.pipelines.backfill.request import BackfillRequest
 from finflow.pipelines.backfill.run import plan_backfill
 from finflow.pipelines.core.calendars import published_at, sessions
 from finflow.pipelines.core.home import Home
@@ -30,7 +31,7 @@ def stale(market: Market, **options: bool) -> list[str]:
 
 def planned(market: Market, **options: bool) -> BackfillPlan:
     clean = now(market) if options.get("restated") else market.clean(END)
-    return plan_backfill(market.context, START, END, only="stale", clean=clean, **options)
+    return plan_backfill(market.context, BackfillRequest(START, END, only="stale", **options), clean)
 
 
 def now(market: Market) -> object:

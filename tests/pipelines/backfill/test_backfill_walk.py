@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from finflow.pipelines.backfill.request import BackfillRequest
 from finflow.pipelines.backfill.result import BackfillResult
 from finflow.pipelines.backfill.run import backfill, plan_backfill, show_plan
 from finflow.pipelines.backfill.walk_periods import periods
@@ -64,8 +65,7 @@ class Place:
         return open_context(self.definition, self.home)
 
     def run(self, start: str = START, end: str = END, **options: Any) -> BackfillResult:
-        wanted = {"retrain": "quarterly", "clean": self.clean(end), **options}
-        return backfill(self.context, start, end, **wanted)
+        return backfill(self.context, BackfillRequest(start, end, **{"retrain": "quarterly", **options}), self.clean(end))
 
     def rows(self) -> pd.DataFrame:
         rows = Predictions(Lake(self.home.lake), "tiny").read().drop(columns=["scored_at", "backfill_id"])
@@ -89,7 +89,7 @@ def home_at(root: Path) -> Home:
 def once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, BackfillResult, dict[str, Any]]:
     """Half a year walked by quarters, and the dry run before it."""
     place = Place(walked(), home_at(tmp_path_factory.mktemp("walk")))
-    shown = show_plan(place.context, START, END, retrain="quarterly", clean=place.clean(END))
+    shown = show_plan(place.context, BackfillRequest(START, END, retrain="quarterly"), clean=place.clean(END))
     return place, place.run(), shown
 
 
@@ -98,7 +98,7 @@ def test_the_dry_run_names_the_trainings(once: tuple[Place, BackfillResult, dict
     trained = [row.version for row in place.record.rows()]
     assert len(shown["trainings"]) == len(trained) > 0
     assert f"before them {len(trained)} trainings, of the periods from {shown['trainings'][0]}" in shown["summary"]
-    after = show_plan(place.context, START, END, retrain="quarterly", clean=place.clean(END))
+    after = show_plan(place.context, BackfillRequest(START, END, retrain="quarterly"), clean=place.clean(END))
     assert after["trainings"] == []
 
 
@@ -230,14 +230,16 @@ def test_a_quarter_that_cannot_be_trained_fails_with_those_after_it(copy: Place,
     assert states["2017-06-30"] == ("done", "done")
     assert {states[date] for date in ("2017-07-03", "2017-07-05", "2017-07-06")} == {("missing", "failed")}
     assert not result.ok
-    shown = show_plan(copy.context, "2017-06-29", "2017-07-06", mode="status", retrain="quarterly", clean=copy.clean("2017-07-06"))
+    shown = show_plan(
+        copy.context, BackfillRequest("2017-06-29", "2017-07-06", retrain="quarterly"), mode="status", clean=copy.clean("2017-07-06")
+    )
     reasons = {one["date"]: one["reason"] for one in shown["dates"]}
     assert reasons["2017-07-06"] == "no model could be trained as of 2017-06-30: ridge fold 2017-01: no luck."
 
 
 def test_dates_before_the_walk_begins_have_no_model(copy: Place) -> None:
     clean = copy.clean("2016-12-30")
-    plan = plan_backfill(copy.context, "2016-06-30", "2016-10-04", retrain="quarterly", clean=clean)
+    plan = plan_backfill(copy.context, BackfillRequest("2016-06-30", "2016-10-04", retrain="quarterly"), clean=clean)
     states = {one.date: (one.before, one.run) for one in plan.dates}
     assert states["2016-06-30"] == states["2016-09-30"] == ("no-model", False)
     assert states["2016-10-03"] == ("missing", True), "decided, not yet registered"
@@ -246,7 +248,7 @@ def test_dates_before_the_walk_begins_have_no_model(copy: Place) -> None:
 
 def test_another_definition_is_another_walk(copy: Place) -> None:
     other = Place(walked(seed=9), copy.home)
-    plan = plan_backfill(other.context, START, END, retrain="quarterly", only="stale", clean=other.clean(END))
+    plan = plan_backfill(other.context, BackfillRequest(START, END, retrain="quarterly", only="stale"), clean=other.clean(END))
     assert {one.before for one in plan.dates} == {"stale"}
     assert plan.untrained == tuple(one.date for one in plan.dates)
     assert plan.dates[0].reason.endswith("answered; the model of its period is to be trained again")

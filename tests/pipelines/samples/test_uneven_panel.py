@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from finflow.pipelines.backfill.request import BackfillRequest
 from finflow.pipelines.backfill.run import backfill
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import PredictionResult
@@ -87,7 +88,7 @@ def test_trained_scored_and_backfilled(made: Definition, rows: pd.DataFrame, hom
 
     gap = gap_of(rows)
     for first, final in (spread(ended), spread(gap[0]), spread(gap[1])):
-        result = backfill(open_context(made, home), first, final)
+        result = backfill(open_context(made, home), BackfillRequest(first, final))
         assert set(result.counts) == {"done"}
         ledger = Ledger(Lake(home.lake), made.name).read(first, final, "champion", None)
         expected = {date: expected_symbols(made, rows, date) for date in ledger}

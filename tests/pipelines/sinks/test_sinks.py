@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from finflow.pipelines.backfill.request import BackfillRequest
 from finflow.pipelines.backfill.run import backfill, show_plan
 from finflow.pipelines.core.errors import DefinitionError, SinkError
 from finflow.pipelines.core.home import Home
@@ -182,8 +183,8 @@ def test_a_sink_that_takes_nothing_leaves_the_dates_missing(tmp_path: Path, home
     market = make_market(home, sink={"kind": "parquet", "path": str(tmp_path / "file" / "scores")})
     registry_of(market, monkeypatch)
     with pytest.raises(SinkError, match="cannot be written"):
-        backfill(market.context, START, END, clean=market.clean(END))
-    shown = show_plan(market.context, START, END, clean=market.clean(END))
+        backfill(market.context, BackfillRequest(START, END), clean=market.clean(END))
+    shown = show_plan(market.context, BackfillRequest(START, END), clean=market.clean(END))
     assert shown["counts"] == {"missing": len(DATES)}
     assert len(Predictions(market.lake, "tiny").read()) == len(DATES) * 6
 
