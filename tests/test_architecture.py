@@ -60,9 +60,7 @@ ROOMS = {
         "models pipelines/core pipelines/features pipelines/lake pipelines/problems pipelines/settings pipelines/sinks pipelines/sources"
     ),
     "pipelines/drafts": "pipelines/core pipelines/settings pipelines/sources",
-    "pipelines/evaluation": (
-        "models pipelines/core pipelines/definitions pipelines/problems pipelines/samples pipelines/settings pipelines/statistics"
-    ),
+    "pipelines/evaluation": "models pipelines/core pipelines/problems pipelines/samples pipelines/statistics",
     "pipelines/evaluation/plots": "models pipelines/core pipelines/evaluation pipelines/fits pipelines/problems",
     "pipelines/features": "pipelines/core",
     "pipelines/fits": "models pipelines/core pipelines/definitions pipelines/samples pipelines/settings",

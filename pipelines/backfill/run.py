@@ -19,7 +19,6 @@ from finflow.pipelines.backfill.result import BackfillResult, ChunkResult, DateR
 from finflow.pipelines.backfill.versions import choosing
 from finflow.pipelines.core.errors import ConflictError, FinflowError, RegistryError, StateError
 from finflow.pipelines.definitions.context import Context
-from finflow.pipelines.definitions.definition import Definition
 from finflow.pipelines.lake.ledger import ALL_ENTITIES, Ledger, LedgerRow
 
 if TYPE_CHECKING:
@@ -177,7 +176,7 @@ def _answer(
     together = _Answers()
     try:
         for samples in samples_as_known(context, plan.clean, plan.stretches, dates, plan.entity):
-            _keep(context.definition, plan, served, trained, samples, together)
+            _keep(context, plan, served, trained, samples, together)
     except (*_STOPS_ALL, RegistryError):
         raise
     except _SPOILS_A_DATE as error:
@@ -195,17 +194,15 @@ def _answer(
             answers.settled[date] = _failed(plan, date, served.version, _why_absent(context, plan, date))
 
 
-def _keep(
-    definition: Definition, plan: BackfillPlan, served: ServedModel, trained: pd.Timestamp, samples: Samples, answers: _Answers
-) -> None:
+def _keep(context: Context, plan: BackfillPlan, served: ServedModel, trained: pd.Timestamp, samples: Samples, answers: _Answers) -> None:
     """Predict samples of any number of dates; keep the rows of the dates whose every value is finite."""
     from finflow.pipelines.samples.digests import date_digests, window_digests
     from finflow.pipelines.scoring.rows import prediction_rows, unusable_dates
 
-    context = served.model.context
-    windows = window_digests(samples, context)
+    length = served.model.context
+    windows = window_digests(samples, length)
     rows = prediction_rows(
-        definition,
+        context,
         served,
         samples,
         trained_as_of=trained,
@@ -216,7 +213,7 @@ def _keep(
     )
     if plan.model.startswith(RETRAIN) and rows["in_sample"].any():
         raise StateError(f"version {served.version} was trained on targets of the dates that it is to answer: a walk has no in-sample row.")
-    digests = {str(date): digest for date, digest in date_digests(samples, context, windows).items()}
+    digests = {str(date): digest for date, digest in date_digests(samples, length, windows).items()}
     unusable = unusable_dates(rows)
     days, place = np.unique(rows["time"].to_numpy("datetime64[D]"), return_inverse=True)
     names = [str(day) for day in days]
@@ -227,7 +224,7 @@ def _keep(
             answers.settled[date] = _failed(plan, date, served.version, unusable[date])
             continue
         answers.in_sample[date] = int(in_sample[date])
-        answers.settled[date] = _row(plan, date, "done", served.version, context, digest, int(counts[date]), "")
+        answers.settled[date] = _row(plan, date, "done", served.version, length, digest, int(counts[date]), "")
     kept = np.array([name not in unusable for name in names])
     answers.frames.append(rows if kept.all() else rows[kept[place]])
 

@@ -13,7 +13,7 @@ from finflow.pipelines.core.code import code_digest, library_versions, walk_code
 from finflow.pipelines.core.digest import digest_json
 from finflow.pipelines.core.manifests import Manifest, RawManifest
 from finflow.pipelines.definitions.context import Context
-from finflow.pipelines.definitions.definition import Definition, problem_of
+from finflow.pipelines.definitions.definition import Definition
 from finflow.pipelines.samples.folds import time_folds
 
 MONTHS = {"monthly": 1, "quarterly": 3}
@@ -39,7 +39,7 @@ def periods(context: Context, raw: RawManifest, every: str, last: str) -> list[P
     days = pd.DatetimeIndex(frame["time"].dt.normalize().unique()).sort_values()
     months, anchor = MONTHS[every], pd.Timestamp(time_folds(context.definition).first_test)
     start = pd.Timestamp(anchor.year, (anchor.month - 1) // months * months + 1, 1)
-    key, found = digest_json({"walk": every, **_fixed(context.definition)}), []
+    key, found = digest_json({"walk": every, **_fixed(context)}), []
     while start <= pd.Timestamp(last):
         after = start + pd.DateOffset(months=months)
         before = days[days < start]
@@ -59,13 +59,14 @@ def unasked(definition: Definition) -> Definition:
     return definition.model_copy(update={"gate": gate})
 
 
-def _fixed(definition: Definition) -> dict[str, Any]:
+def _fixed(context: Context) -> dict[str, Any]:
     """What every decision of a walk depends on beside the data: the definition's meaning, the code, the libraries."""
     from finflow.pipelines.training.plan import meaning
 
+    definition = context.definition
     return {
         "definition": meaning(unasked(definition)),
         "models": {recipe.model: code_digest(recipe.model) for recipe in definition.recipes.values()},
-        "code": walk_code_digest(type(problem_of(definition))),
+        "code": walk_code_digest(type(context.problem)),
         "libraries": library_versions(),
     }

@@ -18,7 +18,7 @@ from finflow.pipelines.lake.as_of import KEY
 from finflow.pipelines.lake.lake import PARTITION
 
 if TYPE_CHECKING:
-    from finflow.pipelines.definitions.definition import Definition
+    pass
 
 ATTEMPTS = 8
 
@@ -44,7 +44,7 @@ def ingest(context: Context, *, now: pd.Timestamp | None = None) -> RawManifest:
         ConflictError: other runs kept writing to the same table.
     """
     lake, table = context.lake, f"raw/{context.name}"
-    batch = _checked(read_source(context), context.definition)
+    batch = _checked(read_source(context), context)
     now = pd.Timestamp(datetime.datetime.now(datetime.UTC)).as_unit("us") if now is None else now
     for _ in range(ATTEMPTS):
         version = lake.version(table)
@@ -76,9 +76,10 @@ def _manifest(table: str, version: int, stored: pd.DataFrame, fresh: pd.DataFram
     return RawManifest(table, version, len(fresh), len(stored) + len(fresh), first.isoformat(), last.isoformat())
 
 
-def _checked(frame: pd.DataFrame, definition: Definition) -> pd.DataFrame:
+def _checked(frame: pd.DataFrame, context: Context) -> pd.DataFrame:
     """The source's rows in the types of the raw table, sorted by entity, time and values."""
-    _check_columns(frame, definition)
+    _check_columns(frame, context)
+    definition = context.definition
     where = getattr(definition.source, "path", None) or f"{definition.name}: the {definition.source.kind} source"
     for name in KEY:
         gone = int(frame[name].isna().sum())
@@ -102,11 +103,11 @@ def _checked(frame: pd.DataFrame, definition: Definition) -> pd.DataFrame:
     return frame.sort_values([*KEY, *values], kind="stable", ignore_index=True)
 
 
-def _check_columns(frame: pd.DataFrame, definition: Definition) -> None:
+def _check_columns(frame: pd.DataFrame, context: Context) -> None:
     """Before anything is written: a column that the definition reads and the source does not give."""
     from finflow.pipelines.data.contract_rules import columns_read
-    from finflow.pipelines.definitions.definition import problem_of
 
+    definition = context.definition
     missing = [name for name in (*KEY, *columns_read(definition)) if name not in frame]
     if missing:
         where = getattr(definition.source, "path", None) or f"the {definition.source.kind} source"
@@ -115,6 +116,6 @@ def _check_columns(frame: pd.DataFrame, definition: Definition) -> None:
             f"{', '.join(map(repr, frame.columns))}. If the file calls it otherwise, map it in the definition's source: "
             "columns: {close: Last}."
         )
-    problem_of(definition).check_columns([str(name) for name in frame.columns])
+    context.problem.check_columns([str(name) for name in frame.columns])
     if PARTITION in frame:
         raise SourceError(f"{definition.name}: a column {PARTITION!r} is finflow's own; map the source's column under another name.")

@@ -55,7 +55,7 @@ def store_samples(context: Context, clean: CleanManifest) -> SampleManifest:
         DefinitionError: see `build_samples`.
     """
     definition = context.definition
-    digest = _digest(definition, clean)
+    digest = _digest(context, clean)
     folder = context.home.samples / digest
     if not is_complete(folder):
         samples, dropped = _build(definition, clean_rows(context, clean), pd.Timestamp(clean.as_of))
@@ -108,11 +108,11 @@ def count_dropped(definition: Definition, clean: pd.DataFrame) -> Dropped:
     return _build(definition, clean, None)[1]
 
 
-def _digest(definition: Definition, clean: CleanManifest) -> str:
+def _digest(context: Context, clean: CleanManifest) -> str:
     """Of the clean rows, the parts of the definition that bear on samples, and the code that builds them."""
     made_by = {
-        "settings": sample_settings(definition),
-        "code": sample_code_digest(type(problem_of(definition))),
+        "settings": sample_settings(context.definition),
+        "code": sample_code_digest(type(context.problem)),
         "releases": sample_releases(),
     }
     return digest_json({"clean": clean.digest, "as_of": clean.as_of, **made_by})

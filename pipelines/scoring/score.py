@@ -82,7 +82,7 @@ def score_clean(context: Context, clean: CleanManifest, version: int | None = No
     if not len(samples):
         raise NotEnoughHistoryError(f"{definition.name} as of {date:%Y-%m-%d}: {absence(context, clean, view, date)}")
     rows = prediction_rows(
-        definition,
+        context,
         served,
         samples,
         trained_as_of=trained_as_of(context.promotions, version),
