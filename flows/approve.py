@@ -7,6 +7,7 @@ from typing import Any, Literal
 from prefect import flow
 
 from finflow.pipelines.core.home import Home
+from finflow.pipelines.definitions.context import open_context
 from finflow.pipelines.definitions.loading import load_definition
 
 
@@ -24,9 +25,9 @@ def approve_flow(name: str, version: int, by: str, why: str, verdict: Literal["a
     from finflow.flows.runs.events import announce_rejection
     from finflow.pipelines.operating.approval import approve, reject
 
-    definition, home = load_definition(name), Home.from_environment()
+    context = open_context(load_definition(name), Home.from_environment())
     decide = {"approve": approve, "reject": reject}[verdict]
-    decision = decide(definition, home, version, by, why)
+    decision = decide(context, version, by, why)
     if verdict == "reject":
-        announce_rejection(definition, decision, version)
-    return {"definition": definition.name, "decision": decision.to_dict()}
+        announce_rejection(context.definition, decision, version)
+    return {"definition": context.name, "decision": decision.to_dict()}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import CandidateEvaluation, CleanManifest, Metric
+from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.definitions.definition import Definition
 
 if TYPE_CHECKING:
@@ -72,30 +73,30 @@ def leaderboard_row(evaluation: Evaluation, place: int, entry: CandidateEvaluati
     return row
 
 
-def publish_decision(definition: Definition, home: Home, evaluation: Evaluation, conclusion: Conclusion) -> None:
+def publish_decision(context: Context, evaluation: Evaluation, conclusion: Conclusion) -> None:
     """The decision in words, with links to the MLflow run and the report."""
     from prefect.artifacts import create_markdown_artifact
 
-    text = decision_text(definition, home, evaluation, conclusion)
-    create_markdown_artifact(markdown=text, key=artifact_key(definition.name, "decision"), description=conclusion.decision.verdict)
+    text = decision_text(context, evaluation, conclusion)
+    create_markdown_artifact(markdown=text, key=artifact_key(context.name, "decision"), description=conclusion.decision.verdict)
 
 
-def decision_text(definition: Definition, home: Home, evaluation: Evaluation, conclusion: Conclusion) -> str:
+def decision_text(context: Context, evaluation: Evaluation, conclusion: Conclusion) -> str:
     """The decision as Markdown."""
     decided, waiting = conclusion.outcome["decision"], conclusion.outcome.get("waiting")
     champion = decided["champion"]
     stands = "none" if champion["version"] is None else f"**{champion['candidate']}**, version {champion['version']}"
     lines = [
-        f"# {definition.title or definition.name}: {decided['verdict']}",
+        f"# {context.definition.title or context.name}: {decided['verdict']}",
         str(decided["reason"]),
         f"Champion: {stands}. As of {evaluation.as_of[:10]}; {evaluation.dates:,} test dates "
         f"({evaluation.first_date} to {evaluation.last_date}), decided by {evaluation.loss}.",
     ]
-    if definition.simulated:
+    if context.definition.simulated:
         lines.append("The data are **simulated**.")
     if waiting:
         lines.append(f"Version {waiting['version']} waits for a person: `{waiting['approve']}`, or the form of the deployment `approve`.")
-    links = [*mlflow_links(home, conclusion.outcome["run_id"]), f"report: `{conclusion.outcome['report']}`"]
+    links = [*mlflow_links(context.home, conclusion.outcome["run_id"]), f"report: `{conclusion.outcome['report']}`"]
     return "\n\n".join([*lines, "\n".join(f"- {link}" for link in links)])
 
 

@@ -13,7 +13,7 @@ from finflow.flows.artifacts import publish_validation
 from finflow.flows.display import DISPLAY
 from finflow.flows.tasks import backfill_chunk_task, backfill_plan_task, ingest_task, validate_task, walk_period_task
 from finflow.pipelines.core.home import Home
-from finflow.pipelines.definitions.definition import Definition
+from finflow.pipelines.definitions.context import Context, open_context
 from finflow.pipelines.definitions.loading import load_definition
 
 if TYPE_CHECKING:
@@ -42,51 +42,51 @@ def backfill_flow(
     restated: bool = False,
 ) -> dict[str, Any]:
     """Each date as it could have been predicted then; a date that fails does not stop the others."""
+    from finflow.pipelines.backfill.request import BackfillRequest
     from finflow.pipelines.backfill.run import backfill_as_of, backfill_result, forget
 
-    definition, home = load_definition(name), Home.from_environment()
-    raw = ingest_task(definition, home)
-    instant = backfill_as_of(definition, home, end, restated)
-    clean = validate_task(definition, home, raw, instant.isoformat())
-    publish_validation(definition, clean)
-    options: dict[str, Any] = {"entity": entity, "only": only, "model": model, "newest_first": newest_first, "max_active": max_active}
-    options |= {"retrain": retrain, "restated": restated, "clean": clean}
+    context = open_context(load_definition(name), Home.from_environment())
+    raw = ingest_task(context)
+    instant = backfill_as_of(context, end, restated)
+    clean = validate_task(context, raw, instant.isoformat())
+    publish_validation(context.definition, clean)
+    request = BackfillRequest(start, end, entity, only, model, newest_first, max_active, retrain, restated)
     try:
-        plan = backfill_plan_task(definition, home, start, end, options)
+        plan = backfill_plan_task(context, request, clean)
         if plan.untrained:
-            plan = backfill_plan_task(definition, home, start, end, {**options, "failures": _train(definition, home, plan)})
-        return backfill_result(plan, _fill(definition, home, plan)).to_dict()
+            plan = backfill_plan_task(context, request, clean, _train(context, plan))
+        return backfill_result(plan, _fill(context, plan)).to_dict()
     finally:
         forget()
 
 
-def _train(definition: Definition, home: Home, plan: BackfillPlan) -> dict[str, str]:
+def _train(context: Context, plan: BackfillPlan) -> dict[str, str]:
     """Train what the dates wait for, period after period; by the period where that ends early, why."""
     from finflow.pipelines.backfill.walk_forward import walk_steps
 
-    steps = walk_steps(definition, home, plan.model, plan.untrained, plan.clean.raw)
+    steps = walk_steps(context, plan.model, plan.untrained, plan.clean.raw)
     DISPLAY.begin("train", len(steps))
     for step in steps:
-        reason = walk_period_task(definition, home, step)
+        reason = walk_period_task(context, step)
         if reason is not None:
             return {step.period.start: reason}
     return {}
 
 
-def _fill(definition: Definition, home: Home, plan: BackfillPlan) -> list[ChunkResult]:
+def _fill(context: Context, plan: BackfillPlan) -> list[ChunkResult]:
     """Every chunk of the plan, at most `max_active` at the same time; one that breaks lets the others end first."""
     from finflow.flows.artifacts import backfill_progress
 
     chunks = plan.chunks()
     DISPLAY.begin("backfill", len(chunks))
-    progress = backfill_progress(definition.name, len(chunks))
+    progress = backfill_progress(context.name, len(chunks))
     ended: SimpleQueue[Any] = SimpleQueue()
     futures: list[Any] = []
     for place, dates in enumerate(chunks):
         if place >= plan.max_active:
             ended.get()
             progress.advance()
-        futures.append(backfill_chunk_task.submit(definition, home, plan, dates))
+        futures.append(backfill_chunk_task.submit(context, plan, dates))
         futures[-1].add_done_callback(ended.put)
     for _ in range(min(plan.max_active, len(chunks))):
         ended.get()

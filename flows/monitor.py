@@ -15,6 +15,7 @@ from finflow.flows.scheduled import arrive, run_name
 from finflow.flows.tasks import validate_task
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import CleanManifest
+from finflow.pipelines.definitions.context import Context, open_context
 from finflow.pipelines.definitions.definition import Definition
 from finflow.pipelines.definitions.loading import load_definition
 from finflow.pipelines.monitoring.result import MonitoringResult
@@ -28,25 +29,26 @@ def monitor_flow(name: str, as_of: str | None = None) -> dict[str, Any] | State[
     """Source to report: is what the champion learnt still so, and what were its predictions worth. Trains nothing."""
     from finflow.pipelines.monitoring.data import monitoring_as_of
 
-    definition, home = load_definition(name), Home.from_environment()
-    arrival = arrive(definition, home, "monitor", as_of, ends_late=False)
+    definition = load_definition(name)
+    context = open_context(definition, Home.from_environment())
+    arrival = arrive(context, "monitor", as_of, ends_late=False)
     if isinstance(arrival, State):
         return arrival
-    instant = monitoring_as_of(definition, home, as_of, version=arrival.raw.version)
-    clean = validate_task(definition, home, arrival.raw, instant.isoformat())
+    instant = monitoring_as_of(context, as_of, version=arrival.raw.version)
+    clean = validate_task(context, arrival.raw, instant.isoformat())
     publish_validation(definition, clean)
-    found = monitor_task(definition, home, clean)
+    found = monitor_task(context, clean)
     publish_monitoring(definition, found)
     emit_monitoring(definition, name, found)
     return {**found.to_dict(), "title": definition.title or definition.name, "simulated": definition.simulated}
 
 
 @task(name="monitor", cache_policy=NO_CACHE, persist_result=False)
-def monitor_task(definition: Definition, home: Home, clean: CleanManifest) -> MonitoringResult:
+def monitor_task(context: Context, clean: CleanManifest) -> MonitoringResult:
     """Every check, the table's rows, the report, the MLflow run."""
     from finflow.pipelines.monitoring.run import monitor
 
-    found = monitor(definition, home, clean)
+    found = monitor(context, clean)
     DISPLAY.say(
         f"monitored: {len(found.alarms)} alarms in {sum(one.measured for one in found.checks)} checks, {found.written} rows written"
     )

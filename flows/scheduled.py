@@ -14,8 +14,8 @@ from finflow.flows.runs.awaiting import come_back
 from finflow.flows.runs.missed_runs import SUPERSEDED, superseded_by
 from finflow.flows.tasks import ingest_task, look_for_session_task
 from finflow.pipelines.core.errors import FinflowError
-from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import RawManifest
+from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.definitions.definition import Definition
 from finflow.pipelines.operating.arrival import Awaited, LateDataError
 
@@ -38,7 +38,7 @@ class Arrival:
     session: str | None = None
 
 
-def arrive(definition: Definition, home: Home, kind: str, as_of: str | None, *, ends_late: bool = True) -> Arrival | State:
+def arrive(context: Context, kind: str, as_of: str | None, *, ends_late: bool = True) -> Arrival | State:
     """Read the source as a run of the flow `kind` should; or the state in which the run ends now, superseded or late.
 
     A run whose session's rows are not there yet leaves its process here, and begins anew at the next look (see `awaiting.come_back`).
@@ -50,24 +50,24 @@ def arrive(definition: Definition, home: Home, kind: str, as_of: str | None, *, 
     from finflow.pipelines.data.knowledge import resolve_as_of
     from finflow.pipelines.operating.arrival import session_as_of
 
-    due = scheduled_session(definition, kind) if as_of is None else None
+    due = scheduled_session(context.definition, kind) if as_of is None else None
     if due is None:
-        raw = ingest_task(definition, home)
-        return Arrival(raw, resolve_as_of(definition, home, as_of, version=raw.version).isoformat())
-    newer = give_way(definition, kind)
+        raw = ingest_task(context)
+        return Arrival(raw, resolve_as_of(context, as_of, version=raw.version).isoformat())
+    newer = give_way(context.definition, kind)
     if newer is not None:
         return newer
     try:
-        found = look_for_session_task(definition, home, due)
+        found = look_for_session_task(context, due)
     except LateDataError as error:
         if ends_late:
-            return _late(definition, due, error)
-        return Arrival(ingest_task(definition, home), session_as_of(definition, home, due.session).isoformat(), due.session)
+            return _late(context.definition, due, error)
+        return Arrival(ingest_task(context), session_as_of(context, due.session).isoformat(), due.session)
     if isinstance(found, Awaited):
         run = _this_run()
         assert run is not None
         come_back(run, found)
-    return Arrival(found.raw, session_as_of(definition, home, due.session).isoformat(), due.session)
+    return Arrival(found.raw, session_as_of(context, due.session).isoformat(), due.session)
 
 
 def scheduled_session(definition: Definition, kind: str) -> Due | None:

@@ -12,9 +12,10 @@ from finflow.models.base import Hardware
 from finflow.pipelines.core.errors import FinflowError
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import CleanManifest, Evaluation, FitResult, FitSpec, PredictionResult, RawManifest, SampleManifest
-from finflow.pipelines.definitions.definition import Definition
+from finflow.pipelines.definitions.context import Context
 
 if TYPE_CHECKING:
+    from finflow.pipelines.backfill.request import BackfillRequest
     from finflow.pipelines.backfill.run import BackfillPlan, ChunkResult
     from finflow.pipelines.backfill.walk_forward import WalkStep
     from finflow.pipelines.operating.arrival import Arrived, Awaited
@@ -52,11 +53,11 @@ def _transient(task: Any, run: Any, state: Any) -> bool:
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-def ingest_task(definition: Definition, home: Home) -> RawManifest:
+def ingest_task(context: Context) -> RawManifest:
     """Source to raw table."""
     from finflow.pipelines.data.ingest import ingest
 
-    raw = ingest(definition, home)
+    raw = ingest(context)
     DISPLAY.say(f"read {raw.rows:,} rows, {raw.added:,} of them new ({raw.first_time[:10]} to {raw.last_time[:10]})")
     return raw
 
@@ -70,44 +71,44 @@ def ingest_task(definition: Definition, home: Home) -> RawManifest:
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-def look_for_session_task(definition: Definition, home: Home, due: Due) -> Arrived | Awaited:
+def look_for_session_task(context: Context, due: Due) -> Arrived | Awaited:
     """Source to raw table, and whether the session's rows are there."""
     from finflow.flows.runs.events import LATE_DATA, emit
     from finflow.pipelines.operating.arrival import Awaited, look_for_session, named
 
-    found = look_for_session(definition, home, due)
+    found = look_for_session(context, due)
     if isinstance(found, Awaited):
         DISPLAY.say(found.text)
         return found
     DISPLAY.say(f"session {due.session} is there: {found.raw.added:,} new rows")
     if found.missing:
-        text = f"{definition.name}: late: of session {due.session} no row of {named(found.missing)} came; the run goes on without."
+        text = f"{context.name}: late: of session {due.session} no row of {named(found.missing)} came; the run goes on without."
         _say_in_log(text)
-        emit(LATE_DATA, definition, text, session=due.session)
+        emit(LATE_DATA, context.definition, text, session=due.session)
     return found
 
 
 @task(name="validate", task_run_name="hold against the contract", cache_policy=NO_CACHE, persist_result=False)
-def validate_task(definition: Definition, home: Home, raw: RawManifest, as_of: str) -> CleanManifest:
+def validate_task(context: Context, raw: RawManifest, as_of: str) -> CleanManifest:
     """Raw table to clean table and quarantine, by the contract."""
     import pandas as pd
 
     from finflow.flows.runs.events import watched_quarantine
     from finflow.pipelines.data.contract import validate
 
-    with watched_quarantine(definition, home, raw):
-        clean = validate(definition, home, raw, pd.Timestamp(as_of))
+    with watched_quarantine(context, raw):
+        clean = validate(context, raw, pd.Timestamp(as_of))
     warnings = [rule for rule in clean.rules if not rule.passed and rule.severity == "warning"]
     DISPLAY.say(f"contract met: {clean.rows:,} rows clean, {clean.quarantined:,} quarantined, {len(warnings)} warnings")
     return clean
 
 
 @task(name="window", task_run_name="build the windows", cache_policy=NO_CACHE, persist_result=False)
-def window_task(definition: Definition, home: Home, clean: CleanManifest) -> SampleManifest:
+def window_task(context: Context, clean: CleanManifest) -> SampleManifest:
     """Clean table to observations and sample index."""
     from finflow.pipelines.samples.windows import store_samples
 
-    samples = store_samples(definition, home, clean)
+    samples = store_samples(context, clean)
     DISPLAY.say(f"windowed: {samples.samples:,} samples of {len(samples.columns)} columns")
     return samples
 
@@ -129,33 +130,35 @@ def fit_and_predict_task(spec: FitSpec, home: Home) -> PredictionResult:
 
 
 @task(name="score", task_run_name="predict with the champion", cache_policy=NO_CACHE, persist_result=False)
-def score_task(definition: Definition, home: Home, clean: CleanManifest, version: int | None) -> ScoreResult:
+def score_task(context: Context, clean: CleanManifest, version: int | None) -> ScoreResult:
     """The as-of session, predicted and kept once."""
     from finflow.pipelines.scoring.score import score_clean
 
-    scored = score_clean(definition, home, clean, version)
+    scored = score_clean(context, clean, version)
     DISPLAY.say(f"scored {scored.date}: {scored.rows} rows by version {scored.version}, {scored.written} new")
     return scored
 
 
-@task(name="plan backfill", task_run_name="plan {start} to {end}", cache_policy=NO_CACHE, persist_result=False)
-def backfill_plan_task(definition: Definition, home: Home, start: str, end: str, options: dict[str, Any]) -> BackfillPlan:
-    """Which dates run, with which version; options as for `plan_backfill`."""
+@task(name="plan backfill", task_run_name="plan {request.start} to {request.end}", cache_policy=NO_CACHE, persist_result=False)
+def backfill_plan_task(
+    context: Context, request: BackfillRequest, clean: CleanManifest, failures: dict[str, str] | None = None
+) -> BackfillPlan:
+    """Which dates run, with which version; see `plan_backfill`."""
     from finflow.pipelines.backfill.run import plan_backfill
 
-    plan = plan_backfill(definition, home, start, end, **options)
+    plan = plan_backfill(context, request, clean, failures)
     waiting = f", {len(plan.untrained)} of them after a training" if plan.untrained else ""
     DISPLAY.say(f"backfill of {len(plan.dates)} dates: {len(plan.selected)} to run{waiting}")
     return plan
 
 
 @task(name="train period", task_run_name="train as of {step.period.as_of}", cache_policy=NO_CACHE, persist_result=False)
-def walk_period_task(definition: Definition, home: Home, step: WalkStep) -> str | None:
+def walk_period_task(context: Context, step: WalkStep) -> str | None:
     """One period of a walk: fits, decision, version. Why it could not be trained, if it could not."""
     from finflow.pipelines.backfill.walk_forward import try_period
 
     try:
-        return try_period(definition, home, step)
+        return try_period(context, step)
     finally:
         DISPLAY.advance("train")
 
@@ -169,55 +172,53 @@ def _chunk_name() -> str:
 
 
 @task(name="backfill", task_run_name=_chunk_name, cache_policy=NO_CACHE, persist_result=False)
-def backfill_chunk_task(definition: Definition, home: Home, plan: BackfillPlan, dates: tuple[str, ...]) -> ChunkResult:
+def backfill_chunk_task(context: Context, plan: BackfillPlan, dates: tuple[str, ...]) -> ChunkResult:
     """Some dates in one pass and one commit."""
     from finflow.pipelines.backfill.run import run_chunk
 
     try:
-        return run_chunk(definition, home, plan, dates)
+        return run_chunk(context, plan, dates)
     finally:
         DISPLAY.advance("backfill")
 
 
 @task(name="plan", task_run_name="plan folds and fits", cache_policy=NO_CACHE, persist_result=False)
 def plan_task(
-    definition: Definition, home: Home, samples: SampleManifest, candidates: list[str] | None, seed: int | None, hardware: Hardware
+    context: Context, samples: SampleManifest, candidates: list[str] | None, seed: int | None, hardware: Hardware
 ) -> TrainingPlan:
     """Folds, recipes and fits."""
     from finflow.pipelines.training.plan import plan_training
 
-    plan = plan_training(definition, home, samples, candidates=candidates, seed=seed, hardware=hardware)
+    plan = plan_training(context, samples, candidates=candidates, seed=seed, hardware=hardware)
     DISPLAY.say(f"{len(plan.recipes)} recipes on {len(plan.folds)} test periods: {len(plan.specs)} fits")
     return plan
 
 
 @task(name="evaluate", task_run_name="compare all candidates", cache_policy=NO_CACHE, persist_result=False)
 def evaluate_task(
-    definition: Definition, home: Home, plan: TrainingPlan, results: list[PredictionResult | BaseException]
+    context: Context, plan: TrainingPlan, results: list[PredictionResult | BaseException]
 ) -> tuple[Evaluation, dict[str, str]]:
     """Every candidate on the same dates; with it, why a candidate could not be compared."""
     from finflow.pipelines.training.conclusion import evaluate_training
 
     DISPLAY.say("evaluating")
-    return evaluate_training(definition, home, plan, results)
+    return evaluate_training(context, plan, results)
 
 
 @task(name="decide", task_run_name="decide, register, report", cache_policy=NO_CACHE, persist_result=False)
 def conclude_task(
-    definition: Definition, home: Home, plan: TrainingPlan, evaluation: Evaluation, failed: dict[str, str], fits: list[FitResult]
+    context: Context, plan: TrainingPlan, evaluation: Evaluation, failed: dict[str, str], fits: list[FitResult]
 ) -> Conclusion:
     """Gate, production fits, registration, record, alias, report."""
     from prefect.runtime import flow_run
 
     from finflow.flows.runs.events import announce_decision
-    from finflow.pipelines.lake.lake import Lake
-    from finflow.pipelines.lake.promotions import Promotions
     from finflow.pipelines.training.conclusion import conclude_training
 
     tags = {"finflow.prefect_run": str(flow_run.id)}
-    recorded = Promotions(Lake(home.lake), definition.name).find(plan.run_key) is not None
-    conclusion = conclude_training(definition, home, plan, evaluation, failed, fits, tags=tags)
+    recorded = context.promotions.find(plan.run_key) is not None
+    conclusion = conclude_training(context, plan, evaluation, failed, fits, tags=tags)
     if not recorded:
-        announce_decision(definition, conclusion)
+        announce_decision(context.definition, conclusion)
     DISPLAY.say(f"{conclusion.decision.verdict}: {conclusion.decision.reason}")
     return conclusion

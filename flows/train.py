@@ -15,6 +15,7 @@ from finflow.flows.tasks import conclude_task, evaluate_task, fit_and_predict_ta
 from finflow.models.base import Hardware
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import PredictionResult
+from finflow.pipelines.definitions.context import open_context
 from finflow.pipelines.definitions.loading import load_definition
 
 # One fit a core: more only take turns, and each runs on one thread for the sake of its bits.
@@ -46,22 +47,22 @@ def train_flow(
     """
     from finflow.pipelines.fits.process import warm_up_first
 
-    definition, home = load_definition(name), Home.from_environment()
+    context = open_context(load_definition(name), Home.from_environment())
     hardware = Hardware(accelerator, devices, strategy, precision)
-    arrival = arrive(definition, home, "train", as_of)
+    arrival = arrive(context, "train", as_of)
     if isinstance(arrival, State):
         return arrival
-    warm_up_first(home)  # what fits are forked from loads its libraries while the data are checked
-    clean = validate_task(definition, home, arrival.raw, arrival.as_of)
-    publish_validation(definition, clean)
-    samples = window_task(definition, home, clean)
-    plan = plan_task(definition, home, samples, candidates, seed, hardware)
+    warm_up_first(context.home)  # what fits are forked from loads its libraries while the data are checked
+    clean = validate_task(context, arrival.raw, arrival.as_of)
+    publish_validation(context.definition, clean)
+    samples = window_task(context, clean)
+    plan = plan_task(context, samples, candidates, seed, hardware)
     DISPLAY.begin("fit", len(plan.specs))
-    fits = [fit_and_predict_task.submit(spec, home) for spec in plan.specs]
+    fits = [fit_and_predict_task.submit(spec, context.home) for spec in plan.specs]
     results: list[PredictionResult | BaseException] = [future.result(raise_on_failure=False) for future in fits]
-    evaluation, failed = evaluate_task(definition, home, plan, results)
+    evaluation, failed = evaluate_task(context, plan, results)
     fitted = [result.fit for result in results if isinstance(result, PredictionResult)]
-    publish_leaderboard(definition, evaluation)
-    conclusion = conclude_task(definition, home, plan, evaluation, failed, fitted)
-    publish_decision(definition, home, evaluation, conclusion)
+    publish_leaderboard(context.definition, evaluation)
+    conclusion = conclude_task(context, plan, evaluation, failed, fitted)
+    publish_decision(context, evaluation, conclusion)
     return conclusion.outcome

@@ -10,6 +10,7 @@ from finflow.flows.artifacts import publish_validation
 from finflow.flows.scheduled import run_name
 from finflow.flows.tasks import ingest_task, validate_task
 from finflow.pipelines.core.home import Home
+from finflow.pipelines.definitions.context import open_context
 from finflow.pipelines.definitions.loading import load_definition
 
 
@@ -18,9 +19,9 @@ def validate_flow(name: str, as_of: str | None = None) -> dict[str, Any]:
     """Source to clean table: what was read, which rules held, what was quarantined."""
     from finflow.pipelines.data.knowledge import resolve_as_of
 
-    definition, home = load_definition(name), Home.from_environment()
-    raw = ingest_task(definition, home)
-    instant = resolve_as_of(definition, home, as_of, version=raw.version)
-    clean = validate_task(definition, home, raw, instant.isoformat())
-    publish_validation(definition, clean)
-    return {"definition": definition.name, **clean.to_dict()}
+    context = open_context(load_definition(name), Home.from_environment())
+    raw = ingest_task(context)
+    instant = resolve_as_of(context, as_of, version=raw.version)
+    clean = validate_task(context, raw, instant.isoformat())
+    publish_validation(context.definition, clean)
+    return {"definition": context.name, **clean.to_dict()}

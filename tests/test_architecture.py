@@ -30,7 +30,7 @@ ROOMS = {
     "finflow.flows.__main__": "flows/command_line",
     "flows": (
         "flows/deployments flows/runs models pipelines/backfill pipelines/core pipelines/data pipelines/definitions pipelines/fits "
-        "pipelines/lake pipelines/monitoring pipelines/operating pipelines/samples pipelines/scoring pipelines/tracking pipelines/training"
+        "pipelines/monitoring pipelines/operating pipelines/samples pipelines/scoring pipelines/tracking pipelines/training"
     ),
     "flows/command_line": (
         "flows flows/deployments flows/runs flows/servers pipelines/backfill pipelines/core pipelines/definitions pipelines/drafts "
@@ -43,7 +43,7 @@ ROOMS = {
         "pipelines/registry pipelines/samples pipelines/scoring"
     ),
     "flows/package": "flows/interface pipelines/core",
-    "flows/runs": "pipelines/core pipelines/definitions pipelines/lake",
+    "flows/runs": "pipelines/core pipelines/definitions",
     "flows/servers": "flows flows/deployments flows/runs models pipelines/core pipelines/definitions pipelines/tracking",
     "models": "",
     "models/classes": "models",
@@ -62,12 +62,10 @@ ROOMS = {
     "pipelines/core": "models",
     "pipelines/data": "expectations pipelines/core pipelines/definitions pipelines/features pipelines/lake",
     "pipelines/definitions": (
-        "models pipelines/core pipelines/features pipelines/problems pipelines/settings pipelines/sinks pipelines/sources"
+        "models pipelines/core pipelines/features pipelines/lake pipelines/problems pipelines/settings pipelines/sinks pipelines/sources"
     ),
     "pipelines/drafts": "pipelines/core pipelines/settings pipelines/sources",
-    "pipelines/evaluation": (
-        "models pipelines/core pipelines/definitions pipelines/problems pipelines/samples pipelines/settings pipelines/statistics"
-    ),
+    "pipelines/evaluation": "models pipelines/core pipelines/problems pipelines/samples pipelines/statistics",
     "pipelines/evaluation/plots": "models pipelines/core pipelines/evaluation pipelines/fits pipelines/problems",
     "pipelines/features": "pipelines/core",
     "pipelines/fits": "models pipelines/core pipelines/definitions pipelines/samples pipelines/settings",
@@ -81,8 +79,8 @@ ROOMS = {
         "pipelines/lake pipelines/samples pipelines/settings pipelines/statistics pipelines/tracking"
     ),
     "pipelines/operating": (
-        "models pipelines/core pipelines/data pipelines/definitions pipelines/fits pipelines/lake pipelines/registry pipelines/samples "
-        "pipelines/settings pipelines/training"
+        "models pipelines/backfill pipelines/core pipelines/data pipelines/definitions pipelines/fits pipelines/lake pipelines/registry "
+        "pipelines/samples pipelines/settings pipelines/training"
     ),
     "pipelines/operating/pruning": "pipelines/core pipelines/fits pipelines/lake pipelines/tracking",
     "pipelines/problems": (

@@ -9,6 +9,7 @@ import pytest
 
 from finflow.flows.servers.environment import prepare_environment
 from finflow.pipelines.core.home import Home
+from finflow.pipelines.definitions.context import open_context
 from finflow.pipelines.lake.lake import Lake
 from tests.support import write_definition
 from tests.support.scenario_support import scenario_values
@@ -67,5 +68,5 @@ def test_paths_do_not_see_the_future(home: Home, tmp_path: Path, monkeypatch: py
     from finflow.pipelines.leakage.check import check_leakage
 
     path = str(write_definition(tmp_path / "scenarios.yaml", scenario_values()))
-    found = check_leakage(load_definition(path), home, "2017-04-28")
+    found = check_leakage(open_context(load_definition(path), home), "2017-04-28")
     assert [check.name for check in found.checks if not check.passed] == []

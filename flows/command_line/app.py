@@ -7,6 +7,8 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from finflow.pipelines.backfill.request import BackfillRequest
+
 app = typer.Typer(
     name="finflow",
     no_args_is_help=True,
@@ -137,8 +139,8 @@ def backfill(
     json: Json = False,
 ) -> None:
     """Fill the predictions of a range of dates."""
-    options = {"newest_first": newest_first, "max_active": max_active, "retrain": retrain, "restated": restated}
-    _run(json, "backfill", name, start, end, entity, only, model, dry_run, status, options)
+    request = BackfillRequest(start, end, entity, only, model, newest_first, max_active, retrain, restated)
+    _run(json, "backfill", name, request, "status" if status else "dry-run" if dry_run else "run")
 
 
 @app.command()

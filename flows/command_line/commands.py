@@ -10,8 +10,9 @@ from finflow.flows.display import DISPLAY
 from finflow.pipelines.core.home import Home
 
 if TYPE_CHECKING:
+    from finflow.pipelines.backfill.request import BackfillRequest
     from finflow.pipelines.core.manifests import Decision
-    from finflow.pipelines.definitions.definition import Definition
+    from finflow.pipelines.definitions.context import Context
     from finflow.pipelines.operating.pruning.run import PruneResult
 
 Outcome = dict[str, Any]
@@ -67,7 +68,7 @@ def init(home: Home, file: Path, name: str | None, to: Path | None, outcome: str
 def validate(home: Home, name: str, as_of: str | None) -> Outcome:
     from finflow.flows.servers.server import prefect_server
 
-    _load(name, home)
+    _open(name, home)
     with prefect_server(home), DISPLAY.live():
         from finflow.flows.validate import validate_flow
 
@@ -79,7 +80,7 @@ def train(home: Home, name: str, as_of: str | None, candidates: list[str] | None
     from finflow.pipelines.fits.process import warm_up_first
     from finflow.pipelines.operating.early_checks import check_train
 
-    check_train(_load(name, home), home, as_of, candidates, hardware)
+    check_train(_open(name, home), as_of, candidates, hardware)
     if hardware["accelerator"] == "cpu":
         warm_up_first(home)
     with prefect_server(home), DISPLAY.live():
@@ -92,83 +93,72 @@ def score(home: Home, name: str, as_of: str | None, version: int | None) -> Outc
     from finflow.flows.servers.server import prefect_server
     from finflow.pipelines.operating.early_checks import check_score
 
-    check_score(_load(name, home), home, as_of, version)
+    check_score(_open(name, home), as_of, version)
     with prefect_server(home), DISPLAY.live():
         from finflow.flows.score import score_flow
 
         return called(score_flow(name, as_of, version))
 
 
-def backfill(
-    home: Home,
-    name: str,
-    start: str,
-    end: str,
-    entity: str | None,
-    only: str,
-    model: str,
-    dry_run: bool,
-    status: bool,
-    options: dict[str, Any],
-) -> Outcome:
-    """Plan and run, or only plan, or only show the ledger. `options`: newest_first, max_active, retrain, restated."""
+def backfill(home: Home, name: str, request: BackfillRequest, mode: str) -> Outcome:
+    """Plan and run, or only plan (`dry-run`), or only show the ledger (`status`)."""
     from finflow.pipelines.operating.early_checks import check_backfill
 
-    definition = _load(name, home)
-    check_backfill(definition, home, start, end, entity, only, model, options["retrain"])
-    if dry_run or status:
+    context = _open(name, home)
+    check_backfill(context, request)
+    if mode != "run":
         from finflow.pipelines.backfill.run import show_plan
 
-        return show_plan(definition, home, start, end, "status" if status else "dry-run", entity=entity, only=only, model=model, **options)
+        return show_plan(context, request, mode)
     from finflow.flows.servers.server import prefect_server
 
     with prefect_server(home), DISPLAY.live():
         from finflow.flows.backfill import backfill_flow
 
-        filled: Outcome = backfill_flow(name, start, end, entity, only, model, **options)  # type: ignore[assignment]
+        filled: Outcome = backfill_flow(name, **vars(request))  # type: ignore[assignment]
         return filled
 
 
 def status(home: Home, name: str) -> Outcome:
     from finflow.pipelines.operating.status import status as state
 
-    return state(_load(name, home), home)
+    return state(_open(name, home))
 
 
 def history(home: Home, name: str) -> Outcome:
     from finflow.pipelines.operating.history import history as decisions
 
-    definition = _load(name, home)
-    return {"definition": definition.name, **decisions(definition, home)}
+    context = _open(name, home)
+    return {"definition": context.name, **decisions(context)}
 
 
 def report(home: Home, name: str) -> Outcome:
     from finflow.pipelines.training.report import newest_report
 
-    return newest_report(_load(name, home), home)
+    return newest_report(_open(name, home))
 
 
 def export(home: Home, name: str, start: str, end: str, to: Path) -> Outcome:
     from finflow.pipelines.scoring.export import export as write
 
-    return write(_load(name, home), home, start, end, to)
+    return write(_open(name, home), start, end, to)
 
 
 def check_leakage(home: Home, name: str, as_of: str | None) -> Outcome:
     """Ingest and validate as a training would, then try to make the future change the past."""
     from finflow.pipelines.leakage.check import check_leakage as check
 
-    definition = _load(name, home)
-    found = check(definition, home, as_of)
+    context = _open(name, home)
+    found = check(context, as_of)
     columns = sorted({column for one in found.checks if not one.passed for column in one.columns})
-    return {"ok": found.passed, "definition": definition.name, "columns": columns, "checks": [one.to_dict() for one in found.checks]}
+    return {"ok": found.passed, "definition": context.name, "columns": columns, "checks": [one.to_dict() for one in found.checks]}
 
 
 def rollback(home: Home, name: str, why: str) -> Outcome:
     from finflow.pipelines.operating.rollback import rollback as back
 
-    definition = _load(name, home)
-    return {"definition": definition.name, "decision": back(definition, home, why).to_dict()}
+    context = _open(name, home)
+    return {"definition": context.name, "decision": back(context, why).to_dict()}
 
 
 def ui(home: Home) -> Outcome:
@@ -194,7 +184,7 @@ def monitor(home: Home, name: str, as_of: str | None) -> Outcome:
     from finflow.flows.servers.server import prefect_server
     from finflow.pipelines.operating.early_checks import check_monitor
 
-    check_monitor(_load(name, home), home, as_of)
+    check_monitor(_open(name, home), as_of)
     with prefect_server(home), DISPLAY.live():
         from finflow.flows.monitor import monitor_flow
 
@@ -204,22 +194,22 @@ def monitor(home: Home, name: str, as_of: str | None) -> Outcome:
 def approve(home: Home, name: str, version: int, by: str, why: str) -> Outcome:
     from finflow.pipelines.operating.approval import approve as decide
 
-    definition = _load(name, home)
-    return _decided(home, definition, decide(definition, home, version, by, why))
+    context = _open(name, home)
+    return _decided(context, decide(context, version, by, why))
 
 
 def reject(home: Home, name: str, version: int, by: str, why: str) -> Outcome:
     from finflow.pipelines.operating.approval import reject as decide
 
-    definition = _load(name, home)
-    decision = decide(definition, home, version, by, why)
+    context = _open(name, home)
+    decision = decide(context, version, by, why)
     if home.prefect_api:  # where servers run, somebody may want to be told
         from finflow.flows.runs.events import announce_rejection
         from finflow.flows.servers.server import send_what_is_queued
 
-        announce_rejection(definition, decision, version)
+        announce_rejection(context.definition, decision, version)
         send_what_is_queued()
-    return _decided(home, definition, decision)
+    return _decided(context, decision)
 
 
 def alerts(home: Home, last: int) -> Outcome:
@@ -240,15 +230,15 @@ def prune(home: Home, keep: str, yes: bool) -> Outcome:
     return free(home, keep, delete=yes, say=say if yes else None).to_dict()
 
 
-def _load(name: str, home: Home) -> Definition:
-    """The definition, so that a mistake in it is said before anything is started."""
-    from finflow.pipelines.definitions.loading import load_and_remember
+def _open(name: str, home: Home) -> Context:
+    """The command's context, so that a mistake in the definition is said before anything is started."""
+    from finflow.pipelines.definitions.context import open_by_name
 
-    return load_and_remember(name, home)
+    return open_by_name(name, home)
 
 
-def _decided(home: Home, definition: Definition, decision: Decision) -> Outcome:
+def _decided(context: Context, decision: Decision) -> Outcome:
     """The decision, and what waits after it."""
     from finflow.pipelines.operating.history import history
 
-    return {"definition": definition.name, "decision": decision.to_dict(), "waiting": history(definition, home)["waiting"]}
+    return {"definition": context.name, "decision": decision.to_dict(), "waiting": history(context)["waiting"]}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.redaction import redacted
+from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.definitions.definition import Definition
 
 if TYPE_CHECKING:
@@ -64,14 +64,14 @@ def announce_rejection(definition: Definition, decision: Decision, version: int)
 
 
 @contextmanager
-def watched_quarantine(definition: Definition, home: Home, raw: RawManifest) -> Iterator[None]:
+def watched_quarantine(context: Context, raw: RawManifest) -> Iterator[None]:
     """An event if the block puts more than the definition's share of the rows that came into quarantine.
 
     Rows are counted once, by the run that quarantines them: the same rows seen again the next night raise nothing.
     """
-    from finflow.pipelines.lake.lake import Lake
 
-    lake, table = Lake(home.lake), f"quarantine/{definition.name}"
+    definition = context.definition
+    lake, table = context.lake, f"quarantine/{definition.name}"
     before = lake.version(table)
     yield
     after = lake.version(table)

@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 
 from finflow.pipelines.backfill.choice import Choice
-from finflow.pipelines.backfill.versions import choose_versions, recorded
+from finflow.pipelines.backfill.request import BackfillRequest
+from finflow.pipelines.backfill.versions import choose_versions, choosing
 from finflow.pipelines.core.digest import digest_json
 from finflow.pipelines.core.errors import FinflowError
-from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import CleanManifest, Manifest
 from finflow.pipelines.core.options import parse_choice, parse_date, parse_only, parse_range
-from finflow.pipelines.definitions.definition import Definition
+from finflow.pipelines.definitions.context import Context
 
 if TYPE_CHECKING:
     from finflow.pipelines.lake.lake import Lake
@@ -81,7 +81,7 @@ class BackfillPlan(Manifest):
     @property
     def selector(self) -> str:
         """How the ledger calls this way of filling dates."""
-        return self.model + (RESTATED if self.restated else "")
+        return _selector(self.model, self.restated)
 
     @property
     def untrained(self) -> tuple[str, ...]:
@@ -102,79 +102,64 @@ class BackfillPlan(Manifest):
 
 
 def plan_backfill(
-    definition: Definition,
-    home: Home,
-    start: str,
-    end: str,
-    entity: str | None = None,
-    only: str = "missing",
-    model: str = "champion",
-    newest_first: bool = False,
-    clean: CleanManifest | None = None,
-    *,
-    max_active: int = 1,
-    retrain: str | None = None,
-    restated: bool = False,
-    failures: Mapping[str, str] | None = None,
+    context: Context, request: BackfillRequest, clean: CleanManifest | None = None, failures: Mapping[str, str] | None = None
 ) -> BackfillPlan:
-    """Plan the backfill of the trading days from `start` to `end`, both included. Writes no prediction and no ledger row.
+    """Plan the backfill of the trading days that are asked for. Writes no prediction and no ledger row.
 
     Args:
-        entity: only this one.
-        only: which dates run: missing, failed, stale, or all that have a model.
-        model: champion (today's, for all dates), as-of (the version effective on each date), or a version's number.
         clean: the batch validated as of `backfill_as_of`; without it the source is read and validated here.
-        max_active: groups of dates that may run at the same time; the rows are the same.
-        retrain: monthly or quarterly: dates of a period are answered by a model trained as of its start (see
-        `finflow.pipelines.backfill.walk_forward`).
-        restated: read rows as corrected since; such rows are no history, and kept apart.
         failures: by period, why its model could not be trained.
 
     Raises:
         FinflowError: a date that is none, an empty range, an unknown entity or option.
         RegistryError: the version is not among the recorded ones.
     """
-    from finflow.pipelines.lake.lake import Lake
     from finflow.pipelines.lake.ledger import Ledger
     from finflow.pipelines.samples.as_known import find_stretches
     from finflow.pipelines.samples.windows import task_of
 
-    parse_only(only)
-    first, last = parse_range(start, end)
-    chosen = parse_choice(model, retrain)
-    lake = Lake(home.lake)
-    clean = clean or _validated(definition, home, last, restated)
-    dates, held = trading_days(definition, lake, clean, first, last)
-    entities = _check_entity(lake, clean, entity)
-    choices = choose_versions(definition, home, recorded(lake, definition, chosen), chosen, dates, clean, failures or {})
-    known = Ledger(lake, definition.name).read(dates[0], dates[-1], chosen + (RESTATED if restated else ""), entity)
+    parse_only(request.only)
+    first, last = parse_range(request.start, request.end)
+    model = parse_choice(request.model, request.retrain)
+    clean = clean or _validated(context, last, request.restated)
+    dates, held = trading_days(context, clean, first, last)
+    entities = _check_entity(context.lake, clean, request.entity)
+    choices = choose_versions(choosing(context, model), model, dates, clean, failures or {})
+    known = Ledger(context.lake, context.name).read(dates[0], dates[-1], _selector(model, request.restated), request.entity)
     began = time.perf_counter()
-    stretches = find_stretches(definition, lake, clean, [date for date in dates if held[date] is None], restated)
-    digests = current_digests(definition, lake, clean, stretches, known, choices, entity)
+    stretches = find_stretches(context, clean, [date for date in dates if held[date] is None], request.restated)
+    digests = current_digests(context, clean, stretches, known, choices, request.entity)
     took = time.perf_counter() - began
-    plans = tuple(_status(date, choices[date], known.get(date), digests.get(date), held[date], only) for date in dates)
-    content = {"definition": definition.name, "start": start, "end": end, "entity": entity, "model": chosen}
-    count = sum(one.run for one in plans)
+    plans = tuple(_status(date, choices[date], known.get(date), digests.get(date), held[date], request.only) for date in dates)
     return BackfillPlan(
-        definition=definition.name,
-        backfill_id=digest_json(content | ({"restated": True} if restated else {}))[:12],
+        definition=context.name,
+        backfill_id=_backfill_id(context.name, request, model),
         start=f"{first:%Y-%m-%d}",
         end=f"{last:%Y-%m-%d}",
-        entity=entity,
-        only=only,
-        model=chosen,
-        newest_first=newest_first,
-        max_active=max_active,
-        restated=restated,
+        entity=request.entity,
+        only=request.only,
+        model=model,
+        newest_first=request.newest_first,
+        max_active=request.max_active,
+        restated=request.restated,
         clean=clean,
         dates=plans,
         stretches=stretches,
-        windows_a_date=(1 if entity else entities) * task_of(definition, ()).weight,
-        estimate_seconds=_estimate(count, known, took, len(stretches)),
+        windows_a_date=(1 if request.entity else entities) * task_of(context.definition, ()).weight,
+        estimate_seconds=_estimate(sum(one.run for one in plans), known, took, len(stretches)),
     )
 
 
-def backfill_as_of(definition: Definition, home: Home, end: str | pd.Timestamp, restated: bool = False) -> pd.Timestamp:
+def _backfill_id(name: str, request: BackfillRequest, model: str) -> str:
+    content = {"definition": name, "start": request.start, "end": request.end, "entity": request.entity, "model": model}
+    return digest_json(content | ({"restated": True} if request.restated else {}))[:12]
+
+
+def _selector(model: str, restated: bool) -> str:
+    return model + (RESTATED if restated else "")
+
+
+def backfill_as_of(context: Context, end: str | pd.Timestamp, restated: bool = False) -> pd.Timestamp:
     """The as-of at which a backfill up to `end` is validated: that of the last complete session in the raw table not after it.
 
     Args:
@@ -184,19 +169,18 @@ def backfill_as_of(definition: Definition, home: Home, end: str | pd.Timestamp, 
         FinflowError: there is none, or `end` is no date.
     """
     from finflow.pipelines.data.knowledge import published, resolve_as_of
-    from finflow.pipelines.lake.lake import Lake
 
     last = parse_date("--end", end)
-    times = pd.DatetimeIndex(Lake(home.lake).read(f"raw/{definition.name}", columns=["time"])["time"].unique())
+    times = pd.DatetimeIndex(context.lake.read(f"raw/{context.name}", columns=["time"])["time"].unique())
     times = times[times < last + pd.Timedelta(days=1)]
-    times = times[published(definition, times) <= pd.Timestamp.now("UTC")]
+    times = times[published(context.definition, times) <= pd.Timestamp.now("UTC")]
     if not len(times):
-        raise FinflowError(f"{definition.name} has no complete session up to {last:%Y-%m-%d}: give a later --end.")
-    return resolve_as_of(definition, home, None if restated else f"{times.max():%Y-%m-%d}")
+        raise FinflowError(f"{context.name} has no complete session up to {last:%Y-%m-%d}: give a later --end.")
+    return resolve_as_of(context, None if restated else f"{times.max():%Y-%m-%d}")
 
 
 def trading_days(
-    definition: Definition, lake: Lake, clean: CleanManifest, first: pd.Timestamp, last: pd.Timestamp
+    context: Context, clean: CleanManifest, first: pd.Timestamp, last: pd.Timestamp
 ) -> tuple[list[str], dict[str, str | None]]:
     """ISO dates of the calendar (without one: of the data) in the range, and by date why it cannot run yet, or None if it can.
 
@@ -206,15 +190,15 @@ def trading_days(
     from finflow.pipelines.core.calendars import sessions
     from finflow.pipelines.data.knowledge import published
 
-    raw = lake.read(clean.raw.table, version=clean.raw.version, columns=["time"])
+    raw = context.lake.read(clean.raw.table, version=clean.raw.version, columns=["time"])
     there = pd.DatetimeIndex(raw["time"].unique()).normalize().unique().sort_values()
-    if definition.calendar is None:
+    if context.definition.calendar is None:
         days = there[(there >= first) & (there <= last)]
     else:
-        days = pd.DatetimeIndex(sessions(definition.calendar, first, last))
+        days = pd.DatetimeIndex(sessions(context.definition.calendar, first, last))
     if not len(days):
         raise FinflowError(f"there is no trading day from {first:%Y-%m-%d} to {last:%Y-%m-%d}: give other dates.")
-    complete = published(definition, days) <= pd.Timestamp(clean.as_of)
+    complete = published(context.definition, days) <= pd.Timestamp(clean.as_of)
     held: dict[str, str | None] = {}
     for day, known in zip(days, complete, strict=True):
         absent = "the data do not reach that date yet" if day > there[-1] else None if known else "that session is not complete yet"
@@ -223,8 +207,7 @@ def trading_days(
 
 
 def current_digests(
-    definition: Definition,
-    lake: Lake,
+    context: Context,
     clean: CleanManifest,
     stretches: Sequence[Stretch],
     known: Mapping[str, LedgerRow],
@@ -237,19 +220,19 @@ def current_digests(
 
     done = {date: row for date, row in known.items() if row.status == "done" and row.version == choices[date].version}
     found: dict[str, str] = {}
-    for context in sorted({row.context for row in done.values()}):
-        dates = [date for date, row in done.items() if row.context == context]
-        for samples in samples_as_known(definition, lake, clean, stretches, dates, entity):
-            found |= {str(date): digest for date, digest in date_digests(samples, context).items()}
+    for length in sorted({row.context for row in done.values()}):
+        dates = [date for date, row in done.items() if row.context == length]
+        for samples in samples_as_known(context, clean, stretches, dates, entity):
+            found |= {str(date): digest for date, digest in date_digests(samples, length).items()}
     return found
 
 
-def _validated(definition: Definition, home: Home, last: pd.Timestamp, restated: bool) -> CleanManifest:
+def _validated(context: Context, last: pd.Timestamp, restated: bool) -> CleanManifest:
     from finflow.pipelines.data.contract import validate
     from finflow.pipelines.data.ingest import ingest
 
-    raw = ingest(definition, home)
-    return validate(definition, home, raw, backfill_as_of(definition, home, last, restated))
+    raw = ingest(context)
+    return validate(context, raw, backfill_as_of(context, last, restated))
 
 
 def _check_entity(lake: Lake, clean: CleanManifest, entity: str | None) -> int:

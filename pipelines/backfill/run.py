@@ -14,17 +14,16 @@ from finflow.models.errors import FitFailure
 from finflow.pipelines.backfill.changes import compare
 from finflow.pipelines.backfill.choice import RETRAIN
 from finflow.pipelines.backfill.plan import BackfillPlan, backfill_as_of, plan_backfill
+from finflow.pipelines.backfill.request import BackfillRequest
 from finflow.pipelines.backfill.result import BackfillResult, ChunkResult, DateResult, backfill_result, shown_plan
-from finflow.pipelines.backfill.versions import recorded
+from finflow.pipelines.backfill.versions import choosing
 from finflow.pipelines.core.errors import ConflictError, FinflowError, RegistryError, StateError
-from finflow.pipelines.core.home import Home
-from finflow.pipelines.definitions.definition import Definition
+from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.lake.ledger import ALL_ENTITIES, Ledger, LedgerRow
 
 if TYPE_CHECKING:
     from finflow.models.samples import Samples
-    from finflow.pipelines.lake.lake import Lake
-    from finflow.pipelines.lake.promotions import Promotions
+    from finflow.pipelines.core.manifests import CleanManifest
     from finflow.pipelines.registry.served import ServedModel
 
 __all__ = [
@@ -54,25 +53,25 @@ class _Answers:
     in_sample: dict[str, int] = field(default_factory=dict)
 
 
-def backfill(definition: Definition, home: Home, start: str, end: str, **options: Any) -> BackfillResult:
-    """Plan and run a backfill in this process; options as for `plan_backfill`."""
+def backfill(context: Context, request: BackfillRequest, clean: CleanManifest | None = None) -> BackfillResult:
+    """Plan and run a backfill in this process; arguments and errors as for `plan_backfill`."""
     from concurrent.futures import ThreadPoolExecutor
 
     try:
-        plan = plan_backfill(definition, home, start, end, **options)
+        plan = plan_backfill(context, request, clean)
         if plan.untrained:
             from finflow.pipelines.backfill.walk_forward import train_walk, walk_steps
 
-            failures = train_walk(definition, home, walk_steps(definition, home, plan.model, plan.untrained, plan.clean.raw))
-            plan = plan_backfill(definition, home, start, end, **{**options, "clean": plan.clean, "failures": failures})
+            failures = train_walk(context, walk_steps(context, plan.model, plan.untrained, plan.clean.raw))
+            plan = plan_backfill(context, request, plan.clean, failures)
         with ThreadPoolExecutor(plan.max_active) as pool:
-            done = list(pool.map(lambda dates: run_chunk(definition, home, plan, dates), plan.chunks()))
+            done = list(pool.map(lambda dates: run_chunk(context, plan, dates), plan.chunks()))
         return backfill_result(plan, done)
     finally:
         forget()
 
 
-def run_chunk(definition: Definition, home: Home, plan: BackfillPlan, dates: Sequence[str]) -> ChunkResult:
+def run_chunk(context: Context, plan: BackfillPlan, dates: Sequence[str]) -> ChunkResult:
     """Predict some of the plan's dates, keep the rows in one commit, send them to the sink; then say so in the ledger.
 
     A date that fails does not stop the others; its reason is in the ledger and in the result. Killed anywhere, the same call again ends
@@ -82,13 +81,11 @@ def run_chunk(definition: Definition, home: Home, plan: BackfillPlan, dates: Seq
         ConflictError, StateError: the tables cannot be written.
         SinkError: the definition's sink takes no rows; they are in the lake.
     """
-    from finflow.pipelines.lake.lake import Lake
     from finflow.pipelines.lake.predictions import Predictions
     from finflow.pipelines.scoring.deliver import deliver
 
     began = time.perf_counter()
-    lake = Lake(home.lake)
-    promotions = recorded(lake, definition, plan.model)
+    context = choosing(context, plan.model)
     planned = {one.date: one for one in plan.dates if one.date in set(dates)}
     answers = _Answers()
     for one in planned.values():
@@ -96,17 +93,17 @@ def run_chunk(definition: Definition, home: Home, plan: BackfillPlan, dates: Seq
             answers.settled[one.date] = _failed(plan, one.date, 0, one.reason)
     for version in sorted({one.version for one in planned.values() if one.version is not None}):
         chosen = sorted(one.date for one in planned.values() if one.version == version)
-        _answer_version(definition, home, lake, promotions, plan, version, chosen, answers)
-    predictions = Predictions(lake, definition.name)
+        _answer_version(context, plan, version, chosen, answers)
+    predictions = Predictions(context.lake, context.name)
     frames = answers.frames or [pd.DataFrame()]
     rows = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
     changes = compare(predictions.latest(min(dates), max(dates)), rows)
     written = predictions.append_new(rows)
     done = [row for row in answers.settled.values() if row.status == "done"]
-    delivered = 0 if plan.restated else deliver(definition, lake, {row.date for row in done}, {row.version for row in done})
+    delivered = 0 if plan.restated else deliver(context, {row.date for row in done}, {row.version for row in done})
     seconds = time.perf_counter() - began
     ledger = [_timed(answers.settled[date], seconds / len(planned)) for date in sorted(answers.settled)]
-    Ledger(lake, definition.name).record(ledger)
+    Ledger(context.lake, context.name).record(ledger)
     results = tuple(
         DateResult(
             row.date, planned[row.date].before, row.status, row.rows, row.version or None, answers.in_sample.get(row.date, 0), row.reason
@@ -116,15 +113,15 @@ def run_chunk(definition: Definition, home: Home, plan: BackfillPlan, dates: Seq
     return ChunkResult(results, written.rows, written.table_version, round(time.perf_counter() - began, 3), delivered, changes)
 
 
-def show_plan(definition: Definition, home: Home, start: str, end: str, mode: str = "dry-run", **options: Any) -> dict[str, Any]:
-    """What a backfill would do (`dry-run`), or what the ledger says of the dates (`status`); options as for `plan_backfill`.
+def show_plan(context: Context, request: BackfillRequest, mode: str = "dry-run", clean: CleanManifest | None = None) -> dict[str, Any]:
+    """What a backfill would do (`dry-run`), or what the ledger says of the dates (`status`); the rest as for `plan_backfill`.
 
     `trainings` are the first dates of the periods that a walk forward would train before it answers; the estimate leaves them out.
     """
     try:
-        plan = plan_backfill(definition, home, start, end, **options)
+        plan = plan_backfill(context, request, clean)
         shown = shown_plan(plan, mode)
-        trainings = _trainings(definition, home, plan) if mode == "dry-run" and plan.untrained else []
+        trainings = _trainings(context, plan) if mode == "dry-run" and plan.untrained else []
         if trainings:
             shown["summary"] += f"; before them {len(trainings)} trainings, of the periods from {', '.join(trainings)}, not in that time"
         return {**shown, "trainings": trainings}
@@ -132,10 +129,10 @@ def show_plan(definition: Definition, home: Home, start: str, end: str, mode: st
         forget()
 
 
-def _trainings(definition: Definition, home: Home, plan: BackfillPlan) -> list[str]:
+def _trainings(context: Context, plan: BackfillPlan) -> list[str]:
     from finflow.pipelines.backfill.walk_forward import walk_steps
 
-    return [step.period.start for step in walk_steps(definition, home, plan.model, plan.untrained, plan.clean.raw)]
+    return [step.period.start for step in walk_steps(context, plan.model, plan.untrained, plan.clean.raw)]
 
 
 def forget() -> None:
@@ -146,10 +143,7 @@ def forget() -> None:
 
 
 def _answer_version(
-    definition: Definition,
-    home: Home,
-    lake: Lake,
-    promotions: Promotions,
+    context: Context,
     plan: BackfillPlan,
     version: int,
     dates: Sequence[str],
@@ -160,17 +154,16 @@ def _answer_version(
     from finflow.pipelines.registry.versions import load_version
 
     try:
-        served = load_version(home, definition.name, version, promotions)
-        trained = trained_as_of(promotions, version)
-        _answer(definition, lake, plan, served, trained, dates, answers)
+        served = load_version(context, version)
+        trained = trained_as_of(context.promotions, version)
+        _answer(context, plan, served, trained, dates, answers)
     except RegistryError as error:
         for date in dates:
             answers.settled[date] = _failed(plan, date, version, str(error))
 
 
 def _answer(
-    definition: Definition,
-    lake: Lake,
+    context: Context,
     plan: BackfillPlan,
     served: ServedModel,
     trained: pd.Timestamp,
@@ -182,14 +175,14 @@ def _answer(
 
     together = _Answers()
     try:
-        for samples in samples_as_known(definition, lake, plan.clean, plan.stretches, dates, plan.entity):
-            _keep(definition, plan, served, trained, samples, together)
+        for samples in samples_as_known(context, plan.clean, plan.stretches, dates, plan.entity):
+            _keep(context, plan, served, trained, samples, together)
     except (*_STOPS_ALL, RegistryError):
         raise
     except _SPOILS_A_DATE as error:
         if len(dates) > 1:
             for date in dates:
-                _answer(definition, lake, plan, served, trained, [date], answers)
+                _answer(context, plan, served, trained, [date], answers)
             return
         reason = str(error) if isinstance(error, FinflowError) else f"{type(error).__name__}: {error}"
         together = _Answers(settled={dates[0]: _failed(plan, dates[0], served.version, reason)})
@@ -198,20 +191,18 @@ def _answer(
     answers.settled |= together.settled
     for date in dates:
         if date not in answers.settled:
-            answers.settled[date] = _failed(plan, date, served.version, _why_absent(definition, lake, plan, date))
+            answers.settled[date] = _failed(plan, date, served.version, _why_absent(context, plan, date))
 
 
-def _keep(
-    definition: Definition, plan: BackfillPlan, served: ServedModel, trained: pd.Timestamp, samples: Samples, answers: _Answers
-) -> None:
+def _keep(context: Context, plan: BackfillPlan, served: ServedModel, trained: pd.Timestamp, samples: Samples, answers: _Answers) -> None:
     """Predict samples of any number of dates; keep the rows of the dates whose every value is finite."""
     from finflow.pipelines.samples.digests import date_digests, window_digests
     from finflow.pipelines.scoring.rows import prediction_rows, unusable_dates
 
-    context = served.model.context
-    windows = window_digests(samples, context)
+    length = served.model.context
+    windows = window_digests(samples, length)
     rows = prediction_rows(
-        definition,
+        context,
         served,
         samples,
         trained_as_of=trained,
@@ -222,7 +213,7 @@ def _keep(
     )
     if plan.model.startswith(RETRAIN) and rows["in_sample"].any():
         raise StateError(f"version {served.version} was trained on targets of the dates that it is to answer: a walk has no in-sample row.")
-    digests = {str(date): digest for date, digest in date_digests(samples, context, windows).items()}
+    digests = {str(date): digest for date, digest in date_digests(samples, length, windows).items()}
     unusable = unusable_dates(rows)
     days, place = np.unique(rows["time"].to_numpy("datetime64[D]"), return_inverse=True)
     names = [str(day) for day in days]
@@ -233,22 +224,22 @@ def _keep(
             answers.settled[date] = _failed(plan, date, served.version, unusable[date])
             continue
         answers.in_sample[date] = int(in_sample[date])
-        answers.settled[date] = _row(plan, date, "done", served.version, context, digest, int(counts[date]), "")
+        answers.settled[date] = _row(plan, date, "done", served.version, length, digest, int(counts[date]), "")
     kept = np.array([name not in unusable for name in names])
     answers.frames.append(rows if kept.all() else rows[kept[place]])
 
 
-def _why_absent(definition: Definition, lake: Lake, plan: BackfillPlan, date: str) -> str:
+def _why_absent(context: Context, plan: BackfillPlan, date: str) -> str:
     from finflow.pipelines.data.knowledge import published
     from finflow.pipelines.samples.as_known import view_as_known
     from finflow.pipelines.scoring.score import absence
 
     day = pd.Timestamp(date)
-    as_of = pd.Timestamp(plan.clean.as_of) if plan.restated else published(definition, pd.DatetimeIndex([day]))[0]
-    view = view_as_known(definition, lake, plan.clean, as_of, day)
+    as_of = pd.Timestamp(plan.clean.as_of) if plan.restated else published(context.definition, pd.DatetimeIndex([day]))[0]
+    view = view_as_known(context, plan.clean, as_of, day)
     if plan.entity is not None:
         view = view[view["entity"] == plan.entity]
-    return absence(definition, lake, plan.clean, view, day)
+    return absence(context, plan.clean, view, day)
 
 
 def _failed(plan: BackfillPlan, date: str, version: int, reason: str) -> LedgerRow:

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 import pandas as pd
 
 from finflow.pipelines.backfill.choice import RETRAIN, Choice
-from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import CleanManifest
-from finflow.pipelines.definitions.definition import Definition
-
-if TYPE_CHECKING:
-    from finflow.pipelines.lake.lake import Lake
-    from finflow.pipelines.lake.promotions import Promotions
+from finflow.pipelines.definitions.context import Context
 
 
-def recorded(lake: Lake, definition: Definition, model: str) -> Promotions:
-    """The table that names the versions of a way of choosing the model: the definition's decisions, or those of a walk.
+def choosing(context: Context, model: str) -> Context:
+    """The context whose promotions name the versions of a way of choosing the model: the definition's decisions, or those of a walk.
 
     Args:
         model: champion, as-of, a version's number, retrain-monthly or retrain-quarterly.
@@ -26,16 +21,12 @@ def recorded(lake: Lake, definition: Definition, model: str) -> Promotions:
     if model.startswith(RETRAIN):
         from finflow.pipelines.lake.walks import WalkRecord
 
-        return WalkRecord(lake, definition.name, model.removeprefix(RETRAIN))
-    from finflow.pipelines.lake.promotions import Promotions
-
-    return Promotions(lake, definition.name)
+        return replace(context, promotions=WalkRecord(context.lake, context.name, model.removeprefix(RETRAIN)))
+    return context
 
 
 def choose_versions(
-    definition: Definition,
-    home: Home,
-    promotions: Promotions,
+    context: Context,
     model: str,
     dates: Sequence[str],
     clean: CleanManifest,
@@ -44,6 +35,7 @@ def choose_versions(
     """By date, the version that answers.
 
     Args:
+        context: see `choosing`.
         failures: of a walk, by period, why its model could not be trained.
 
     Raises:
@@ -55,28 +47,28 @@ def choose_versions(
     if model.startswith(RETRAIN):
         from finflow.pipelines.backfill.walk_forward import walk_choices
 
-        return walk_choices(definition, home, promotions, model.removeprefix(RETRAIN), dates, clean, failures)
+        return walk_choices(context, model.removeprefix(RETRAIN), dates, clean, failures)
     if model == "as-of":
-        versions = _effective(definition, promotions, dates)
+        versions = _effective(context, dates)
     elif model == "champion":
-        champion = champion_version(definition, home, promotions) if promotions.champion() is not None else None
+        champion = champion_version(context) if context.promotions.champion() is not None else None
         versions = dict.fromkeys(dates, champion)
     else:
-        trained_as_of(promotions, int(model))
+        trained_as_of(context.promotions, int(model))
         versions = dict.fromkeys(dates, int(model))
     return {date: Choice(version, "" if version else "no version was effective then") for date, version in versions.items()}
 
 
-def _effective(definition: Definition, promotions: Promotions, dates: Sequence[str]) -> dict[str, int | None]:
+def _effective(context: Context, dates: Sequence[str]) -> dict[str, int | None]:
     """By date, the version effective at its as-of; asked once between any two decisions, since only a decision changes it."""
     from finflow.pipelines.data.knowledge import published
 
-    instants = published(definition, pd.DatetimeIndex(list(dates)))
-    decided = pd.DatetimeIndex(sorted(pd.Timestamp(row.effective_as_of) for row in promotions.rows()), tz="UTC")
+    instants = published(context.definition, pd.DatetimeIndex(list(dates)))
+    decided = pd.DatetimeIndex(sorted(pd.Timestamp(row.effective_as_of) for row in context.promotions.rows()), tz="UTC")
     found: dict[int, int | None] = {}
     versions = {}
     for date, instant, place in zip(dates, instants, decided.searchsorted(instants, side="right").tolist(), strict=True):
         if place not in found:
-            found[place] = promotions.effective(instant)
+            found[place] = context.promotions.effective(instant)
         versions[date] = found[place]
     return versions

@@ -22,10 +22,9 @@ from finflow.models.base import Hardware
 from finflow.pipelines.backfill.choice import RETRAIN, Choice
 from finflow.pipelines.backfill.walk_periods import Period, periods, unasked
 from finflow.pipelines.core.errors import ContractError, FinflowError, FitError, NotEnoughHistoryError
-from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import CleanManifest, Manifest, RawManifest, SampleManifest
-from finflow.pipelines.definitions.definition import Definition
-from finflow.pipelines.lake.promotions import PromotionRow, Promotions
+from finflow.pipelines.definitions.context import Context
+from finflow.pipelines.lake.promotions import PromotionRow
 from finflow.pipelines.lake.walks import DecidedBefore, WalkRecord
 from finflow.pipelines.samples.folds import time_folds
 
@@ -48,9 +47,7 @@ class WalkStep(Manifest):
 
 
 def walk_choices(
-    definition: Definition,
-    home: Home,
-    record: Promotions,
+    context: Context,
     every: str,
     dates: Sequence[str],
     clean: CleanManifest,
@@ -59,61 +56,58 @@ def walk_choices(
     """By date, the version of its period; pending where that is to be trained first.
 
     Args:
+        context: its promotions are the walk's.
         failures: by a period's start, why its model could not be trained: no later one can be then.
     """
-    assert isinstance(record, WalkRecord)
-    found = periods(definition, record.lake, clean.raw, every, dates[-1])
+    found = periods(context, clean.raw, every, dates[-1])
     starts = [period.start for period in found]
-    failed = min(failures, default=None)
     by_period: dict[int, Choice] = {}
     choices = {}
     for date in dates:
         place = int(np.searchsorted(starts, date, side="right")) - 1
         if place not in by_period:
-            by_period[place] = _choice(definition, home, record, clean.raw, found[place] if place >= 0 else None, failed, failures)
+            by_period[place] = _choice(context, clean.raw, found[place] if place >= 0 else None, failures)
         choices[date] = by_period[place]
     return choices
 
 
 def _choice(
-    definition: Definition,
-    home: Home,
-    record: WalkRecord,
+    context: Context,
     raw: RawManifest,
     period: Period | None,
-    failed: str | None,
     failures: Mapping[str, str],
 ) -> Choice:
-    if period is None or period.as_of is None or period.start <= f"{time_folds(definition).first_test:%Y-%m-%d}":
-        return Choice(None, f"the walk begins after folds.first_test, {time_folds(definition).first_test:%Y-%m-%d}")
-    row = record.of(period.key)
+    if period is None or period.as_of is None or period.start <= f"{time_folds(context.definition).first_test:%Y-%m-%d}":
+        return Choice(None, f"the walk begins after folds.first_test, {time_folds(context.definition).first_test:%Y-%m-%d}")
+    assert isinstance(context.promotions, WalkRecord)
+    row, failed = context.promotions.of(period.key), min(failures, default=None)
     if row is not None and row.version is not None:
         return Choice(row.version)
     if failed is not None and period.start >= failed:
         return Choice(None, failures[failed], pending=True)
     if row is None:
-        place = (record.lake.location, period.key)
+        place = (context.lake.location, period.key)
         if place not in _closed:
-            _closed[place] = _why_closed(definition, home, raw, period)
+            _closed[place] = _why_closed(context, raw, period)
         if _closed[place] is not None:
             return Choice(None, str(_closed[place]))
     return Choice(None, pending=True)
 
 
-def _why_closed(definition: Definition, home: Home, raw: RawManifest, period: Period) -> str | None:
+def _why_closed(context: Context, raw: RawManifest, period: Period) -> str | None:
     """Why no model can be trained at a period's start, or None if one can."""
     from finflow.pipelines.samples.folds import make_folds
     from finflow.pipelines.samples.windows import open_samples
 
     try:
-        samples = _samples(definition, home, raw, period)
-        make_folds(definition, open_samples(samples.folder).index, pd.Timestamp(str(period.as_of)))
+        samples = _samples(context, raw, period)
+        make_folds(context.definition, open_samples(samples.folder).index, pd.Timestamp(str(period.as_of)))
     except (NotEnoughHistoryError, ContractError) as error:
         return f"no model could be trained as of {str(period.as_of)[:10]}: {error}"
     return None
 
 
-def walk_steps(definition: Definition, home: Home, model: str, untrained: Sequence[str], raw: RawManifest) -> tuple[WalkStep, ...]:
+def walk_steps(context: Context, model: str, untrained: Sequence[str], raw: RawManifest) -> tuple[WalkStep, ...]:
     """What is to be trained, in order, before the dates that wait for it can be answered; nothing where every model is there.
 
     Args:
@@ -122,14 +116,13 @@ def walk_steps(definition: Definition, home: Home, model: str, untrained: Sequen
     """
     if not model.startswith(RETRAIN) or not untrained:
         return ()
-    from finflow.pipelines.lake.lake import Lake
 
-    every, lake = model.removeprefix(RETRAIN), Lake(home.lake)
-    record = WalkRecord(lake, definition.name, every)
+    every = model.removeprefix(RETRAIN)
+    record = WalkRecord(context.lake, context.name, every)
     steps: list[WalkStep] = []
-    found = periods(definition, lake, raw, every, max(untrained))
+    found = periods(context, raw, every, max(untrained))
     for place, period in enumerate(found):
-        if period.as_of is None or period.start <= f"{time_folds(definition).first_test:%Y-%m-%d}":
+        if period.as_of is None or period.start <= f"{time_folds(context.definition).first_test:%Y-%m-%d}":
             continue
         needed = any(period.start <= date <= period.end for date in untrained)
         row = record.of(period.key)
@@ -138,25 +131,25 @@ def walk_steps(definition: Definition, home: Home, model: str, untrained: Sequen
     return tuple(steps)
 
 
-def train_walk(definition: Definition, home: Home, steps: Sequence[WalkStep]) -> dict[str, str]:
+def train_walk(context: Context, steps: Sequence[WalkStep]) -> dict[str, str]:
     """Train the steps in order, up to the first that cannot be; by its period's start, why (see `choose_versions`)."""
     for step in steps:
-        reason = try_period(definition, home, step)
+        reason = try_period(context, step)
         if reason is not None:
             return {step.period.start: reason}
     return {}
 
 
-def try_period(definition: Definition, home: Home, step: WalkStep) -> str | None:
+def try_period(context: Context, step: WalkStep) -> str | None:
     """`train_period`; why it could not be done, where a fit or its data are at fault."""
     try:
-        train_period(definition, home, step)
+        train_period(context, step)
     except (FitError, NotEnoughHistoryError, ContractError) as error:
         return f"no model could be trained as of {str(step.period.as_of)[:10]}: {error}"
     return None
 
 
-def train_period(definition: Definition, home: Home, step: WalkStep) -> PromotionRow | None:
+def train_period(context: Context, step: WalkStep) -> PromotionRow | None:
     """Decide a period's champion and, if its dates are asked for, fit and register it. What is there already is used again.
 
     Returns:
@@ -167,79 +160,78 @@ def train_period(definition: Definition, home: Home, step: WalkStep) -> Promotio
         FitError: a fit without which nothing can be decided.
     """
     from finflow.pipelines.core.code import code_version
-    from finflow.pipelines.lake.lake import Lake
     from finflow.pipelines.training.decisions import promotion_row
 
-    asked = unasked(definition)
-    record = WalkRecord(Lake(home.lake), definition.name, step.every)
-    before = DecidedBefore(record, step.keys)
+    record = WalkRecord(context.lake, context.name, step.every)
+    walk = replace(context, definition=unasked(context.definition), promotions=DecidedBefore(record, step.keys))
     try:
-        samples = _samples(asked, home, step.raw, step.period)
-        plan, evaluation = _evaluate(asked, home, step, samples, before)
+        samples = _samples(walk, step.raw, step.period)
+        plan, evaluation = _evaluate(walk, step, samples)
     except (NotEnoughHistoryError, ContractError):
         if step.registers:
             raise
         return None
-    ruling = _always_refreshed(before, asked, evaluation, step)
+    ruling = _always_refreshed(walk, evaluation, step)
     recorded = record.of(step.period.key)
     if recorded is not None:
         ruling = replace(ruling, decision=recorded.decision)
-    version, digest = _register(asked, home, step, plan, evaluation, ruling.decision) if step.registers else (None, "")
-    row = promotion_row(asked, ruling, samples.clean, version=version, manifest_digest=digest, code_version=code_version())
+    version, digest = _register(walk, step, plan, evaluation, ruling.decision) if step.registers else (None, "")
+    row = promotion_row(ruling, samples.clean, version=version, manifest_digest=digest, code_version=code_version())
     return record.append(row)
 
 
-def _samples(definition: Definition, home: Home, raw: RawManifest, period: Period) -> SampleManifest:
+def _samples(context: Context, raw: RawManifest, period: Period) -> SampleManifest:
     from finflow.pipelines.data.contract import validate
     from finflow.pipelines.samples.windows import store_samples
 
-    return store_samples(definition, home, validate(definition, home, raw, pd.Timestamp(str(period.as_of))))
+    return store_samples(context, validate(context, raw, pd.Timestamp(str(period.as_of))))
 
 
-def _evaluate(definition: Definition, home: Home, step: WalkStep, samples: SampleManifest, before: Promotions) -> tuple[TrainingPlan, Any]:
+def _evaluate(context: Context, step: WalkStep, samples: SampleManifest) -> tuple[TrainingPlan, Any]:
     """Fit and predict every recipe on every fold known at the period's start, and compare them."""
-    from finflow.pipelines.definitions.definition import problem_of
     from finflow.pipelines.evaluation.evaluation import evaluate
+    from finflow.pipelines.evaluation.inputs import EvaluationRequest
     from finflow.pipelines.fits.fits import carry_out_all
+    from finflow.pipelines.fits.needs import WALK
     from finflow.pipelines.samples.windows import open_samples
     from finflow.pipelines.training.conclusion import completed
     from finflow.pipelines.training.decisions import next_level
     from finflow.pipelines.training.plan import plan_training
 
-    plan = plan_training(definition, home, samples, hardware=Hardware(), promotions=before)
-    predictions, failed = completed(plan, carry_out_all(plan.specs, home))
-    evaluation = evaluate(
-        definition,
-        problem_of(definition),
-        open_samples(samples.folder),
-        plan.folds,
-        predictions,
+    plan = plan_training(context, samples, hardware=Hardware(), kind=WALK)
+    predictions, failed = completed(plan, carry_out_all(plan.specs, context.home))
+    request = EvaluationRequest(
+        definition=context.definition,
+        problem=context.problem,
+        samples=open_samples(samples.folder),
+        folds=plan.folds,
+        predictions=predictions,
+        recipes=plan.recipes,
         run_key=step.period.key,
         as_of=plan.as_of,
-        folder=home.evaluations / step.period.key,
-        level=next_level(definition, before),
-        recipes=plan.recipes,
+        folder=context.home.evaluations / step.period.key,
+        level=next_level(context),
         champion=plan.champion_recipe,
         failed=failed,
     )
-    return plan, evaluation
+    return plan, evaluate(request)
 
 
-def _always_refreshed(before: Promotions, definition: Definition, evaluation: Any, step: WalkStep) -> Any:
+def _always_refreshed(context: Context, evaluation: Any, step: WalkStep) -> Any:
     """The gate's ruling; where the champion's recipe stands, it is fitted anew all the same: that is what was asked for."""
     from finflow.pipelines.training.decisions import training_decision
 
-    ruling = training_decision(definition, before, evaluation)
+    ruling = training_decision(context, evaluation)
     decision = ruling.decision
     if decision.promoted:
         return ruling
     if "entry" not in decision.evidence:
-        raise FinflowError(f"{definition.name}: the walk cannot go on at {step.period.start}: {decision.reason}")
+        raise FinflowError(f"{context.name}: the walk cannot go on at {step.period.start}: {decision.reason}")
     reason = f"Fitted again as of {evaluation.as_of[:10]}, as the walk asks. {decision.reason}"
     return replace(ruling, decision=replace(decision, verdict="refreshed", promoted=True, reason=reason))
 
 
-def _register(definition: Definition, home: Home, step: WalkStep, plan: TrainingPlan, evaluation: Any, decision: Any) -> tuple[int, str]:
+def _register(context: Context, step: WalkStep, plan: TrainingPlan, evaluation: Any, decision: Any) -> tuple[int, str]:
     """Fit the standing recipe on all that was known, and register it: version and the digest of its manifest."""
     from finflow.pipelines.backfill.walk_run import walk_run
     from finflow.pipelines.registry.versions import register
@@ -247,10 +239,10 @@ def _register(definition: Definition, home: Home, step: WalkStep, plan: Training
     from finflow.pipelines.training.conclusion import production_fits
 
     entry = str(decision.evidence["entry"])
-    members = production_fits(definition, home, plan, entry)
-    run_id = walk_run(definition, home, step.every, evaluation, decision)
-    made = register(definition, home, evaluation, entry, members, plan.samples, run_id)
-    client = store_client(home)
+    members = production_fits(context, plan, entry)
+    run_id = walk_run(context, step.every, evaluation, decision)
+    made = register(context, evaluation, entry, members, plan.samples, run_id)
+    client = store_client(context.home)
     for name, value in {"finflow.walk": step.every, "finflow.walk_period": step.period.start}.items():
-        client.set_model_version_tag(definition.name, str(made.version), name, value)
+        client.set_model_version_tag(context.name, str(made.version), name, value)
     return made.version, made.manifest_digest

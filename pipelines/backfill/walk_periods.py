@@ -4,7 +4,7 @@ its start."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,11 +12,9 @@ import pandas as pd
 from finflow.pipelines.core.code import code_digest, library_versions, walk_code_digest
 from finflow.pipelines.core.digest import digest_json
 from finflow.pipelines.core.manifests import Manifest, RawManifest
-from finflow.pipelines.definitions.definition import Definition, problem_of
+from finflow.pipelines.definitions.context import Context
+from finflow.pipelines.definitions.definition import Definition
 from finflow.pipelines.samples.folds import time_folds
-
-if TYPE_CHECKING:
-    from finflow.pipelines.lake.lake import Lake
 
 MONTHS = {"monthly": 1, "quarterly": 3}
 
@@ -31,21 +29,21 @@ class Period(Manifest):
     key: str
 
 
-def periods(definition: Definition, lake: Lake, raw: RawManifest, every: str, last: str) -> list[Period]:
+def periods(context: Context, raw: RawManifest, every: str, last: str) -> list[Period]:
     """The periods of a walk up to the one that holds the ISO date `last`, oldest first."""
     from finflow.pipelines.data.knowledge import published
 
-    frame = lake.read(raw.table, version=raw.version)
+    frame = context.lake.read(raw.table, version=raw.version)
     hashes = pd.util.hash_pandas_object(frame[sorted(frame.columns)], index=False).to_numpy()
     known_at = pd.DatetimeIndex(frame["known_at"])
     days = pd.DatetimeIndex(frame["time"].dt.normalize().unique()).sort_values()
-    months, anchor = MONTHS[every], pd.Timestamp(time_folds(definition).first_test)
+    months, anchor = MONTHS[every], pd.Timestamp(time_folds(context.definition).first_test)
     start = pd.Timestamp(anchor.year, (anchor.month - 1) // months * months + 1, 1)
-    key, found = digest_json({"walk": every, **_fixed(definition)}), []
+    key, found = digest_json({"walk": every, **_fixed(context)}), []
     while start <= pd.Timestamp(last):
         after = start + pd.DateOffset(months=months)
         before = days[days < start]
-        as_of = published(definition, before[-1:])[0] if len(before) else None
+        as_of = published(context.definition, before[-1:])[0] if len(before) else None
         known = known_at <= as_of if as_of is not None else np.zeros(0, dtype=bool)
         rows = [int(known.sum()), int(hashes[known].sum(dtype=np.uint64))] if as_of is not None else []
         key = digest_json([key, f"{start:%Y-%m-%d}", rows])
@@ -61,13 +59,14 @@ def unasked(definition: Definition) -> Definition:
     return definition.model_copy(update={"gate": gate})
 
 
-def _fixed(definition: Definition) -> dict[str, Any]:
+def _fixed(context: Context) -> dict[str, Any]:
     """What every decision of a walk depends on beside the data: the definition's meaning, the code, the libraries."""
     from finflow.pipelines.training.plan import meaning
 
+    definition = context.definition
     return {
         "definition": meaning(unasked(definition)),
         "models": {recipe.model: code_digest(recipe.model) for recipe in definition.recipes.values()},
-        "code": walk_code_digest(type(problem_of(definition))),
+        "code": walk_code_digest(type(context.problem)),
         "libraries": library_versions(),
     }

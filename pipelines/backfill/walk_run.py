@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import Decision, Evaluation
-from finflow.pipelines.definitions.definition import Definition
+from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.tracking.runs import common_tags, finite_metrics, is_open, one_writer, run_of, write_run
 from finflow.pipelines.tracking.store import experiment_of
 
 
-def walk_run(definition: Definition, home: Home, every: str, evaluation: Evaluation, decision: Decision) -> str:
+def walk_run(context: Context, every: str, evaluation: Evaluation, decision: Decision) -> str:
     """The id of the run of this period's key: found, or made and written."""
     key = {"finflow.run_key": evaluation.run_key, "finflow.walk": every}
+    definition, home = context.definition, context.home
     tags = {
         **common_tags(definition.name, evaluation.as_of, simulated=definition.simulated),
         "finflow.verdict": decision.verdict,

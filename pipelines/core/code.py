@@ -47,6 +47,7 @@ LEFT_OUT = (
     *("finflow.models.zoo", "finflow.pipelines.problems", "finflow.pipelines.sources", "finflow.pipelines.sinks"),
     *(
         "finflow.pipelines.definitions.definition",
+        "finflow.pipelines.definitions.context",
         "finflow.pipelines.core.errors",
         "finflow.pipelines.core.home",
         "finflow.pipelines.core.manifests",

@@ -20,10 +20,10 @@ from finflow.pipelines.core.manifests import CleanManifest, RawManifest, RuleRes
 from finflow.pipelines.core.whole_files import whole_folder
 from finflow.pipelines.data.contract_rules import calendar_sessions, columns_read, few_quarantined, graded_rules
 from finflow.pipelines.data.contract_tables import write_clean, write_quarantine
-from finflow.pipelines.lake.lake import Lake, literal
+from finflow.pipelines.definitions.context import Context
+from finflow.pipelines.lake.lake import literal
 
 if TYPE_CHECKING:
-    from finflow.pipelines.core.home import Home
     from finflow.pipelines.definitions.definition import Definition
 
 RULES = "rules"
@@ -55,9 +55,7 @@ class Judgement:
         return tuple(outcome for examination in self.examinations for outcome in examination.failed("critical"))
 
 
-def validate(
-    definition: Definition, home: Home, raw: RawManifest, as_of: pd.Timestamp, *, now: pd.Timestamp | None = None
-) -> CleanManifest:
+def validate(context: Context, raw: RawManifest, as_of: pd.Timestamp, *, now: pd.Timestamp | None = None) -> CleanManifest:
     """Hold the raw rows known by `as_of` against the definition's contract.
 
     Every revision that keeps the rules about rows goes to `clean/<name>`, so that any earlier as-of can be read from there too, and a
@@ -75,21 +73,21 @@ def validate(
         DefinitionError: the contract's severities do not fit the suite, or there is no such calendar.
         ConflictError: other runs kept writing to the same tables.
     """
+    definition = context.definition
     now = pd.Timestamp.now(tz="UTC") if now is None else now
-    lake = Lake(home.lake)
-    known = lake.read(raw.table, version=raw.version, where=f"known_at <= {literal(as_of)}").drop(columns=[PERIOD], errors="ignore")
+    known = context.lake.read(raw.table, version=raw.version, where=f"known_at <= {literal(as_of)}").drop(columns=[PERIOD], errors="ignore")
     judgement = judge(definition, known, now)
     del known
     if judgement.critical:
-        folder = _write_folder(definition, home, judgement, digest_frame(judgement.batch), as_of)
+        folder = _write_folder(context, judgement, digest_frame(judgement.batch), as_of)
         raise ContractError(_message(definition, raw, as_of, judgement, folder))
     rows = judgement.batch.drop(columns=[SESSION])
     quarantined = _quarantine_rows(definition, rows, judgement)
     good = rows[~judgement.broken] if len(quarantined) else rows
     digest = digest_frame(good[_latest(good)])
-    folder = _write_folder(definition, home, judgement, digest, as_of)
-    write_quarantine(lake, f"quarantine/{definition.name}", quarantined, as_of)
-    version = write_clean(lake, f"clean/{definition.name}", good, as_of)
+    folder = _write_folder(context, judgement, digest, as_of)
+    write_quarantine(context.lake, f"quarantine/{definition.name}", quarantined, as_of)
+    version = write_clean(context.lake, f"clean/{definition.name}", good, as_of)
     return CleanManifest(
         table=f"clean/{definition.name}",
         version=version,
@@ -175,8 +173,9 @@ def _message(definition: Definition, raw: RawManifest, as_of: pd.Timestamp, judg
     return f"{definition.name}: {where} breaks its contract. {' '.join(f'{fault}.' for fault in faults)}{more} The page {page} shows all."
 
 
-def _write_folder(definition: Definition, home: Home, judgement: Judgement, digest: str, as_of: pd.Timestamp) -> Path:
+def _write_folder(context: Context, judgement: Judgement, digest: str, as_of: pd.Timestamp) -> Path:
     """Data Docs, suite and result in one atomic rename; the same validation again leaves them as they are."""
+    definition = context.definition
     key = {
         "rows": digest,
         "broken": len(judgement.reasons),
@@ -186,7 +185,7 @@ def _write_folder(definition: Definition, home: Home, judgement: Judgement, dige
         "calendar": definition.calendar,
         "as_of": as_of.isoformat(),
     }
-    folder = home.validations / digest_json(key)
+    folder = context.home.validations / digest_json(key)
     if folder.is_dir():
         return folder
     from finflow.expectations.page import render_page

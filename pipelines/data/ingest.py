@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -13,16 +12,13 @@ from finflow.pipelines.core.manifests import RawManifest
 from finflow.pipelines.core.names import check_name
 from finflow.pipelines.data.pseudonyms import read_source
 from finflow.pipelines.data.revisions import new_revisions
+from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.lake.as_of import KEY
 from finflow.pipelines.lake.conflicts import kept_writing, retry_conflicts
-from finflow.pipelines.lake.lake import PARTITION, Lake
-
-if TYPE_CHECKING:
-    from finflow.pipelines.core.home import Home
-    from finflow.pipelines.definitions.definition import Definition
+from finflow.pipelines.lake.lake import PARTITION
 
 
-def ingest(definition: Definition, home: Home, *, now: pd.Timestamp | None = None) -> RawManifest:
+def ingest(context: Context, *, now: pd.Timestamp | None = None) -> RawManifest:
     """Read the source and append to `raw/<name>` the row revisions that are not there yet, in one commit.
 
     `known_at` is the source's own vintage where it gives one. Otherwise a row that begins an entity's history, or continues it at either
@@ -42,14 +38,14 @@ def ingest(definition: Definition, home: Home, *, now: pd.Timestamp | None = Non
         FinflowError, StateError: see `finflow.pipelines.data.pseudonyms.read_source`.
         ConflictError: other runs kept writing to the same table.
     """
-    lake, table = Lake(home.lake), f"raw/{definition.name}"
-    batch = _checked(read_source(definition, lake), definition)
+    lake, table = context.lake, f"raw/{context.name}"
+    batch = _checked(read_source(context), context)
     arrived = pd.Timestamp(datetime.datetime.now(datetime.UTC)).as_unit("us") if now is None else now
 
     def attempt() -> RawManifest:
         version = lake.version(table)
         stored = lake.read(table, version=version)
-        fresh = new_revisions(batch, stored, definition, arrived)
+        fresh = new_revisions(batch, stored, context.definition, arrived)
         if fresh.empty and version is not None:
             return _manifest(table, version, stored, fresh)
         return _manifest(table, lake.append(table, fresh, expected_version=version), stored, fresh)
@@ -57,9 +53,9 @@ def ingest(definition: Definition, home: Home, *, now: pd.Timestamp | None = Non
     return retry_conflicts(attempt, kept_writing(table))
 
 
-def stored_raw(definition: Definition, home: Home) -> RawManifest | None:
+def stored_raw(context: Context) -> RawManifest | None:
     """The raw table as it is, without a look at the source; None where nothing was ever ingested."""
-    lake, table = Lake(home.lake), f"raw/{definition.name}"
+    lake, table = context.lake, f"raw/{context.name}"
     version = lake.version(table)
     if version is None:
         return None
@@ -73,9 +69,10 @@ def _manifest(table: str, version: int, stored: pd.DataFrame, fresh: pd.DataFram
     return RawManifest(table, version, len(fresh), len(stored) + len(fresh), first.isoformat(), last.isoformat())
 
 
-def _checked(frame: pd.DataFrame, definition: Definition) -> pd.DataFrame:
+def _checked(frame: pd.DataFrame, context: Context) -> pd.DataFrame:
     """The source's rows in the types of the raw table, sorted by entity, time and values."""
-    _check_columns(frame, definition)
+    _check_columns(frame, context)
+    definition = context.definition
     where = getattr(definition.source, "path", None) or f"{definition.name}: the {definition.source.kind} source"
     for name in KEY:
         gone = int(frame[name].isna().sum())
@@ -99,11 +96,11 @@ def _checked(frame: pd.DataFrame, definition: Definition) -> pd.DataFrame:
     return frame.sort_values([*KEY, *values], kind="stable", ignore_index=True)
 
 
-def _check_columns(frame: pd.DataFrame, definition: Definition) -> None:
+def _check_columns(frame: pd.DataFrame, context: Context) -> None:
     """Before anything is written: a column that the definition reads and the source does not give."""
     from finflow.pipelines.data.contract_rules import columns_read
-    from finflow.pipelines.definitions.definition import problem_of
 
+    definition = context.definition
     missing = [name for name in (*KEY, *columns_read(definition)) if name not in frame]
     if missing:
         where = getattr(definition.source, "path", None) or f"the {definition.source.kind} source"
@@ -112,6 +109,6 @@ def _check_columns(frame: pd.DataFrame, definition: Definition) -> None:
             f"{', '.join(map(repr, frame.columns))}. If the file calls it otherwise, map it in the definition's source: "
             "columns: {close: Last}."
         )
-    problem_of(definition).check_columns([str(name) for name in frame.columns])
+    context.problem.check_columns([str(name) for name in frame.columns])
     if PARTITION in frame:
         raise SourceError(f"{definition.name}: a column {PARTITION!r} is finflow's own; map the source's column under another name.")

@@ -10,15 +10,15 @@ import pandas as pd
 from finflow.pipelines.core.calendars import published_at, sessions
 from finflow.pipelines.core.errors import FinflowError
 from finflow.pipelines.core.options import check_year
+from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.definitions.definition import Definition
-from finflow.pipelines.lake.lake import Lake, literal
+from finflow.pipelines.lake.lake import literal
 
 if TYPE_CHECKING:
-    from finflow.pipelines.core.home import Home
     from finflow.pipelines.definitions.definition import Definition
 
 
-def resolve_as_of(definition: Definition, home: Home, date: str | None, *, version: int | None = None) -> pd.Timestamp:
+def resolve_as_of(context: Context, date: str | None, *, version: int | None = None) -> pd.Timestamp:
     """The instant whose knowledge a run may use.
 
     Args:
@@ -34,7 +34,8 @@ def resolve_as_of(definition: Definition, home: Home, date: str | None, *, versi
     Raises:
         FinflowError: no rows yet, text that is no date, or a date before the first or after the last session in the raw table.
     """
-    known = _known(home.lake, f"raw/{definition.name}", version, definition, datetime.datetime.now(datetime.UTC))
+    definition = context.definition
+    known = _known(context, version, datetime.datetime.now(datetime.UTC))
     if date is None:
         return known.latest
     text = date.strip()
@@ -64,8 +65,9 @@ class _Known:
         self.latest = latest
 
 
-def _known(location: str, table: str, version: int | None, definition: Definition, now: datetime.datetime) -> _Known:
-    frame = Lake(location).read(table, version=version, columns=["time", "known_at"], where=f"known_at <= {literal(pd.Timestamp(now))}")
+def _known(context: Context, version: int | None, now: datetime.datetime) -> _Known:
+    definition, table = context.definition, f"raw/{context.name}"
+    frame = context.lake.read(table, version=version, columns=["time", "known_at"], where=f"known_at <= {literal(pd.Timestamp(now))}")
     if frame.empty:
         raise FinflowError(
             f"{definition.name}: no data known yet in table {table}: run `finflow validate {definition.name}` or `finflow train` first."

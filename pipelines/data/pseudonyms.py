@@ -19,7 +19,7 @@ import pandas as pd
 
 from finflow.pipelines.core.errors import ConflictError, FinflowError, SourceError, StateError
 from finflow.pipelines.core.redaction import cells_hidden, remember
-from finflow.pipelines.lake.lake import Lake
+from finflow.pipelines.definitions.context import Context
 
 if TYPE_CHECKING:
     from finflow.pipelines.definitions.definition import Definition
@@ -73,7 +73,7 @@ class Pseudonyms:
         return PREFIX + digest.hex()[:DIGITS]
 
 
-def read_source(definition: Definition, lake: Lake) -> pd.DataFrame:
+def read_source(context: Context) -> pd.DataFrame:
     """The rows of the definition's source, with pseudonyms in its personal columns.
 
     Raises:
@@ -82,8 +82,9 @@ def read_source(definition: Definition, lake: Lake) -> pd.DataFrame:
         FinflowError: there is no key, or one that could be guessed.
         StateError: the tables were made with another key, or with other personal columns.
     """
+    definition = context.definition
     personal = tuple(sorted(definition.personal))
-    recorded = _recorded(definition, lake)
+    recorded = _recorded(context)
     if not personal:
         _check_columns(definition, recorded, personal)
         frame: pd.DataFrame = definition.source.read()
@@ -103,7 +104,7 @@ def read_source(definition: Definition, lake: Lake) -> pd.DataFrame:
             )
     frame = frame.assign(**{name: made.of(frame[name]) for name in personal})
     if recorded is None:
-        _record(definition, lake, made, personal)
+        _record(context, made, personal)
     return frame
 
 
@@ -125,11 +126,11 @@ def _table(definition: Definition) -> str:
     return f"pseudonyms/{definition.name}"
 
 
-def _recorded(definition: Definition, lake: Lake) -> tuple[str, tuple[str, ...]] | None:
+def _recorded(context: Context) -> tuple[str, tuple[str, ...]] | None:
     """The id of the key and the columns that the tables were made with."""
-    if not lake.exists(_table(definition)):
+    if not context.lake.exists(_table(context.definition)):
         return None
-    row = lake.read(_table(definition)).iloc[0]
+    row = context.lake.read(_table(context.definition)).iloc[0]
     return str(row["key_id"]), tuple(str(row["columns"]).split("\n"))
 
 
@@ -150,13 +151,14 @@ def _check_columns(definition: Definition, recorded: tuple[str, tuple[str, ...]]
         )
 
 
-def _record(definition: Definition, lake: Lake, made: Pseudonyms, personal: tuple[str, ...]) -> None:
+def _record(context: Context, made: Pseudonyms, personal: tuple[str, ...]) -> None:
     """Once for a definition, before its first row is written.
 
     Raises:
         StateError: its tables were begun without pseudonyms, or another run has just recorded another key.
     """
-    if lake.exists(f"raw/{definition.name}"):
+    definition = context.definition
+    if context.lake.exists(f"raw/{definition.name}"):
         raise StateError(
             f"{definition.name}: the table raw/{definition.name} was begun when {', '.join(personal)} was not personal, and holds the "
             "values themselves. Delete that table, or give the definition another name."
@@ -164,6 +166,6 @@ def _record(definition: Definition, lake: Lake, made: Pseudonyms, personal: tupl
     now = pd.Timestamp(datetime.datetime.now(datetime.UTC)).as_unit("us")
     row = pd.DataFrame({"key_id": [made.key_id], "columns": ["\n".join(personal)], "recorded_at": [now]})
     try:
-        lake.append(_table(definition), row, expected_version=None)
+        context.lake.append(_table(definition), row, expected_version=None)
     except ConflictError:
-        _check(definition, _recorded(definition, lake), made, personal)
+        _check(definition, _recorded(context), made, personal)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from finflow.pipelines.core.errors import DefinitionError, FinflowError
-from finflow.pipelines.core.markdown import write_whole
 from finflow.pipelines.core.names import check_identifier
 from finflow.pipelines.core.redaction import hide_in_logs
 from finflow.pipelines.core.whole_files import write_whole

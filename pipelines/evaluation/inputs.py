@@ -1,10 +1,11 @@
-"""Predictions of every candidate, fold and seed, laid side by side over the same test samples."""
+"""What is to be evaluated: the request, and the predictions of every candidate, fold and seed side by side over the same test samples."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +14,50 @@ from finflow.models.base import Prediction
 from finflow.models.samples import SampleIndex, Samples
 from finflow.pipelines.core.errors import FitError, NotEnoughHistoryError
 from finflow.pipelines.core.manifests import Fold
+from finflow.pipelines.evaluation.comparisons import REPLICATIONS
 
+if TYPE_CHECKING:
+    from finflow.pipelines.definitions.definition import Definition
+    from finflow.pipelines.problems.base import Problem
+    from finflow.pipelines.settings.parts import Recipe
+
+#: bootstrap draws of a metric's interval
+INTERVAL_REPLICATIONS = 1_000
 Int64 = NDArray[np.int64]
 #: candidate -> fold name -> seed -> positions (int64, into the samples) and the prediction for them
 Predictions = Mapping[str, Mapping[str, Mapping[Any, tuple[Int64, Prediction]]]]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class EvaluationRequest:
+    """What `evaluate` is asked.
+
+    Attributes:
+        problem: the definition's, bound.
+        samples: all samples of the run; positions point into them.
+        predictions: candidate -> fold name -> seed -> (positions, prediction).
+        recipes: by name, what was fitted.
+        as_of: ISO instant.
+        folder: where the result is kept.
+        level: the level that `superior` is about (see `finflow.pipelines.training.gate.level_to_spend`).
+        champion: the name among `predictions` of the champion's recipe.
+        failed: candidates without predictions, with the reason; they are listed, and cannot be promoted.
+        replications: bootstrap draws of the tests.
+    """
+
+    definition: Definition
+    problem: Problem
+    samples: Samples
+    folds: Sequence[Fold]
+    predictions: Predictions
+    recipes: Mapping[str, Recipe]
+    run_key: str
+    as_of: str
+    folder: Path
+    level: float
+    champion: str | None = None
+    failed: Mapping[str, str] = field(default_factory=dict)
+    replications: int = REPLICATIONS
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finflow.models.base import Prediction
-from finflow.pipelines.definitions.definition import Definition
-from finflow.pipelines.evaluation.inputs import Panel
+from finflow.pipelines.evaluation.inputs import INTERVAL_REPLICATIONS, EvaluationRequest, Panel
 from finflow.pipelines.problems.base import Problem
 
 if TYPE_CHECKING:
@@ -20,44 +19,43 @@ if TYPE_CHECKING:
 Float64 = NDArray[np.float64]
 
 
-def protocol(definition: Definition, panel: Panel, horizon: int, replications: int, interval_replications: int) -> str:
+def protocol(request: EvaluationRequest, panel: Panel, horizon: int) -> str:
     """One sentence that says what the numbers rest on."""
-    from finflow.pipelines.definitions.definition import problem_of
     from finflow.pipelines.evaluation.comparisons import hac_lag, units_of
     from finflow.pipelines.statistics import default_block
 
+    definition, replications = request.definition, request.replications
     units = len(np.unique(units_of(panel.index, panel.folds)))
     seeds = max(len(forecast.seeds) for forecast in panel.forecasts.values())
     simulated = " of SIMULATED data" if definition.simulated else ""
     differences = (
         f" {definition.gate.loss} is a logarithmic score: a change of 1 % is a difference of 0.01, and its level means nothing."
-        if problem_of(definition).logarithmic(definition.gate.loss)
+        if request.problem.logarithmic(definition.gate.loss)
         else ""
     )
     if panel.folds[0].stratified is not None:
-        return _stratified_protocol(definition, panel, units, seeds, replications, interval_replications)
+        return _stratified_protocol(request, panel, units, seeds)
     dates = units
     return (
         f"{len(panel.folds)} walk-forward test periods{simulated}, {day(panel.index.time.min())} to {day(panel.index.time.max())}: "
         f"{len(panel.index):,} samples of {len(np.unique(panel.index.entity))} entities on {dates:,} dates, purged, embargo "
         f"{definition.folds.embargo}; up to {seeds} seeds a network, averaged; tests on one {definition.gate.loss} a date: "
         f"Diebold-Mariano, one-sided, HAC lag {hac_lag(dates, horizon)}, corrected step-down over challengers ({replications:,} "
-        f"bootstrap draws, mean block {default_block(dates, horizon)}); intervals 95 %, {interval_replications:,} block-bootstrap "
+        f"bootstrap draws, mean block {default_block(dates, horizon)}); intervals 95 %, {INTERVAL_REPLICATIONS:,} block-bootstrap "
         f"draws.{differences}"
     )
 
 
-def _stratified_protocol(
-    definition: Definition, panel: Panel, entities: int, seeds: int, replications: int, interval_replications: int
-) -> str:
+def _stratified_protocol(request: EvaluationRequest, panel: Panel, entities: int, seeds: int) -> str:
+    definition = request.definition
     parts = {fold.stratified.parts for fold in panel.folds if fold.stratified is not None}.pop()
     simulated = " of SIMULATED data" if definition.simulated else ""
     return (
         f"NOT walk-forward, for the rows{simulated} have no time: {len(panel.folds)} folds, stratified by class, {parts} parts in each of "
         f"{len(panel.folds) // parts} repeats; {entities:,} entities; up to {seeds} seeds a network, averaged; tests on one "
         f"{definition.gate.loss} an entity, averaged over the repeats: paired, one-sided, corrected step-down over challengers "
-        f"({replications:,} bootstrap draws); intervals 95 %, {interval_replications:,} bootstrap draws. Training parts overlap, for which "
-        "no test here allows: p-values are somewhat too small (Nadeau and Bengio, 2003)."
+        f"({request.replications:,} bootstrap draws); intervals 95 %, {INTERVAL_REPLICATIONS:,} bootstrap draws. Training parts overlap, "
+        "for which no test here allows: p-values are somewhat too small (Nadeau and Bengio, 2003)."
     )
 
 

@@ -23,7 +23,7 @@ from finflow.pipelines.core.errors import FitError
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import FitResult, FitSpec, Fold, PredictionResult, SampleManifest
 from finflow.pipelines.core.whole_files import sweep
-from finflow.pipelines.definitions.definition import Definition
+from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.fits.process import alone, named, run_job
 from finflow.pipelines.settings.parts import Recipe
 
@@ -31,8 +31,7 @@ Answer = TypeVar("Answer")
 
 
 def plan_fits(
-    definition: Definition,
-    home: Home,
+    context: Context,
     samples: SampleManifest,
     folds: Sequence[Fold],
     recipes: Mapping[str, Recipe],
@@ -47,7 +46,7 @@ def plan_fits(
     from finflow.pipelines.fits.keys import fit_key
     from finflow.pipelines.samples.windows import open_samples
 
-    sweep(home.fits)
+    sweep(context.home.fits)
     hardware = resolved(hardware)
     view = open_samples(samples.folder)
     digests: dict[tuple[Fold, int], str] = {}
@@ -58,12 +57,12 @@ def plan_fits(
         for fold in folds:
             blank = FitSpec(
                 key="",
-                definition=definition.name,
+                definition=context.name,
                 candidate=candidate,
                 model=recipe.model,
                 settings=settings,
                 fold=fold,
-                embargo=definition.folds.embargo,
+                embargo=context.definition.folds.embargo,
                 seed=0,
                 hardware=hardware,
                 samples=str(samples.folder),

@@ -75,11 +75,12 @@ class Promotions:
     def snapshot(self) -> tuple[tuple[PromotionRow, ...], int | None]:
         """All rows, and the table version they were read at (None: no table), for `record`'s condition."""
         version = self.lake.version(self.table)
-        if version != self._kept[0]:
+        kept = self._kept  # another thread may put a newer one in its place
+        if version != kept[0]:
             frame = self.lake.read(self.table, version=version)
             rows = sorted((_row(values) for values in frame.to_dict("records")), key=lambda row: row.sequence)
-            self._kept = (version, tuple(rows))
-        return self._kept[1], version
+            kept = self._kept = (version, tuple(rows))
+        return kept[1], version
 
     def rows(self) -> list[PromotionRow]:
         return list(self.snapshot()[0])

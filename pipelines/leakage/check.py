@@ -11,6 +11,7 @@ import pandas as pd
 from finflow.models.samples import Samples
 from finflow.pipelines.core.errors import NotEnoughHistoryError
 from finflow.pipelines.core.manifests import Manifest
+from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.definitions.definition import problem_of
 from finflow.pipelines.features.kinds import CATEGORY
 from finflow.pipelines.features.panel import first_rows
@@ -23,7 +24,6 @@ from finflow.pipelines.samples.folds import make_folds
 from finflow.pipelines.samples.windows import build_samples, count_dropped, outcome_column, require_samples, task_of
 
 if TYPE_CHECKING:
-    from finflow.pipelines.core.home import Home
     from finflow.pipelines.definitions.definition import Definition
 
 PLANTED = "planted_future"
@@ -51,7 +51,7 @@ class LeakageReport(Manifest):
     checks: tuple[LeakageCheck, ...]
 
 
-def check_leakage(definition: Definition, home: Home, as_of: str | pd.Timestamp | None = None) -> LeakageReport:
+def check_leakage(context: Context, as_of: str | pd.Timestamp | None = None) -> LeakageReport:
     """Ingest and validate as a training would, and look for leaks in the clean rows known at the as-of.
 
     Args:
@@ -64,13 +64,12 @@ def check_leakage(definition: Definition, home: Home, as_of: str | pd.Timestamp 
     from finflow.pipelines.data.ingest import ingest
     from finflow.pipelines.data.knowledge import resolve_as_of
     from finflow.pipelines.lake.as_of import read_as_of
-    from finflow.pipelines.lake.lake import Lake
 
-    raw = ingest(definition, home)
-    instant = as_of if isinstance(as_of, pd.Timestamp) else resolve_as_of(definition, home, as_of, version=raw.version)
-    clean = validate(definition, home, raw, instant)
-    rows = read_as_of(Lake(home.lake), clean.table, instant, clean.version, outcome=outcome_column(definition))
-    return check_rows(definition, rows, instant)
+    raw = ingest(context)
+    instant = as_of if isinstance(as_of, pd.Timestamp) else resolve_as_of(context, as_of, version=raw.version)
+    clean = validate(context, raw, instant)
+    rows = read_as_of(context.lake, clean.table, instant, clean.version, outcome=outcome_column(context.definition))
+    return check_rows(context.definition, rows, instant)
 
 
 def check_rows(definition: Definition, clean: pd.DataFrame, as_of: pd.Timestamp) -> LeakageReport:

@@ -13,14 +13,14 @@ import pandas as pd
 
 from finflow.pipelines.core.errors import RegistryError, StateError
 from finflow.pipelines.core.home import Home
-from finflow.pipelines.definitions.definition import Definition
+from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.settings.parts import Recipe
 
 if TYPE_CHECKING:
     from finflow.models.base import Model
     from finflow.models.samples import Samples
     from finflow.pipelines.core.manifests import CleanManifest, SampleManifest
-    from finflow.pipelines.lake.promotions import PromotionRow, Promotions
+    from finflow.pipelines.lake.promotions import PromotionRow
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +32,7 @@ class Trained:
         clean: the batch of the monitoring; the training's own is derived from it.
     """
 
-    definition: Definition
-    home: Home
+    context: Context
     version: int
     row: PromotionRow
     clean: CleanManifest
@@ -60,7 +59,7 @@ class Trained:
         if self.row.data_version is None:
             raise StateError(f"the promotions table does not say which data version {self.version} was trained on.")
         known = replace(self.clean, version=self.row.data_version, as_of=self.row.effective_as_of, digest=self.row.data_digest)
-        return store_samples(self.definition, self.home, known)
+        return store_samples(self.context, known)
 
     @cached_property
     def samples(self) -> Samples:
@@ -72,7 +71,7 @@ class Trained:
     @property
     def is_reference(self) -> bool:
         """Whether it is the reference's own recipe."""
-        reference = self.definition.recipes[self.definition.reference]
+        reference = self.context.definition.recipes[self.context.definition.reference]
         return bool(self.row.recipe) and Recipe.model_validate(self.row.recipe).digest == reference.digest
 
     @cached_property
@@ -89,11 +88,11 @@ class Trained:
         from finflow.pipelines.fits.fits import fit_all, plan_fits
         from finflow.pipelines.samples.folds import production_fold
 
-        name, seed = self.definition.reference, self.definition.seed
-        fold = production_fold(self.definition, self.samples.index, self.as_of)
-        seeds = tuple(range(seed, seed + self.definition.seeds))
-        recipes = {name: self.definition.recipes[name]}
-        answers = fit_all(plan_fits(self.definition, self.home, self.manifest, [fold], recipes, Hardware(), seeds), self.home)
+        name, seed = self.context.definition.reference, self.context.definition.seed
+        fold = production_fold(self.context.definition, self.samples.index, self.as_of)
+        seeds = tuple(range(seed, seed + self.context.definition.seeds))
+        recipes = {name: self.context.definition.recipes[name]}
+        answers = fit_all(plan_fits(self.context, self.manifest, [fold], recipes, Hardware(), seeds), self.context.home)
         for answer in answers:
             if not isinstance(answer, FitResult):
                 raise answer
@@ -108,30 +107,30 @@ class Trained:
         """
         import pyarrow.parquet as parquet
 
-        path = self.home.evaluations / self.row.run_key / "predictions" / f"{self.entry}.parquet"
+        path = self.context.home.evaluations / self.row.run_key / "predictions" / f"{self.entry}.parquet"
         if path.is_file():
             return pd.DataFrame(parquet.ParquetFile(path).read(use_threads=False).to_pandas(use_threads=False))
         with tempfile.TemporaryDirectory(prefix="finflow-") as scratch:
-            found = _logged_predictions(self.home, self.row.run_key, self.entry, Path(scratch))
+            found = _logged_predictions(self.context.home, self.row.run_key, self.entry, Path(scratch))
             return pd.DataFrame(parquet.ParquetFile(found).read(use_threads=False).to_pandas(use_threads=False))
 
 
-def champion_at(definition: Definition, home: Home, clean: CleanManifest, promotions: Promotions) -> Trained | None:
+def champion_at(context: Context, clean: CleanManifest) -> Trained | None:
     """The version that was champion at the batch's as-of, or None."""
-    version = promotions.effective(pd.Timestamp(clean.as_of))
-    return None if version is None else trained(definition, home, clean, promotions, version)
+    version = context.promotions.effective(pd.Timestamp(clean.as_of))
+    return None if version is None else trained(context, clean, version)
 
 
-def trained(definition: Definition, home: Home, clean: CleanManifest, promotions: Promotions, version: int) -> Trained:
+def trained(context: Context, clean: CleanManifest, version: int) -> Trained:
     """A version and its training.
 
     Raises:
         RegistryError: no row of the promotions table names it.
     """
-    for row in promotions.rows():
+    for row in context.promotions.rows():
         if row.version == version:
-            return Trained(definition, home, version, row, clean)
-    raise RegistryError(f"version {version} of {definition.name} is not in the promotions table.")
+            return Trained(context, version, row, clean)
+    raise RegistryError(f"version {version} of {context.name} is not in the promotions table.")
 
 
 def positions_of(samples: Samples, rows: pd.DataFrame) -> np.ndarray:

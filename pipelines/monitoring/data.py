@@ -9,22 +9,19 @@ import pandas as pd
 
 from finflow.pipelines.core.calendars import ranges, sessions
 from finflow.pipelines.data.knowledge import published
+from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.lake.lake import literal
 from finflow.pipelines.lake.monitoring_checks import DATA, Check, measured, not_measured
 
 if TYPE_CHECKING:
-    from finflow.pipelines.core.home import Home
     from finflow.pipelines.core.manifests import CleanManifest
     from finflow.pipelines.definitions.definition import Definition
-    from finflow.pipelines.lake.lake import Lake
 
 #: gaps and entities that are named
 NAMED = 5
 
 
-def monitoring_as_of(
-    definition: Definition, home: Home, date: str | None, *, version: int, now: pd.Timestamp | None = None
-) -> pd.Timestamp:
+def monitoring_as_of(context: Context, date: str | None, *, version: int, now: pd.Timestamp | None = None) -> pd.Timestamp:
     """The instant that a monitoring stands at, UTC: it may lie after the last session in the data, which is what freshness is about.
 
     Args:
@@ -38,35 +35,35 @@ def monitoring_as_of(
     from finflow.pipelines.data.knowledge import resolve_as_of
 
     now = pd.Timestamp.now("UTC") if now is None else now
-    latest = resolve_as_of(definition, home, None, version=version)
+    latest = resolve_as_of(context, None, version=version)
     wanted = None if date is None else _midnight(date)
     if date is not None and (wanted is None or wanted <= latest.tz_localize(None)):
-        return resolve_as_of(definition, home, date, version=version)
+        return resolve_as_of(context, date, version=version)
     end = now.tz_convert("UTC").tz_localize(None).normalize() if wanted is None else wanted
-    due = sessions(definition.calendar, latest.tz_localize(None), end)
+    due = sessions(context.definition.calendar, latest.tz_localize(None), end)
     if wanted is not None:
-        instant = published(definition, pd.DatetimeIndex([wanted]))[0]
+        instant = published(context.definition, pd.DatetimeIndex([wanted]))[0]
         # a date to come is refused in the words of every other command
-        return instant if instant <= now else resolve_as_of(definition, home, date, version=version)
-    instants = published(definition, pd.DatetimeIndex(due))
+        return instant if instant <= now else resolve_as_of(context, date, version=version)
+    instants = published(context.definition, pd.DatetimeIndex(due))
     return max([latest, *instants[instants <= now]])
 
 
-def check_data(definition: Definition, lake: Lake, clean: CleanManifest) -> list[Check]:
+def check_data(context: Context, clean: CleanManifest) -> list[Check]:
     """Freshness and gaps of the raw rows known at the batch's as-of. Raw, so that a quarantined session counts as one that came.
 
     Rows without a time have neither.
     """
     as_of = pd.Timestamp(clean.as_of)
     where = f"known_at <= {literal(as_of)}"
-    rows = lake.read(clean.raw.table, version=clean.raw.version, columns=["entity", "time"], where=where)
+    rows = context.lake.read(clean.raw.table, version=clean.raw.version, columns=["entity", "time"], where=where)
     if rows.empty:
         return [not_measured(DATA, f"no row was known at {as_of:%Y-%m-%d}")]
-    if definition.folds.kind == "stratified":
+    if context.definition.folds.kind == "stratified":
         return [not_measured(DATA, "freshness and gaps: the rows have no time, as their stratified folds say, so none of them is late")]
     rows["time"] = rows["time"].dt.normalize()
     rows = rows.drop_duplicates()
-    return [_freshness(definition, rows["time"].max(), as_of), *_gaps(definition, rows)]
+    return [_freshness(context.definition, rows["time"].max(), as_of), *_gaps(context.definition, rows)]
 
 
 def _freshness(definition: Definition, last: pd.Timestamp, as_of: pd.Timestamp) -> Check:

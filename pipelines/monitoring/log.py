@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.tracking.runs import common_tags, finite_metrics, is_open, one_writer, run_of, write_run
 from finflow.pipelines.tracking.store import experiment_of
 
 if TYPE_CHECKING:
-    from finflow.pipelines.core.home import Home
     from finflow.pipelines.definitions.definition import Definition
     from finflow.pipelines.monitoring.result import MonitoringResult, Written
 
 KIND = "monitoring"
 
 
-def log_monitoring(definition: Definition, home: Home, result: MonitoringResult, written: Written) -> str:
+def log_monitoring(context: Context, result: MonitoringResult, written: Written) -> str:
     """Log the values, the report and the plots; the run's id. A run that a crash left open is written again."""
     from mlflow.entities import Param
 
+    definition, home = context.definition, context.home
     with one_writer(home) as client:
         experiment = experiment_of(home, client, definition.name)
         key, name = {"finflow.monitoring_key": result.key}, f"monitor as of {result.as_of[:10]}"

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from finflow.pipelines.core.markdown import page_of, table_cell
 from finflow.pipelines.core.whole_files import write_whole
+from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.lake.monitoring_checks import COVERAGE, DATA, FEATURES, LOSS, PARTS, PREDICTIONS, Check, number
 from finflow.pipelines.monitoring.result import Pages, Written
 
 if TYPE_CHECKING:
-    from finflow.pipelines.core.home import Home
     from finflow.pipelines.definitions.definition import Definition
     from finflow.pipelines.monitoring.result import MonitoringResult
 
@@ -24,11 +24,12 @@ _TITLES = {
 }
 
 
-def write_pages(definition: Definition, home: Home, result: MonitoringResult, pages: Pages) -> Written:
+def write_pages(context: Context, result: MonitoringResult, pages: Pages) -> Written:
     """Write the report under `home.reports/<definition>/monitoring/`; the same monitoring again writes the same files."""
     from finflow.pipelines.monitoring.plots import draw_monitoring
 
-    folder = home.reports / definition.name / "monitoring"
+    definition = context.definition
+    folder = context.home.reports / definition.name / "monitoring"
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{result.as_of[:10]}-{result.key[:12]}"
     plots = draw_monitoring(definition, result, pages, folder / name)

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from finflow.pipelines.core.errors import ConflictError, DiskFullError, FinflowError, FitLostError, UnreachableError
+from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.lake.monitoring_checks import COVERAGE, FEATURES, LOSS, PREDICTIONS, Check, not_measured
 from finflow.pipelines.monitoring.result import MonitoringResult
 
 if TYPE_CHECKING:
-    from finflow.pipelines.core.home import Home
     from finflow.pipelines.core.manifests import CleanManifest
     from finflow.pipelines.definitions.definition import Definition
-    from finflow.pipelines.lake.lake import Lake
-    from finflow.pipelines.lake.promotions import Promotions
     from finflow.pipelines.monitoring.champion import Trained
     from finflow.pipelines.monitoring.result import Pages
     from finflow.pipelines.monitoring.scored import Scored
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
 _PASSING = (ConflictError, DiskFullError, FitLostError, UnreachableError)
 
 
-def monitor(definition: Definition, home: Home, clean: CleanManifest) -> MonitoringResult:
+def monitor(context: Context, clean: CleanManifest) -> MonitoringResult:
     """Check data, features, predictions, losses and coverage as of a validated batch's instant; record, report and log what was found.
 
     What cannot be measured (no champion, no predictions, targets not known yet) is said to be so, with the reason; it is no failure.
@@ -34,21 +32,18 @@ def monitor(definition: Definition, home: Home, clean: CleanManifest) -> Monitor
         StateError, ConflictError: the tables cannot be read or written.
     """
     from finflow.pipelines.core.digest import digest_json
-    from finflow.pipelines.lake.lake import Lake
     from finflow.pipelines.lake.monitorings import Monitorings
-    from finflow.pipelines.lake.promotions import Promotions
     from finflow.pipelines.monitoring.champion import champion_at
     from finflow.pipelines.monitoring.data import check_data
     from finflow.pipelines.monitoring.log import log_monitoring
     from finflow.pipelines.monitoring.pages import write_pages
     from finflow.pipelines.monitoring.result import Pages
 
-    lake = Lake(home.lake)
-    promotions = Promotions(lake, definition.name)
-    champion = champion_at(definition, home, clean, promotions)
+    definition = context.definition
+    champion = champion_at(context, clean)
     pages = Pages()
-    checks = tuple(check_data(definition, lake, clean) + _check_champion(definition, lake, clean, promotions, champion, pages))
-    table = Monitorings(lake, definition.name)
+    checks = tuple(check_data(context, clean) + _check_champion(context, clean, champion, pages))
+    table = Monitorings(context.lake, definition.name)
     who = (
         None
         if champion is None
@@ -75,34 +70,31 @@ def monitor(definition: Definition, home: Home, clean: CleanManifest) -> Monitor
         report="",
         run_id="",
     )
-    report = write_pages(definition, home, partial, pages)
-    run_id = log_monitoring(definition, home, partial, report)
+    report = write_pages(context, partial, pages)
+    run_id = log_monitoring(context, partial, report)
     written = table.record(
         key, pd.Timestamp(clean.as_of), None if champion is None else champion.version, (clean.version, clean.digest), checks
     )
     return MonitoringResult(**{**vars(partial), "written": written, "report": str(report.html), "run_id": run_id})
 
 
-def _check_champion(
-    definition: Definition, lake: Lake, clean: CleanManifest, promotions: Promotions, champion: Trained | None, pages: Pages
-) -> list[Check]:
+def _check_champion(context: Context, clean: CleanManifest, champion: Trained | None, pages: Pages) -> list[Check]:
     """The four parts that need a champion."""
     from finflow.pipelines.monitoring.drift import check_features
     from finflow.pipelines.monitoring.scored import read_scored
     from finflow.pipelines.samples.as_known import view_as_known
     from finflow.pipelines.samples.windows import build_samples
 
+    definition = context.definition
     parts = (FEATURES, PREDICTIONS, LOSS, COVERAGE)
     if champion is None:
         reason = f"there was no champion as of {clean.as_of[:10]}: finflow train {definition.name}"
         return [not_measured(part, reason) for part in parts]
     as_of = pd.Timestamp(clean.as_of)
-    now = build_samples(definition, view_as_known(definition, lake, clean, as_of, as_of.tz_localize(None)), as_of)
+    now = build_samples(definition, view_as_known(context, clean, as_of, as_of.tz_localize(None)), as_of)
     pages.champion, pages.now = champion, now
     found = _measured((FEATURES,), lambda: check_features(definition, champion, now))
-    return found + _measured(
-        parts[1:], lambda: _check_scored(definition, champion, read_scored(definition, lake, clean, promotions, champion, now), pages)
-    )
+    return found + _measured(parts[1:], lambda: _check_scored(definition, champion, read_scored(context, clean, champion, now), pages))
 
 
 def _check_scored(definition: Definition, champion: Trained, scored: Scored, pages: Pages) -> list[Check]:

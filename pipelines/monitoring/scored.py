@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from finflow.pipelines.core.errors import FitError, FitLostError, NotEnoughHistoryError, StateError
 from finflow.pipelines.data.knowledge import published
+from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.monitoring.champion import positions_of, trained
 from finflow.pipelines.samples.as_known import find_stretches, samples_as_known
 
@@ -19,10 +20,7 @@ if TYPE_CHECKING:
     from finflow.models.samples import SampleIndex, Samples
     from finflow.pipelines.core.manifests import CleanManifest
     from finflow.pipelines.definitions.definition import Definition
-    from finflow.pipelines.lake.lake import Lake
-    from finflow.pipelines.lake.promotions import Promotions
     from finflow.pipelines.monitoring.champion import Trained
-    from finflow.pipelines.problems.base import Problem
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,9 +62,7 @@ class _Parts:
     trouble: dict[str, None] = field(default_factory=dict)
 
 
-def read_scored(
-    definition: Definition, lake: Lake, clean: CleanManifest, promotions: Promotions, champion: Trained, now: Samples
-) -> Scored:
+def read_scored(context: Context, clean: CleanManifest, champion: Trained, now: Samples) -> Scored:
     """Judge the stored out-of-sample predictions of the last sessions that count.
 
     Of each date what was served live, else the newest backfill, by the champion of that date or by the champion of now: what anybody else
@@ -75,18 +71,17 @@ def read_scored(
     Args:
         now: every sample known at the batch's as-of, targets included as far as they are known.
     """
-    from finflow.pipelines.definitions.definition import problem_of
     from finflow.pipelines.evaluation.comparisons import overlap
 
     sessions = np.unique(now.observations.time.astype("datetime64[D]"))
-    rows = _rows(definition, lake, clean, promotions, champion, sessions, now)
-    problem, parts = problem_of(definition), _Parts()
+    rows = _rows(context, clean, champion, sessions, now)
+    problem, parts = context.problem, _Parts()
     absent = 0
     if len(rows):
         dates = [f"{day:%Y-%m-%d}" for day in pd.DatetimeIndex(rows["time"].dt.normalize().unique()).sort_values()]
         answered = 0
         models: dict[int, Trained] = {}
-        for part in samples_as_known(definition, lake, clean, find_stretches(definition, lake, clean, dates), dates):
+        for part in samples_as_known(context, clean, find_stretches(context, clean, dates), dates):
             for version, group in rows.groupby("version", sort=True):
                 chosen = part.take(positions_of(part, group))
                 if not len(chosen):
@@ -94,10 +89,8 @@ def read_scored(
                 answered += len(chosen)
                 number = int(str(version))
                 if number not in models:
-                    models[number] = (
-                        trained(definition, champion.home, clean, promotions, number) if number != champion.version else champion
-                    )
-                _judge(definition, problem, chosen, _targets(chosen, now), group, models[number], parts)
+                    models[number] = trained(context, clean, number) if number != champion.version else champion
+                _judge(context, chosen, _targets(chosen, now), group, models[number], parts)
         absent = len(rows.drop_duplicates(["entity", "time"])) - answered
     empty = pd.DataFrame({"time": np.empty(0, "datetime64[ns]"), "version": np.empty(0, int), "live": np.empty(0, bool)})
     empty = empty.assign(known=np.empty(0, bool), loss=np.empty(0), reference=np.empty(0))
@@ -126,10 +119,8 @@ def wanted_sessions(definition: Definition, sessions: NDArray[np.datetime64], no
 
 
 def _rows(
-    definition: Definition,
-    lake: Lake,
+    context: Context,
     clean: CleanManifest,
-    promotions: Promotions,
     champion: Trained,
     sessions: NDArray[np.datetime64],
     now: Samples,
@@ -137,16 +128,16 @@ def _rows(
     """Prediction rows that count, one for each entity, date and horizon."""
     from finflow.pipelines.lake.predictions import Predictions
 
-    wanted = wanted_sessions(definition, sessions, now)
+    wanted = wanted_sessions(context.definition, sessions, now)
     if not len(wanted):
         return pd.DataFrame()
-    rows = Predictions(lake, definition.name).read(pd.Timestamp(wanted[0]), pd.Timestamp(wanted[-1]))
+    rows = Predictions(context.lake, context.name).read(pd.Timestamp(wanted[0]), pd.Timestamp(wanted[-1]))
     if rows.empty:
         return rows
     rows = rows[~rows["in_sample"].astype(bool)]
     days, place = np.unique(rows["time"].dt.normalize().to_numpy("datetime64[us]"), return_inverse=True)
-    moves = [(pd.Timestamp(row.effective_as_of), row.version) for row in promotions.rows() if row.moves and row.version is not None]
-    instants = published(definition, pd.DatetimeIndex(days))
+    moves = [(pd.Timestamp(row.effective_as_of), row.version) for row in context.promotions.rows() if row.moves and row.version is not None]
+    instants = published(context.definition, pd.DatetimeIndex(days))
     then = np.array([_effective(moves, instant) for instant in instants], dtype=np.int64)[place] if len(days) else np.empty(0, np.int64)
     mine = rows["version"].to_numpy() == champion.version
     rows = rows[mine | (rows["version"].to_numpy() == then)]
@@ -160,9 +151,7 @@ def _effective(moves: Sequence[tuple[pd.Timestamp, int]], instant: pd.Timestamp)
     return next((version for since, version in reversed(moves) if since <= instant), -1)
 
 
-def _judge(
-    definition: Definition, problem: Problem, chosen: Samples, index: SampleIndex, rows: pd.DataFrame, model: Trained, parts: _Parts
-) -> None:
+def _judge(context: Context, chosen: Samples, index: SampleIndex, rows: pd.DataFrame, model: Trained, parts: _Parts) -> None:
     """Append a row a sample to the parts.
 
     Args:
@@ -171,29 +160,33 @@ def _judge(
     """
     from finflow.pipelines.evaluation.comparisons import days_of
 
-    prediction = problem.answers(rows, chosen.index, chosen.observations.entities)
+    prediction = context.problem.answers(rows, chosen.index, chosen.observations.entities)
     keys = pd.MultiIndex.from_arrays([_names(chosen), index.time.astype("datetime64[us]")])
     live = rows.drop_duplicates(["entity", "time"]).set_index(["entity", "time"])["__live"]
     found = pd.DataFrame({"time": days_of(index.time), "version": model.version, "live": live.reindex(keys).to_numpy(dtype=bool)})
     found["known"] = index.labelled
-    for name, values in problem.signals(prediction).items():
+    for name, values in context.problem.signals(prediction).items():
         found[name] = values
         parts.signals[name] = None
     places = np.flatnonzero(found["known"])
     found["loss"], found["reference"] = np.nan, np.nan
     if len(places):
         answer, targets = prediction.take(places), index.take(places)
-        found.loc[places, "loss"] = problem.losses(answer, targets)[definition.gate.loss]
-        for metric in problem.coverages(answer, targets):
+        found.loc[places, "loss"] = context.problem.losses(answer, targets)[context.definition.gate.loss]
+        for metric in context.problem.coverages(answer, targets):
             found.loc[places, metric.name] = np.asarray(metric.components[0], dtype=np.float64)
             parts.nominal[metric.name] = float(metric.target or 0.0)
         try:
             if not model.is_reference:
-                found.loc[places, "reference"] = problem.losses(model.reference.predict(chosen.take(places)), targets)[definition.gate.loss]
+                found.loc[places, "reference"] = context.problem.losses(model.reference.predict(chosen.take(places)), targets)[
+                    context.definition.gate.loss
+                ]
         except (FitError, NotEnoughHistoryError, StateError) as error:
             if isinstance(error, FitLostError):
                 raise
-            parts.trouble[f"{definition.reference} could not be fitted on what version {model.version} was trained on: {error}"] = None
+            parts.trouble[f"{context.definition.reference} could not be fitted on what version {model.version} was trained on: {error}"] = (
+                None
+            )
     parts.frames.append(found)
 
 

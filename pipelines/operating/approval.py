@@ -14,9 +14,9 @@ import pandas as pd
 
 from finflow.pipelines.core.digest import digest_json
 from finflow.pipelines.core.errors import FinflowError, RegistryError
-from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import Decision
 from finflow.pipelines.core.names import check_name
+from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.definitions.definition import Definition
 from finflow.pipelines.lake.conflicts import retry_conflicts
 from finflow.pipelines.lake.waiting import APPROVED, FIRST_APPROVAL, REJECTED, approvals_of, fate, waiting_row
@@ -28,7 +28,7 @@ LONGEST_REASON = 2000  # characters
 _CONTROL = {"Cc", "Cf", "Cs", "Co", "Cn"}
 
 
-def approve(definition: Definition, home: Home, version: int, by: str, why: str) -> Decision:
+def approve(context: Context, version: int, by: str, why: str) -> Decision:
     """Promote the version that waits; where two people must approve, the first approval is recorded and moves nothing.
 
     The version is loaded and checked first. It takes effect with the newest data there are, so that no date before is answered by another
@@ -44,45 +44,43 @@ def approve(definition: Definition, home: Home, version: int, by: str, why: str)
         FinflowError: no name or reason, a name that breaks the rule for names, or one that has approved already.
         ConflictError: others kept deciding at the same time.
     """
-    return _decide(definition, home, version, by, why, rejects=False)
+    return _decide(context, version, by, why, rejects=False)
 
 
-def reject(definition: Definition, home: Home, version: int, by: str, why: str) -> Decision:
+def reject(context: Context, version: int, by: str, why: str) -> Decision:
     """Refuse the version that waits; one person suffices, and the champion stays.
 
     Raises:
         RegistryError, FinflowError, ConflictError: as `approve`; nothing is loaded.
     """
-    return _decide(definition, home, version, by, why, rejects=True)
+    return _decide(context, version, by, why, rejects=True)
 
 
-def _decide(definition: Definition, home: Home, version: int, by: str, why: str, *, rejects: bool) -> Decision:
-    from finflow.pipelines.lake.lake import Lake
-    from finflow.pipelines.lake.promotions import Promotions
+def _decide(context: Context, version: int, by: str, why: str, *, rejects: bool) -> Decision:
     from finflow.pipelines.registry.asked import check_task
     from finflow.pipelines.registry.versions import load_version, repair_aliases
 
+    definition = context.definition
     person, reason = check_name(by.strip(), "the name of who decides (--by)"), _reason(why)
-    promotions = Promotions(Lake(home.lake), definition.name)
 
     def attempt() -> PromotionRow:
-        rows, table_version = promotions.snapshot()
+        rows, table_version = context.promotions.snapshot()
         pending = waiting_row(rows)
         if pending is None or pending.version != version:
-            repair_aliases(home, promotions)  # a crash after the decision may have left them behind
+            repair_aliases(context)  # a crash after the decision may have left them behind
             raise RegistryError(_not_waiting(definition.name, rows, version, pending))
         if rejects:
             row = _rejected(definition, rows, pending, person, reason)
         else:
             verdict = _verdict(definition, rows, pending, person)
-            check_task(definition, load_version(home, definition.name, version, promotions))
-            row = _approved(definition, home, rows, pending, person, reason, verdict)
-        promotions.record(row, table_version)
+            check_task(definition, load_version(context, version))
+            row = _approved(context, rows, pending, person, reason, verdict)
+        context.promotions.record(row, table_version)
         return row
 
     told = f"{definition.name}: others kept deciding; nothing was recorded about version {version}. Try again."
     decided = retry_conflicts(attempt, told)
-    repair_aliases(home, promotions)
+    repair_aliases(context)
     return decided.decision
 
 
@@ -136,18 +134,16 @@ def _verdict(definition: Definition, rows: Sequence[PromotionRow], pending: Prom
     return APPROVED
 
 
-def _approved(
-    definition: Definition, home: Home, rows: Sequence[PromotionRow], pending: PromotionRow, person: str, why: str, verdict: str
-) -> PromotionRow:
+def _approved(context: Context, rows: Sequence[PromotionRow], pending: PromotionRow, person: str, why: str, verdict: str) -> PromotionRow:
     from finflow.pipelines.data.knowledge import resolve_as_of
 
     if verdict == FIRST_APPROVAL:
         reason = f"first approval, by {person}: {why}. Nothing moves until a second person approves version {pending.version}."
-        return _row(definition, rows, pending, verdict, person, why, reason, pending.effective_as_of)
-    effective = max(pd.Timestamp(pending.effective_as_of), resolve_as_of(definition, home, None)).isoformat()
+        return _row(context.definition, rows, pending, verdict, person, why, reason, pending.effective_as_of)
+    effective = max(pd.Timestamp(pending.effective_as_of), resolve_as_of(context, None)).isoformat()
     before = "".join(f"{row.evidence['by']} ({row.evidence['why']}) and " for row in approvals_of(rows, pending))
     reason = f"approved by {before}{person}: {why}. {pending.candidate} becomes champion. {pending.evidence.get('accepted', '')}".rstrip()
-    return _row(definition, rows, pending, verdict, person, why, reason, effective)
+    return _row(context.definition, rows, pending, verdict, person, why, reason, effective)
 
 
 def _rejected(definition: Definition, rows: Sequence[PromotionRow], pending: PromotionRow, person: str, why: str) -> PromotionRow:

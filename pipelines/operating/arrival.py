@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 
 from finflow.pipelines.core.errors import FinflowError, SourceError
 from finflow.pipelines.core.manifests import Manifest, RawManifest
+from finflow.pipelines.definitions.context import Context
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from finflow.pipelines.core.home import Home
-    from finflow.pipelines.definitions.definition import Definition
     from finflow.pipelines.operating.schedules import Due
 
 #: seconds between two looks, at least: the run gives its place back meanwhile, and its process must have ended when it is taken up again
@@ -44,8 +43,7 @@ class Awaited(Manifest):
 
 
 def look_for_session(
-    definition: Definition,
-    home: Home,
+    context: Context,
     due: Due,
     *,
     now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
@@ -62,8 +60,9 @@ def look_for_session(
     Raises:
         LateDataError: at the deadline there was no row of that session.
     """
+    definition = context.definition
     deadline = due.at.to_pydatetime() + datetime.timedelta(minutes=definition.schedule.late_minutes)
-    arrived, trouble = _look(definition, home, due.session)
+    arrived, trouble = _look(context, due.session)
     if arrived is not None and not arrived.missing:
         return arrived
     present = now()
@@ -81,7 +80,7 @@ def look_for_session(
     return arrived
 
 
-def session_as_of(definition: Definition, home: Home, session: str) -> pd.Timestamp:
+def session_as_of(context: Context, session: str) -> pd.Timestamp:
     """The as-of (UTC) of a live run about `session`: when its rows were published, or known if that was later; before the next one's.
 
     So a row that came late, with a vintage that says so, is seen; and a correction of an older row that is known by now is, too.
@@ -89,15 +88,15 @@ def session_as_of(definition: Definition, home: Home, session: str) -> pd.Timest
     import pandas as pd
 
     from finflow.pipelines.core.calendars import published_at
-    from finflow.pipelines.lake.lake import Lake, literal
+    from finflow.pipelines.lake.lake import literal
 
     now = pd.Timestamp(datetime.datetime.now(datetime.UTC))
-    rows = Lake(home.lake).read(f"raw/{definition.name}", columns=["time", "known_at"], where=f"known_at <= {literal(now)}")
+    rows = context.lake.read(f"raw/{context.name}", columns=["time", "known_at"], where=f"known_at <= {literal(now)}")
     day = pd.Timestamp(session)
     later = rows["time"].dt.normalize() > day
 
     def published(date: pd.Timestamp) -> pd.Timestamp:
-        return pd.Timestamp(published_at(definition.calendar, definition.publication_lag_minutes, [date])[0])
+        return pd.Timestamp(published_at(context.definition.calendar, context.definition.publication_lag_minutes, [date])[0])
 
     as_of = max(published(day), rows.loc[~later, "known_at"].max()) if (~later).any() else published(day)
     if later.any():
@@ -105,7 +104,7 @@ def session_as_of(definition: Definition, home: Home, session: str) -> pd.Timest
     return as_of.as_unit("us")
 
 
-def missed_sessions(definition: Definition, home: Home, session: str) -> list[tuple[str, str]]:
+def missed_sessions(context: Context, session: str) -> list[tuple[str, str]]:
     """First and last (ISO) of each run of sessions before `session` that have no prediction, though an earlier session has one.
 
     Sessions are looked for one by one, so that one is found again if filling it was cut short, or if a later one was predicted meanwhile.
@@ -115,12 +114,12 @@ def missed_sessions(definition: Definition, home: Home, session: str) -> list[tu
     import pandas as pd
 
     from finflow.pipelines.core.calendars import ranges, sessions
-    from finflow.pipelines.lake.lake import Lake
     from finflow.pipelines.lake.ledger import Ledger
     from finflow.pipelines.lake.predictions import Predictions
 
+    definition = context.definition
     day = pd.Timestamp(session)
-    lake, last = Lake(home.lake), day - pd.Timedelta(days=1)
+    lake, last = context.lake, day - pd.Timedelta(days=1)
     told = Predictions(lake, definition.name).read(day - pd.Timedelta(days=LOOK_BACK_DAYS), last, columns=["time"])
     if told.empty:
         return []
@@ -141,21 +140,20 @@ def named(entities: tuple[str, ...]) -> str:
     return ", ".join(entities[:5]) + (f" and {len(entities) - 5} more" if len(entities) > 5 else "")
 
 
-def _look(definition: Definition, home: Home, session: str) -> tuple[Arrived | None, str]:
+def _look(context: Context, session: str) -> tuple[Arrived | None, str]:
     """What has come of the session (None: no row), and what is wrong with the source if it cannot be read."""
     import pandas as pd
 
     from finflow.pipelines.data.ingest import ingest, stored_raw
-    from finflow.pipelines.lake.lake import Lake
 
     trouble, raw = "", None
     try:
-        raw = ingest(definition, home)
+        raw = ingest(context)
     except SourceError as error:
-        trouble, raw = str(error), stored_raw(definition, home)
+        trouble, raw = str(error), stored_raw(context)
     if raw is None:
         return None, trouble
-    rows = Lake(home.lake).read(raw.table, version=raw.version, columns=["entity", "time"])
+    rows = context.lake.read(raw.table, version=raw.version, columns=["entity", "time"])
     days = rows["time"].dt.normalize()
     day = pd.Timestamp(session)
     here = set(rows.loc[days == day, "entity"])

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from finflow.pipelines.core.home import Home
-from finflow.pipelines.definitions.definition import Definition
+from finflow.pipelines.definitions.context import Context
 
 
-def history(definition: Definition, home: Home) -> dict[str, Any]:
+def history(context: Context) -> dict[str, Any]:
     """Plain JSON values.
 
     Returns:
         decisions: the rows of the promotions table, instants as ISO text in UTC.
         waiting: the version that waits, and the commands that decide (see `waiting.Waiting`); None if none does.
     """
-    from finflow.pipelines.lake.lake import Lake
-    from finflow.pipelines.lake.promotions import Promotions
     from finflow.pipelines.lake.waiting import describe_waiting
 
-    rows = Promotions(Lake(home.lake), definition.name).rows()
-    waiting = describe_waiting(definition.name, rows)
+    rows = context.promotions.rows()
+    waiting = describe_waiting(context.name, rows)
     return {"decisions": [row.to_dict() for row in rows], "waiting": None if waiting is None else waiting.to_dict()}

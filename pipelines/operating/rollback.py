@@ -9,9 +9,8 @@ import pandas as pd
 
 from finflow.pipelines.core.digest import digest_json
 from finflow.pipelines.core.errors import FinflowError, RegistryError
-from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import Decision
-from finflow.pipelines.definitions.definition import Definition
+from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.lake.conflicts import retry_conflicts
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 VERDICT = "rolled-back"
 
 
-def rollback(definition: Definition, home: Home, why: str) -> Decision:
+def rollback(context: Context, why: str) -> Decision:
     """Make the champion before the present one champion again, and record who is and why.
 
     The version is loaded and checked first. A second rollback goes one champion further back, not forth again.
@@ -33,30 +32,27 @@ def rollback(definition: Definition, home: Home, why: str) -> Decision:
         FinflowError: no reason is given.
         ConflictError: other runs kept deciding at the same time.
     """
-    from finflow.pipelines.lake.lake import Lake
-    from finflow.pipelines.lake.promotions import Promotions
     from finflow.pipelines.lake.waiting import no_champion
     from finflow.pipelines.registry.versions import load_version, repair_aliases
 
     if not why.strip():
         raise FinflowError("a rollback needs a reason for the record: --why TEXT.")
-    promotions = Promotions(Lake(home.lake), definition.name)
 
     def attempt() -> PromotionRow:
-        rows, table_version = promotions.snapshot()
+        rows, table_version = context.promotions.snapshot()
         standing = standing_champions(rows)
         if not standing:
-            raise RegistryError(no_champion(definition.name, rows))
+            raise RegistryError(no_champion(context.name, rows))
         if len(standing) == 1:
-            raise RegistryError(f"version {standing[0].version} of {definition.name} is its first champion: there is none to go back to.")
+            raise RegistryError(f"version {standing[0].version} of {context.name} is its first champion: there is none to go back to.")
         target, current = standing[-2], standing[-1]
-        load_version(home, definition.name, int(target.version or 0), promotions)
-        row = _row(definition, home, target, current, rows[-1].sequence, why.strip())
-        promotions.record(row, table_version)
+        load_version(context, int(target.version or 0))
+        row = _row(context, target, current, rows[-1].sequence, why.strip())
+        context.promotions.record(row, table_version)
         return row
 
-    decided = retry_conflicts(attempt, f"{definition.name}: other runs kept deciding; nothing was rolled back. Try again.")
-    repair_aliases(home, promotions)
+    decided = retry_conflicts(attempt, f"{context.name}: other runs kept deciding; nothing was rolled back. Try again.")
+    repair_aliases(context)
     return decided.decision
 
 
@@ -74,14 +70,14 @@ def standing_champions(rows: Sequence[PromotionRow]) -> list[PromotionRow]:
     return standing
 
 
-def _row(definition: Definition, home: Home, target: PromotionRow, current: PromotionRow, sequence: int, why: str) -> PromotionRow:
+def _row(context: Context, target: PromotionRow, current: PromotionRow, sequence: int, why: str) -> PromotionRow:
     """The decision; it takes effect with the newest data there are, so that no date before is answered by another version than it was."""
     from finflow.pipelines.data.knowledge import resolve_as_of
     from finflow.pipelines.lake.promotions import PromotionRow
 
-    effective = max(pd.Timestamp(current.effective_as_of), resolve_as_of(definition, home, None))
+    effective = max(pd.Timestamp(current.effective_as_of), resolve_as_of(context, None))
     return PromotionRow(
-        run_key=digest_json({"rollback": definition.name, "after": sequence, "to": target.version}),
+        run_key=digest_json({"rollback": context.name, "after": sequence, "to": target.version}),
         verdict=VERDICT,
         candidate=target.candidate,
         family=target.family,

@@ -7,18 +7,16 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from finflow.pipelines.core.calendars import ranges
-from finflow.pipelines.core.home import Home
-from finflow.pipelines.definitions.definition import Definition
+from finflow.pipelines.definitions.context import Context
 
 if TYPE_CHECKING:
-    from finflow.pipelines.lake.lake import Lake
     from finflow.pipelines.lake.promotions import Promotions
 
 LAST_RUNS = 5
 MOST_GAPS = 20
 
 
-def status(definition: Definition, home: Home, now: pd.Timestamp | None = None) -> dict[str, Any]:
+def status(context: Context, now: pd.Timestamp | None = None) -> dict[str, Any]:
     """JSON-able values; reads tables and writes nothing.
 
     Returns:
@@ -35,23 +33,19 @@ def status(definition: Definition, home: Home, now: pd.Timestamp | None = None) 
     Raises:
         StateError: a table of another schema version.
     """
-    from finflow.pipelines.lake.lake import Lake
     from finflow.pipelines.lake.monitorings import Monitorings
-    from finflow.pipelines.lake.promotions import Promotions
 
     now = pd.Timestamp.now("UTC") if now is None else now
-    lake = Lake(home.lake)
-    promotions = Promotions(lake, definition.name)
-    data = _data(definition, lake, now)
+    data = _data(context, now)
     return {
-        "definition": definition.name,
-        "simulated": definition.simulated,
-        "champion": _champion(promotions),
-        "waiting": _waiting(promotions),
-        "runs": _runs(promotions),
+        "definition": context.name,
+        "simulated": context.definition.simulated,
+        "champion": _champion(context.promotions),
+        "waiting": _waiting(context.promotions),
+        "runs": _runs(context.promotions),
         "data": data,
-        "predictions": _predictions(definition, lake, data["last"] if data else None),
-        "monitoring": Monitorings(lake, definition.name).last(),
+        "predictions": _predictions(context, data["last"] if data else None),
+        "monitoring": Monitorings(context.lake, context.name).last(),
     }
 
 
@@ -76,12 +70,13 @@ def _runs(promotions: Promotions) -> list[dict[str, Any]]:
     return [{name: row.to_dict()[name] for name in shown} for row in promotions.rows()[-LAST_RUNS:][::-1]]
 
 
-def _data(definition: Definition, lake: Lake, now: pd.Timestamp) -> dict[str, Any] | None:
+def _data(context: Context, now: pd.Timestamp) -> dict[str, Any] | None:
     from finflow.pipelines.core.calendars import sessions
     from finflow.pipelines.data.knowledge import published
 
+    definition = context.definition
     table = f"raw/{definition.name}"
-    rows = lake.read(table, columns=["entity", "time"])
+    rows = context.lake.read(table, columns=["entity", "time"])
     if rows.empty:
         return None
     first, last = rows["time"].min(), rows["time"].max()
@@ -89,7 +84,7 @@ def _data(definition: Definition, lake: Lake, now: pd.Timestamp) -> dict[str, An
     since = sessions(definition.calendar, last + pd.Timedelta(days=1), now.tz_convert("UTC").tz_localize(None))
     return {
         "table": table,
-        "version": lake.version(table),
+        "version": context.lake.version(table),
         "rows": len(rows),
         "entities": int(rows["entity"].nunique()),
         "first": f"{first:%Y-%m-%d}",
@@ -98,25 +93,26 @@ def _data(definition: Definition, lake: Lake, now: pd.Timestamp) -> dict[str, An
     }
 
 
-def _predictions(definition: Definition, lake: Lake, last: str | None) -> dict[str, Any] | None:
+def _predictions(context: Context, last: str | None) -> dict[str, Any] | None:
     from finflow.pipelines.core.calendars import sessions
     from finflow.pipelines.lake.predictions import Predictions
 
-    predictions = Predictions(lake, definition.name)
+    definition = context.definition
+    predictions = Predictions(context.lake, definition.name)
     table, rows = predictions.table, predictions.read(columns=["time", "backfill_id"])
     if rows.empty:
         return None
     there = pd.DatetimeIndex(rows["time"].dt.normalize().unique()).sort_values()
     end = max(there[-1], pd.Timestamp(last)) if last else there[-1]
     if definition.calendar is None:
-        raw = lake.read(f"raw/{definition.name}", columns=["time"])["time"].dt.normalize()
+        raw = context.lake.read(f"raw/{definition.name}", columns=["time"])["time"].dt.normalize()
         days = pd.DatetimeIndex(raw[(raw >= there[0]) & (raw <= end)].unique()).sort_values()
     else:
         days = pd.DatetimeIndex(sessions(definition.calendar, there[0], end))
     gaps = ranges(days, days.isin(there))
     return {
         "table": table,
-        "version": lake.version(table),
+        "version": context.lake.version(table),
         "rows": len(rows),
         "live_rows": int(rows["backfill_id"].isna().sum()),
         "dates": len(there),

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from finflow.pipelines.core.errors import RegistryError
-from finflow.pipelines.core.home import Home
+from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.lake.conflicts import ATTEMPTS
-from finflow.pipelines.lake.promotions import PromotionRow, Promotions, champion_row
+from finflow.pipelines.lake.promotions import PromotionRow, champion_row
 from finflow.pipelines.lake.waiting import approvals_of, command, fate, waiting_row
 from finflow.pipelines.tracking.store import store_client
 
@@ -25,18 +25,18 @@ PENDING = "pending"
 _DESCRIPTION = 5000  # characters that MLflow keeps
 
 
-def repair_aliases(home: Home, promotions: Promotions) -> None:
+def repair_aliases(context: Context) -> None:
     """Let the aliases catch up with the promotions table where a crash left them behind.
 
     Raises:
         RegistryError: an alias names a version that never was champion: somebody moved it by hand; or the champion's version is gone.
     """
     for _ in range(ATTEMPTS):  # after so many decisions in between this process leaves the aliases to those that made them
-        rows, seen = promotions.snapshot()
+        rows, seen = context.promotions.snapshot()
         if not any(row.version for row in rows):
             return
-        stray = _follow(store_client(home), promotions.name, rows)
-        if promotions.lake.version(promotions.table) == seen:
+        stray = _follow(store_client(context.home), context.promotions.name, rows)
+        if context.promotions.lake.version(context.promotions.table) == seen:
             if stray:
                 raise RegistryError(stray)
             return

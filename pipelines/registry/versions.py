@@ -13,6 +13,7 @@ from finflow.pipelines.core.code import code_version, library_versions
 from finflow.pipelines.core.errors import OutdatedError, RegistryError
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import CandidateEvaluation, Evaluation, FitResult, Manifest, SampleManifest
+from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.definitions.definition import Definition
 from finflow.pipelines.registry.aliases import repair_aliases
 from finflow.pipelines.registry.served import ServedModel
@@ -21,6 +22,7 @@ from finflow.pipelines.tracking.store import experiment_of, store_client
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel
     from mlflow.entities.model_registry import ModelVersion
 
     from finflow.pipelines.lake.promotions import Promotions
@@ -38,9 +40,24 @@ class RegisteredVersion(Manifest):
     manifest_digest: str
 
 
+@dataclass(frozen=True)
+class _Registration:
+    """What is to be registered (see `register`)."""
+
+    context: Context
+    evaluation: Evaluation
+    candidate: str
+    members: Sequence[FitResult]
+    samples: SampleManifest
+    run_id: str
+
+    @property
+    def tags(self) -> dict[str, str]:
+        return {_RUN_KEY: self.evaluation.run_key, _CANDIDATE: self.candidate, "finflow.as_of": self.evaluation.as_of}
+
+
 def register(
-    definition: Definition,
-    home: Home,
+    context: Context,
     evaluation: Evaluation,
     candidate: str,
     members: Sequence[FitResult],
@@ -58,31 +75,31 @@ def register(
     """
     from filelock import FileLock
 
-    client = store_client(home)
-    home.mlflow.mkdir(parents=True, exist_ok=True)
-    with FileLock(home.mlflow / "registry.lock"):
-        found = _versions_of(client, definition.name, evaluation.run_key, candidate)
+    client = store_client(context.home)
+    context.home.mlflow.mkdir(parents=True, exist_ok=True)
+    with FileLock(context.home.mlflow / "registry.lock"):
+        found = _versions_of(client, context.name, evaluation.run_key, candidate)
         if found:
             return RegisteredVersion(int(found[0].version), found[0].tags[_DIGEST])
-        return _register(client, definition, home, evaluation, candidate, members, samples, run_id)
+        return _register(client, _Registration(context, evaluation, candidate, members, samples, run_id))
 
 
-def withdraw(home: Home, promotions: Promotions, run_key: str) -> list[int]:
+def withdraw(context: Context, run_key: str) -> list[int]:
     """Delete the versions that a run registered and no decision names: another training decided first, and this one then otherwise.
 
     Returns:
         The numbers of the deleted versions; MLflow gives them to no other.
     """
-    named = {row.version for row in promotions.rows()}
-    client = store_client(home)
-    found = client.search_model_versions(f"name = '{promotions.name}' and tags.`{_RUN_KEY}` = '{run_key}'")
+    named = {row.version for row in context.promotions.rows()}
+    client = store_client(context.home)
+    found = client.search_model_versions(f"name = '{context.promotions.name}' and tags.`{_RUN_KEY}` = '{run_key}'")
     left = sorted(int(version.version) for version in found if int(version.version) not in named)
     for number in left:
-        client.delete_model_version(promotions.name, str(number))
+        client.delete_model_version(context.promotions.name, str(number))
     return left
 
 
-def load_version(home: Home, name: str, version: int, promotions: Promotions) -> ServedModel:
+def load_version(context: Context, version: int) -> ServedModel:
     """Fetch a version, check it against the promotions table, and only then load it and replay its golden batches.
 
     Raises:
@@ -92,9 +109,9 @@ def load_version(home: Home, name: str, version: int, promotions: Promotions) ->
     from finflow.pipelines.registry.files import check_files, manifest_digest
     from finflow.pipelines.registry.loader import read_served
 
-    expected = _promoted_digest(name, version, promotions)
+    expected = _promoted_digest(context.name, version, context.promotions)
     with tempfile.TemporaryDirectory(prefix="finflow-") as scratch:
-        folder = _fetch(home, name, version, Path(scratch))
+        folder = _fetch(context.home, context.name, version, Path(scratch))
         try:
             check_files(folder)
             digest = manifest_digest(folder)
@@ -105,94 +122,93 @@ def load_version(home: Home, name: str, version: int, promotions: Promotions) ->
                 )
             served = read_served(folder)
         except RegistryError as error:
-            words = f"version {version} of {name} is refused: {str(error).replace(str(folder), 'the version')}"
+            words = f"version {version} of {context.name} is refused: {str(error).replace(str(folder), 'the version')}"
             raise (OutdatedError(words, error.change) if isinstance(error, OutdatedError) else RegistryError(words)) from error
-    return ServedModel(served.model, served.model.task, name, version, digest, served.manifest)
+    return ServedModel(served.model, served.model.task, context.name, version, digest, served.manifest)
 
 
-def _register(
-    client: MlflowClient,
-    definition: Definition,
-    home: Home,
-    evaluation: Evaluation,
-    candidate: str,
-    members: Sequence[FitResult],
-    samples: SampleManifest,
-    run_id: str,
-) -> RegisteredVersion:
-    from mlflow.entities import LoggedModelStatus
-
-    _ensure_registered_model(client, definition)
-    tags = {_RUN_KEY: evaluation.run_key, _CANDIDATE: candidate, "finflow.as_of": evaluation.as_of}
-    experiment = experiment_of(home, client, definition.name)
-    logged = once(
-        find=lambda: _logged_models(client, experiment, evaluation.run_key, candidate),
-        make=lambda: client.create_logged_model(
-            experiment, name=candidate, source_run_id=run_id, tags=tags, model_type=_entry(evaluation, candidate).family
-        ),
-        drop=lambda extra: client.delete_logged_model(extra.model_id),
-    )
-    if logged.status != LoggedModelStatus.READY:
-        digest = _upload(client, logged.model_id, definition, home, evaluation, candidate, members, samples, run_id)
-        client.set_logged_model_tags(logged.model_id, {_DIGEST: digest})
-        client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
-        logged = client.get_logged_model(logged.model_id)
+def _register(client: MlflowClient, asked: _Registration) -> RegisteredVersion:
+    name, evaluation, candidate = asked.context.name, asked.evaluation, asked.candidate
+    _ensure_registered_model(client, asked.context.definition)
+    logged = _logged_model(client, asked)
     digest = logged.tags[_DIGEST]
     version = once(
-        find=lambda: _versions_of(client, definition.name, evaluation.run_key, candidate),
+        find=lambda: _versions_of(client, name, evaluation.run_key, candidate),
         make=lambda: client.create_model_version(
-            definition.name,
+            name,
             source=logged.artifact_location,
-            run_id=run_id,
-            tags={**tags, _DIGEST: digest},
+            run_id=asked.run_id,
+            tags={**asked.tags, _DIGEST: digest},
             description=f"{candidate}, trained on all that was known at {evaluation.as_of}. {evaluation.protocol}",
             model_id=logged.model_id,
         ),
-        drop=lambda extra: client.delete_model_version(definition.name, str(extra.version)),
+        drop=lambda extra: client.delete_model_version(name, str(extra.version)),
     )
-    link = [{"name": definition.name, "version": int(version.version)}]
+    link = [{"name": name, "version": int(version.version)}]
     client.set_logged_model_tags(logged.model_id, {"mlflow.modelVersions": json.dumps(link)})
     return RegisteredVersion(int(version.version), digest)
 
 
-def _upload(
-    client: MlflowClient,
-    model_id: str,
-    definition: Definition,
-    home: Home,
-    evaluation: Evaluation,
-    candidate: str,
-    members: Sequence[FitResult],
-    samples: SampleManifest,
-    run_id: str,
-) -> str:
+def _logged_model(client: MlflowClient, asked: _Registration) -> LoggedModel:
+    """The logged model with the version's files, whole; an earlier try's goes on where it stopped."""
+    from mlflow.entities import LoggedModelStatus
+
+    evaluation, candidate = asked.evaluation, asked.candidate
+    experiment = experiment_of(asked.context.home, client, asked.context.name)
+    logged: LoggedModel = once(
+        find=lambda: _logged_models(client, experiment, evaluation.run_key, candidate),
+        make=lambda: client.create_logged_model(
+            experiment,
+            name=candidate,
+            source_run_id=asked.run_id,
+            tags=asked.tags,
+            model_type=_entry(evaluation, candidate).family,
+        ),
+        drop=lambda extra: client.delete_logged_model(extra.model_id),
+    )
+    if logged.status != LoggedModelStatus.READY:
+        digest = _upload(client, logged.model_id, asked)
+        client.set_logged_model_tags(logged.model_id, {_DIGEST: digest})
+        client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
+        logged = client.get_logged_model(logged.model_id)
+    return logged
+
+
+def _upload(client: MlflowClient, model_id: str, asked: _Registration) -> str:
     """Build the version's folder and upload it; the digest of its manifest."""
-    from finflow.pipelines.registry.asked import asked_of
     from finflow.pipelines.registry.golden_features import draw_features
     from finflow.pipelines.registry.loader import write_served
     from finflow.pipelines.samples.windows import clean_rows, open_samples
 
-    facts = {
-        "definition": definition.name,
-        "asked": asked_of(definition),
-        "candidate": candidate,
-        "recipe": _entry(evaluation, candidate).recipe,
+    clean = asked.samples.clean
+    with tempfile.TemporaryDirectory(prefix="finflow-") as scratch:
+        folder = Path(scratch) / "version"
+        models, drawn_from = [Path(member.folder) / "model" for member in asked.members], open_samples(asked.samples.folder)
+        features = draw_features(asked.context.definition, clean_rows(asked.context, clean), drawn_from)
+        digest = write_served(folder, models, drawn_from, features, _facts(asked), model_id=model_id)
+        client.log_model_artifacts(model_id, str(folder))
+    return digest
+
+
+def _facts(asked: _Registration) -> dict[str, Any]:
+    """What the version's manifest says of how it was made."""
+    from finflow.pipelines.registry.asked import asked_of
+
+    evaluation, clean = asked.evaluation, asked.samples.clean
+    return {
+        "definition": asked.context.name,
+        "asked": asked_of(asked.context.definition),
+        "candidate": asked.candidate,
+        "recipe": _entry(evaluation, asked.candidate).recipe,
         "as_of": evaluation.as_of,
         "run_key": evaluation.run_key,
-        "run_id": run_id,
-        "fits": [member.key for member in members],
-        "seeds": [member.seed for member in members],
-        "data": {"table": samples.clean.table, "version": samples.clean.version, "digest": samples.clean.digest},
+        "run_id": asked.run_id,
+        "fits": [member.key for member in asked.members],
+        "seeds": [member.seed for member in asked.members],
+        "data": {"table": clean.table, "version": clean.version, "digest": clean.digest},
         "libraries": library_versions(),
         "code": code_version(),
     }
-    with tempfile.TemporaryDirectory(prefix="finflow-") as scratch:
-        folder = Path(scratch) / "version"
-        models, drawn_from = [Path(member.folder) / "model" for member in members], open_samples(samples.folder)
-        features = draw_features(definition, clean_rows(definition, home, samples.clean), drawn_from)
-        digest = write_served(folder, models, drawn_from, features, facts, model_id=model_id)
-        client.log_model_artifacts(model_id, str(folder))
-    return digest
 
 
 def _ensure_registered_model(client: MlflowClient, definition: Definition) -> None:

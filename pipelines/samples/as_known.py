@@ -11,7 +11,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -21,11 +20,9 @@ from numpy.typing import NDArray
 from finflow.models.samples import SampleIndex, Samples
 from finflow.pipelines.core.manifests import CleanManifest, Manifest
 from finflow.pipelines.data.knowledge import published
+from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.definitions.definition import Definition
 from finflow.pipelines.features.panel import first_rows
-
-if TYPE_CHECKING:
-    from finflow.pipelines.lake.lake import Lake
 
 
 @dataclass(frozen=True)
@@ -45,20 +42,18 @@ class Stretch(Manifest):
     restated: bool = False
 
 
-def view_as_known(definition: Definition, lake: Lake, clean: CleanManifest, as_of: pd.Timestamp, date: pd.Timestamp) -> pd.DataFrame:
+def view_as_known(context: Context, clean: CleanManifest, as_of: pd.Timestamp, date: pd.Timestamp) -> pd.DataFrame:
     """Clean rows known at `as_of` and dated not after `date`, sorted by entity and time, index 0..n-1."""
     from finflow.pipelines.lake.as_of import read_as_of
     from finflow.pipelines.samples.windows import outcome_column
 
-    frame = read_as_of(lake, clean.table, as_of, version=clean.version, outcome=outcome_column(definition))
+    frame = read_as_of(context.lake, clean.table, as_of, version=clean.version, outcome=outcome_column(context.definition))
     if len(frame) and frame["time"].max() >= date + pd.Timedelta(days=1):
         frame = frame[frame["time"] < date + pd.Timedelta(days=1)]
     return frame.reset_index(drop=True)
 
 
-def find_stretches(
-    definition: Definition, lake: Lake, clean: CleanManifest, dates: Sequence[str], restated: bool = False
-) -> tuple[Stretch, ...]:
+def find_stretches(context: Context, clean: CleanManifest, dates: Sequence[str], restated: bool = False) -> tuple[Stretch, ...]:
     """Split ascending ISO `dates` where a row was learnt late, and try whether the dates of each part may share a pass.
 
     Args:
@@ -69,15 +64,15 @@ def find_stretches(
     days = pd.DatetimeIndex(list(dates))
     if restated:
         now = pd.Timestamp(clean.as_of)
-        shared = len(days) == 1 or _may_share(definition, lake, clean, days, pd.DatetimeIndex([now] * len(days)))
+        shared = len(days) == 1 or _may_share(context, clean, days, pd.DatetimeIndex([now] * len(days)))
         return (Stretch(_iso(days[0]), _iso(days[-1]), clean.as_of, shared, restated=True),)
-    instants = published(definition, days)
-    rows = lake.read(clean.table, version=clean.version, columns=["time", "known_at"])
+    instants = published(context.definition, days)
+    rows = context.lake.read(clean.table, version=clean.version, columns=["time", "known_at"])
     cuts = late_cuts(rows["time"], rows["known_at"], days, instants)
     edges = [0, *cuts, len(days)]
     found = []
     for start, end in pairwise(edges):
-        shared = end - start == 1 or _may_share(definition, lake, clean, days[start:end], instants[start:end])
+        shared = end - start == 1 or _may_share(context, clean, days[start:end], instants[start:end])
         found.append(Stretch(_iso(days[start]), _iso(days[end - 1]), instants[end - 1].isoformat(), shared))
     return tuple(found)
 
@@ -97,7 +92,7 @@ def late_cuts(time: pd.Series, known_at: pd.Series, days: pd.DatetimeIndex, inst
 
 
 def samples_as_known(
-    definition: Definition, lake: Lake, clean: CleanManifest, stretches: Sequence[Stretch], dates: Sequence[str], entity: str | None = None
+    context: Context, clean: CleanManifest, stretches: Sequence[Stretch], dates: Sequence[str], entity: str | None = None
 ) -> Iterator[Samples]:
     """Samples of `dates`, each as known at its date, its targets left out: one view for each pass over the data.
 
@@ -110,23 +105,22 @@ def samples_as_known(
         passes = [wanted] if stretch.shared else [wanted[position : position + 1] for position in range(len(wanted))]
         for days in passes:
             last = pd.Timestamp(stretch.last) if stretch.shared else days[-1]
-            as_of = pd.Timestamp(stretch.as_of) if stretch.shared or stretch.restated else published(definition, days)[-1]
-            found = _pass(definition, lake, clean, as_of, last, days, entity)
+            as_of = pd.Timestamp(stretch.as_of) if stretch.shared or stretch.restated else published(context.definition, days)[-1]
+            found = _pass(context, clean, as_of, last, days, entity)
             if len(found):
                 yield found
 
 
 def _pass(
-    definition: Definition,
-    lake: Lake,
+    context: Context,
     clean: CleanManifest,
     as_of: pd.Timestamp,
     last: pd.Timestamp,
     days: pd.DatetimeIndex,
     entity: str | None,
 ) -> Samples:
-    view, samples = _VIEWS.get(definition, lake, clean, as_of, last)
-    return without_future(definition, on_dates(samples, days, entity), view)
+    view, samples = _VIEWS.get(context, clean, as_of, last)
+    return without_future(context.definition, on_dates(samples, days, entity), view)
 
 
 class _Views:
@@ -139,17 +133,15 @@ class _Views:
         self._lock = threading.Lock()
         self._kept: dict[tuple[str, ...], tuple[pd.DataFrame, Samples]] = {}
 
-    def get(
-        self, definition: Definition, lake: Lake, clean: CleanManifest, as_of: pd.Timestamp, date: pd.Timestamp
-    ) -> tuple[pd.DataFrame, Samples]:
+    def get(self, context: Context, clean: CleanManifest, as_of: pd.Timestamp, date: pd.Timestamp) -> tuple[pd.DataFrame, Samples]:
         from finflow.pipelines.samples.windows import build_samples
 
-        parts = definition.model_dump_json(include={"name", "features", "window", "problem", "calendar"})
-        key = (parts, lake.location, clean.table, str(clean.version), as_of.isoformat(), date.isoformat())
+        parts = context.definition.model_dump_json(include={"name", "features", "window", "problem", "calendar"})
+        key = (parts, context.lake.location, clean.table, str(clean.version), as_of.isoformat(), date.isoformat())
         with self._lock:
             if key not in self._kept:
-                view = view_as_known(definition, lake, clean, as_of, date)
-                self._kept = {**dict(list(self._kept.items())[1 - _KEPT :]), key: (view, build_samples(definition, view))}
+                view = view_as_known(context, clean, as_of, date)
+                self._kept = {**dict(list(self._kept.items())[1 - _KEPT :]), key: (view, build_samples(context.definition, view))}
             return self._kept[key]
 
     def forget(self) -> None:
@@ -206,17 +198,17 @@ def _places(samples: Samples, view: pd.DataFrame) -> NDArray[np.int64]:
     return np.asarray(keys.get_indexer(pd.MultiIndex.from_arrays([names, pd.DatetimeIndex(index.time).as_unit("us")])))
 
 
-def _may_share(definition: Definition, lake: Lake, clean: CleanManifest, days: pd.DatetimeIndex, instants: pd.DatetimeIndex) -> bool:
+def _may_share(context: Context, clean: CleanManifest, days: pd.DatetimeIndex, instants: pd.DatetimeIndex) -> bool:
     """Whether the first date's observations and samples are bit for bit the same with the stretch's later rows there as without them."""
     from finflow.pipelines.samples.windows import build_samples
 
-    view, whole = _VIEWS.get(definition, lake, clean, instants[-1], days[-1])
+    view, whole = _VIEWS.get(context, clean, instants[-1], days[-1])
     early_view = view[view["time"] < days[0] + pd.Timedelta(days=1)]
     if (early_view["known_at"] > instants[0]).any():  # a revision that came later stands there
-        early_view = view_as_known(definition, lake, clean, instants[0], days[0])
+        early_view = view_as_known(context, clean, instants[0], days[0])
     if early_view.empty:
         return True
-    return same_past(whole, build_samples(definition, early_view.reset_index(drop=True)), days[0])
+    return same_past(whole, build_samples(context.definition, early_view.reset_index(drop=True)), days[0])
 
 
 def same_past(whole: Samples, early: Samples, date: pd.Timestamp) -> bool:

@@ -16,6 +16,7 @@ from finflow.pipelines.core.code import sample_code_digest
 from finflow.pipelines.core.digest import digest_json
 from finflow.pipelines.core.errors import ContractError, DefinitionError, NotEnoughHistoryError
 from finflow.pipelines.core.manifests import CleanManifest, SampleManifest
+from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.definitions.definition import problem_of
 from finflow.pipelines.features.panel import SEGMENT, first_rows
 from finflow.pipelines.samples.features import categorical_features, category_block, feature_frame, feature_reach, numeric_features
@@ -23,7 +24,6 @@ from finflow.pipelines.samples.rows import Dropped, breaks_of, known_targets, va
 from finflow.pipelines.samples.store import is_complete, open_samples, read_facts, write_samples
 
 if TYPE_CHECKING:
-    from finflow.pipelines.core.home import Home
     from finflow.pipelines.definitions.definition import Definition
 
 __all__ = ["build_samples", "open_samples", "store_samples", "task_of"]
@@ -46,17 +46,18 @@ def build_samples(definition: Definition, clean: pd.DataFrame, as_of: pd.Timesta
     return _build(definition, clean, as_of)[0]
 
 
-def store_samples(definition: Definition, home: Home, clean: CleanManifest) -> SampleManifest:
+def store_samples(context: Context, clean: CleanManifest) -> SampleManifest:
     """The samples of a clean batch, in a folder named by the digest of all that they depend on; what is there already is used again.
 
     Raises:
         NotEnoughHistoryError: there is no sample at all; says how much history is needed.
         DefinitionError: see `build_samples`.
     """
-    digest = _digest(definition, clean)
-    folder = home.samples / digest
+    definition = context.definition
+    digest = _digest(context, clean)
+    folder = context.home.samples / digest
     if not is_complete(folder):
-        samples, dropped = _build(definition, clean_rows(definition, home, clean), pd.Timestamp(clean.as_of))
+        samples, dropped = _build(definition, clean_rows(context, clean), pd.Timestamp(clean.as_of))
         require_samples(definition, samples, dropped)
         facts: dict[str, Any] = {
             "observations": len(samples.observations.values),
@@ -79,16 +80,15 @@ def store_samples(definition: Definition, home: Home, clean: CleanManifest) -> S
     )
 
 
-def clean_rows(definition: Definition, home: Home, clean: CleanManifest) -> pd.DataFrame:
+def clean_rows(context: Context, clean: CleanManifest) -> pd.DataFrame:
     """The rows that the samples of a clean batch are built of, sorted by entity and time.
 
     Raises:
         StateError: there is no such table or version.
     """
     from finflow.pipelines.lake.as_of import read_as_of
-    from finflow.pipelines.lake.lake import Lake
 
-    return read_as_of(Lake(home.lake), clean.table, pd.Timestamp(clean.as_of), clean.version, outcome=outcome_column(definition))
+    return read_as_of(context.lake, clean.table, pd.Timestamp(clean.as_of), clean.version, outcome=outcome_column(context.definition))
 
 
 def outcome_column(definition: Definition) -> str | None:
@@ -102,11 +102,11 @@ def count_dropped(definition: Definition, clean: pd.DataFrame) -> Dropped:
     return _build(definition, clean, None)[1]
 
 
-def _digest(definition: Definition, clean: CleanManifest) -> str:
+def _digest(context: Context, clean: CleanManifest) -> str:
     """Of the clean rows, the parts of the definition that bear on samples, and the code that builds them."""
     made_by = {
-        "settings": sample_settings(definition),
-        "code": sample_code_digest(type(problem_of(definition))),
+        "settings": sample_settings(context.definition),
+        "code": sample_code_digest(type(context.problem)),
         "releases": sample_releases(),
     }
     return digest_json({"clean": clean.digest, "as_of": clean.as_of, **made_by})

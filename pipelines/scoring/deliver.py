@@ -7,18 +7,14 @@ done again, sends what the first would have sent, and a sink that has it takes n
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.lake.predictions import Predictions
 
-if TYPE_CHECKING:
-    from finflow.pipelines.definitions.definition import Definition
-    from finflow.pipelines.lake.lake import Lake
 
-
-def deliver(definition: Definition, lake: Lake, dates: Collection[str], versions: Collection[int]) -> int:
+def deliver(context: Context, dates: Collection[str], versions: Collection[int]) -> int:
     """Send every row of these dates and versions to the definition's sink, if it has one. Restated rows stay in the lake.
 
     Args:
@@ -30,9 +26,10 @@ def deliver(definition: Definition, lake: Lake, dates: Collection[str], versions
     Raises:
         SinkError: they cannot be written; the rows are in the lake, and the same command again sends them.
     """
+    definition = context.definition
     if definition.sink is None or not dates or not versions:
         return 0
-    rows = Predictions(lake, definition.name).read(min(dates), max(dates))
+    rows = Predictions(context.lake, definition.name).read(min(dates), max(dates))
     days = pd.DatetimeIndex(sorted(dates))
     rows = rows[rows["time"].dt.normalize().isin(days) & rows["version"].isin(list(versions))]
     if rows.empty:

@@ -9,13 +9,12 @@ from typing import Any
 import pandas as pd
 
 from finflow.pipelines.core.errors import FinflowError
-from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.names import begins_formula, check_name
 from finflow.pipelines.core.whole_files import whole_file
-from finflow.pipelines.definitions.definition import Definition
+from finflow.pipelines.definitions.context import Context
 
 
-def export(definition: Definition, home: Home, start: str, end: str, to: Path) -> dict[str, Any]:
+def export(context: Context, start: str, end: str, to: Path) -> dict[str, Any]:
     """Write the newest view of the predictions of a range of as-of dates, both included, to a .csv or .parquet file.
 
     One row for each entity, date and horizon: what was served live, else the newest backfill. The file appears whole or not at all; text
@@ -28,16 +27,16 @@ def export(definition: Definition, home: Home, start: str, end: str, to: Path) -
         FinflowError: another ending, a folder that is not there, a file that cannot be written, or no prediction in the range.
     """
     from finflow.pipelines.core.options import parse_range
-    from finflow.pipelines.lake.lake import Lake
     from finflow.pipelines.lake.predictions import Predictions
 
+    definition = context.definition
     first, last = parse_range(start, end)
     path = Path(to)
     check_name(path.name, "the file's name (--to)")
     write = _writer(path)
     if not path.parent.is_dir():
         raise FinflowError(f"--to {str(path)!a}: the folder {str(path.parent)!a} does not exist; make it, or give another.")
-    predictions = Predictions(Lake(home.lake), definition.name)
+    predictions = Predictions(context.lake, definition.name)
     version = predictions.version
     rows = predictions.latest(first, last).drop(columns="period", errors="ignore")
     if rows.empty:

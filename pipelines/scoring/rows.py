@@ -11,7 +11,8 @@ import pandas as pd
 from finflow.models.base import Prediction
 from finflow.models.samples import Samples
 from finflow.pipelines.core.errors import FinflowError
-from finflow.pipelines.definitions.definition import Definition, problem_of
+from finflow.pipelines.definitions.context import Context
+from finflow.pipelines.definitions.definition import Definition
 from finflow.pipelines.lake.predictions import COLUMNS, REASONS
 from finflow.pipelines.registry.asked import check_task
 from finflow.pipelines.samples.digests import UInt64, as_column, window_digests
@@ -39,7 +40,7 @@ class _About:
 
 
 def prediction_rows(
-    definition: Definition,
+    context: Context,
     served: ServedModel,
     samples: Samples,
     *,
@@ -61,16 +62,16 @@ def prediction_rows(
         RegistryError: the version was trained for another task.
         FinflowError: the model cannot answer these samples.
     """
-    check_task(definition, served, samples.columns)
+    check_task(context.definition, served, samples.columns)
     about = _About(served.version, served.model.context, trained_as_of, scored_at, backfill_id, restated)
     parts = []
-    wanted = problem_of(definition).reasons
+    wanted = context.problem.reasons
     size = max(1, SLICE // served.model.task.weight)
     for start in range(0, len(samples), size):
         stop = min(start + size, len(samples))
         part = narrowed(samples.take(np.arange(start, stop)), about.context)
         texts = as_column(window_digests(part, about.context) if digests is None else digests[start:stop])
-        rows = _rows(definition, about, part, _answer(definition, served, part), texts)
+        rows = _rows(context, about, part, _answer(context.definition, served, part), texts)
         if wanted is not None:
             rows[REASONS] = pd.array(reason_texts(served, part, wanted), dtype="str")
         parts.append(rows)
@@ -114,8 +115,8 @@ def narrowed(samples: Samples, context: int) -> Samples:
     return replace(samples, observations=fewer, index=replace(index, row=index.row - shift[index.entity]))
 
 
-def _rows(definition: Definition, about: _About, samples: Samples, prediction: Prediction, digests: ExtensionArray) -> pd.DataFrame:
-    rows = problem_of(definition).rows(prediction, samples.index, samples.observations.entities)
+def _rows(context: Context, about: _About, samples: Samples, prediction: Prediction, digests: ExtensionArray) -> pd.DataFrame:
+    rows = context.problem.rows(prediction, samples.index, samples.observations.entities)
     owner = _owners(rows, samples)
     count, values = len(rows), [str(name) for name in rows.columns if name not in COLUMNS]
     broken = np.asarray(~np.isfinite(prediction.values).reshape(len(samples), -1).all(axis=1))
@@ -132,7 +133,7 @@ def _rows(definition: Definition, about: _About, samples: Samples, prediction: P
     columns |= {
         "version": np.full(count, about.version, dtype=np.int64),
         "input_digest": digests.take(owner),
-        "in_sample": in_sample(definition, samples, about.trained_as_of)[owner],
+        "in_sample": in_sample(context.definition, samples, about.trained_as_of)[owner],
         "restated": np.full(count, about.restated),
         "scored_at": pd.array([about.scored_at.as_unit("us")]).take(np.zeros(count, dtype=np.int64)),
         "backfill_id": pd.array([about.backfill_id], dtype="str").take(np.zeros(count, dtype=np.int64)),

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from finflow.pipelines.core.errors import FinflowError, NotEnoughHistoryError, RegistryError
-from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import CleanManifest, Manifest
-from finflow.pipelines.definitions.definition import Definition
+from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.lake.promotions import trained_as_of
-
-if TYPE_CHECKING:
-    from finflow.pipelines.lake.lake import Lake
-    from finflow.pipelines.lake.promotions import Promotions
 
 
 @dataclass(frozen=True)
@@ -44,7 +38,7 @@ class ScoreResult(Manifest):
     delivered: int = 0
 
 
-def score(definition: Definition, home: Home, as_of_date: str | None = None, version: int | None = None) -> ScoreResult:
+def score(context: Context, as_of_date: str | None = None, version: int | None = None) -> ScoreResult:
     """Read the source, validate, and score a date (default: the last session in the data) with the champion or with `version`.
 
     Raises:
@@ -55,12 +49,12 @@ def score(definition: Definition, home: Home, as_of_date: str | None = None, ver
     from finflow.pipelines.data.ingest import ingest
     from finflow.pipelines.data.knowledge import resolve_as_of
 
-    raw = ingest(definition, home)
-    as_of = resolve_as_of(definition, home, as_of_date)
-    return score_clean(definition, home, validate(definition, home, raw, as_of), version)
+    raw = ingest(context)
+    as_of = resolve_as_of(context, as_of_date)
+    return score_clean(context, validate(context, raw, as_of), version)
 
 
-def score_clean(definition: Definition, home: Home, clean: CleanManifest, version: int | None = None) -> ScoreResult:
+def score_clean(context: Context, clean: CleanManifest, version: int | None = None) -> ScoreResult:
     """Score the session of a validated batch's as-of; the alias is resolved to a version once, here.
 
     Raises:
@@ -69,9 +63,7 @@ def score_clean(definition: Definition, home: Home, clean: CleanManifest, versio
         FinflowError: an answer is not finite; nothing is written.
         SinkError: the definition's sink takes no rows; they are in the lake, and the same call again sends them.
     """
-    from finflow.pipelines.lake.lake import Lake
     from finflow.pipelines.lake.predictions import Predictions
-    from finflow.pipelines.lake.promotions import Promotions
     from finflow.pipelines.registry.asked import check_task
     from finflow.pipelines.registry.versions import load_version
     from finflow.pipelines.samples.as_known import on_dates, view_as_known, without_future
@@ -79,23 +71,27 @@ def score_clean(definition: Definition, home: Home, clean: CleanManifest, versio
     from finflow.pipelines.scoring.deliver import deliver
     from finflow.pipelines.scoring.rows import prediction_rows, unusable_dates
 
-    lake = Lake(home.lake)
-    promotions = Promotions(lake, definition.name)
-    version = champion_version(definition, home, promotions) if version is None else version
-    served = load_version(home, definition.name, version, promotions)
-    check_task(definition, served, promotions=promotions)
+    definition = context.definition
+    version = champion_version(context) if version is None else version
+    served = load_version(context, version)
+    check_task(definition, served, promotions=context.promotions)
     as_of = pd.Timestamp(clean.as_of)
-    date = session_of(definition, lake, clean)
-    view = view_as_known(definition, lake, clean, as_of, date)
+    date = session_of(context, clean)
+    view = view_as_known(context, clean, as_of, date)
     samples = without_future(definition, on_dates(build_samples(definition, view), pd.DatetimeIndex([date])), view)
     if not len(samples):
-        raise NotEnoughHistoryError(f"{definition.name} as of {date:%Y-%m-%d}: {absence(definition, lake, clean, view, date)}")
+        raise NotEnoughHistoryError(f"{definition.name} as of {date:%Y-%m-%d}: {absence(context, clean, view, date)}")
     rows = prediction_rows(
-        definition, served, samples, trained_as_of=trained_as_of(promotions, version), scored_at=pd.Timestamp.now("UTC"), backfill_id=None
+        context,
+        served,
+        samples,
+        trained_as_of=trained_as_of(context.promotions, version),
+        scored_at=pd.Timestamp.now("UTC"),
+        backfill_id=None,
     )
     for reason in unusable_dates(rows).values():
         raise FinflowError(f"{definition.name} as of {date:%Y-%m-%d}: {reason}; nothing was written. Train again, or roll back.")
-    predictions = Predictions(lake, definition.name)
+    predictions = Predictions(context.lake, definition.name)
     written = predictions.append_new(rows)
     return ScoreResult(
         as_of=clean.as_of,
@@ -106,11 +102,11 @@ def score_clean(definition: Definition, home: Home, clean: CleanManifest, versio
         in_sample=int(rows["in_sample"].sum()),
         table=predictions.table,
         table_version=int(written.table_version or 0),
-        delivered=deliver(definition, lake, [f"{date:%Y-%m-%d}"], [version]),
+        delivered=deliver(context, [f"{date:%Y-%m-%d}"], [version]),
     )
 
 
-def champion_version(definition: Definition, home: Home, promotions: Promotions) -> int:
+def champion_version(context: Context) -> int:
     """The version that the promotions table says is champion; the alias is mended first if a crash left it behind.
 
     Raises:
@@ -119,14 +115,14 @@ def champion_version(definition: Definition, home: Home, promotions: Promotions)
     from finflow.pipelines.lake.waiting import no_champion
     from finflow.pipelines.registry.versions import repair_aliases
 
-    champion = promotions.champion()
+    champion = context.promotions.champion()
     if champion is None:
-        raise RegistryError(no_champion(definition.name, promotions.rows()))
-    repair_aliases(home, promotions)
+        raise RegistryError(no_champion(context.name, context.promotions.rows()))
+    repair_aliases(context)
     return int(champion.version)
 
 
-def session_of(definition: Definition, lake: Lake, clean: CleanManifest) -> pd.Timestamp:
+def session_of(context: Context, clean: CleanManifest) -> pd.Timestamp:
     """The last date that any raw row known at the batch's as-of has, and that was published by then: the session that the as-of stands for.
 
     Raw, not clean: a date whose rows were all quarantined must not be passed over for the one before.
@@ -137,24 +133,24 @@ def session_of(definition: Definition, lake: Lake, clean: CleanManifest) -> pd.T
     from finflow.pipelines.data.knowledge import published
 
     as_of = pd.Timestamp(clean.as_of)
-    rows = lake.read(clean.raw.table, version=clean.raw.version, columns=["time", "known_at"])
+    rows = context.lake.read(clean.raw.table, version=clean.raw.version, columns=["time", "known_at"])
     dates = pd.DatetimeIndex(rows.loc[rows["known_at"] <= as_of, "time"].unique())
-    dates = dates[published(definition, dates) <= as_of]
+    dates = dates[published(context.definition, dates) <= as_of]
     if not len(dates):
-        raise NotEnoughHistoryError(f"{definition.name}: nothing was known by {as_of}: choose a later date.")
+        raise NotEnoughHistoryError(f"{context.name}: nothing was known by {as_of}: choose a later date.")
     return dates.max().normalize()
 
 
-def absence(definition: Definition, lake: Lake, clean: CleanManifest, view: pd.DataFrame, date: pd.Timestamp) -> str:
+def absence(context: Context, clean: CleanManifest, view: pd.DataFrame, date: pd.Timestamp) -> str:
     """Why no entity has a sample on a date, in words a person can act on."""
     there = view[view["time"].dt.normalize() == date] if len(view) else view
     if len(there):
         longest = view[view["entity"].isin(there["entity"])].groupby("entity").size().max()
         return (
-            f"no entity has a full window: a window needs {definition.window.length} observations and what its features look back, "
-            f"without a gap of more than {definition.window.maximum_gap} sessions; the longest history has {longest} rows"
+            f"no entity has a full window: a window needs {context.definition.window.length} observations and what its features look back, "
+            f"without a gap of more than {context.definition.window.maximum_gap} sessions; the longest history has {longest} rows"
         )
-    broken = lake.read(f"quarantine/{definition.name}", columns=["time", "rules"])
+    broken = context.lake.read(f"quarantine/{context.name}", columns=["time", "rules"])
     rules = (
         sorted({rule for text in broken.loc[broken["time"].dt.normalize() == date, "rules"] for rule in str(text).split(",")})
         if len(broken)

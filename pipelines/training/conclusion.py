@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,15 +13,14 @@ import pandas as pd
 from finflow.models.base import Prediction
 from finflow.models.samples import Int64
 from finflow.pipelines.core.errors import FitError, FitLostError
-from finflow.pipelines.core.home import Home
-from finflow.pipelines.core.manifests import CandidateEvaluation, Decision, Evaluation, FitResult, FitSpec, PredictionResult
+from finflow.pipelines.core.manifests import CandidateEvaluation, Decision, Evaluation, FitResult, PredictionResult
+from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.definitions.definition import Definition
 from finflow.pipelines.lake.conflicts import retry_conflicts
 from finflow.pipelines.training.plan import TrainingPlan
 
 if TYPE_CHECKING:
     from finflow.pipelines.lake.promotions import PromotionRow, Promotions
-    from finflow.pipelines.registry.versions import RegisteredVersion
     from finflow.pipelines.training.decisions import Ruling
 
 Answer = PredictionResult | BaseException
@@ -35,9 +34,7 @@ class Conclusion:
     outcome: dict[str, Any]
 
 
-def evaluate_training(
-    definition: Definition, home: Home, plan: TrainingPlan, answers: Sequence[Answer]
-) -> tuple[Evaluation, dict[str, str]]:
+def evaluate_training(context: Context, plan: TrainingPlan, answers: Sequence[Answer]) -> tuple[Evaluation, dict[str, str]]:
     """Evaluate what was predicted; a run that was decided before gets the evaluation that it was decided on.
 
     Returns:
@@ -47,35 +44,31 @@ def evaluate_training(
         FitError: a baseline or the champion's recipe could not be fitted; the latter only where what is asked has not changed since the
             champion's version was made, for then it goes.
     """
-    from finflow.pipelines.definitions.definition import problem_of
     from finflow.pipelines.evaluation.evaluation import evaluate, read_evaluation
-    from finflow.pipelines.lake.lake import Lake
-    from finflow.pipelines.lake.promotions import Promotions
+    from finflow.pipelines.evaluation.inputs import EvaluationRequest
     from finflow.pipelines.samples.windows import open_samples
     from finflow.pipelines.training.decisions import next_level
     from finflow.pipelines.training.frozen import answers_another_task
 
-    folder = home.evaluations / plan.run_key
-    promotions = Promotions(Lake(home.lake), definition.name)
-    predictions, failed = completed(plan, answers, spared=functools.cache(lambda: answers_another_task(definition, home, promotions)))
-    if promotions.find(plan.run_key) is not None and (folder / "evaluation.json").is_file():
+    folder = context.home.evaluations / plan.run_key
+    predictions, failed = completed(plan, answers, spared=functools.cache(lambda: answers_another_task(context)))
+    if context.promotions.find(plan.run_key) is not None and (folder / "evaluation.json").is_file():
         return read_evaluation(folder), failed
-    samples = open_samples(plan.samples.folder)
-    evaluation = evaluate(
-        definition,
-        problem_of(definition),
-        samples,
-        plan.folds,
-        predictions,
+    request = EvaluationRequest(
+        definition=context.definition,
+        problem=context.problem,
+        samples=open_samples(plan.samples.folder),
+        folds=plan.folds,
+        predictions=predictions,
+        recipes=plan.recipes,
         run_key=plan.run_key,
         as_of=plan.as_of,
         folder=folder,
-        level=next_level(definition, promotions),
-        recipes=plan.recipes,
+        level=next_level(context),
         champion=None if plan.champion_recipe in failed else plan.champion_recipe,
         failed=failed,
     )
-    return evaluation, failed
+    return evaluate(request), failed
 
 
 def completed(
@@ -117,74 +110,47 @@ def completed(
 
 
 def conclude_training(
-    definition: Definition,
-    home: Home,
+    context: Context,
     plan: TrainingPlan,
     evaluation: Evaluation,
     failed: dict[str, str],
     fits: Sequence[FitResult],
     *,
     tags: dict[str, str] | None = None,
-    on_done: Callable[[FitSpec], None] | None = None,
 ) -> Conclusion:
     """Decide, register what is accepted, record the decision, let the alias follow, log and report.
 
     A run that was decided before gets its recorded decision back; only what a crash left undone is done.
 
     Args:
+        failed: the candidates that could not be fitted, with the reason.
         fits: every fit of every candidate, for the log.
         tags: further tags of the MLflow runs.
-        on_done: told of every production fit.
 
     Raises:
         ConflictError: other trainings decided first, time and again.
         FitError: the accepted recipe could not be fitted on all that is known.
     """
-    from finflow.pipelines.core.code import code_version
     from finflow.pipelines.fits.fits import read_report
-    from finflow.pipelines.lake.lake import Lake
-    from finflow.pipelines.lake.promotions import Promotions
     from finflow.pipelines.lake.waiting import describe_waiting
     from finflow.pipelines.registry.versions import repair_aliases, withdraw
-    from finflow.pipelines.training.decisions import promotion_row, training_decision
-    from finflow.pipelines.training.frozen import Incumbent, incumbent
     from finflow.pipelines.training.report import write_report
     from finflow.pipelines.training.tracking import log_decision, log_training
 
-    promotions = Promotions(Lake(home.lake), definition.name)
-    logged = log_training(definition, home, evaluation, fits, plan.samples, tags=tags)
-
-    def decide() -> None:
-        recorded = promotions.find(plan.run_key) is not None
-        now = Incumbent() if recorded else incumbent(definition, home, plan, evaluation, promotions, failed)
-        ruling = training_decision(
-            definition, promotions, evaluation, frozen=now.losses, changed=now.changed, failed_check=now.failed_check
-        )
-        if ruling.recorded is not None:
-            return
-        made = _register(definition, home, plan, ruling, logged.children, on_done) if ruling.registers else None
-        row = promotion_row(
-            definition,
-            ruling,
-            plan.samples.clean,
-            version=made.version if made else None,
-            manifest_digest=made.manifest_digest if made else "",
-            code_version=code_version(),
-        )
-        promotions.record(row, ruling.expected_version)
-
-    retry_conflicts(decide, f"{definition.name}: other decisions kept coming first while this one was being made: run the command again.")
-    repair_aliases(home, promotions)
+    logged = log_training(context, evaluation, fits, plan.samples, tags=tags)
+    told = f"{context.name}: other decisions kept coming first while this one was being made: run the command again."
+    retry_conflicts(functools.partial(_decide, context, plan, evaluation, failed, logged.children), told)
+    repair_aliases(context)
     # Registered for a decision that another training forestalled.
-    withdraw(home, promotions, plan.run_key)
-    row, champion = _recorded(promotions, plan.run_key)
+    withdraw(context, plan.run_key)
+    row, champion = _recorded(context.promotions, plan.run_key)
     plots = {caption: Path(path) for caption, path in logged.plots.items()}
     reports = [(fit, read_report(fit)) for fit in fits]
-    report = write_report(definition, home, evaluation, row, champion, plan.samples, failed=failed, plots=plots, reports=reports)
-    log_decision(home, logged, row, champion, report)
-    waiting = describe_waiting(definition.name, promotions.rows())
+    report = write_report(context, evaluation, row, champion, plan.samples, failed=failed, plots=plots, reports=reports)
+    log_decision(context.home, logged, row, champion, report)
+    waiting = describe_waiting(context.name, context.promotions.rows())
     outcome = {
-        **describe(definition, plan, evaluation, row, champion, fits, failed),
+        **describe(context.definition, plan, evaluation, row, champion, fits, failed),
         "waiting": None if waiting is None else waiting.to_dict(),
         "run_id": logged.run_id,
         "report": str(report),
@@ -192,25 +158,40 @@ def conclude_training(
     return Conclusion(row.decision, outcome)
 
 
-def _register(
-    definition: Definition,
-    home: Home,
-    plan: TrainingPlan,
-    ruling: Ruling,
-    runs: dict[str, str],
-    on_done: Callable[[FitSpec], None] | None,
-) -> RegisteredVersion:
-    """Fit the accepted recipe on all that is known at the as-of, and register it."""
+def _decide(context: Context, plan: TrainingPlan, evaluation: Evaluation, failed: Mapping[str, str], runs: Mapping[str, str]) -> None:
+    """Decide, and record it under the condition that nobody decided in between.
+
+    Args:
+        runs: by candidate, its MLflow run.
+
+    Raises:
+        ConflictError: somebody did: look again.
+    """
+    from finflow.pipelines.training.decisions import training_decision
+    from finflow.pipelines.training.frozen import Incumbent, incumbent
+
+    recorded = context.promotions.find(plan.run_key) is not None
+    ruling = training_decision(context, evaluation, Incumbent() if recorded else incumbent(context, plan, evaluation, failed))
+    if ruling.recorded is None:
+        context.promotions.record(_row(context, plan, ruling, runs), ruling.expected_version)
+
+
+def _row(context: Context, plan: TrainingPlan, ruling: Ruling, runs: Mapping[str, str]) -> PromotionRow:
+    """The row of a ruling; the recipe that it accepts is fitted on all that is known at the as-of, and registered."""
+    from finflow.pipelines.core.code import code_version
     from finflow.pipelines.registry.versions import register
+    from finflow.pipelines.training.decisions import promotion_row
 
-    entry = str(ruling.decision.evidence["entry"])
-    members = production_fits(definition, home, plan, entry, on_done)
-    return register(definition, home, ruling.evaluation, entry, members, plan.samples, runs[entry])
+    version, digest = None, ""
+    if ruling.registers:
+        entry = str(ruling.decision.evidence["entry"])
+        members = production_fits(context, plan, entry)
+        made = register(context, ruling.evaluation, entry, members, plan.samples, runs[entry])
+        version, digest = made.version, made.manifest_digest
+    return promotion_row(ruling, plan.samples.clean, version=version, manifest_digest=digest, code_version=code_version())
 
 
-def production_fits(
-    definition: Definition, home: Home, plan: TrainingPlan, entry: str, on_done: Callable[[FitSpec], None] | None = None
-) -> list[FitResult]:
+def production_fits(context: Context, plan: TrainingPlan, entry: str) -> list[FitResult]:
     """Fit a recipe of the plan on all that is known at the as-of, one fit a seed.
 
     Raises:
@@ -221,10 +202,10 @@ def production_fits(
     from finflow.pipelines.samples.folds import production_fold
     from finflow.pipelines.samples.windows import open_samples
 
-    fold = production_fold(definition, open_samples(plan.samples.folder).index, pd.Timestamp(plan.as_of))
-    specs = plan_fits(definition, home, plan.samples, [fold], {entry: plan.recipes[entry]}, plan.hardware, plan.seeds)
-    add_fits(home, plan.run_key, [spec.key for spec in specs])
-    members = fit_all(specs, home, on_done=on_done)
+    fold = production_fold(context.definition, open_samples(plan.samples.folder).index, pd.Timestamp(plan.as_of))
+    specs = plan_fits(context, plan.samples, [fold], {entry: plan.recipes[entry]}, plan.hardware, plan.seeds)
+    add_fits(context.home, plan.run_key, [spec.key for spec in specs])
+    members = fit_all(specs, context.home)
     for member in members:
         if isinstance(member, FitError):
             raise member

@@ -1,10 +1,10 @@
 """What a training does after its evaluation: read the promotions, decide, and make the row to record.
 
     def decide():                                                                          # again where others came first
-        ruling = training_decision(definition, promotions, evaluation)
+        ruling = training_decision(context, evaluation, incumbent)
         if not ruling.recorded:
             version, digest = fit_and_register(...) if ruling.registers else (None, "")   # idempotent by run key
-            promotions.record(promotion_row(definition, ruling, version, digest, ...), ruling.expected_version)
+            promotions.record(promotion_row(ruling, version=version, manifest_digest=digest, ...), ruling.expected_version)
     put the aliases where the table says
 
 Killed before `record`, the same command decides again on the same state, and registering gives the version that is there already. Killed
@@ -22,13 +22,14 @@ import pandas as pd
 
 from finflow.pipelines.core.code import sample_code_digest
 from finflow.pipelines.core.manifests import CleanManifest, Decision, Evaluation
-from finflow.pipelines.definitions.definition import Definition, problem_of
+from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.evaluation.comparisons import Compared, compare_all, superior
 from finflow.pipelines.evaluation.store import daily_losses
-from finflow.pipelines.lake.promotions import PromotionRow, Promotions, champion_row
+from finflow.pipelines.lake.promotions import PromotionRow, champion_row
 from finflow.pipelines.lake.waiting import PENDING, last_proposal, waiting_row
 from finflow.pipelines.registry.asked import asked_digest
 from finflow.pipelines.settings.parts import Recipe
+from finflow.pipelines.training.frozen import Incumbent
 from finflow.pipelines.training.gate import ChampionState, History, Refresh, decide, level_to_spend
 
 if TYPE_CHECKING:
@@ -61,38 +62,33 @@ class Ruling:
         return self.decision.promoted or self.decision.verdict == PENDING
 
 
-def next_level(definition: Definition, promotions: Promotions) -> float:
+def next_level(context: Context) -> float:
     """The level that the next decided challenge spends: what `evaluate` takes for `superior`."""
-    return level_to_spend(definition.gate.level, len(_challenges(promotions.rows())))
+    return level_to_spend(context.definition.gate.level, len(_challenges(context.promotions.rows())))
 
 
 def training_decision(
-    definition: Definition,
-    promotions: Promotions,
+    context: Context,
     evaluation: Evaluation,
-    *,
-    frozen: pd.Series[float] | None = None,
-    changed: str | None = None,
-    failed_check: str | None = None,
+    incumbent: Incumbent | None = None,
 ) -> Ruling:
     """Decide on the newest state of the promotions table; writes nothing.
 
     Args:
-        frozen: the deciding loss a date of the champion's frozen version (see `evaluation.date_losses`), indexed by date; dates that it was
-            trained on are left out here. Without it a refresh goes by the number of new dates alone.
-        changed: what is asked otherwise than the champion's version was made for, in words.
-        failed_check: why the champion may not stay, in words.
+        incumbent: what was found of the champion's version. Dates that it was trained on are left out of its losses here; without them a
+            refresh goes by the number of new dates alone.
 
     Raises:
         FitError: the reference was not evaluated.
     """
-    rows, expected = promotions.snapshot()
+    definition = context.definition
+    rows, expected = context.promotions.snapshot()
     before = champion_row(rows)
     recorded = next((row for row in rows if row.run_key == evaluation.run_key), None)
     if recorded is not None:
         return Ruling(recorded.decision, recorded, expected, before, evaluation)
     dates, losses = daily_losses(evaluation)
-    logarithmic = problem_of(definition).logarithmic(evaluation.loss)
+    logarithmic = context.problem.logarithmic(evaluation.loss)
     state = None if before is None else _state(before, evaluation, losses)
     entry = None if state is None else state.entry
     if entry != evaluation.champion and (state is None or entry is not None):
@@ -105,9 +101,29 @@ def training_decision(
             level_to_spend(definition.gate.level, len(_challenges(rows))),
             logarithmic=logarithmic,
         )
-    waiting, proposed = waiting_row(rows), last_proposal(rows)
-    answered = {"asked": asked_digest(definition), "sample_code": sample_code_digest(type(problem_of(definition)))}
-    history = History(
+    answered = {"asked": asked_digest(definition), "sample_code": sample_code_digest(type(context.problem))}
+    if state is not None:
+        found = incumbent or Incumbent()
+        refresh = None
+        if found.losses is not None and entry is not None:
+            refresh = compare_frozen(dates, losses[entry], found.losses, state.effective_as_of, logarithmic=logarithmic)
+        state = replace(state, refresh=refresh, changed=found.changed, failed_check=found.failed_check)
+    decision = decide(evaluation, definition.gate, state, _history(rows, evaluation, dates, answered))
+    ruling = Ruling(decision, None, expected, before, evaluation)
+    if not ruling.registers:
+        return ruling
+    return replace(ruling, decision=replace(decision, evidence={**decision.evidence, **answered}))
+
+
+def _history(rows: Sequence[PromotionRow], evaluation: Evaluation, dates: NDArray[np.datetime64], answered: Mapping[str, str]) -> History:
+    """What the decisions so far leave to this evaluation.
+
+    Args:
+        dates: of the evaluation.
+        answered: what a version made now answers, as evidence records it.
+    """
+    before, waiting, proposed = champion_row(rows), waiting_row(rows), last_proposal(rows)
+    return History(
         challenges=len(_challenges(rows)),
         new_dates=_new(evaluation, dates, _challenges(rows)),
         since_champion=0 if before is None else _new(evaluation, dates, [before]),
@@ -116,19 +132,9 @@ def training_decision(
         waiting_as=None if waiting is None else str(waiting.evidence.get("proposed", "")),
         proposal_answers=proposed is not None and all(proposed.evidence.get(key, now) == now for key, now in answered.items()),
     )
-    refresh = None
-    if frozen is not None and state is not None and entry is not None:
-        refresh = compare_frozen(dates, losses[entry], frozen, state.effective_as_of, logarithmic=logarithmic)
-    decision = decide(evaluation, definition.gate, state, history, refresh=refresh, changed=changed, failed_check=failed_check)
-    ruling = Ruling(decision, None, expected, before, evaluation)
-    if not ruling.registers:
-        return ruling
-    return replace(ruling, decision=replace(decision, evidence={**decision.evidence, **answered}))
 
 
-def promotion_row(
-    definition: Definition, ruling: Ruling, clean: CleanManifest, *, version: int | None, manifest_digest: str, code_version: str
-) -> PromotionRow:
+def promotion_row(ruling: Ruling, clean: CleanManifest, *, version: int | None, manifest_digest: str, code_version: str) -> PromotionRow:
     """The row that records a ruling.
 
     Args:

@@ -9,15 +9,13 @@ import numpy as np
 import pandas as pd
 
 from finflow.pipelines.core.errors import OutdatedError, RegistryError
-from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import Evaluation
-from finflow.pipelines.definitions.definition import Definition
+from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.settings.parts import Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from finflow.pipelines.lake.promotions import Promotions
     from finflow.pipelines.training.plan import TrainingPlan
 
 
@@ -39,11 +37,9 @@ class Incumbent:
 
 
 def incumbent(
-    definition: Definition,
-    home: Home,
+    context: Context,
     plan: TrainingPlan,
     evaluation: Evaluation,
-    promotions: Promotions,
     failed: Mapping[str, str],
 ) -> Incumbent:
     """Look at the champion's version.
@@ -51,19 +47,18 @@ def incumbent(
     Args:
         failed: by recipe, why it could not be fitted.
     """
-    from finflow.pipelines.definitions.definition import problem_of
     from finflow.pipelines.evaluation.evaluation import date_losses
     from finflow.pipelines.registry.asked import changed_task
     from finflow.pipelines.registry.versions import load_version
     from finflow.pipelines.samples.windows import open_samples
 
-    row = promotions.champion_row()
+    row = context.promotions.champion_row()
     if row is None or row.version is None or pd.Timestamp(evaluation.as_of) < pd.Timestamp(row.effective_as_of):
         return Incumbent()
     served = None
     try:
-        served = load_version(home, definition.name, row.version, promotions)
-        changed = changed_task(definition, served)
+        served = load_version(context, row.version)
+        changed = changed_task(context.definition, served)
     except OutdatedError as error:
         changed = error.change
     except RegistryError as error:
@@ -82,19 +77,19 @@ def incumbent(
     if not wanted.any():
         return Incumbent()
     chosen = samples.take(np.flatnonzero(wanted))
-    return Incumbent(date_losses(problem_of(definition), evaluation.loss, served.model.predict(chosen), chosen))
+    return Incumbent(date_losses(context.problem, evaluation.loss, served.model.predict(chosen), chosen))
 
 
-def answers_another_task(definition: Definition, home: Home, promotions: Promotions) -> bool:
+def answers_another_task(context: Context) -> bool:
     """Whether the champion's version was made for another task than the definition asks now, or is outdated; False where it is damaged."""
     from finflow.pipelines.registry.asked import changed_task
     from finflow.pipelines.registry.versions import load_version
 
-    row = promotions.champion_row()
+    row = context.promotions.champion_row()
     if row is None or row.version is None:
         return False
     try:
-        return changed_task(definition, load_version(home, definition.name, row.version, promotions)) is not None
+        return changed_task(context.definition, load_version(context, row.version)) is not None
     except OutdatedError:
         return True
     except RegistryError:

@@ -33,10 +33,22 @@ from typing import Any
 import pandas as pd
 
 from finflow.pipelines.core.errors import FitError
-from finflow.pipelines.core.manifests import CandidateEvaluation, Comparison, Decision, Evaluation
+from finflow.pipelines.core.manifests import CandidateEvaluation, Decision, Evaluation
 from finflow.pipelines.lake.waiting import NEEDS_A_PERSON, PENDING
 from finflow.pipelines.settings.parts import Gate
 from finflow.pipelines.training import gate_words as words
+from finflow.pipelines.training.challengers import Verdict, demotion, judge, standing
+
+
+@dataclass(frozen=True)
+class Refresh:
+    """The champion's recipe, refitted, against its frozen version on `dates` dates after the frozen one's training ended.
+
+    `effect` is the relative reduction of the loss by refitting (negative: worse), None where it cannot be said.
+    """
+
+    dates: int
+    effect: float | None
 
 
 @dataclass(frozen=True)
@@ -44,14 +56,26 @@ class ChampionState:
     """The champion as the gate sees it.
 
     Attributes:
-        entry: the name under which its recipe stands in the evaluation, or None if it does not.
         effective_as_of: ISO instant; what its version knew.
+        entry: the name under which its recipe stands in the evaluation, or None if it does not.
+        refresh: how the refitted recipe did against its frozen weights, where that was measured.
+        changed: what is asked otherwise than its version was made for, in words.
+        failed_check: why it may not stay (its golden batch does not come out, or its recipe cannot be fitted for what is asked now), in
+            words. Then it is decided without its recipe, too.
     """
 
     candidate: str
     version: int
     effective_as_of: str
     entry: str | None
+    refresh: Refresh | None = None
+    changed: str | None = None
+    failed_check: str | None = None
+
+    @property
+    def unfitted(self) -> bool:
+        """Whether its recipe could not be fitted at all: it goes without having been compared."""
+        return self.failed_check is not None and self.entry is None
 
 
 @dataclass(frozen=True)
@@ -77,48 +101,56 @@ class History:
     proposal_answers: bool = True
 
 
-@dataclass(frozen=True)
-class Refresh:
-    """The champion's recipe, refitted, against its frozen version on `dates` dates after the frozen one's training ended.
-
-    `effect` is the relative reduction of the loss by refitting (negative: worse), None where it cannot be said.
-    """
-
-    dates: int
-    effect: float | None
-
-
-@dataclass(frozen=True)
-class _Verdict:
-    """Whether a challenger takes the champion's place, and why (not)."""
-
-    name: str
-    passes: bool
-    why: str
-
-
 def level_to_spend(level: float, challenges: int) -> float:
     """The level of the next challenge after `challenges` decided ones; over all of them it adds up to `level`."""
     return level * 6.0 / (math.pi * (challenges + 1)) ** 2
 
 
-def decide(
-    evaluation: Evaluation,
-    gate: Gate,
-    champion: ChampionState | None,
-    history: History,
-    *,
-    refresh: Refresh | None = None,
-    changed: str | None = None,
-    failed_check: str | None = None,
-) -> Decision:
-    """Decide who is champion after this evaluation.
+@dataclass(frozen=True)
+class _Trial:
+    """The challenge of one run, judged, and the decisions that may follow from it.
 
-    Args:
-        refresh: how the refitted recipe did against the champion's frozen weights, where that was measured.
-        changed: what is asked otherwise than the champion's version was made for, in words.
-        failed_check: why the champion may not stay (its golden batch does not come out, or its recipe cannot be fitted for what is asked
-            now), in words. Then it is decided without its recipe, too.
+    Attributes:
+        level, challenge: what the challenge spends, and its number; 0 where none is decided.
+        verdicts: of every challenger.
+        tried: what was tried, in words.
+    """
+
+    evaluation: Evaluation
+    gate: Gate
+    history: History
+    level: float
+    challenge: int
+    verdicts: tuple[Verdict, ...]
+    tried: str
+    evidence: dict[str, Any]
+
+    @property
+    def winners(self) -> list[CandidateEvaluation]:
+        """Those that take the champion's place, the best first.
+
+        It is the evaluation's order, the lowest loss first; but a candidate that passes beats every baseline, so it goes before a baseline
+        that passes.
+        """
+        passing = {verdict.name for verdict in self.verdicts if verdict.passes}
+        return sorted((one for one in self.evaluation.candidates if one.candidate in passing), key=lambda one: one.baseline)
+
+    def decided(self, verdict: str, name: str, reason: str, *, entry: str | None = None, **evidence: Any) -> Decision:
+        """The decision, or its proposal where a person is asked first. `entry` is whose recipe is to be fitted, where not `name`'s."""
+        found, gate, waiting = {**self.evidence, **evidence, "entry": entry or name}, self.gate, self.history.waiting
+        if gate.approval == "required" and verdict in NEEDS_A_PERSON:
+            asked = {"proposed": verdict, "accepted": reason, "four_eyes": gate.four_eyes, "supersedes": waiting}
+            waits = words.waits(verdict, reason, gate, waiting)
+            return Decision(PENDING, False, name, waits, self.level, self.challenge, {**found, **asked})
+        return Decision(verdict, verdict != "kept", name, reason, self.level, self.challenge, found)
+
+    def nothing(self, verdict: str, name: str, reason: str) -> Decision:
+        """A decision that fits and moves nothing."""
+        return Decision(verdict, False, name, reason, self.level, self.challenge, self.evidence)
+
+
+def decide(evaluation: Evaluation, gate: Gate, champion: ChampionState | None, history: History) -> Decision:
+    """Decide who is champion after this evaluation.
 
     Returns:
         The decision. `evidence["entry"]` is the evaluation's entry whose recipe is to be fitted and registered if it is `promoted` or
@@ -131,20 +163,37 @@ def decide(
     reference = entries.get(evaluation.reference)
     if reference is None or reference.invalid:
         raise FitError(f"the reference {evaluation.reference!r} was not evaluated: nothing can be decided.")
-    if champion is not None and pd.Timestamp(evaluation.as_of) < pd.Timestamp(champion.effective_as_of):
-        return _decision(
-            "historical", champion, words.historical(evaluation, champion.candidate, champion.version, champion.effective_as_of)
-        )
-    # the champion's recipe could not be fitted at all: it goes without having been compared
-    left_out = failed_check is not None and champion is not None and champion.entry is None and evaluation.champion is None
-    if champion is not None and not left_out and (champion.entry not in entries or champion.entry != evaluation.champion):
-        return _decision("kept", champion, words.not_compared(champion.candidate))
+    if champion is not None:
+        undecided = _undecided(evaluation, champion)
+        if undecided is not None:
+            return undecided
+    trial = _tried(evaluation, gate, history, None if champion is None else champion.changed)
+    incumbent = entries[champion.entry] if champion is not None and champion.entry else reference
+    if trial.winners:
+        best, names = trial.winners[0], [one.candidate for one in trial.winners]
+        return trial.decided("promoted", best.candidate, words.promoted(best, incumbent, trial.tried, names))
+    return _first(trial, reference) if champion is None else _about(trial, champion, incumbent)
 
+
+def _undecided(evaluation: Evaluation, champion: ChampionState) -> Decision | None:
+    """The decision about an evaluation that cannot touch the champion: older than it, or made without its recipe; None: it can."""
+    name = champion.candidate
+    if pd.Timestamp(evaluation.as_of) < pd.Timestamp(champion.effective_as_of):
+        reason = words.historical(evaluation, name, champion.version, champion.effective_as_of)
+        return Decision("historical", False, name, reason, 0.0, 0, {})
+    if champion.unfitted and evaluation.champion is None:
+        return None
+    if champion.entry not in {one.candidate for one in evaluation.candidates} or champion.entry != evaluation.champion:
+        return Decision("kept", False, name, words.not_compared(name), 0.0, 0, {})
+    return None
+
+
+def _tried(evaluation: Evaluation, gate: Gate, history: History, changed: str | None) -> _Trial:
+    """Judge every challenger, if a challenge is decided in this run."""
     closed = _closed(evaluation, gate, history)
     level = 0.0 if closed else level_to_spend(gate.level, history.challenges)
     challenge = 0 if closed else history.challenges + 1
-    verdicts = [] if closed else [_judge(one, gate, level) for one in evaluation.candidates if one.must_beat or one.invalid]
-    winners = [entries[verdict.name] for verdict in verdicts if verdict.passes]
+    verdicts = () if closed else tuple(judge(one, gate, level) for one in evaluation.candidates if one.must_beat or one.invalid)
     evidence: dict[str, Any] = {
         "level": level,
         "challenge": challenge,
@@ -160,45 +209,30 @@ def decide(
     if gate.backtests:
         evidence["checks"] = {one.candidate: {check.name: check.passed for check in one.checks} for one in evaluation.candidates}
     tried = words.tried(evaluation, gate, level, challenge) if challenge else closed or ""
+    return _Trial(evaluation, gate, history, level, challenge, verdicts, tried, evidence)
 
-    def made(verdict: str, name: str, entry: str, reason: str) -> Decision:
-        if gate.approval == "required" and verdict in NEEDS_A_PERSON:
-            asked = {"proposed": verdict, "accepted": reason, "four_eyes": gate.four_eyes, "supersedes": history.waiting}
-            waits = words.waits(verdict, reason, gate, history.waiting)
-            return Decision(PENDING, False, name, waits, level, challenge, {**evidence, "entry": entry, **asked})
-        moves = verdict != "kept"
-        return Decision(verdict, moves, name, reason, level, challenge, {**evidence, "entry": entry})
 
-    incumbent = entries[champion.entry] if champion is not None and champion.entry else reference
-    # the evaluation's order: the lowest loss first. A candidate that passes beats every baseline, so it goes before a baseline that passes.
-    winners.sort(key=lambda one: one.baseline)
-    if winners:
-        best = winners[0]
-        reason = words.promoted(best, incumbent, tried, [one.candidate for one in winners])
-        return made("promoted", best.candidate, best.candidate, reason)
-    standing = _standing(evaluation)
-    if champion is None:
-        if standing is None:
-            return Decision("refused", False, "", words.refused(reference, verdicts, tried), level, challenge, evidence)
-        return made("reference", standing.candidate, standing.candidate, words.reference(evaluation, verdicts, tried, standing))
-    demoted = _demotion(evaluation, gate, incumbent, _unfit(incumbent, changed) or failed_check, standing)
+def _first(trial: _Trial, reference: CandidateEvaluation) -> Decision:
+    """Where nobody stands, and no challenger passes."""
+    verdicts, best = trial.verdicts, standing(trial.evaluation)
+    if best is None:
+        return trial.nothing("refused", "", words.refused(reference, verdicts, trial.tried))
+    return trial.decided("reference", best.candidate, words.reference(trial.evaluation, verdicts, trial.tried, best))
+
+
+def _about(trial: _Trial, champion: ChampionState, incumbent: CandidateEvaluation) -> Decision:
+    """Where no challenger passes, the champion goes for another reason, or stays, refreshed or not."""
+    evaluation, name, tried = trial.evaluation, champion.candidate, trial.tried
+    failed_check = _unfit(incumbent, champion.changed) or champion.failed_check
+    demoted = demotion(evaluation, trial.gate, incumbent, failed_check)
     if demoted is not None:
         successor, why = demoted
-        return made(
-            "demoted", successor, successor, f"{champion.candidate} is demoted: {why} {words.stands(successor, evaluation)} {tried}"
-        )
-    if left_out:
-        reason = words.nobody_follows(champion.candidate, str(failed_check), tried)
-        return Decision("kept", False, champion.candidate, reason, level, challenge, evidence)
-    stays = words.kept(evaluation, champion.candidate, incumbent, verdicts, tried)
-    fresh, why = _refreshed(gate, history, incumbent, refresh, changed)
-    evidence["refresh"] = why
-    entry = champion.entry or champion.candidate
-    return made("refreshed" if fresh else "kept", champion.candidate, entry, f"{why} {stays}")
-
-
-def _decision(verdict: str, champion: ChampionState, reason: str) -> Decision:
-    return Decision(verdict, False, champion.candidate, reason, 0.0, 0, {})
+        return trial.decided("demoted", successor, f"{name} is demoted: {why} {words.stands(successor, evaluation)} {tried}")
+    if champion.unfitted and evaluation.champion is None:
+        return trial.nothing("kept", name, words.nobody_follows(name, str(champion.failed_check), tried))
+    stays = words.kept(evaluation, name, incumbent, trial.verdicts, tried)
+    fresh, why = _refreshed(trial.gate, trial.history, incumbent, champion)
+    return trial.decided("refreshed" if fresh else "kept", name, f"{why} {stays}", entry=champion.entry, refresh=why)
 
 
 def _closed(evaluation: Evaluation, gate: Gate, history: History) -> str | None:
@@ -213,81 +247,6 @@ def _closed(evaluation: Evaluation, gate: Gate, history: History) -> str | None:
     return None
 
 
-def _judge(entry: CandidateEvaluation, gate: Gate, level: float) -> _Verdict:
-    """The comparison, and then the checks: both must be passed."""
-    found = _compared(entry, gate, level)
-    if not entry.failed_checks:
-        return found
-    return _Verdict(found.name, False, f"{found.why}, {'but' if found.passes else 'and'} fails: {words.failed(entry)}")
-
-
-def _standing(evaluation: Evaluation) -> CandidateEvaluation | None:
-    """Who stands where nothing better does: the reference, or the baseline with the lowest loss that passes its checks; None: nobody."""
-    passing = [one for one in evaluation.candidates if one.baseline and not one.invalid and not one.failed_checks]
-    return next((one for one in passing if one.candidate == evaluation.reference), passing[0] if passing else None)
-
-
-def _compared(entry: CandidateEvaluation, gate: Gate, level: float) -> _Verdict:
-    """Significance after correction, and the minimum effect, against everything that the entry must beat."""
-    if entry.invalid:
-        return _Verdict(entry.candidate, False, f"cannot be compared: {entry.invalid}")
-    rivals = [one for one in entry.comparisons if one.against in entry.must_beat]
-    weakest = min(rivals, key=lambda one: -math.inf if one.statistic is None else -one.statistic)
-    if any(one.statistic is None or one.p_value is None or one.effect is None for one in rivals):
-        return _Verdict(entry.candidate, False, f"cannot be told from {weakest.against}")
-    p_value = 1.0 if entry.adjusted_p is None else entry.adjusted_p
-    if p_value > level or any((one.p_value or 0.0) > level for one in rivals):
-        return _Verdict(entry.candidate, False, f"not better than {weakest.against} ({words.against(weakest, p_value)})")
-    small = min(rivals, key=lambda one: one.effect or 0.0)
-    if (small.effect or 0.0) < gate.minimum_effect:
-        return _Verdict(entry.candidate, False, f"better than {small.against} by too little ({words.against(small, p_value)})")
-    beaten = ", ".join(one.against for one in rivals)
-    return _Verdict(entry.candidate, True, f"beats {beaten} ({words.against(weakest, p_value)} against {weakest.against}, the closest)")
-
-
-def _demotion(
-    evaluation: Evaluation, gate: Gate, incumbent: CandidateEvaluation, failed_check: str | None, standing: CandidateEvaluation | None
-) -> tuple[str, str] | None:
-    """Who follows a champion that may not stay, and why it may not; None if it may.
-
-    A champion that is no baseline goes when a baseline beats it: one-sided, at the definition's level shared over the baselines
-    (Bonferroni). The best of those that beat it follows if it beats the reference too; else the reference, or who stands in for it.
-    """
-    if standing is None:
-        return None
-    if failed_check:
-        return standing.candidate, f"a check failed: {failed_check.rstrip('.')}."
-    if incumbent.failed_checks:
-        return standing.candidate, f"it fails: {words.failed(incumbent)}."
-    baselines = [
-        one
-        for one in evaluation.candidates
-        if one.baseline and not one.invalid and not one.failed_checks and one.candidate != incumbent.candidate
-    ]
-    if incumbent.baseline or incumbent.invalid:
-        return None
-    level = gate.level / max(1, len(baselines))
-    better = [(one, found) for one in baselines if _significant(found := _against(one, incumbent.candidate), level)]
-    if not better:
-        return None
-    why = "; ".join(f"{one.candidate} beats it ({words.against(found)})" for one, found in better) + "."
-    for one, _ in better:
-        if one.candidate == evaluation.reference:
-            return one.candidate, why
-        ahead = _against(one, evaluation.reference)
-        if _significant(ahead, level) and (ahead.effect or 0.0) >= gate.minimum_effect:
-            return one.candidate, why
-    return standing.candidate, why
-
-
-def _against(entry: CandidateEvaluation, other: str) -> Comparison:
-    return next(one for one in entry.comparisons if one.against == other)
-
-
-def _significant(one: Comparison, level: float) -> bool:
-    return one.statistic is not None and one.p_value is not None and one.p_value <= level
-
-
 def _unfit(incumbent: CandidateEvaluation, changed: str | None) -> str | None:
     """Why a champion may not stay whose version answers no more what is asked, and whose recipe says nothing to it."""
     if changed is None or not incumbent.invalid:
@@ -295,10 +254,9 @@ def _unfit(incumbent: CandidateEvaluation, changed: str | None) -> str | None:
     return f"what is asked has changed ({changed}), and its recipe cannot be evaluated for it: {incumbent.invalid}"
 
 
-def _refreshed(
-    gate: Gate, history: History, incumbent: CandidateEvaluation, refresh: Refresh | None, changed: str | None
-) -> tuple[bool, str]:
+def _refreshed(gate: Gate, history: History, incumbent: CandidateEvaluation, champion: ChampionState) -> tuple[bool, str]:
     """Whether the champion's recipe, fitted on newer data or for what is asked now, takes its place; and why (not)."""
+    refresh, changed = champion.refresh, champion.changed
     if incumbent.invalid:
         return False, f"Its recipe could not be evaluated ({incumbent.invalid}), so its version is not refreshed."
     if incumbent.failed_checks:

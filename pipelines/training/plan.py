@@ -12,13 +12,14 @@ from finflow.models.base import Hardware, Task
 from finflow.pipelines.core.code import decision_code_digest
 from finflow.pipelines.core.digest import digest_json
 from finflow.pipelines.core.errors import DefinitionError
-from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import FitSpec, Fold, Manifest, SampleManifest
+from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.definitions.definition import Definition, problem_of
+from finflow.pipelines.fits.needs import TRAINING
 from finflow.pipelines.settings.parts import Recipe
 
 if TYPE_CHECKING:
-    from finflow.pipelines.lake.promotions import Promotions
+    pass
 
 
 @dataclass(frozen=True)
@@ -44,19 +45,18 @@ class TrainingPlan(Manifest):
 
 
 def plan_training(
-    definition: Definition,
-    home: Home,
+    context: Context,
     samples: SampleManifest,
     *,
     candidates: Sequence[str] | None = None,
     seed: int | None = None,
     hardware: Hardware | None = None,
-    promotions: Promotions | None = None,
+    kind: str = TRAINING,
 ) -> TrainingPlan:
     """Folds, recipes and fits of a training as of the samples' clean batch; what it will need is recorded for `finflow prune`.
 
     Args:
-        promotions: the decisions that say whose recipe competes as the champion's; the definition's own by default.
+        kind: what it is recorded as: training, or walk (see `fits.needs`).
 
     Raises:
         DefinitionError: a candidate that the definition does not have, or a deciding loss that its problem does not have; or
@@ -65,23 +65,24 @@ def plan_training(
         UnreachableError: no MLflow server answers: said before the fits, and not after hours of them.
     """
     from finflow.pipelines.fits.fits import plan_fits
-    from finflow.pipelines.fits.needs import TRAINING, WALK, record_needs
+    from finflow.pipelines.fits.needs import record_needs
     from finflow.pipelines.samples.folds import make_folds
     from finflow.pipelines.samples.windows import open_samples
     from finflow.pipelines.tracking.store import reach_store
 
+    definition = context.definition
     check_loss(definition)
-    reach_store(home)
+    reach_store(context.home)
     hardware = hardware or Hardware()
     own = chosen_recipes(definition, candidates)
     recipes = dict(own)
     check_recipes(own, Task.from_dict(samples.task))
-    champion_recipe = add_champion_recipe(definition, home, recipes, promotions)
+    champion_recipe = add_champion_recipe(context, recipes)
     as_of = pd.Timestamp(samples.clean.as_of)
     folds = make_folds(definition, open_samples(samples.folder).index, as_of)
     first = definition.seed if seed is None else seed
     seeds = tuple(range(first, first + definition.seeds))
-    specs = plan_fits(definition, home, samples, folds, recipes, hardware, seeds)
+    specs = plan_fits(context, samples, folds, recipes, hardware, seeds)
     key = {
         "definition": meaning(definition),
         "as_of": samples.clean.as_of,
@@ -89,7 +90,7 @@ def plan_training(
         "recipes": {name: recipe.digest for name, recipe in own.items()},
         # Not the champion's: the same command again, after it made a champion, is the same run.
         "fits": [spec.key for spec in specs if spec.candidate in own],
-        "code": decision_code_digest(type(problem_of(definition))),
+        "code": decision_code_digest(type(context.problem)),
     }
     plan = TrainingPlan(
         run_key=digest_json(key),
@@ -103,8 +104,7 @@ def plan_training(
         hardware=hardware,
         specs=specs,
     )
-    kind = TRAINING if promotions is None else WALK
-    record_needs(home, definition.name, plan.run_key, [spec.key for spec in plan.specs], plan.samples, kind)
+    record_needs(context.home, definition.name, plan.run_key, [spec.key for spec in plan.specs], plan.samples, kind)
     return plan
 
 
@@ -158,7 +158,7 @@ def meaning(definition: Definition) -> dict[str, Any]:
     return definition.model_dump(mode="json", exclude={"title", "description", "schedule", "monitoring", "sink", "source"})
 
 
-def add_champion_recipe(definition: Definition, home: Home, recipes: dict[str, Recipe], promotions: Promotions | None = None) -> str | None:
+def add_champion_recipe(context: Context, recipes: dict[str, Recipe]) -> str | None:
     """Add the champion's recipe to `recipes` if it is not there; return the name it competes under, or None without a champion.
 
     Raises:
@@ -168,10 +168,8 @@ def add_champion_recipe(definition: Definition, home: Home, recipes: dict[str, R
 
     from finflow.models.zoo import model_class
     from finflow.pipelines.core.errors import StateError
-    from finflow.pipelines.lake.lake import Lake
-    from finflow.pipelines.lake.promotions import Promotions
 
-    recorded = (promotions or Promotions(Lake(home.lake), definition.name)).champion_recipe()
+    recorded = context.promotions.champion_recipe()
     if recorded is None:
         return None
     champion = Recipe.model_validate(recorded)
@@ -182,8 +180,8 @@ def add_champion_recipe(definition: Definition, home: Home, recipes: dict[str, R
         model_class(champion.model).Settings.model_validate(champion.settings)
     except (KeyError, ValidationError) as error:
         raise StateError(
-            f"{definition.name}: the champion's recipe ({champion.model}) cannot be fitted by this finflow: "
-            f"{' '.join(str(error).split())}. Put the model back, or an earlier champion: finflow rollback {definition.name}."
+            f"{context.name}: the champion's recipe ({champion.model}) cannot be fitted by this finflow: "
+            f"{' '.join(str(error).split())}. Put the model back, or an earlier champion: finflow rollback {context.name}."
         ) from None
     recipes["champion"] = champion
     return "champion"

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finflow.pipelines.core.errors import FinflowError
-from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import CandidateEvaluation, Evaluation, SampleManifest
 from finflow.pipelines.core.markdown import number, p_value, page_of, table_lines, with_interval
 from finflow.pipelines.core.whole_files import write_whole
+from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.definitions.definition import Definition
 from finflow.pipelines.evaluation.augmentation import Reports, augmentation_text
 from finflow.pipelines.evaluation.store import read_tables
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
 
 def write_report(
-    definition: Definition,
-    home: Home,
+    context: Context,
     evaluation: Evaluation,
     row: PromotionRow,
     champion: PromotionRow | None,
@@ -44,7 +43,8 @@ def write_report(
     Returns:
         The HTML file; the Markdown lies beside it, with the suffix .md.
     """
-    folder = home.reports / definition.name
+    definition = context.definition
+    folder = context.home.reports / definition.name
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{evaluation.as_of[:10]}-{evaluation.run_key[:12]}"
     text = report_text(definition, evaluation, row, champion, samples, failed=failed, reports=reports)
@@ -54,13 +54,14 @@ def write_report(
     return folder / f"{name}.html"
 
 
-def newest_report(definition: Definition, home: Home) -> dict[str, Any]:
+def newest_report(context: Context) -> dict[str, Any]:
     """The text and the HTML file of the report that was written last.
 
     Raises:
         FinflowError: none was written yet.
     """
-    pages = sorted((home.reports / definition.name).glob("*.md"), key=lambda path: path.stat().st_mtime_ns)
+    definition = context.definition
+    pages = sorted((context.home.reports / definition.name).glob("*.md"), key=lambda path: path.stat().st_mtime_ns)
     if not pages:
         raise FinflowError(f"There is no report of {definition.name} yet: finflow train {definition.name}")
     text = pages[-1].read_text(encoding="utf-8")

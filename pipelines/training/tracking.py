@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import CandidateEvaluation, Evaluation, FitResult, Manifest, SampleManifest
-from finflow.pipelines.definitions.definition import Definition, problem_of
+from finflow.pipelines.definitions.context import Context
+from finflow.pipelines.definitions.definition import Definition
 from finflow.pipelines.fits.fits import read_report
 from finflow.pipelines.tracking.runs import common_tags, finite_metrics, is_open, one_writer, run_of, write_run
 from finflow.pipelines.tracking.store import experiment_of, prepare_store
@@ -42,8 +43,7 @@ class LoggedTraining(Manifest):
 
 
 def log_training(
-    definition: Definition,
-    home: Home,
+    context: Context,
     evaluation: Evaluation,
     fits: Sequence[FitResult],
     samples: SampleManifest,
@@ -58,23 +58,23 @@ def log_training(
         fits: the fits of every candidate on every fold.
         tags: further tags of every run (a Prefect flow run's id, say).
     """
-    with one_writer(home) as client:
-        return _log(client, definition, home, evaluation, fits, samples, tags or {})
+    with one_writer(context.home) as client:
+        return _log(client, context, evaluation, fits, samples, tags or {})
 
 
 def _log(
     client: MlflowClient,
-    definition: Definition,
-    home: Home,
+    context: Context,
     evaluation: Evaluation,
     fits: Sequence[FitResult],
     samples: SampleManifest,
     tags: Mapping[str, str],
 ) -> LoggedTraining:
-    experiment = experiment_of(home, client, definition.name)
+    definition = context.definition
+    experiment = experiment_of(context.home, client, definition.name)
     common = _common_tags(definition, evaluation, samples, tags)
     parent = _run(client, experiment, evaluation, "parent", f"train as of {evaluation.as_of[:10]}", common)
-    plots = _draw(problem_of(definition), evaluation, fits)
+    plots = _draw(context.problem, evaluation, fits)
     children = {}
     for entry in evaluation.candidates:
         child = _child(client, experiment, evaluation, entry, parent.info.run_id, common)

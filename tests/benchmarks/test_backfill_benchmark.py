@@ -18,11 +18,12 @@ import pytest
 import torch
 
 from finflow.models.networks.network import PREDICTION_ROWS
+from finflow.pipelines.backfill.request import BackfillRequest
 from finflow.pipelines.backfill.run import backfill_result, forget, plan_backfill, run_chunk
 from finflow.pipelines.core.calendars import published_at, sessions
 from finflow.pipelines.core.home import Home
+from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.definitions.loading import load_definition
-from finflow.pipelines.lake.lake import Lake
 from finflow.pipelines.samples.as_known import view_as_known
 from finflow.pipelines.samples.windows import build_samples
 from tests.benchmarks.figures import record
@@ -33,7 +34,7 @@ from tests.support.pipelines.serving_support import Market, Registry, Served
 SYMBOLS, DAYS = 500, 250
 
 
-def bare(lake: Lake, clean: Any, definition: Any, model: Any, start: pd.Timestamp, rows: pd.DataFrame) -> tuple[dict[str, float], Any]:
+def bare(context: Context, clean: Any, model: Any, start: pd.Timestamp, rows: pd.DataFrame) -> tuple[dict[str, float], Any]:
     """Seconds by part, and the medians of the price: [windows, horizon]."""
     seconds, moment = {}, time.perf_counter()
 
@@ -41,9 +42,9 @@ def bare(lake: Lake, clean: Any, definition: Any, model: Any, start: pd.Timestam
         nonlocal moment
         seconds[name], moment = time.perf_counter() - moment, time.perf_counter()
 
-    view = view_as_known(lake, clean, pd.Timestamp(clean.as_of), pd.Timestamp(clean.as_of).tz_localize(None).normalize())
+    view = view_as_known(context, clean, pd.Timestamp(clean.as_of), pd.Timestamp(clean.as_of).tz_localize(None).normalize())
     lap("read")
-    samples = build_samples(definition, view)
+    samples = build_samples(context.definition, view)
     samples = samples.take(np.flatnonzero(samples.index.time >= start.to_datetime64()))
     scaled = torch.from_numpy(model.scaling.features(np.ascontiguousarray(samples.observations.values[:, model.task.feature_positions])))
     lap("windows")
@@ -56,7 +57,7 @@ def bare(lake: Lake, clean: Any, definition: Any, model: Any, start: pd.Timestam
     answers = model.scaling.answers(torch.cat(found).numpy())
     prices = samples.index.origin[:, None, None] * np.exp(answers.astype(np.float64))
     lap("forward")
-    lake.append("bare/rows", rows)
+    context.lake.append("bare/rows", rows)
     lap("write")
     return seconds, prices[:, :, model.task.levels.index(0.5)]
 
@@ -99,13 +100,13 @@ def one_round(market: Market, model: Any, start: str, end: str) -> tuple[float, 
     """Seconds of a backfill, of its planning, and of the bare parts."""
     definition, clean = market.definition, market.clean(end)
     began = time.perf_counter()
-    plan = plan_backfill(definition, market.home, start, end, clean=clean)
+    plan = plan_backfill(market.context, BackfillRequest(start, end), clean=clean)
     planned = time.perf_counter() - began
-    result = backfill_result(plan, [run_chunk(definition, market.home, plan, dates) for dates in plan.chunks()])
+    result = backfill_result(plan, [run_chunk(market.context, plan, dates) for dates in plan.chunks()])
     seconds = time.perf_counter() - began
     forget()
     rows = market.lake.read(f"predictions/{definition.name}").sort_values(["entity", "time", "horizon"], ignore_index=True)
-    parts, medians = bare(market.lake, clean, definition, model, pd.Timestamp(start), rows)
+    parts, medians = bare(market.context, clean, model, pd.Timestamp(start), rows)
     assert result.counts == {"done": DAYS}
     assert result.written == len(rows) == SYMBOLS * DAYS * definition.window.horizon
     np.testing.assert_allclose(rows["q50"].to_numpy(), medians.ravel(), rtol=1e-4)

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np, pandas as pd
 from finflow.pipelines.core.calendars import sessions
 from finflow.pipelines.data.contract import validate
+from finflow.pipelines.definitions.context import open_context
 from finflow.pipelines.definitions.definition import parse_definition
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.lake.lake import Lake
@@ -39,7 +40,7 @@ def definition(name):
     return parse_definition(tiny_values(name=name, contract={"minimum_history": 100}))
 
 as_of = pd.Timestamp("2025-01-01", tz="UTC")
-validate(definition("warm"), home, land("warm", bars()), as_of)
+validate(open_context(definition("warm"), home), land("warm", bars()), as_of)
 
 days = sessions("XNYS", "2004-01-01", "2024-12-31").to_numpy().astype("datetime64[us]")[:5000]
 frame = bars(tuple(f"E{number:03d}" for number in range(rows // len(days))), days=len(days))
@@ -55,11 +56,11 @@ def resident():
 Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts anew
 before = resident()
 started = time.perf_counter()
-manifest = validate(definition("million"), home, raw, as_of)
+manifest = validate(open_context(definition("million"), home), raw, as_of)
 first = time.perf_counter() - started
 high = [int(line.split()[1]) / 1024 for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")][0]
 started = time.perf_counter()
-again = validate(definition("million"), home, raw, as_of)
+again = validate(open_context(definition("million"), home), raw, as_of)
 second = time.perf_counter() - started
 assert again == manifest and manifest.quarantined == rows // 50_000, manifest
 print(json.dumps({"seconds": first, "seconds_again": second, "peak_megabytes": high, "before_megabytes": before}))

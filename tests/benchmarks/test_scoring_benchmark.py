@@ -18,6 +18,8 @@ import pytest
 from finflow.models.networks.network import PREDICTION_ROWS, Network
 from finflow.models.samples import Samples
 from finflow.pipelines.core.calendars import sessions
+from finflow.pipelines.core.home import Home
+from finflow.pipelines.definitions.context import open_context
 from finflow.pipelines.definitions.definition import Definition
 from finflow.pipelines.definitions.loading import load_definition
 from finflow.pipelines.lake.lake import Lake
@@ -65,11 +67,12 @@ def slices(samples: Samples) -> Iterator[Samples]:
 
 @pytest.mark.benchmark
 @pytest.mark.parametrize("name", ["lstm", "cnn", "dense"])
-def test_scoring_half_a_million_windows(name: str, prepared: tuple[Definition, Samples], tmp_path: Path) -> None:
+def test_scoring_half_a_million_windows(name: str, prepared: tuple[Definition, Samples], home: Home, tmp_path: Path) -> None:
     import torch
 
     definition, samples = prepared
     model = fitted(definition, samples, name)
+    context = open_context(definition, home)
     served: Any = Served(1, model.task, model)
     predictions = Predictions(Lake(str(tmp_path / "lake")), definition.name)
     assert model.scaling is not None
@@ -87,7 +90,7 @@ def test_scoring_half_a_million_windows(name: str, prepared: tuple[Definition, S
 
             began = time.perf_counter()
             rows = prediction_rows(
-                definition, served, part, trained_as_of=pd.Timestamp("2016-01-01", tz="UTC"), scored_at=pd.Timestamp.now("UTC")
+                context, served, part, trained_as_of=pd.Timestamp("2016-01-01", tz="UTC"), scored_at=pd.Timestamp.now("UTC")
             )
             scored = time.perf_counter()
             written += predictions.append_new(rows).rows

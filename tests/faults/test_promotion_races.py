@@ -114,8 +114,7 @@ def test_of_24_promotions_at_once_one_wins_and_the_others_are_told_why(trained: 
     assert aliases(trained.home) == {"champion": moved[0].version}
     there = [int(found.version) for found in store_client(trained.home).search_model_versions("name = 'tiny'")]
     assert there == [moved[0].version], "what the others registered for a decision that was forestalled is withdrawn"
-    promotions = Promotions(Lake(trained.home.lake), "tiny")
-    assert load_version(trained.home, "tiny", int(moved[0].version or 0), promotions).version == moved[0].version
+    assert load_version(trained.context, int(moved[0].version or 0)).version == moved[0].version
 
 
 @pytest.mark.slow

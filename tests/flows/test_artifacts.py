@@ -10,6 +10,7 @@ import pytest
 from finflow.flows.artifacts import artifact_key, decision_text, leaderboard_row, mlflow_links
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import Decision
+from finflow.pipelines.definitions.context import open_context
 from finflow.pipelines.definitions.definition import parse_definition
 from finflow.pipelines.training.conclusion import Conclusion
 from tests.support import tiny_values
@@ -48,14 +49,14 @@ def test_the_leaderboard_in_rounded_numbers() -> None:
 
 def test_the_decision_names_the_champion_and_its_sources(home: Home) -> None:
     definition = parse_definition(tiny_values())
-    text = decision_text(definition, home, EVALUATION, concluded())
+    text = decision_text(open_context(definition, home), EVALUATION, concluded())
     assert text.startswith("# A tiny simulated series: kept\n\nNothing beat ridge.\n\nChampion: **ridge**, version 3.")
     assert "The data are **simulated**." in text
     assert "MLflow run `abc123`" in text
     assert "`/home/reports/tiny/x.html`" in text
     waiting = {"version": 4, "approve": "finflow approve tiny 4 --by WHO --why TEXT"}
     assert "Version 4 waits for a person: `finflow approve tiny 4" in decision_text(
-        definition, home, EVALUATION, concluded(waiting=waiting)
+        open_context(definition, home), EVALUATION, concluded(waiting=waiting)
     )
 
 

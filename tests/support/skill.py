@@ -13,6 +13,7 @@ from finflow.models.samples import Int64, Samples
 from finflow.pipelines.core.manifests import Decision, Fold
 from finflow.pipelines.definitions.definition import Definition, parse_definition
 from finflow.pipelines.evaluation.evaluation import evaluate
+from finflow.pipelines.evaluation.inputs import EvaluationRequest
 from finflow.pipelines.training.gate import History, decide
 
 
@@ -61,9 +62,19 @@ def decide_on(definition: Definition, folder: Path) -> Decision:
     as_of = pd.Timestamp(clean["time"].max(), tz="UTC") + pd.Timedelta(days=1)
     folds = make_folds(definition, samples.index, as_of)
     predictions = {name: _predictions(definition, name, samples, folds) for name in definition.recipes}
-    evaluation = evaluate(
-        definition, problem_of(definition), samples, folds, predictions, run_key=definition.name, as_of=as_of, folder=folder / "evaluation"
+    request = EvaluationRequest(
+        definition=definition,
+        problem=problem_of(definition),
+        samples=samples,
+        folds=folds,
+        predictions=predictions,
+        recipes=definition.recipes,
+        run_key=definition.name,
+        as_of=as_of.isoformat(),
+        folder=folder / "evaluation",
+        level=definition.gate.level,
     )
+    evaluation = evaluate(request)
     return decide(evaluation, definition.gate, None, History(challenges=0, new_dates=evaluation.dates))
 
 

@@ -15,8 +15,10 @@ from typer.testing import CliRunner
 import finflow.flows.servers.server
 from finflow.flows.command_line import pages
 from finflow.flows.command_line.app import app
+from finflow.pipelines.backfill.request import BackfillRequest
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.data.ingest import ingest
+from finflow.pipelines.definitions.context import open_context
 from finflow.pipelines.definitions.loading import load_definition
 from finflow.pipelines.lake.lake import Lake
 from tests.support import Finflow
@@ -90,11 +92,11 @@ def test_an_entity_that_only_newer_data_have_is_no_mistake(tiny_definition: Path
     from finflow.pipelines.operating.early_checks import check_backfill
 
     definition = load_definition(str(tiny_definition))
-    ingest(definition, home)
+    ingest(open_context(definition, home))
     lake = Lake(home.lake)
     names = sorted(set(lake.read("raw/tiny")["entity"]))
     lake.replace("raw/tiny", lake.read("raw/tiny", where="1 = 0"), f"entity = '{names[0]}'")
-    check_backfill(definition, home, "2017-07-03", "2017-07-31", names[0], "missing", "champion", None)
+    check_backfill(open_context(definition, home), BackfillRequest("2017-07-03", "2017-07-31", names[0]))
 
 
 def outcome(mode: str, count: int, **row: Any) -> dict[str, Any]:

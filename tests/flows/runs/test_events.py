@@ -12,6 +12,7 @@ from finflow.flows.runs.events import DEMOTED, QUARANTINE, REFUSED, WAITS, annou
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import Decision, RawManifest
 from finflow.pipelines.data.contract import validate
+from finflow.pipelines.definitions.context import open_context
 from finflow.pipelines.definitions.definition import Definition, parse_definition
 from finflow.pipelines.lake.lake import Lake
 from finflow.pipelines.training.conclusion import Conclusion
@@ -72,8 +73,8 @@ def test_rows_are_told_of_once_by_the_run_that_quarantines_them(home: Home, sent
     def night(rows: pd.DataFrame, total: int) -> None:
         version = Lake(home.lake).append("raw/tiny", rows)
         raw = RawManifest("raw/tiny", version, len(rows), total, "2017-01-02", "2017-10-06")
-        with watched_quarantine(definition, home, raw):
-            validate(definition, home, raw, AS_OF, now=AS_OF)
+        with watched_quarantine(open_context(definition, home), raw):
+            validate(open_context(definition, home), raw, AS_OF, now=AS_OF)
 
     night(frame.iloc[:190], 190)
     assert sent == [], "nothing was broken"
@@ -81,8 +82,8 @@ def test_rows_are_told_of_once_by_the_run_that_quarantines_them(home: Home, sent
     assert [event for event, _ in sent] == [QUARANTINE]
     assert sent[0][1].startswith("tiny: 6 rows were put into quarantine, 60.0% of those that came. Rules broken: ")
     raw = RawManifest("raw/tiny", Lake(home.lake).version("raw/tiny") or 0, 0, 200, "2017-01-02", "2017-10-06")
-    with watched_quarantine(definition, home, raw):
-        validate(definition, home, raw, AS_OF, now=AS_OF)
+    with watched_quarantine(open_context(definition, home), raw):
+        validate(open_context(definition, home), raw, AS_OF, now=AS_OF)
     assert len(sent) == 1, "the same rows seen again are no news"
 
 
@@ -93,6 +94,6 @@ def test_a_share_below_the_threshold_is_no_event(home: Home, sent: list[tuple[st
     definition = parse_definition(values)
     version = Lake(home.lake).append("raw/tiny", bars(200, 6))
     raw = RawManifest("raw/tiny", version, 200, 200, "2017-01-02", "2017-10-06")
-    with watched_quarantine(definition, home, raw):
-        assert validate(definition, home, raw, AS_OF, now=AS_OF).quarantined == 6
+    with watched_quarantine(open_context(definition, home), raw):
+        assert validate(open_context(definition, home), raw, AS_OF, now=AS_OF).quarantined == 6
     assert sent == []

@@ -10,10 +10,12 @@ import pandas as pd
 import pytest
 
 import finflow.pipelines.features.kinds as features_module
+from finflow.pipelines.backfill.request import BackfillRequest
 from finflow.pipelines.backfill.run import backfill_result, forget, plan_backfill, run_chunk, show_plan
 from finflow.pipelines.core.calendars import sessions
 from finflow.pipelines.core.errors import FinflowError
 from finflow.pipelines.core.home import Home
+from finflow.pipelines.definitions.context import open_context
 from finflow.pipelines.lake.ledger import Ledger
 from finflow.pipelines.lake.predictions import Predictions
 from finflow.pipelines.scoring.score import score_clean
@@ -37,7 +39,7 @@ def scored_one_by_one(market: Market, dates: list[str]) -> pd.DataFrame:
     for table in ("raw", "clean"):
         beside.lake.append(f"{table}/tiny", market.lake.read(f"{table}/tiny"))
     for date in dates:
-        score_clean(beside.definition, home, beside.clean(date))
+        score_clean(open_context(beside.definition, home), beside.clean(date))
     return rows_of(beside)
 
 
@@ -75,13 +77,13 @@ def test_many_dates_share_one_pass(market: Market, registry: Registry, monkeypat
     passes: list[int] = []
     original = finflow.pipelines.samples.windows.build_samples
     monkeypatch.setattr(finflow.pipelines.samples.windows, "build_samples", lambda *given: passes.append(1) or original(*given))
-    plan = plan_backfill(market.definition, market.home, START, END, clean=market.clean(END))
+    plan = plan_backfill(market.context, BackfillRequest(START, END), clean=market.clean(END))
     assert len(plan.stretches) == 1
     assert plan.stretches[0].shared
     assert len(passes) == 2  # the trial that the first date is the same with and without later rows
     passes.clear()
     for dates in (plan.selected[:10], plan.selected[10:]):
-        run_chunk(market.definition, market.home, plan, dates)
+        run_chunk(market.context, plan, dates)
     assert not passes, "the chunks share what the plan has built"
     forget()
 
@@ -89,7 +91,7 @@ def test_many_dates_share_one_pass(market: Market, registry: Registry, monkeypat
 def test_a_row_revised_later_enters_only_from_then_on(market: Market, registry: Registry) -> None:
     market.revise("ALPHA", "2017-06-05", known="2017-06-20", factor=1.3)
     market.revise("BETA", "2017-05-30", known="2017-06-08", factor=0.8)
-    plan = plan_backfill(market.definition, market.home, START, END, clean=market.clean(END))
+    plan = plan_backfill(market.context, BackfillRequest(START, END), clean=market.clean(END))
     assert [(one.first, one.last, one.shared) for one in plan.stretches] == [
         ("2017-06-01", "2017-06-07", True),
         ("2017-06-08", "2017-06-19", True),
@@ -105,7 +107,7 @@ def test_a_feature_of_the_whole_history_gets_a_pass_a_date(home: Home, monkeypat
     monkeypatch.setitem(features_module.FEATURES, "whole_mean", whole)
     market = make_market(home, features=[{"kind": "whole_mean", "name": "log_return"}])
     registry_of(market, monkeypatch)
-    plan = plan_backfill(market.definition, market.home, START, END, clean=market.clean(END))
+    plan = plan_backfill(market.context, BackfillRequest(START, END), clean=market.clean(END))
     assert [one.shared for one in plan.stretches] == [False]
     run(market)
     assert_as_scored(market, ["2017-06-01", "2017-06-14", "2017-06-30"])
@@ -140,7 +142,7 @@ def test_a_row_that_arrives_late_makes_the_touched_dates_stale_and_no_other(home
     registry_of(market, monkeypatch)
     run(market)
     market.write(frame[late])
-    plan = plan_backfill(market.definition, market.home, START, END, only="stale", clean=market.clean(END))
+    plan = plan_backfill(market.context, BackfillRequest(START, END, only="stale"), clean=market.clean(END))
     # Windows of 10 returns: from the 5th on, ten sessions hold the row itself, and one more the return after it.
     first = DATES.index("2017-06-05")
     touched = DATES[first : first + 11]
@@ -274,7 +276,7 @@ def test_what_a_killed_run_left_is_found(market: Market, registry: Registry, mon
 
 
 def test_what_was_served_live_stays_in_view(market: Market, registry: Registry) -> None:
-    live = score_clean(market.definition, market.home, market.clean("2017-06-15"))
+    live = score_clean(market.context, market.clean("2017-06-15"))
     first = run(market)
     assert live.written == 6
     assert first.written == (len(DATES) - 1) * 6
@@ -302,16 +304,14 @@ def test_one_entity_alone(market: Market, registry: Registry) -> None:
 def test_a_dry_run_says_exactly_what_then_runs(market: Market, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     import finflow.pipelines.backfill.plan
 
-    monkeypatch.setattr(
-        finflow.pipelines.backfill.plan, "_validated", lambda definition, home, last, restated: market.clean(f"{last:%Y-%m-%d}")
-    )
+    monkeypatch.setattr(finflow.pipelines.backfill.plan, "_validated", lambda context, last, restated: market.clean(f"{last:%Y-%m-%d}"))
     run(market, "2017-06-01", "2017-06-09")
-    shown = show_plan(market.definition, market.home, START, END, newest_first=True)
+    shown = show_plan(market.context, BackfillRequest(START, END, newest_first=True))
     assert shown["mode"] == "dry-run"
     assert shown["will_run"] == DATES[7:][::-1]
     assert shown["estimate_seconds"] > 0
     before = versions(market)
-    assert show_plan(market.definition, market.home, START, END, mode="status")["counts"] == {"done": 7, "missing": len(DATES) - 7}
+    assert show_plan(market.context, BackfillRequest(START, END), mode="status")["counts"] == {"done": 7, "missing": len(DATES) - 7}
     assert versions(market) == before
     result = run(market, newest_first=True)
     assert [one.date for one in result.dates if one.before != one.after] == DATES[7:]
@@ -322,17 +322,17 @@ def test_chunks_go_newest_first_and_hold_every_date_once(market: Market, registr
     import finflow.pipelines.backfill.plan
 
     monkeypatch.setattr(finflow.pipelines.backfill.plan, "CHUNK_DATES", 5)
-    plan = plan_backfill(market.definition, market.home, START, END, newest_first=True, clean=market.clean(END))
+    plan = plan_backfill(market.context, BackfillRequest(START, END, newest_first=True), clean=market.clean(END))
     chunks = plan.chunks()
     assert [date for chunk in chunks for date in chunk] == DATES[::-1]
     assert {len(chunk) for chunk in chunks} == {5, 2}
-    results = [run_chunk(market.definition, market.home, plan, chunk) for chunk in chunks]
+    results = [run_chunk(market.context, plan, chunk) for chunk in chunks]
     assert statuses(backfill_result(plan, results)) == dict.fromkeys(DATES, ("missing", "done"))
     assert_as_scored(market, ["2017-06-01", "2017-06-14", "2017-06-30"])
 
 
 def test_dates_that_the_data_do_not_reach_stay_missing(market: Market, registry: Registry) -> None:
-    plan = plan_backfill(market.definition, market.home, "2017-06-29", "2017-07-05", clean=market.clean(END))
+    plan = plan_backfill(market.context, BackfillRequest("2017-06-29", "2017-07-05"), clean=market.clean(END))
     assert {one.date: (one.before, one.run) for one in plan.dates} == {
         "2017-06-29": ("missing", True),
         "2017-06-30": ("missing", True),
@@ -356,7 +356,7 @@ def test_dates_that_the_data_do_not_reach_stay_missing(market: Market, registry:
 )
 def test_a_wrong_option_is_named(start: str, end: str, options: dict[str, Any], expected: str, market: Market, registry: Registry) -> None:
     with pytest.raises(FinflowError, match=expected):
-        plan_backfill(market.definition, market.home, start, end, clean=market.clean(END), **options)
+        plan_backfill(market.context, BackfillRequest(start, end, **options), market.clean(END))
     assert versions(market) == (None, None)
 
 
@@ -365,7 +365,7 @@ def test_a_context_longer_than_the_window_is_watched_too(market: Market, registr
     run(market)
     assert_as_scored(market, ["2017-06-01", "2017-06-14", "2017-06-30"])
     market.revise("ALPHA", "2017-04-27", known="2017-04-27")
-    plan = plan_backfill(market.definition, market.home, START, END, clean=market.clean(END))
+    plan = plan_backfill(market.context, BackfillRequest(START, END), clean=market.clean(END))
     stale = [one.date for one in plan.dates if one.before == "stale"]
     days = [f"{day:%Y-%m-%d}" for day in sessions("XNYS", "2017-04-27", END)]
     assert stale == [date for date in days[:41] if date >= START]

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from finflow.pipelines.backfill.plan import BackfillPlan
+from finflow.pipelines.backfill.request import BackfillRequest
 from finflow.pipelines.backfill.run import plan_backfill
 from finflow.pipelines.core.calendars import published_at, sessions
 from finflow.pipelines.core.home import Home
@@ -30,7 +31,7 @@ def stale(market: Market, **options: bool) -> list[str]:
 
 def planned(market: Market, **options: bool) -> BackfillPlan:
     clean = now(market) if options.get("restated") else market.clean(END)
-    return plan_backfill(market.definition, market.home, START, END, only="stale", clean=clean, **options)
+    return plan_backfill(market.context, BackfillRequest(START, END, only="stale", **options), clean)
 
 
 def now(market: Market) -> object:
@@ -125,8 +126,8 @@ def test_restated_rows_stay_out_of_history(market: Market, registry: Registry, t
     differs = before.merge(restated, on=["entity", "time", "horizon"]).query("q50_x != q50_y")
     assert sorted(differs["time"].dt.strftime("%Y-%m-%d").unique()) == TOUCHED
     assert set(differs["entity"]) == {"ALPHA"}
-    assert export(market.definition, market.home, START, END, Path(str(tmp_path)) / "x.parquet")["rows"] == len(before)
-    counted = _predictions(market.definition, market.lake, END)
+    assert export(market.context, START, END, Path(str(tmp_path)) / "x.parquet")["rows"] == len(before)
+    counted = _predictions(market.context, END)
     assert counted is not None
     assert counted["rows"] == len(before)
 

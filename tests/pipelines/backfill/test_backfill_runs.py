@@ -14,7 +14,8 @@ import pytest
 
 import finflow.pipelines.backfill.plan
 from finflow.pipelines.backfill.changes import Changes, compare, together
-from finflow.pipelines.backfill.run import forget, plan_backfill, run_chunk, show_plan
+from finflow.pipelines.backfill.request import BackfillRequest
+from finflow.pipelines.backfill.run import backfill, forget, plan_backfill, run_chunk, show_plan
 from finflow.pipelines.core.calendars import sessions
 from finflow.pipelines.core.errors import FinflowError
 from finflow.pipelines.core.home import Home
@@ -41,12 +42,12 @@ def test_the_dates_that_run_are_those_of_the_dry_run(seed: int, home: Home, monk
     for _ in range(5):
         only, newest_first = chance.choice(["missing", "failed", "stale", "all"]), chance.random() < 0.5
         first, last = sorted(chance.sample(DATES, 2))
-        options = {"only": only, "newest_first": newest_first, "clean": market.clean(END)}
-        shown = show_plan(market.definition, market.home, first, last, **options)
-        status = show_plan(market.definition, market.home, first, last, mode="status", **options)
+        request = BackfillRequest(first, last, only=only, newest_first=newest_first, max_active=chance.choice([1, 3]))
+        shown = show_plan(market.context, request, clean=market.clean(END))
+        status = show_plan(market.context, request, mode="status", clean=market.clean(END))
         assert status["will_run"] == []
         states |= set(status["counts"])
-        result = run(market, first, last, max_active=chance.choice([1, 3]), **options)
+        result = backfill(market.context, request, market.clean(END))
         assert sorted(shown["will_run"]) == ran(result), (only, first, last)
         assert shown["will_run"] == sorted(shown["will_run"], reverse=newest_first)
         assert [one.before for one in result.dates] == [one["before"] for one in shown["dates"]]
@@ -71,7 +72,7 @@ def test_several_groups_at_a_time_leave_the_same_rows(market: Market, registry: 
 def test_a_reader_never_sees_half_of_a_chunk(market: Market, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     """One commit a chunk: whoever reads meanwhile sees all dates of it with all rows, or none."""
     monkeypatch.setattr(finflow.pipelines.backfill.plan, "CHUNK_DATES", 3)
-    plan = plan_backfill(market.definition, market.home, START, END, clean=market.clean(END))
+    plan = plan_backfill(market.context, BackfillRequest(START, END), clean=market.clean(END))
     chunks = plan.chunks()
     done, seen = threading.Event(), []
 
@@ -85,7 +86,7 @@ def test_a_reader_never_sees_half_of_a_chunk(market: Market, registry: Registry,
     reader.start()
     try:
         for dates in chunks:
-            run_chunk(market.definition, market.home, plan, dates)
+            run_chunk(market.context, plan, dates)
     finally:
         done.set()
         reader.join()
@@ -98,7 +99,7 @@ def test_a_reader_never_sees_half_of_a_chunk(market: Market, registry: Registry,
 
 
 def test_it_says_what_changed_against_what_stood_before(market: Market, registry: Registry) -> None:
-    score_clean(market.definition, market.home, market.clean("2017-06-15"))
+    score_clean(market.context, market.clean("2017-06-15"))
     first = run(market)
     assert first.changes == Changes(compared=1), "the one date that was served live, and answered alike"
     assert first.changed == 0
@@ -140,7 +141,7 @@ def test_a_date_whose_rows_are_all_in_quarantine_says_so(home: Home, monkeypatch
     reason = "every row of that date is in quarantine (high_not_below_low, positive)"
     assert [(one.date, one.reason) for one in result.dates if one.after == "failed"] == [("2017-06-14", reason)]
     assert result.counts == {"done": len(DATES) - 1, "failed": 1}
-    shown = show_plan(market.definition, market.home, START, END, mode="status", clean=market.clean(END))
+    shown = show_plan(market.context, BackfillRequest(START, END), mode="status", clean=market.clean(END))
     assert [one["reason"] for one in shown["dates"] if one["before"] == "failed"] == [reason]
 
 
@@ -154,11 +155,10 @@ def test_a_session_that_is_not_over_is_not_complete(home: Home, monkeypatch: pyt
     kept.loc[kept["time"] == today, "known_at"] = pd.Timestamp.now("UTC").as_unit("us")
     market = make_market(home, kept, calendar=None)
     registry_of(market, monkeypatch)
-    registry = market.definition
-    as_of = finflow.pipelines.backfill.plan.backfill_as_of(registry, home, f"{today:%Y-%m-%d}")
+    as_of = finflow.pipelines.backfill.plan.backfill_as_of(market.context, f"{today:%Y-%m-%d}")
     assert as_of == (days[-2] + pd.Timedelta(days=1, hours=1)).tz_localize("UTC")
     clean = market.clean(f"{days[-2]:%Y-%m-%d}")
-    plan = plan_backfill(market.definition, home, f"{days[-3]:%Y-%m-%d}", f"{today:%Y-%m-%d}", clean=clean_as_of(clean, as_of))
+    plan = plan_backfill(market.context, BackfillRequest(f"{days[-3]:%Y-%m-%d}", f"{today:%Y-%m-%d}"), clean=clean_as_of(clean, as_of))
     assert [(one.run, one.reason) for one in plan.dates] == [(True, ""), (True, ""), (False, "that session is not complete yet")]
 
 
@@ -178,7 +178,7 @@ def clean_as_of(clean: Any, as_of: pd.Timestamp) -> Any:
 )
 def test_a_wrong_choice_is_named(options: dict[str, Any], expected: str, market: Market, registry: Registry) -> None:
     with pytest.raises(FinflowError, match=expected):
-        plan_backfill(market.definition, market.home, START, END, clean=market.clean(END), **options)
+        plan_backfill(market.context, BackfillRequest(START, END, **options), market.clean(END))
 
 
 def test_two_runs_that_settle_the_same_dates_leave_one_row_each(market: Market) -> None:
@@ -213,5 +213,5 @@ def test_a_hundred_backfills_of_one_range_write_every_row_once(
     sent = pd.read_parquet(tmp_path / "s")
     assert len(sent) == len(DATES) * 6
     assert sum(result.delivered for result in results) >= len(sent)
-    exported = export(market.definition, market.home, START, END, tmp_path / "all.parquet")
+    exported = export(market.context, START, END, tmp_path / "all.parquet")
     assert exported["rows"] == len(DATES) * 6

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from finflow.pipelines.backfill.request import BackfillRequest
 from finflow.pipelines.backfill.result import BackfillResult
 from finflow.pipelines.backfill.run import backfill, plan_backfill, show_plan
 from finflow.pipelines.backfill.walk_periods import periods
@@ -19,6 +20,7 @@ from finflow.pipelines.core.manifests import CleanManifest
 from finflow.pipelines.data.contract import validate
 from finflow.pipelines.data.ingest import ingest
 from finflow.pipelines.data.knowledge import published
+from finflow.pipelines.definitions.context import Context, open_context
 from finflow.pipelines.definitions.definition import Definition, parse_definition
 from finflow.pipelines.lake.lake import Lake
 from finflow.pipelines.lake.predictions import Predictions
@@ -56,11 +58,14 @@ class Place:
 
     def clean(self, end: str) -> CleanManifest:
         as_of = published(self.definition, pd.DatetimeIndex([end]))[0]
-        return validate(self.definition, self.home, ingest(self.definition, self.home), as_of)
+        return validate(self.context, ingest(self.context), as_of)
+
+    @property
+    def context(self) -> Context:
+        return open_context(self.definition, self.home)
 
     def run(self, start: str = START, end: str = END, **options: Any) -> BackfillResult:
-        wanted = {"retrain": "quarterly", "clean": self.clean(end), **options}
-        return backfill(self.definition, self.home, start, end, **wanted)
+        return backfill(self.context, BackfillRequest(start, end, **{"retrain": "quarterly", **options}), self.clean(end))
 
     def rows(self) -> pd.DataFrame:
         rows = Predictions(Lake(self.home.lake), "tiny").read().drop(columns=["scored_at", "backfill_id"])
@@ -84,7 +89,7 @@ def home_at(root: Path) -> Home:
 def once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, BackfillResult, dict[str, Any]]:
     """Half a year walked by quarters, and the dry run before it."""
     place = Place(walked(), home_at(tmp_path_factory.mktemp("walk")))
-    shown = show_plan(place.definition, place.home, START, END, retrain="quarterly", clean=place.clean(END))
+    shown = show_plan(place.context, BackfillRequest(START, END, retrain="quarterly"), clean=place.clean(END))
     return place, place.run(), shown
 
 
@@ -93,7 +98,7 @@ def test_the_dry_run_names_the_trainings(once: tuple[Place, BackfillResult, dict
     trained = [row.version for row in place.record.rows()]
     assert len(shown["trainings"]) == len(trained) > 0
     assert f"before them {len(trained)} trainings, of the periods from {shown['trainings'][0]}" in shown["summary"]
-    after = show_plan(place.definition, place.home, START, END, retrain="quarterly", clean=place.clean(END))
+    after = show_plan(place.context, BackfillRequest(START, END, retrain="quarterly"), clean=place.clean(END))
     assert after["trainings"] == []
 
 
@@ -115,7 +120,7 @@ def test_each_quarter_is_answered_by_a_model_that_knew_only_what_came_before(onc
 
 
 def found_periods(place: Place) -> list[Any]:
-    return periods(place.definition, Lake(place.home.lake), place.clean(END).raw, "quarterly", END)
+    return periods(place.context, place.clean(END).raw, "quarterly", END)
 
 
 def test_the_dry_run_says_what_then_runs(once: tuple[Place, BackfillResult, dict[str, Any]]) -> None:
@@ -213,10 +218,10 @@ def test_a_quarter_that_cannot_be_trained_fails_with_those_after_it(copy: Place,
 
     original = walk.train_period
 
-    def train(definition: Definition, home: Home, step: Any) -> Any:
+    def train(context: Context, step: Any) -> Any:
         if step.period.start == "2017-07-01":
             raise FitError("ridge fold 2017-01: no luck.")
-        return original(definition, home, step)
+        return original(context, step)
 
     with monkeypatch.context() as patch:
         patch.setattr(walk, "train_period", train)
@@ -226,7 +231,7 @@ def test_a_quarter_that_cannot_be_trained_fails_with_those_after_it(copy: Place,
     assert {states[date] for date in ("2017-07-03", "2017-07-05", "2017-07-06")} == {("missing", "failed")}
     assert not result.ok
     shown = show_plan(
-        copy.definition, copy.home, "2017-06-29", "2017-07-06", mode="status", retrain="quarterly", clean=copy.clean("2017-07-06")
+        copy.context, BackfillRequest("2017-06-29", "2017-07-06", retrain="quarterly"), mode="status", clean=copy.clean("2017-07-06")
     )
     reasons = {one["date"]: one["reason"] for one in shown["dates"]}
     assert reasons["2017-07-06"] == "no model could be trained as of 2017-06-30: ridge fold 2017-01: no luck."
@@ -234,7 +239,7 @@ def test_a_quarter_that_cannot_be_trained_fails_with_those_after_it(copy: Place,
 
 def test_dates_before_the_walk_begins_have_no_model(copy: Place) -> None:
     clean = copy.clean("2016-12-30")
-    plan = plan_backfill(copy.definition, copy.home, "2016-06-30", "2016-10-04", retrain="quarterly", clean=clean)
+    plan = plan_backfill(copy.context, BackfillRequest("2016-06-30", "2016-10-04", retrain="quarterly"), clean=clean)
     states = {one.date: (one.before, one.run) for one in plan.dates}
     assert states["2016-06-30"] == states["2016-09-30"] == ("no-model", False)
     assert states["2016-10-03"] == ("missing", True), "decided, not yet registered"
@@ -243,7 +248,7 @@ def test_dates_before_the_walk_begins_have_no_model(copy: Place) -> None:
 
 def test_another_definition_is_another_walk(copy: Place) -> None:
     other = Place(walked(seed=9), copy.home)
-    plan = plan_backfill(other.definition, other.home, START, END, retrain="quarterly", only="stale", clean=other.clean(END))
+    plan = plan_backfill(other.context, BackfillRequest(START, END, retrain="quarterly", only="stale"), clean=other.clean(END))
     assert {one.before for one in plan.dates} == {"stale"}
     assert plan.untrained == tuple(one.date for one in plan.dates)
     assert plan.dates[0].reason.endswith("answered; the model of its period is to be trained again")

@@ -299,7 +299,7 @@ def test_a_changed_formula_begins_a_new_walk(home: Home, copy: Path) -> None:
 
     def keys() -> list[str]:
         raw = market.clean().raw
-        return [period.key for period in periods(market.definition, market.lake, raw, "quarterly", LAST)]
+        return [period.key for period in periods(market.context, raw, "quarterly", LAST)]
 
     before = keys()
     formula = 'return _log(panel["high"]) - _log(panel["low"])'

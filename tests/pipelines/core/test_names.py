@@ -12,6 +12,7 @@ from finflow.pipelines.core.errors import FinflowError
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.names import begins_formula, check_identifier, check_name
 from finflow.pipelines.data.ingest import ingest
+from finflow.pipelines.definitions.context import open_context
 from finflow.pipelines.definitions.definition import parse_definition
 from finflow.pipelines.scoring.export import export
 from finflow.pipelines.sources import CsvSource
@@ -116,7 +117,7 @@ def test_no_file_names_an_entity_so(name: str, tmp_path: Path, home: Home) -> No
     path.write_text(f'date,entity,open,high,low,close,volume\n2018-01-02,"{cell}",1,1,1,1,1\n', encoding="utf-8")
     definition = parse_definition(tiny_values(source={"kind": "csv", "path": str(path)}))
     with pytest.raises(FinflowError, match="entity"):
-        ingest(definition, home, now=pd.Timestamp("2020-01-01", tz="UTC"))
+        ingest(open_context(definition, home), now=pd.Timestamp("2020-01-01", tz="UTC"))
     assert not home.root.exists()
 
 
@@ -131,7 +132,7 @@ def test_a_file_named_so_names_no_entity(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["=cmd.csv", "a\nb.csv", "a\u202evsc.csv", "-rf.csv", "a\x1b[2J.csv"])
 def test_no_export_is_named_so(name: str, home: Home, tmp_path: Path) -> None:
     with pytest.raises(FinflowError, match="--to"):
-        export(parse_definition(tiny_values()), home, "2018-01-01", "2018-02-01", tmp_path / name)
+        export(open_context(parse_definition(tiny_values()), home), "2018-01-01", "2018-02-01", tmp_path / name)
     assert [path.name for path in tmp_path.iterdir()] == []
 
 

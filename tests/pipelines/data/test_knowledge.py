@@ -13,6 +13,7 @@ from finflow.pipelines.core.errors import FinflowError, StateError
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.data.ingest import ingest
 from finflow.pipelines.data.knowledge import resolve_as_of
+from finflow.pipelines.definitions.context import open_context
 from finflow.pipelines.definitions.definition import Definition, parse_definition
 from finflow.pipelines.lake.as_of import latest_revisions, read_as_of
 from finflow.pipelines.lake.lake import Lake
@@ -29,15 +30,17 @@ def write(tmp_path: Path, last: str, **changes: object) -> Definition:
 
 def test_a_date_is_the_instant_at_which_its_session_is_published(tmp_path: Path, home: Home) -> None:
     made = write(tmp_path, "2018-12-28")
-    ingest(made, home)
+    ingest(open_context(made, home))
     friday = pd.Timestamp("2018-12-28 21:30", tz="UTC")
-    assert resolve_as_of(made, home, None) == friday
-    assert resolve_as_of(made, home, "2018-12-28") == friday
-    assert resolve_as_of(made, home, " 2018-12-24 ") == pd.Timestamp("2018-12-24 18:30", tz="UTC")  # a half day
-    assert resolve_as_of(made, home, "2018-12-30") == pd.Timestamp("2018-12-31 00:30", tz="UTC")  # the weekend after the last session
-    assert resolve_as_of(made, home, "2018-12-08") == pd.Timestamp("2018-12-09 00:30", tz="UTC")
-    assert resolve_as_of(made, home, "2018-12-20T15:00:00+01:00") == pd.Timestamp("2018-12-20 14:00", tz="UTC")
-    assert str(resolve_as_of(made, home, "2018-12-28").tz) == "UTC"
+    assert resolve_as_of(open_context(made, home), None) == friday
+    assert resolve_as_of(open_context(made, home), "2018-12-28") == friday
+    assert resolve_as_of(open_context(made, home), " 2018-12-24 ") == pd.Timestamp("2018-12-24 18:30", tz="UTC")  # a half day
+    assert resolve_as_of(open_context(made, home), "2018-12-30") == pd.Timestamp(
+        "2018-12-31 00:30", tz="UTC"
+    )  # the weekend after the last session
+    assert resolve_as_of(open_context(made, home), "2018-12-08") == pd.Timestamp("2018-12-09 00:30", tz="UTC")
+    assert resolve_as_of(open_context(made, home), "2018-12-20T15:00:00+01:00") == pd.Timestamp("2018-12-20 14:00", tz="UTC")
+    assert str(resolve_as_of(open_context(made, home), "2018-12-28").tz) == "UTC"
 
 
 @pytest.mark.parametrize(
@@ -55,44 +58,44 @@ def test_a_date_is_the_instant_at_which_its_session_is_published(tmp_path: Path,
 )
 def test_a_date_that_means_nothing_is_refused(tmp_path: Path, home: Home, date: str, told: str) -> None:
     made = write(tmp_path, "2018-12-28")
-    ingest(made, home)
+    ingest(open_context(made, home))
     with pytest.raises(FinflowError, match=told):
-        resolve_as_of(made, home, date)
+        resolve_as_of(open_context(made, home), date)
 
 
 def test_by_default_a_later_correction_is_known_too(tmp_path: Path, home: Home) -> None:
-    ingest(write(tmp_path, "2018-12-28"), home, now=pd.Timestamp("2019-01-05", tz="UTC"))
+    ingest(open_context(write(tmp_path, "2018-12-28"), home), now=pd.Timestamp("2019-01-05", tz="UTC"))
     corrected = write(tmp_path, "2018-12-28", **{"1205": 2})
     arrival = pd.Timestamp("2019-02-01 08:00", tz="UTC")
-    ingest(corrected, home, now=arrival)
-    as_of = resolve_as_of(corrected, home, None)
+    ingest(open_context(corrected, home), now=arrival)
+    as_of = resolve_as_of(open_context(corrected, home), None)
     assert as_of == arrival
     assert read_as_of(Lake(home.lake), "raw/tiny", as_of)["close"].sum() == 21
-    before = resolve_as_of(corrected, home, "2018-12-28")
+    before = resolve_as_of(open_context(corrected, home), "2018-12-28")
     assert read_as_of(Lake(home.lake), "raw/tiny", before)["close"].sum() == 20
 
 
 def test_a_run_keeps_to_the_version_that_it_ingested(tmp_path: Path, home: Home) -> None:
     made = write(tmp_path, "2018-12-27")
-    raw = ingest(made, home, now=pd.Timestamp("2019-01-05", tz="UTC"))
-    ingest(write(tmp_path, "2018-12-28"), home, now=pd.Timestamp("2019-01-05", tz="UTC"))
-    assert resolve_as_of(made, home, None, version=raw.version) == pd.Timestamp("2018-12-27 21:30", tz="UTC")
-    assert resolve_as_of(made, home, None) == pd.Timestamp("2018-12-28 21:30", tz="UTC")
+    raw = ingest(open_context(made, home), now=pd.Timestamp("2019-01-05", tz="UTC"))
+    ingest(open_context(write(tmp_path, "2018-12-28"), home), now=pd.Timestamp("2019-01-05", tz="UTC"))
+    assert resolve_as_of(open_context(made, home), None, version=raw.version) == pd.Timestamp("2018-12-27 21:30", tz="UTC")
+    assert resolve_as_of(open_context(made, home), None) == pd.Timestamp("2018-12-28 21:30", tz="UTC")
 
 
 def test_a_session_that_lies_ahead_is_not_complete(tmp_path: Path, home: Home) -> None:
     made = write(tmp_path, "2018-12-28")
     with (tmp_path / "a.csv").open("a") as stream:
         stream.write("2150-01-05,9\n")
-    ingest(made, home, now=pd.Timestamp("2018-12-28 10:00", tz="UTC"))
-    assert resolve_as_of(made, home, None) == pd.Timestamp("2018-12-28 21:30", tz="UTC")
+    ingest(open_context(made, home), now=pd.Timestamp("2018-12-28 10:00", tz="UTC"))
+    assert resolve_as_of(open_context(made, home), None) == pd.Timestamp("2018-12-28 21:30", tz="UTC")
 
 
 def test_without_data_the_message_says_what_to_do(tmp_path: Path, home: Home) -> None:
     made = write(tmp_path, "2018-12-28")
     for date in (None, "2018-12-28"):
         with pytest.raises(FinflowError, match="finflow validate tiny"):
-            resolve_as_of(made, home, date)
+            resolve_as_of(open_context(made, home), date)
     with pytest.raises(StateError, match="nothing has been ingested"):
         read_as_of(Lake(home.lake), "raw/tiny", pd.Timestamp("2018-12-28", tz="UTC"))
 

@@ -14,6 +14,7 @@ from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.redaction import redacted
 from finflow.pipelines.data.ingest import ingest
 from finflow.pipelines.data.pseudonyms import VARIABLE, Pseudonyms
+from finflow.pipelines.definitions.context import open_context
 from finflow.pipelines.definitions.definition import Definition, parse_definition
 from finflow.pipelines.lake.lake import Lake
 from tests.support import files_with
@@ -66,19 +67,19 @@ def test_a_missing_or_weak_key_is_refused(home: Home, tmp_path: Path, monkeypatc
     write(tmp_path)
     monkeypatch.setenv(VARIABLE, key)
     with pytest.raises(FinflowError, match=f"{VARIABLE}.*{said}.*openssl rand -hex 32"):
-        ingest(persons(tmp_path), home)
+        ingest(open_context(persons(tmp_path), home))
     assert not Lake(home.lake).exists("raw/loans")
 
 
 def test_no_table_holds_a_value(home: Home, tmp_path: Path) -> None:
     frame = write(tmp_path)
-    raw = ingest(persons(tmp_path), home)
+    raw = ingest(open_context(persons(tmp_path), home))
     lake = Lake(home.lake)
     stored = lake.read("raw/loans")
     made = Pseudonyms.from_environment("loans")
     assert sorted(stored["entity"]) == sorted(made.of(frame["entity"].astype("str")))
     assert stored["email"].isna().sum() == 1
-    assert ingest(persons(tmp_path), home).version == raw.version, "the same persons again are nothing new"
+    assert ingest(open_context(persons(tmp_path), home)).version == raw.version, "the same persons again are nothing new"
     assert files_with(home.root, "Quartz") == []
     assert KEY not in redacted(f"export {VARIABLE}={KEY}")
     assert files_with(home.root, KEY) == []
@@ -87,23 +88,23 @@ def test_no_table_holds_a_value(home: Home, tmp_path: Path) -> None:
 
 def test_another_key_is_noticed(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path)
-    ingest(persons(tmp_path), home)
+    ingest(open_context(persons(tmp_path), home))
     key_id = Pseudonyms.from_environment("loans").key_id
     monkeypatch.setenv(VARIABLE, OTHER)
     with pytest.raises(StateError, match=f"the tables were made with {key_id}: nobody would be found again"):
-        ingest(persons(tmp_path), home)
+        ingest(open_context(persons(tmp_path), home))
     assert len(Lake(home.lake).read("raw/loans")) == 30
 
 
 def test_columns_that_become_personal_or_cease_to_be_are_noticed(home: Home, tmp_path: Path) -> None:
     write(tmp_path)
-    ingest(persons(tmp_path, personal=()), home)
+    ingest(open_context(persons(tmp_path, personal=()), home))
     with pytest.raises(StateError, match="was begun when email, entity was not personal"):
-        ingest(persons(tmp_path), home)
-    ingest(persons(tmp_path, name="again"), home)
+        ingest(open_context(persons(tmp_path), home))
+    ingest(open_context(persons(tmp_path, name="again"), home))
     for others in ((), ("email",)):
         with pytest.raises(StateError, match="would hold both names and pseudonyms"):
-            ingest(persons(tmp_path, name="again", personal=others), home)
+            ingest(open_context(persons(tmp_path, name="again", personal=others), home))
 
 
 @pytest.mark.parametrize(
@@ -121,11 +122,11 @@ def test_columns_that_become_personal_or_cease_to_be_are_noticed(home: Home, tmp
 def test_messages_show_no_cell(home: Home, tmp_path: Path, changes: dict[str, Any], source: dict[str, Any], said: str) -> None:
     write(tmp_path, **changes)
     with pytest.raises(SourceError, match=said) as raised:
-        ingest(persons(tmp_path, **source), home)
+        ingest(open_context(persons(tmp_path, **source), home))
     assert "Quartz" not in str(raised.value)
     assert raised.value.__cause__ is None
     with pytest.raises(SourceError, match="Quartz"):
-        ingest(persons(tmp_path, personal=(), **source), home)
+        ingest(open_context(persons(tmp_path, personal=(), **source), home))
 
 
 def test_an_unforeseen_fault_shows_nothing(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,7 +136,7 @@ def test_an_unforeseen_fault_shows_nothing(home: Home, tmp_path: Path, monkeypat
     definition = persons(tmp_path)
     monkeypatch.setattr(type(definition.source), "read", fail)
     with pytest.raises(SourceError, match=r"cannot be read \(RuntimeError\)") as raised:
-        ingest(definition, home)
+        ingest(open_context(definition, home))
     assert "Quartz" not in str(raised.value)
 
 
@@ -143,9 +144,9 @@ def test_numbers_of_persons_must_be_read_as_text(home: Home, tmp_path: Path) -> 
     write(tmp_path, email=range(30))
     text = ["purpose", "region", "sex"]
     with pytest.raises(SourceError, match=r"personal column 'email' holds float64.*list it under the source's `text`"):
-        ingest(persons(tmp_path, text=text), home)
+        ingest(open_context(persons(tmp_path, text=text), home))
     with pytest.raises(SourceError, match="no column 'phone', which `personal` names"):
-        ingest(persons(tmp_path, personal=("phone",)), home)
+        ingest(open_context(persons(tmp_path, personal=("phone",)), home))
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import CleanManifest
 from finflow.pipelines.data.contract import validate
 from finflow.pipelines.data.ingest import ingest
+from finflow.pipelines.definitions.context import open_context
 from finflow.pipelines.definitions.definition import Definition, parse_definition
 from finflow.pipelines.lake.as_of import CORRECTED, read_as_of
 from finflow.pipelines.lake.lake import Lake
@@ -36,7 +37,7 @@ def landed(home: Home, folder: Path, frame: pd.DataFrame, **source: Any) -> Clea
     path = folder / "loans.csv"
     frame.drop(columns="chance", errors="ignore").to_csv(path, index=False, date_format="%Y-%m-%d")
     definition = loans(path, **source)
-    return validate(definition, home, ingest(definition, home), AS_OF)
+    return validate(open_context(definition, home), ingest(open_context(definition, home)), AS_OF)
 
 
 def warnings(manifest: CleanManifest) -> dict[str, str]:
@@ -129,11 +130,11 @@ def test_an_outcome_that_a_later_batch_brings_was_not_known_before(home: Home, t
     later = pd.Timestamp("2021-06-01T12:00Z")
     for batch, now in ((first, pd.Timestamp("2020-08-01T12:00Z")), (corrected, later)):
         batch.drop(columns="chance").to_csv(path, index=False, date_format="%Y-%m-%d")
-        raw = ingest(loans(path), home, now=now)
-    clean = validate(loans(path), home, raw, AS_OF)
-    index = open_samples(store_samples(loans(path), home, clean).folder).index
+        raw = ingest(open_context(loans(path), home), now=now)
+    clean = validate(open_context(loans(path), home), raw, AS_OF)
+    index = open_samples(store_samples(open_context(loans(path), home), clean).folder).index
     settled = frame["time"].to_numpy("datetime64[ns]") + np.timedelta64(60, "D")
     assert index.labelled.all()
     assert (index.label_end[:4] == later.tz_localize(None).to_numpy()).all(), "brought or changed by the second batch"
     assert (index.label_end[4:] == settled[4:]).all(), "an outcome that stayed as it was, whatever else was corrected in its row"
-    assert view_as_known(loans(path), Lake(home.lake), clean, AS_OF, AS_OF.tz_localize(None))[CORRECTED].notna().sum() == 4
+    assert view_as_known(open_context(loans(path), home), clean, AS_OF, AS_OF.tz_localize(None))[CORRECTED].notna().sum() == 4

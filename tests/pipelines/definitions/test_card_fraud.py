@@ -13,6 +13,7 @@ from finflow.pipelines.core.errors import DefinitionError
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.data.contract import validate
 from finflow.pipelines.data.ingest import ingest
+from finflow.pipelines.definitions.context import open_context
 from finflow.pipelines.definitions.definition import Definition, parse_definition
 from finflow.pipelines.definitions.loading import load_definition
 from finflow.pipelines.features.panel import Outcomes
@@ -85,14 +86,14 @@ def test_the_same_bits_where_labels_come_as_revisions_of_their_rows(column: str)
 
 def test_a_night_brings_new_rows_and_the_labels_that_became_known(home: Home) -> None:
     first, second = card_fraud(source=source(days=20)), card_fraud(source=source(days=21))
-    assert ingest(first, home).added == len(first.source.read())
-    assert ingest(first, home).added == 0
+    assert ingest(open_context(first, home)).added == len(first.source.read())
+    assert ingest(open_context(first, home)).added == 0
     before, after = first.source.read(), second.source.read()
     told = after["reported_at"].notna().sum() - before["reported_at"].notna().sum()
     fresh = after["time"] >= "2024-01-21"
     known_fresh = after["reported_at"][fresh].notna().sum()
     now = pd.Timestamp("2024-01-22 02:00", tz="UTC")
-    assert ingest(second, home, now=now).added == fresh.sum() + told - known_fresh
+    assert ingest(open_context(second, home), now=now).added == fresh.sum() + told - known_fresh
     view = read_as_of(Lake(home.lake), "raw/card-fraud", now)
     assert view["fraud"].notna().sum() == after["fraud"].notna().sum()
     assert view["reported_at"].dtype.kind == "M"
@@ -109,7 +110,7 @@ def test_rows_without_a_label_are_scored_and_not_quarantined(home: Home) -> None
     made = card_fraud(source=source(days=20))
     rows = made.source.read()
     as_of = pd.Timestamp("2024-01-21 01:00", tz="UTC")
-    clean = validate(made, home, ingest(made, home), as_of)
+    clean = validate(open_context(made, home), ingest(open_context(made, home)), as_of)
     assert clean.quarantined == 0
     samples = build_samples(made, read_as_of(Lake(home.lake), clean.table, as_of, clean.version), as_of)
     assert len(samples) == len(rows)

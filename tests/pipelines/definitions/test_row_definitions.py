@@ -12,6 +12,7 @@ from finflow.pipelines.core.errors import FinflowError
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.data.contract import validate
 from finflow.pipelines.data.ingest import ingest
+from finflow.pipelines.definitions.context import open_context
 from finflow.pipelines.definitions.definition import Definition
 from finflow.pipelines.definitions.loading import load_definition
 from finflow.pipelines.lake.as_of import read_as_of
@@ -30,10 +31,10 @@ def test_a_file_becomes_rows_with_outcomes(name: str, home: Home, shared_data: P
     monkeypatch.delenv(variable, raising=False)
     definition = load_definition(name)
     with pytest.raises(FinflowError, match=variable):
-        ingest(definition, home)
+        ingest(open_context(definition, home))
     monkeypatch.setenv(variable, str(shared_data / file))
     as_of = pd.Timestamp("2012-01-01", tz="UTC")
-    manifest = validate(definition, home, ingest(definition, home), as_of)
+    manifest = validate(open_context(definition, home), ingest(open_context(definition, home)), as_of)
     assert (manifest.rows, manifest.entities, manifest.quarantined) == (rows, rows, 0)
     assert [result.rule for result in manifest.rules if not result.passed] == []
     samples = build_samples(definition, read_as_of(Lake(home.lake), manifest.table, as_of), as_of)

@@ -16,6 +16,7 @@ from finflow.pipelines.core.errors import DefinitionError, FitError, NotEnoughHi
 from finflow.pipelines.core.manifests import Evaluation, Fold
 from finflow.pipelines.definitions.definition import Definition, parse_definition, problem_of
 from finflow.pipelines.evaluation.evaluation import date_losses, evaluate
+from finflow.pipelines.evaluation.inputs import EvaluationRequest
 from finflow.pipelines.evaluation.store import daily_losses, read_evaluation, read_losses
 from finflow.pipelines.samples.folds import make_folds, select
 from finflow.pipelines.samples.windows import build_samples
@@ -53,8 +54,21 @@ class Case:
         return made
 
     def evaluate(self, predictions: Any = None, **named: Any) -> Evaluation:
-        arguments = {"run_key": "run", "as_of": self.as_of, "folder": self.folder / "run", "replications": 499, **named}
-        return evaluate(self.definition, self.problem, self.samples, self.folds, predictions or self.predictions(), **arguments)
+        return evaluate(self.request(predictions=predictions or self.predictions(), **named))
+
+    def request(self, **named: Any) -> EvaluationRequest:
+        arguments: dict[str, Any] = {
+            "samples": self.samples,
+            "folds": self.folds,
+            "recipes": self.definition.recipes,
+            "run_key": "run",
+            "as_of": self.as_of.isoformat(),
+            "folder": self.folder / "run",
+            "level": self.definition.gate.level,
+            "replications": 499,
+            **named,
+        }
+        return EvaluationRequest(definition=self.definition, problem=self.problem, **arguments)
 
 
 @pytest.fixture(scope="module")
@@ -238,9 +252,7 @@ def test_predictions_of_other_samples_are_refused(case: Case, tmp_path: Path) ->
     with pytest.raises(FitError, match="stranger"):
         case.evaluate({**case.predictions(), "stranger": case.predictions()["ridge"]}, folder=tmp_path / "run")
     with pytest.raises(NotEnoughHistoryError):
-        evaluate(
-            case.definition, case.problem, case.samples, (), case.predictions(), run_key="r", as_of=case.as_of, folder=tmp_path / "run"
-        )
+        case.evaluate(folds=(), folder=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

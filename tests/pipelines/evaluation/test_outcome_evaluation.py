@@ -17,6 +17,7 @@ from finflow.pipelines.core.errors import DefinitionError
 from finflow.pipelines.core.manifests import CleanManifest, Evaluation, RawManifest, SampleManifest
 from finflow.pipelines.definitions.definition import Definition, parse_definition, problem_of
 from finflow.pipelines.evaluation.evaluation import evaluate
+from finflow.pipelines.evaluation.inputs import EvaluationRequest
 from finflow.pipelines.evaluation.plots.training import draw_training
 from finflow.pipelines.evaluation.store import read_evaluation, read_tables
 from finflow.pipelines.lake.promotions import PromotionRow
@@ -58,8 +59,20 @@ class Case:
             name: {fold: {0: (test, self.prediction(test, name))} for fold, test in tests.items()}
             for name in ("good", "broken", "base-rate", "weak")
         }
-        arguments: dict[str, Any] = {"run_key": "run", "as_of": AS_OF, "folder": self.folder / "run", "replications": 199, **named}
-        return evaluate(self.definition, self.problem, self.samples, self.folds, made, **arguments)
+        arguments: dict[str, Any] = {"folder": self.folder / "run", "replications": 199, **named}
+        request = EvaluationRequest(
+            definition=self.definition,
+            problem=self.problem,
+            samples=self.samples,
+            folds=self.folds,
+            predictions=made,
+            recipes=self.definition.recipes,
+            run_key="run",
+            as_of=AS_OF.isoformat(),
+            level=self.definition.gate.level,
+            **arguments,
+        )
+        return evaluate(request)
 
     def of(self, name: str) -> tuple[Any, Any, Any]:
         """Positions, probabilities and outcomes of all test samples, fold after fold."""

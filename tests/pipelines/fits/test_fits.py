@@ -23,6 +23,7 @@ from finflow.pipelines.core.errors import FitError
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import FitSpec, PredictionResult
 from finflow.pipelines.core.processes import Cores
+from finflow.pipelines.definitions.context import open_context
 from finflow.pipelines.fits.fits import carry_out, carry_out_all, fit_all, plan_fits, predict_fit, read_predictions, read_report, resolved
 from finflow.pipelines.samples.folds import production_fold, select
 from finflow.pipelines.samples.windows import open_samples
@@ -107,7 +108,7 @@ def test_whatever_bears_on_the_numbers_is_part_of_the_key(home: Home, monkeypatc
     plain = recipes(it={"model": "noisy"})
 
     def key(hardware: Hardware = Hardware(), seed: int = 1, chosen: object = plain) -> str:  # noqa: B008
-        return plan_fits(made, home, samples, folds, chosen, hardware, (seed,))[0].key  # type: ignore[arg-type]
+        return plan_fits(open_context(made, home), samples, folds, chosen, hardware, (seed,))[0].key  # type: ignore[arg-type]
 
     keys = [key(), key(seed=2), key(Hardware(precision="64-true")), key(Hardware(threads=2)), key(chosen=recipes(it={"model": "fixed"}))]
     keys.append(key(chosen=recipes(it={"model": "noisy", "settings": {"width": 0.02}})))
@@ -141,7 +142,7 @@ def test_a_production_fit_has_nothing_to_predict(home: Home) -> None:
     made = definition()
     samples = stored(made, home, market())
     fold = production_fold(made, open_samples(samples.folder).index, pd.Timestamp("2017-04-21", tz="UTC"))
-    (spec,) = plan_fits(made, home, samples, (fold,), recipes(it={"model": "fixed"}), Hardware(), (1,))
+    (spec,) = plan_fits(open_context(made, home), samples, (fold,), recipes(it={"model": "fixed"}), Hardware(), (1,))
     (result,) = fit_all([spec], home)
     assert not isinstance(result, FitError)
     assert listing(home.fits) == [spec.key]
@@ -284,7 +285,7 @@ def test_only_what_trains_on_devices_asks_for_them(home: Home) -> None:
     chosen = recipes(noisy={"model": "noisy"}, ridge={"model": "ridge"})
     specs = {}
     for hardware in (Hardware(), Hardware(devices=2), Hardware(devices=2, strategy="ddp")):
-        plan = plan_fits(made, home, samples, folds_of(made, samples)[:1], chosen, hardware, (1,))
+        plan = plan_fits(open_context(made, home), samples, folds_of(made, samples)[:1], chosen, hardware, (1,))
         specs[hardware] = {spec.candidate: spec for spec in plan}
     one, some, named = specs.values()
     assert one["ridge"] == some["ridge"], "the ridge regression of one device is taken as it is"

@@ -15,6 +15,7 @@ from finflow.models.samples import Samples
 from finflow.models.zoo import model_class
 from finflow.pipelines.core.errors import NotEnoughHistoryError
 from finflow.pipelines.core.home import Home
+from finflow.pipelines.definitions.context import open_context
 from finflow.pipelines.definitions.definition import Definition
 from finflow.pipelines.leakage.check import LeakageCheck, check_leakage, check_rows
 from finflow.pipelines.leakage.data import changed_columns, cut_dates, knowing_columns, replace_future, with_column, worlds_without_future
@@ -251,10 +252,10 @@ def test_check_leakage_reads_validates_and_passes(home: Home) -> None:
         "folds": {"first_test": "2016-01-01", "months": 6, "validation_months": 3},
     }
     wanted = definition(**values)
-    report = check_leakage(wanted, home, "2016-10-03")
+    report = check_leakage(open_context(wanted, home), "2016-10-03")
     assert report.passed, report
     tomorrow = wanted.features[0].model_copy(update={"name": "tomorrow", "shift": -1})
     planted = wanted.model_copy(update={"features": (*wanted.features, tomorrow)})
-    failed = check_leakage(planted, home, "2016-10-03")
+    failed = check_leakage(open_context(planted, home), "2016-10-03")
     assert not failed.passed
     assert {column for check in failed.checks for column in check.columns if not check.passed} >= {"tomorrow"}

@@ -10,6 +10,7 @@ import pytest
 
 from finflow.pipelines.core.errors import FinflowError
 from finflow.pipelines.core.home import Home
+from finflow.pipelines.definitions.context import open_context
 from finflow.pipelines.definitions.definition import parse_definition
 from finflow.pipelines.lake.lake import Lake
 from finflow.pipelines.lake.monitoring_checks import Check
@@ -28,10 +29,10 @@ def one(checks: list[Check], check: str, subject: str) -> Check:
 
 def test_sessions_that_did_not_come_are_counted_by_the_calendar(home: Home) -> None:
     market = make_market(home, bars(last="2017-06-26"))
-    on_time = one(check_data(market.definition, market.lake, market.clean("2017-06-26")), "freshness", "sessions behind")
+    on_time = one(check_data(market.context, market.clean("2017-06-26")), "freshness", "sessions behind")
     assert (on_time.value, on_time.alarm) == (0.0, False)
     # 4 July is no session: 27, 28, 29, 30 June, 3 July
-    late = one(check_data(market.definition, market.lake, market.clean("2017-07-04")), "freshness", "sessions behind")
+    late = one(check_data(market.context, market.clean("2017-07-04")), "freshness", "sessions behind")
     assert (late.value, late.alarm) == (5.0, True)
     assert "the last row is of 2017-06-26" in late.detail
     assert not late.drift, "a training answers no late data"
@@ -42,7 +43,7 @@ def test_missing_sessions_are_named_and_missing_rows_counted(home: Home) -> None
     frame = frame[~frame["time"].isin(pd.to_datetime(["2017-06-01", "2017-06-02"]))]
     frame = frame[(frame["entity"] != "BETA") | (frame["time"] != pd.Timestamp("2017-06-14"))]
     market = make_market(home, frame)
-    checks = check_data(market.definition, market.lake, market.clean())
+    checks = check_data(market.context, market.clean())
     sessions, rows = one(checks, "gaps", "sessions"), one(checks, "gaps", "share of rows")
     assert (sessions.value, sessions.alarm) == (2.0, True)
     assert "2017-06-01 to 2017-06-02" in sessions.detail
@@ -53,13 +54,13 @@ def test_missing_sessions_are_named_and_missing_rows_counted(home: Home) -> None
 
 def test_what_became_known_later_is_not_there_yet(home: Home) -> None:
     market = make_market(home)
-    checks = check_data(market.definition, market.lake, market.clean("2017-05-31"))
+    checks = check_data(market.context, market.clean("2017-05-31"))
     assert "the last row is of 2017-05-31" in one(checks, "freshness", "sessions behind").detail
 
 
 def test_without_a_calendar_gaps_cannot_be_told(home: Home) -> None:
     market = make_market(home, calendar=None)
-    checks = check_data(market.definition, market.lake, market.clean())
+    checks = check_data(market.context, market.clean())
     assert [check.status for check in checks] == ["measured", "not measured"]
     assert "no calendar" in checks[1].detail
 
@@ -69,7 +70,7 @@ def test_the_as_of_may_lie_after_the_data_and_not_after_now(home: Home) -> None:
     now = pd.Timestamp("2017-07-06 12:00", tz="UTC")
 
     def instant(date: str | None) -> str:
-        return monitoring_as_of(market.definition, home, date, version=0, now=now).isoformat()
+        return monitoring_as_of(open_context(market.definition, home), date, version=0, now=now).isoformat()
 
     assert instant("2017-05-31") == "2017-05-31T21:00:00+00:00"
     assert instant(LAST) == instant("2017-06-30") == "2017-06-30T21:00:00+00:00"
@@ -82,12 +83,12 @@ def test_the_as_of_may_lie_after_the_data_and_not_after_now(home: Home) -> None:
 
 def test_without_a_champion_it_says_so_and_writes_once(home: Home) -> None:
     market = make_market(home)
-    found = monitor(market.definition, home, market.clean())
+    found = monitor(open_context(market.definition, home), market.clean())
     missing = [check for check in found.checks if check.status == "not measured"]
     assert [check.part for check in missing] == ["features", "predictions", "loss", "coverage"]
     assert {check.detail for check in missing} == {"there was no champion as of 2017-06-30: finflow train tiny"}
     assert (found.champion, found.alarms, found.drift, found.written) == (None, (), False, len(found.checks))
-    again = monitor(market.definition, home, market.clean())
+    again = monitor(open_context(market.definition, home), market.clean())
     assert (again.written, again.key, again.run_id) == (0, found.key, found.run_id)
     rows = Lake(home.lake).read("monitoring/tiny")
     assert len(rows) == len(found.checks)

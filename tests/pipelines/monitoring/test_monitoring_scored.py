@@ -96,15 +96,15 @@ def store(market: Market, dates: list[str], version: int, shift: float, live: bo
 
 
 def judged(market: Market, date: str = LAST) -> Scored:
-    clean, promotions = market.clean(date), Promotions(market.lake, "tiny")
-    champion = champion_at(market.definition, market.home, clean, promotions)
+    clean = market.clean(date)
+    champion = champion_at(market.context, clean)
     assert champion is not None
     rows = market.lake.read(clean.table, version=clean.version)
     known = (
         rows[rows["known_at"] <= as_of(date)].sort_values(["entity", "time", "known_at"]).drop_duplicates(["entity", "time"], keep="last")
     )
     now = build_samples(market.definition, known.drop(columns="period"), as_of(date))
-    return read_scored(market.definition, market.lake, clean, promotions, champion, now)
+    return read_scored(market.context, clean, champion, now)
 
 
 def test_losses_are_those_of_the_change_from_what_was_known_then(market: Market) -> None:

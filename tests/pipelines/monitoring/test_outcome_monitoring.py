@@ -15,8 +15,8 @@ from finflow.models.samples import Samples
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.data.contract import validate
 from finflow.pipelines.data.ingest import ingest
+from finflow.pipelines.definitions.context import open_context
 from finflow.pipelines.definitions.definition import parse_definition
-from finflow.pipelines.lake.lake import Lake
 from finflow.pipelines.monitoring.data import check_data
 from finflow.pipelines.monitoring.drift import check_features
 from finflow.pipelines.monitoring.plots import draw_monitoring
@@ -52,8 +52,8 @@ def test_rows_without_a_time_are_never_late(tmp_path: Path, home: Home) -> None:
     def checked(**changes: Any) -> tuple[Any, Any]:
         definition = parse_definition(loan_values(file, **MODELS, **changes))
         as_of = pd.Timestamp("2024-01-01", tz="UTC")
-        clean = validate(definition, home, ingest(definition, home), as_of)
-        return check_data(definition, Lake(home.lake), clean), status(definition, home)["data"]["sessions_behind"]
+        clean = validate(open_context(definition, home), ingest(open_context(definition, home)), as_of)
+        return check_data(open_context(definition, home), clean), status(open_context(definition, home))["data"]["sessions_behind"]
 
     (late, _), behind = checked()
     assert late.alarm

@@ -14,6 +14,7 @@ import pytest
 
 from finflow.pipelines.core.errors import DefinitionError, FinflowError, RegistryError
 from finflow.pipelines.core.home import Home
+from finflow.pipelines.definitions.context import Context, open_context
 from finflow.pipelines.definitions.definition import Definition, parse_definition
 from finflow.pipelines.lake.lake import Lake
 from finflow.pipelines.lake.promotions import PromotionRow, Promotions, trained_as_of
@@ -95,12 +96,12 @@ def desk(home: Home, monkeypatch: pytest.MonkeyPatch) -> Desk:
     asked: list[Any] = []
     market = make_market(home, gate={"loss": "mae", "approval": "required"})
 
-    def load(home: Home, name: str, version: int, promotions: Promotions) -> Any:
+    def load(context: Context, version: int) -> Any:
         asked.append(("load", version))
         return SimpleNamespace(version=version, manifest={"asked": asked_of(market.definition)})
 
     monkeypatch.setattr(registry, "load_version", load)
-    monkeypatch.setattr(registry, "repair_aliases", lambda home, promotions: asked.append("repair"))
+    monkeypatch.setattr(registry, "repair_aliases", lambda context: asked.append("repair"))
     return Desk(market, asked)
 
 
@@ -108,7 +109,7 @@ class Desk:
     """What the tests of a table need: rows are written as trainings would."""
 
     def __init__(self, market: Market, asked: list[Any]) -> None:
-        self.home, self.definition, self.asked = market.home, market.definition, asked
+        self.context, self.home, self.definition, self.asked = market.context, market.home, market.definition, asked
         self.promotions = Promotions(Lake(market.home.lake), "tiny")
 
     def row(self, verdict: str, version: int, as_of: str = TRAINED_AS_OF, **evidence: Any) -> None:
@@ -132,10 +133,10 @@ class Desk:
         self.promotions.record(row, self.promotions.snapshot()[1])
 
     def approve(self, version: int, by: str = "Ann", why: str = "looks sound") -> Any:
-        return approve(self.definition, self.home, version, by, why)
+        return approve(self.context, version, by, why)
 
     def reject(self, version: int, by: str = "Ann", why: str = "too early") -> Any:
-        return reject(self.definition, self.home, version, by, why)
+        return reject(self.context, version, by, why)
 
     @property
     def verdicts(self) -> list[str]:
@@ -212,7 +213,7 @@ def test_what_does_not_wait_is_refused(
     before = desk.verdicts
     desk.asked.clear()
     with pytest.raises(RegistryError, match=message):
-        decide_(desk.definition, desk.home, version, "Ann", "why not")
+        decide_(desk.context, version, "Ann", "why not")
     assert desk.verdicts == before
     assert desk.asked == ["repair"], "a crash after the decision may have left the aliases behind"
 
@@ -222,7 +223,7 @@ def test_a_rollback_ends_the_waiting_and_works_after_an_approval(desk: Desk) -> 
     desk.row("pending", 2)
     desk.approve(2)
     desk.row("pending", 3, "2017-06-30T21:00:00+00:00")
-    assert rollback(desk.definition, desk.home, "drifts").reason.startswith("rolled back from version 2 (candidate-2) to version 1")
+    assert rollback(desk.context, "drifts").reason.startswith("rolled back from version 2 (candidate-2) to version 1")
     assert desk.champion() == 1
     with pytest.raises(RegistryError, match="waits no longer: version 1 became champion"):
         desk.approve(3)
@@ -246,7 +247,7 @@ def test_names_and_reasons_have_rules(desk: Desk, by: str, why: str, message: st
     desk.row("pending", 1)
     for decide_ in (approve, reject):
         with pytest.raises(FinflowError, match=message):
-            decide_(desk.definition, desk.home, 1, by, why)
+            decide_(desk.context, 1, by, why)
     assert desk.verdicts == ["pending"]
 
 
@@ -284,7 +285,8 @@ def test_four_eyes_stay_when_the_definition_is_changed_meanwhile(desk: Desk) -> 
     assert not desk.definition.gate.four_eyes
     assert desk.approve(1, "Ann").verdict == "first-approval"
     desk.row("pending", 2, four_eyes=False)
-    desk.definition = desk.definition.model_copy(update={"gate": ASKS.model_copy(update={"four_eyes": True})})
+    changed = desk.definition.model_copy(update={"gate": ASKS.model_copy(update={"four_eyes": True})})
+    desk.definition, desk.context = changed, open_context(changed, desk.home)
     assert desk.approve(2, "Ann").verdict == "first-approval"
 
 
@@ -365,25 +367,25 @@ def test_a_training_that_waits_and_is_approved(trained: Trained, asking: Definit
     assert "Champion: none yet." in report
     assert "`finflow approve tiny 1 --by WHO --why TEXT`" in report
     with pytest.raises(RegistryError, match="no champion yet: version 1 waits for a person: finflow approve tiny 1"):
-        champion_version(asking, home, promotions)
+        champion_version(open_context(asking, home))
     with pytest.raises(RegistryError, match="no champion yet: version 1 waits"):
-        rollback(asking, home, "why")
-    assert load_version(home, "tiny", 1, promotions).version == 1, "asked for by its number, it answers"
+        rollback(open_context(asking, home), "why")
+    assert load_version(open_context(asking, home), 1).version == 1, "asked for by its number, it answers"
 
     again = trained.conclude("one", asking)
     assert again.decision == first.decision
     assert len(promotions.rows()) == 1
 
-    found = status(asking, home)
+    found = status(open_context(asking, home))
     assert (found["champion"], found["waiting"]["version"]) == (None, 1)
-    assert history(asking, home)["waiting"]["reject"].startswith("finflow reject tiny 1")
+    assert history(open_context(asking, home))["waiting"]["reject"].startswith("finflow reject tiny 1")
 
-    decision = approve(asking, home, 1, "Ann", "fine")
+    decision = approve(open_context(asking, home), 1, "Ann", "fine")
     assert decision.promoted
     assert aliases(home) == {"champion": 1}
     assert told(home, 1).startswith("approved on ")
-    assert champion_version(asking, home, promotions) == 1
-    assert status(asking, home)["waiting"] is None
+    assert champion_version(open_context(asking, home)) == 1
+    assert status(open_context(asking, home))["waiting"] is None
     after = trained.conclude("one", asking)
     assert (after.decision.verdict, after.outcome["waiting"]) == ("pending", None), "the run's own decision is what it was"
     assert aliases(home) == {"champion": 1}
@@ -397,7 +399,7 @@ def test_a_newer_version_takes_the_place_of_the_one_that_waits(trained: Trained,
     assert "takes the place of version 1, which waited" in second.decision.reason
     assert aliases(home) == {"pending": 2}
     assert "waits no longer: version 2 took its place" in told(home, 1)
-    reject(asking, home, 2, "Ann", "no")
+    reject(open_context(asking, home), 2, "Ann", "no")
     assert aliases(home) == {}
     assert "was rejected by Ann" in told(home, 2)
 
@@ -406,7 +408,7 @@ def test_a_newer_version_takes_the_place_of_the_one_that_waits(trained: Trained,
 def test_a_crash_between_commit_and_alias_is_mended_by_the_next_command(
     trained: Trained, asking: Definition, decide_: Callable[..., object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    home, promotions = trained.home, Promotions(Lake(trained.home.lake), "tiny")
+    home = trained.home
 
     def die(*_: object) -> None:
         raise KeyboardInterrupt
@@ -422,30 +424,30 @@ def test_a_crash_between_commit_and_alias_is_mended_by_the_next_command(
     with monkeypatch.context() as patch:
         patch.setattr("finflow.pipelines.registry.versions.repair_aliases", die)
         with pytest.raises(KeyboardInterrupt):
-            decide_(asking, home, 1, "Ann", "because")
+            decide_(open_context(asking, home), 1, "Ann", "because")
     assert aliases(home) == {"pending": 1}, "it died before"
     with pytest.raises(RegistryError, match="by Ann on"):
-        decide_(asking, home, 1, "Ann", "because")
+        decide_(open_context(asking, home), 1, "Ann", "because")
     expected = {"champion": 1} if decide_ is approve else {}
     assert aliases(home) == expected
-    repair_aliases(home, promotions)
+    repair_aliases(trained.context)
     assert aliases(home) == expected
 
 
 def test_a_first_approval_is_told_in_the_registry(trained: Trained, asking: Definition) -> None:
     four = asking.model_copy(update={"gate": asking.gate.model_copy(update={"four_eyes": True})})
     trained.conclude("one", four)
-    approve(four, trained.home, 1, "Ann", "fine")
+    approve(open_context(four, trained.home), 1, "Ann", "fine")
     assert aliases(trained.home) == {"pending": 1}
     assert "Approved by Ann; one more must." in told(trained.home, 1)
-    assert approve(four, trained.home, 1, "Bob", "fine too").promoted
+    assert approve(open_context(four, trained.home), 1, "Bob", "fine too").promoted
 
 
 def test_a_champion_alias_put_on_what_waits_is_refused(trained: Trained, asking: Definition) -> None:
     trained.conclude("one", asking)
     store_client(trained.home).set_registered_model_alias("tiny", "champion", "1")
     with pytest.raises(RegistryError, match="names version 1, which was never promoted; the promotions table says there is none"):
-        repair_aliases(trained.home, Promotions(Lake(trained.home.lake), "tiny"))
+        repair_aliases(trained.context)
 
 
 @pytest.mark.slow

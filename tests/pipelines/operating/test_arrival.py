@@ -12,6 +12,7 @@ import pytest
 
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.data.ingest import ingest
+from finflow.pipelines.definitions.context import open_context
 from finflow.pipelines.definitions.definition import Definition
 from finflow.pipelines.definitions.loading import load_definition
 from finflow.pipelines.lake.lake import Lake
@@ -46,7 +47,7 @@ class Clock:
 
     def look(self, definition: Definition, home: Home, due: Due = DUE) -> Arrived:
         """Look, rest as long as is said, and look again, until it is over."""
-        while isinstance(found := look_for_session(definition, home, due, now=self.now), Awaited):
+        while isinstance(found := look_for_session(open_context(definition, home), due, now=self.now), Awaited):
             wanted = datetime.datetime.fromisoformat(found.next_look)
             self.rested.append((wanted - self.present).total_seconds())
             self.said.append(found.text)
@@ -137,20 +138,24 @@ def test_an_entity_that_lags_is_waited_for_and_then_left_out(tmp_path: Path, hom
 
 def test_the_as_of_sees_late_rows_and_nothing_of_the_next_session(tmp_path: Path, home: Home) -> None:
     definition = replayed(tmp_path, "2017-03-14")
-    ingest(definition, home, now=pd.Timestamp("2017-03-14T23:00", tz="UTC"))
-    assert session_as_of(definition, home, "2017-03-14") == pd.Timestamp("2017-03-14T21:00", tz="UTC"), "published an hour after the close"
+    ingest(open_context(definition, home), now=pd.Timestamp("2017-03-14T23:00", tz="UTC"))
+    assert session_as_of(open_context(definition, home), "2017-03-14") == pd.Timestamp("2017-03-14T21:00", tz="UTC"), (
+        "published an hour after the close"
+    )
     # a correction of an older row, learnt at 03:00 the next morning, is seen; the next session is not
     table = f"raw/{definition.name}"
     rows = Lake(home.lake).read(table)
     row = rows[rows["time"] == pd.Timestamp("2017-03-10")].head(1)
     assert len(row)
     Lake(home.lake).append(table, row.assign(close=row["close"] * 1.001, known_at=pd.Timestamp("2017-03-15T03:00", tz="UTC").as_unit("us")))
-    assert session_as_of(definition, home, "2017-03-14") == pd.Timestamp("2017-03-15T03:00", tz="UTC")
+    assert session_as_of(open_context(definition, home), "2017-03-14") == pd.Timestamp("2017-03-15T03:00", tz="UTC")
     (tmp_path / "clock.txt").write_text("2017-03-15")
-    ingest(definition, home, now=pd.Timestamp("2017-03-15T23:00", tz="UTC"))  # takes the correction back, and brings the next session
-    assert session_as_of(definition, home, "2017-03-14") == pd.Timestamp("2017-03-15T20:59:59.999999", tz="UTC")
-    assert session_as_of(definition, home, "2017-03-13") == pd.Timestamp("2017-03-14T20:59:59.999999", tz="UTC")
-    assert session_as_of(definition, home, "2017-03-15") == pd.Timestamp("2017-03-15T23:00", tz="UTC")
+    ingest(
+        open_context(definition, home), now=pd.Timestamp("2017-03-15T23:00", tz="UTC")
+    )  # takes the correction back, and brings the next session
+    assert session_as_of(open_context(definition, home), "2017-03-14") == pd.Timestamp("2017-03-15T20:59:59.999999", tz="UTC")
+    assert session_as_of(open_context(definition, home), "2017-03-13") == pd.Timestamp("2017-03-14T20:59:59.999999", tz="UTC")
+    assert session_as_of(open_context(definition, home), "2017-03-15") == pd.Timestamp("2017-03-15T23:00", tz="UTC")
 
 
 def predicted(home: Home, *dates: str) -> None:
@@ -163,20 +168,26 @@ def predicted(home: Home, *dates: str) -> None:
 
 def test_the_sessions_that_were_missed(tmp_path: Path, home: Home) -> None:
     definition = replayed(tmp_path)
-    assert missed_sessions(definition, home, "2017-03-14") == [], "nothing was ever predicted: nothing was missed"
+    assert missed_sessions(open_context(definition, home), "2017-03-14") == [], "nothing was ever predicted: nothing was missed"
     predicted(home, "2017-03-13")
-    assert missed_sessions(definition, home, "2017-03-14") == []
-    assert missed_sessions(definition, home, "2017-03-15") == [("2017-03-14", "2017-03-14")]
-    assert missed_sessions(definition, home, "2017-04-17") == [("2017-03-14", "2017-04-13")], "over Good Friday and the weekend"
+    assert missed_sessions(open_context(definition, home), "2017-03-14") == []
+    assert missed_sessions(open_context(definition, home), "2017-03-15") == [("2017-03-14", "2017-03-14")]
+    assert missed_sessions(open_context(definition, home), "2017-04-17") == [("2017-03-14", "2017-04-13")], (
+        "over Good Friday and the weekend"
+    )
     predicted(home, "2017-04-18")
-    assert missed_sessions(definition, home, "2017-04-17") == [("2017-03-14", "2017-04-13")], "a later prediction does not count"
+    assert missed_sessions(open_context(definition, home), "2017-04-17") == [("2017-03-14", "2017-04-13")], (
+        "a later prediction does not count"
+    )
 
 
 def test_a_session_that_was_not_filled_is_found_again_behind_a_later_prediction(tmp_path: Path, home: Home) -> None:
     definition = replayed(tmp_path)
     predicted(home, "2017-03-13", "2017-03-16", "2017-03-20")
     gaps = [("2017-03-14", "2017-03-15"), ("2017-03-17", "2017-03-17")]
-    assert missed_sessions(definition, home, "2017-03-21") == gaps, "as after a kill between the live score and its catching up"
+    assert missed_sessions(open_context(definition, home), "2017-03-21") == gaps, (
+        "as after a kill between the live score and its catching up"
+    )
     row = LedgerRow("2017-03-17", "as-of", "", "failed", 1, 0, "", 0, "no rows that day", "abc", 0.0)
     Ledger(Lake(home.lake), "tiny").record([row])
-    assert missed_sessions(definition, home, "2017-03-21") == gaps[:1], "what a backfill settled is not tried every night"
+    assert missed_sessions(open_context(definition, home), "2017-03-21") == gaps[:1], "what a backfill settled is not tried every night"

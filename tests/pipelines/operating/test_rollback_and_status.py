@@ -12,6 +12,7 @@ import pytest
 from finflow.pipelines.core.calendars import ranges
 from finflow.pipelines.core.errors import ConflictError, FinflowError, RegistryError
 from finflow.pipelines.core.home import Home
+from finflow.pipelines.definitions.context import open_context
 from finflow.pipelines.lake.lake import Lake
 from finflow.pipelines.lake.predictions import Predictions
 from finflow.pipelines.lake.promotions import PromotionRow, Promotions
@@ -32,8 +33,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What was asked of the registry."""
     asked: list[Any] = []
     registry: Any = types.ModuleType("finflow.pipelines.registry.versions")
-    registry.load_version = lambda home, name, version, promotions: asked.append(("load", version))
-    registry.repair_aliases = lambda home, promotions: asked.append(("repair", promotions.champion().version))
+    registry.load_version = lambda context, version: asked.append(("load", version))
+    registry.repair_aliases = lambda context: asked.append(("repair", context.promotions.champion().version))
     monkeypatch.setitem(sys.modules, "finflow.pipelines.registry.versions", registry)
     return asked
 
@@ -60,7 +61,7 @@ def test_back_and_further_back(market: Market, calls: list[Any]) -> None:
     for version in (1, 2, 3):
         promote(home, version)
     promote(home, 3, verdict="kept")
-    first = rollback(definition, home, "  it drifts ")
+    first = rollback(open_context(definition, home), "  it drifts ")
     assert (first.verdict, first.promoted, first.candidate) == ("rolled-back", True, "candidate-2")
     assert first.reason == "rolled back from version 3 (candidate-3) to version 2 (candidate-2): it drifts"
     assert calls == [("load", 2), ("repair", 2)]
@@ -69,19 +70,19 @@ def test_back_and_further_back(market: Market, calls: list[Any]) -> None:
     assert champion is not None
     assert (champion.version, champion.manifest_digest) == (2, "digest-2")
     assert promotions.rows()[-1].previous_version == 3
-    rollback(definition, home, "still drifts")
+    rollback(open_context(definition, home), "still drifts")
     assert promotions.champion().version == 1  # type: ignore[union-attr]
     with pytest.raises(RegistryError, match="version 1 of tiny is its first champion"):
-        rollback(definition, home, "more")
+        rollback(open_context(definition, home), "more")
     promote(home, 4, as_of="2017-06-30T21:00:00+00:00")
-    rollback(definition, home, "four is bad")
+    rollback(open_context(definition, home), "four is bad")
     assert promotions.champion().version == 1  # type: ignore[union-attr]
 
 
 def test_it_takes_effect_with_the_newest_data(market: Market, calls: list[Any]) -> None:
     promote(market.home, 1)
     promote(market.home, 2)
-    rollback(market.definition, market.home, "why not")
+    rollback(market.context, "why not")
     promotions = Promotions(Lake(market.home.lake), "tiny")
     assert promotions.effective("2017-06-29") == 2
     assert promotions.effective("2017-06-30") == 1
@@ -92,9 +93,9 @@ def test_what_cannot_be_rolled_back_is_refused_and_recorded_nowhere(
 ) -> None:
     home, definition = market.home, market.definition
     with pytest.raises(RegistryError, match="no champion yet"):
-        rollback(definition, home, "why")
+        rollback(open_context(definition, home), "why")
     with pytest.raises(FinflowError, match="needs a reason"):
-        rollback(definition, home, "  ")
+        rollback(open_context(definition, home), "  ")
     promote(home, 1)
     promote(home, 2)
 
@@ -103,8 +104,8 @@ def test_what_cannot_be_rolled_back_is_refused_and_recorded_nowhere(
 
     monkeypatch.setattr(sys.modules["finflow.pipelines.registry.versions"], "load_version", refuse)
     with pytest.raises(RegistryError, match="changed on disk"):
-        rollback(definition, home, "why")
-    assert [row["verdict"] for row in history(definition, home)["decisions"]] == ["promoted", "promoted"]
+        rollback(open_context(definition, home), "why")
+    assert [row["verdict"] for row in history(open_context(definition, home))["decisions"]] == ["promoted", "promoted"]
 
 
 def test_a_decision_in_between_is_read_before_the_next_try(market: Market, calls: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,16 +122,16 @@ def test_a_decision_in_between_is_read_before_the_next_try(market: Market, calls
         return original(self, row, expected_version)
 
     monkeypatch.setattr(Promotions, "record", record)
-    decision = rollback(market.definition, market.home, "why")
+    decision = rollback(market.context, "why")
     assert decision.reason.startswith("rolled back from version 3 (candidate-3) to version 2")
 
 
 def test_status_of_nothing(home: Home) -> None:
     from tests.support.pipelines.serving_support import small_definition
 
-    found = status(small_definition(), home)
+    found = status(open_context(small_definition(), home))
     assert (found["champion"], found["runs"], found["data"], found["predictions"]) == (None, [], None, None)
-    assert history(small_definition(), home) == {"decisions": [], "waiting": None}
+    assert history(open_context(small_definition(), home)) == {"decisions": [], "waiting": None}
 
 
 def test_status_names_champion_freshness_and_gaps(market: Market) -> None:
@@ -141,7 +142,7 @@ def test_status_names_champion_freshness_and_gaps(market: Market) -> None:
     Predictions(Lake(market.home.lake), "tiny").append_new(given)
     Predictions(Lake(market.home.lake), "tiny").append_new(rows(["2017-06-22"], version=2))
     # Monday evening, an hour and a half after the close: the session of the third is published, that of the fourth is a holiday
-    found = status(market.definition, market.home, now=pd.Timestamp("2017-07-03T18:30:00Z"))
+    found = status(market.context, now=pd.Timestamp("2017-07-03T18:30:00Z"))
     assert found["champion"]["version"] == 2
     assert found["champion"]["verdict"] == "promoted"
     assert [run["verdict"] for run in found["runs"]] == ["kept", "promoted", "promoted"]

@@ -15,6 +15,7 @@ from finflow.models.samples import CATEGORIES
 from finflow.pipelines.core.errors import DefinitionError
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.data.ingest import ingest
+from finflow.pipelines.definitions.context import open_context
 from finflow.pipelines.definitions.definition import Definition, parse_definition, problem_of
 from finflow.pipelines.lake.lake import Lake
 from finflow.pipelines.problems.outcome import Costs
@@ -135,12 +136,12 @@ def test_a_column_known_afterwards_is_one_of_those_that_the_source_gives(home: H
         return parse_definition(values)
 
     with pytest.raises(DefinitionError, match=r"problem\.afterwards: no column 'accepted'; there are 'entity', 'time', 'amount'"):
-        ingest(definition(), home)
+        ingest(open_context(definition(), home))
     assert Lake(home.lake).version("raw/loans") is None
     replayed = definition().source
     assert replayed.offered is None
     assert ReplaySource(source={"kind": "csv", "path": "x", "columns": {"a": "A"}}, start="2020-01-01", until="2020-02-01").offered  # type: ignore[arg-type]
-    assert ingest(definition(rejected=True), home).rows > 60
+    assert ingest(open_context(definition(rejected=True), home)).rows > 60
 
 
 def test_a_sample_is_one_row() -> None:

@@ -176,7 +176,8 @@ def made(trained: Trained) -> RegisteredVersion:
 
 
 def test_a_version_keeps_rows_and_says_which_code_made_its_features(trained: Trained, made: RegisteredVersion) -> None:
-    manifest = load_version(trained.home, "tiny", made.version, promote(trained, made, "random-walk")).manifest
+    promote(trained, made, "random-walk")
+    manifest = load_version(trained.context, made.version).manifest
     assert {"data/served/golden_rows.parquet", "data/served/golden_features.safetensors"} <= set(manifest["files"])
     recorded = manifest["samples"]
     assert recorded["columns"] == manifest["task"]["columns"]
@@ -187,11 +188,11 @@ def test_a_version_keeps_rows_and_says_which_code_made_its_features(trained: Tra
 
 
 def test_a_champion_of_another_formula_is_refused(trained: Trained, made: RegisteredVersion, monkeypatch: pytest.MonkeyPatch) -> None:
-    promotions = promote(trained, made, "random-walk")
-    load_version(trained.home, "tiny", made.version, promotions)
+    promote(trained, made, "random-walk")
+    load_version(trained.context, made.version)
     monkeypatch.setitem(FEATURES, "log_range", other("log_range", lambda values: 2 * values))
     with pytest.raises(OutdatedError, match=r"^version 1 of tiny is refused: its features no longer come out .*: log_range \(in "):
-        load_version(trained.home, "tiny", made.version, promotions)
+        load_version(trained.context, made.version)
 
 
 def test_the_changed_formula_of_a_copy_of_the_sources_is_refused(trained: Trained, made: RegisteredVersion, tmp_path: Path) -> None:
@@ -224,21 +225,22 @@ def test_a_version_of_the_format_before_is_refused(trained: Trained, made: Regis
     folder = folder_of(trained, made.version)
     manifest = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps({**manifest, "format": 1}))
-    promotions = promote(trained, made, "random-walk")
+    promote(trained, made, "random-walk")
     words = "it is of format 1, and this finflow reads format 2, which holds rows to try the features on. Train again."
     with pytest.raises(OutdatedError, match=f"version 1 of tiny is refused: .*{words}"):
-        load_version(trained.home, "tiny", made.version, promotions)
+        load_version(trained.context, made.version)
     (folder / "manifest.json").write_text(json.dumps({**manifest, "format": 3}))
     with pytest.raises(RegistryError, match="is not of format 2") as told:
-        load_version(trained.home, "tiny", made.version, promotions)
+        load_version(trained.context, made.version)
     assert not isinstance(told.value, OutdatedError)
 
 
 def test_a_version_without_its_rows_is_refused(trained: Trained, made: RegisteredVersion) -> None:
     folder = folder_of(trained, made.version)
     (folder / "data/served/golden_rows.parquet").unlink()
+    promote(trained, made, "random-walk")
     with pytest.raises(RegistryError, match=r"golden_rows\.parquet is missing"):
-        load_version(trained.home, "tiny", made.version, promote(trained, made, "random-walk"))
+        load_version(trained.context, made.version)
     facts = {key: value for key, value in json.loads((folder / "manifest.json").read_text()).items() if key not in ("format", "files")}
     (folder / "manifest.json").unlink()
     write_manifest(folder, facts)

@@ -10,6 +10,7 @@ import pytest
 
 from finflow.models.base import FitReport, Hardware, Model, ModelSettings, Prediction, Task
 from finflow.models.samples import Samples
+from finflow.pipelines.backfill.request import BackfillRequest
 from finflow.pipelines.backfill.run import backfill
 from finflow.pipelines.core.calendars import published_at
 from finflow.pipelines.core.errors import NotEnoughHistoryError
@@ -74,21 +75,21 @@ def batch(market: Market, date: str) -> CleanManifest:
 
 
 def test_the_rows_of_a_date_are_scored_and_every_date_with_data_is_filled(market: Market) -> None:
-    scored = score_clean(market.definition, market.home, batch(market, "2020-03-07"))
+    scored = score_clean(market.context, batch(market, "2020-03-07"))
     assert (scored.rows, scored.written, scored.in_sample) == (4, 4, 0)
-    known = score_clean(market.definition, market.home, batch(market, "2020-03-04"))
+    known = score_clean(market.context, batch(market, "2020-03-04"))
     assert known.in_sample == 4  # their labels were known when the version was trained
-    result = backfill(market.definition, market.home, "2020-03-01", "2020-03-31", clean=batch(market, "2020-03-11"))
+    result = backfill(market.context, BackfillRequest("2020-03-01", "2020-03-31"), clean=batch(market, "2020-03-11"))
     assert [one.date for one in result.dates] == [f"2020-03-{day:02d}" for day in range(2, 12)]
     assert result.written == 40 - 8
     rows = market.lake.read("predictions/tiny")
     assert len(rows) == 40
     assert np.allclose(rows["p_repaid"] + rows["p_defaulted"], 1)
     assert set(rows.loc[rows["in_sample"], "time"].dt.day) == {2, 3, 4}
-    again = backfill(market.definition, market.home, "2020-03-01", "2020-03-31", clean=batch(market, "2020-03-11"))
+    again = backfill(market.context, BackfillRequest("2020-03-01", "2020-03-31"), clean=batch(market, "2020-03-11"))
     assert again.written == 0
 
 
 def test_a_date_without_rows_is_no_sample(market: Market) -> None:
     with pytest.raises(NotEnoughHistoryError, match="nothing was known by 2020-03-01"):
-        score_clean(market.definition, market.home, batch(market, "2020-02-29"))
+        score_clean(market.context, batch(market, "2020-02-29"))

@@ -39,7 +39,7 @@ def test_a_version_answers_as_the_mean_of_its_members(trained: Trained, made: Re
     from finflow.models.ensemble import average
     from finflow.models.saving import load_model
 
-    served = load_version(trained.home, "tiny", made.version, promotions)
+    served = load_version(trained.context, made.version)
     samples = open_samples(trained.samples.folder).take(np.arange(40))
     members = [load_model(Path(fit.folder) / "model").predict(samples) for fit in trained.production["noisy"]]
     np.testing.assert_array_equal(served.model.predict(samples).values, average(members).values)
@@ -66,7 +66,8 @@ def test_registration_cut_short_goes_on_where_it_stopped(trained: Trained, kille
             registered(trained, "noisy")
     made = registered(trained, "noisy")
     assert made.version == 1
-    assert load_version(trained.home, "tiny", 1, promote(trained, made, "noisy")).version == 1
+    promote(trained, made, "noisy")
+    assert load_version(trained.context, 1).version == 1
     client = store_client(trained.home)
     experiment = client.get_experiment_by_name("tiny")
     assert experiment is not None
@@ -79,7 +80,7 @@ def test_mlflow_loads_the_champion_from_arrays_and_frames(
     import mlflow
 
     monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
-    repair_aliases(trained.home, promotions)
+    repair_aliases(trained.context)
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(trained.home.tracking_uri)
     try:
@@ -88,7 +89,7 @@ def test_mlflow_loads_the_champion_from_arrays_and_frames(
         mlflow.set_tracking_uri(before)
     samples = open_samples(trained.samples.folder)
     last = np.array([np.flatnonzero(samples.index.entity == code)[-1] for code in (0, 1)])
-    expected = load_version(trained.home, "tiny", made.version, promotions).model.predict(samples.take(last)).values
+    expected = load_version(trained.context, made.version).model.predict(samples.take(last)).values
     windows = samples.gather(last)
     np.testing.assert_array_equal(pyfunc.predict(windows), expected)
     np.testing.assert_array_equal(pyfunc.predict(samples.gather(last, length=25)), expected)
@@ -102,7 +103,7 @@ def test_mlflow_loads_the_champion_from_arrays_and_frames(
     np.testing.assert_array_equal(answer.to_numpy(dtype=np.float32), expected.reshape(2, -1))
     alone = pyfunc.predict(frame[frame["entity"] == "ALPHA"].drop(columns="entity"))
     np.testing.assert_array_equal(alone.to_numpy(dtype=np.float32), expected[:1].reshape(1, -1))
-    assert load_version(trained.home, "tiny", made.version, promotions).version == 1, "MLflow's note beside the files does no harm"
+    assert load_version(trained.context, made.version).version == 1, "MLflow's note beside the files does no harm"
 
 
 @pytest.mark.parametrize(
@@ -210,7 +211,7 @@ def test_a_changed_version_is_refused_before_anything_is_loaded(
     _hostile_loader(folder, monkeypatch)
     _nothing_is_loaded(monkeypatch)
     with pytest.raises(RegistryError, match=f"version 1 of tiny is refused: .*{message}"):
-        load_version(trained.home, "tiny", made.version, promotions)
+        load_version(trained.context, made.version)
     assert not (folder.parent / "marker").exists()
 
 
@@ -223,11 +224,11 @@ def test_what_is_never_admitted_is_refused_though_manifest_and_promotions_agree(
     change(folder)
     facts = {key: value for key, value in json.loads((folder / "manifest.json").read_text()).items() if key not in ("format", "files")}
     (folder / "manifest.json").unlink()
-    promotions = promote(trained, RegisteredVersion(made.version, write_manifest(folder, facts)), "noisy")
+    promote(trained, RegisteredVersion(made.version, write_manifest(folder, facts)), "noisy")
     _hostile_loader(folder, monkeypatch)
     _nothing_is_loaded(monkeypatch)
     with pytest.raises(RegistryError, match=f"version 1 of tiny is refused: .*{message}"):
-        load_version(trained.home, "tiny", made.version, promotions)
+        load_version(trained.context, made.version)
     assert not (folder.parent / "marker").exists()
 
 
@@ -249,7 +250,7 @@ def test_a_swapped_version_is_refused(
     shutil.copytree(folder_of(trained, other.version), folder_of(trained, made.version))
     _nothing_is_loaded(monkeypatch)
     with pytest.raises(RegistryError, match="not the files that were promoted"):
-        load_version(trained.home, "tiny", made.version, promotions)
+        load_version(trained.context, made.version)
 
 
 def test_versions_that_never_were_champion_or_are_gone_are_refused(
@@ -257,10 +258,10 @@ def test_versions_that_never_were_champion_or_are_gone_are_refused(
 ) -> None:
     other = registered(trained, "ridge", "another")
     with pytest.raises(RegistryError, match="version 2 of tiny is not in the promotions table"):
-        load_version(trained.home, "tiny", other.version, promotions)
+        load_version(trained.context, other.version)
     shutil.rmtree(folder_of(trained, made.version))
     with pytest.raises(RegistryError, match="version 1 of tiny cannot be fetched"):
-        load_version(trained.home, "tiny", made.version, promotions)
+        load_version(trained.context, made.version)
 
 
 def test_changed_code_is_refused_with_the_reason(
@@ -282,7 +283,7 @@ def test_changed_code_is_refused_with_the_reason(
     with pytest.raises(
         RegistryError, match=r"no longer answers as it did when it was made: its golden batch differs by .*numpy 2\.\S+ became 9\.9"
     ):
-        load_version(trained.home, "tiny", made.version, promotions)
+        load_version(trained.context, made.version)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -305,9 +306,9 @@ def test_a_model_of_another_signature_is_refused(trained: Trained, made: Registe
     facts = {key: item for key, item in json.loads((folder / "manifest.json").read_text()).items() if key not in ("format", "files")}
     facts["task"]["columns"] = [*facts["task"]["columns"], "one_more"]
     (folder / "manifest.json").unlink()
-    promotions = promote(trained, RegisteredVersion(made.version, write_manifest(folder, facts)), "noisy")
+    promote(trained, RegisteredVersion(made.version, write_manifest(folder, facts)), "noisy")
     with pytest.raises(RegistryError, match="answers another task than its manifest says"):
-        load_version(trained.home, "tiny", made.version, promotions)
+        load_version(trained.context, made.version)
 
 
 def test_a_model_that_reads_more_than_it_says_is_not_registered(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -326,26 +327,26 @@ def test_a_model_that_reads_more_than_it_says_is_not_registered(trained: Trained
 
 def test_the_alias_follows_the_promotions_table(trained: Trained, made: RegisteredVersion, promotions: Promotions) -> None:
     client = store_client(trained.home)
-    repair_aliases(trained.home, promotions)
+    repair_aliases(trained.context)
     assert client.get_registered_model("tiny").aliases == {"champion": 1}
     assert "it was better" in str(client.get_model_version("tiny", "1").description)
     second = registered(trained, "ridge", "another")
     promote(trained, second, "ridge", "demoted", "another")
-    repair_aliases(trained.home, promotions)
+    repair_aliases(trained.context)
     assert client.get_registered_model("tiny").aliases == {"champion": 2, "previous": 1}
     client.set_registered_model_alias("tiny", "champion", "1")
-    repair_aliases(trained.home, promotions)
+    repair_aliases(trained.context)
     assert client.get_registered_model("tiny").aliases["champion"] == 2, "a crash left it behind"
     third = registered(trained, "random-walk", "third")
     client.set_registered_model_alias("tiny", "champion", str(third.version))
     with pytest.raises(RegistryError, match="names version 3, which was never promoted; the promotions table says version 2"):
-        repair_aliases(trained.home, promotions)
+        repair_aliases(trained.context)
 
 
 def test_a_version_that_no_decision_names_is_withdrawn(trained: Trained, made: RegisteredVersion, promotions: Promotions) -> None:
     other = registered(trained, "ridge", "another")
-    assert withdraw(trained.home, promotions, "run") == [], "the champion stays"
-    assert withdraw(trained.home, promotions, "another") == [other.version]
+    assert withdraw(trained.context, "run") == [], "the champion stays"
+    assert withdraw(trained.context, "another") == [other.version]
     assert [int(version.version) for version in store_client(trained.home).search_model_versions("name = 'tiny'")] == [made.version]
     assert registered(trained, "ridge", "another").version == other.version + 1, "its number is not given again"
 

@@ -6,12 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from finflow.pipelines.backfill.request import BackfillRequest
 from finflow.pipelines.backfill.run import backfill
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import PredictionResult
 from finflow.pipelines.data.contract import validate
 from finflow.pipelines.data.ingest import ingest
 from finflow.pipelines.data.knowledge import resolve_as_of
+from finflow.pipelines.definitions.context import open_context
 from finflow.pipelines.definitions.definition import Definition, parse_definition
 from finflow.pipelines.fits.fits import carry_out_all
 from finflow.pipelines.lake.lake import Lake
@@ -61,18 +63,18 @@ def test_a_window_that_may_cross_short_gaps_still_crosses_no_long_one(made: Defi
 
 def test_trained_scored_and_backfilled(made: Definition, rows: pd.DataFrame, home: Home) -> None:
     prepare_store(home)
-    raw = ingest(made, home)
-    clean = validate(made, home, raw, resolve_as_of(made, home, None))
-    plan = plan_training(made, home, store_samples(made, home, clean))
+    raw = ingest(open_context(made, home))
+    clean = validate(open_context(made, home), raw, resolve_as_of(open_context(made, home), None))
+    plan = plan_training(open_context(made, home), store_samples(open_context(made, home), clean))
     samples = open_samples(plan.samples.folder)
     chosen = select(plan.folds[-1], samples.index, made.folds.embargo)
     assert set(samples.index.entity[chosen.train]) == set(range(12))
     results = carry_out_all(plan.specs, home)
     fits = [result.fit for result in results if isinstance(result, PredictionResult)]
     assert len(fits) == len(plan.specs) == 4
-    evaluation, failed = evaluate_training(made, home, plan, results)
+    evaluation, failed = evaluate_training(open_context(made, home), plan, results)
     assert failed == {}
-    conclude_training(made, home, plan, evaluation, failed, fits)
+    conclude_training(open_context(made, home), plan, evaluation, failed, fits)
 
     # the ended symbol has test samples up to its end, and none later
     ended = rows.loc[rows["entity"] == "S02", "time"].max()
@@ -80,13 +82,13 @@ def test_trained_scored_and_backfilled(made: Definition, rows: pd.DataFrame, hom
     assert tested.label_end[tested.entity == 1].max() <= ended.to_datetime64() < tested.label_end.max()
     assert set(tested.entity.tolist()) == set(range(12))
 
-    scored = score_clean(made, home, clean)
+    scored = score_clean(open_context(made, home), clean)
     last = f"{rows['time'].max():%Y-%m-%d}"
     assert (scored.date, scored.rows) == (last, 11 * HORIZON)
 
     gap = gap_of(rows)
     for first, final in (spread(ended), spread(gap[0]), spread(gap[1])):
-        result = backfill(made, home, first, final)
+        result = backfill(open_context(made, home), BackfillRequest(first, final))
         assert set(result.counts) == {"done"}
         ledger = Ledger(Lake(home.lake), made.name).read(first, final, "champion", None)
         expected = {date: expected_symbols(made, rows, date) for date in ledger}

@@ -19,6 +19,7 @@ from finflow.pipelines.core.home import Home
 from finflow.pipelines.data.contract import validate
 from finflow.pipelines.data.ingest import ingest
 from finflow.pipelines.data.knowledge import resolve_as_of
+from finflow.pipelines.definitions.context import open_context
 from finflow.pipelines.definitions.definition import Definition
 from finflow.pipelines.samples.store import open_samples, read_facts, write_samples
 from finflow.pipelines.samples.windows import (
@@ -293,18 +294,18 @@ def test_damaged_or_foreign_samples_are_refused(tmp_path: Path) -> None:
 def test_a_clean_batch_is_windowed_once(home: Home) -> None:
     source = {"kind": "simulated", "process": "random_walk", "entities": 2, "days": 200, "start": "2015-01-05", "seed": 0}
     wanted = definition(source=source, calendar="XNYS", contract={"kind": "bars", "minimum_history": 50})
-    raw = ingest(wanted, home)
-    instants = [resolve_as_of(wanted, home, date) for date in ("2015-09-01", "2015-09-02")]
-    first = store_samples(wanted, home, validate(wanted, home, raw, instants[0]))
+    raw = ingest(open_context(wanted, home))
+    instants = [resolve_as_of(open_context(wanted, home), date) for date in ("2015-09-01", "2015-09-02")]
+    first = store_samples(open_context(wanted, home), validate(open_context(wanted, home), raw, instants[0]))
     written = (Path(first.folder) / "values.npy").stat().st_mtime_ns
-    again = store_samples(wanted, home, validate(wanted, home, raw, instants[0]))
+    again = store_samples(open_context(wanted, home), validate(open_context(wanted, home), raw, instants[0]))
     assert again.folder == first.folder
     assert again.digest == first.digest
     assert (Path(first.folder) / "values.npy").stat().st_mtime_ns == written
-    later = store_samples(wanted, home, validate(wanted, home, raw, instants[1]))
+    later = store_samples(open_context(wanted, home), validate(open_context(wanted, home), raw, instants[1]))
     assert later.folder != first.folder
     assert later.samples == first.samples + 2
-    other = store_samples(definition(**{**wanted.model_dump(mode="json"), "window": {"length": 6}}), home, first.clean)
+    other = store_samples(open_context(definition(**{**wanted.model_dump(mode="json"), "window": {"length": 6}}), home), first.clean)
     assert other.folder != first.folder
     opened = open_samples(first.folder)
     assert (len(opened), int(opened.index.labelled.sum()), len(opened.observations.values)) == (

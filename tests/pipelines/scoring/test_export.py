@@ -9,6 +9,7 @@ import pytest
 
 from finflow.pipelines.core.errors import FinflowError
 from finflow.pipelines.core.home import Home
+from finflow.pipelines.definitions.context import open_context
 from finflow.pipelines.lake.lake import Lake
 from finflow.pipelines.lake.predictions import Predictions
 from finflow.pipelines.scoring.export import export, safe_for_spreadsheets
@@ -26,12 +27,12 @@ def filled(home: Home) -> Home:
 
 def test_csv_and_parquet_hold_the_range_and_csv_is_escaped(filled: Home, tmp_path: Path) -> None:
     definition = small_definition()
-    written = export(definition, filled, "2020-01-31", "2020-02-28", tmp_path / "out.csv")
+    written = export(open_context(definition, filled), "2020-01-31", "2020-02-28", tmp_path / "out.csv")
     assert (written["rows"], written["entities"], written["first"], written["last"]) == (4, 2, "2020-01-31", "2020-02-03")
     read = pd.read_csv(tmp_path / "out.csv")
     assert sorted(set(read["entity"])) == ["'=cmd|x", "中国银行"]
     assert set(read["q50"]) == {-1.5}
-    export(definition, filled, "2020-01-31", "2020-02-28", tmp_path / "out.parquet")
+    export(open_context(definition, filled), "2020-01-31", "2020-02-28", tmp_path / "out.parquet")
     whole = pd.read_parquet(tmp_path / "out.parquet")
     assert sorted(set(whole["entity"])) == ["=cmd|x", "中国银行"]
     assert len(whole) == 4
@@ -58,7 +59,7 @@ def test_every_beginning_of_a_formula_is_escaped(cell: str) -> None:
 )
 def test_what_cannot_be_exported_leaves_no_file(target: str, start: str, expected: str, filled: Home, tmp_path: Path) -> None:
     with pytest.raises(FinflowError, match=expected):
-        export(small_definition(), filled, start, "2020-02-28", tmp_path / target)
+        export(open_context(small_definition(), filled), start, "2020-02-28", tmp_path / target)
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and "lake" not in path.parts]
 
 
@@ -70,7 +71,7 @@ def test_a_failed_write_keeps_the_file_that_was_there(filled: Home, tmp_path: Pa
 
     monkeypatch.setattr(pd.DataFrame, "to_csv", full)
     with pytest.raises(FinflowError, match="No space left"):
-        export(small_definition(), filled, "2020-01-01", "2020-02-28", tmp_path / "out.csv")
+        export(open_context(small_definition(), filled), "2020-01-01", "2020-02-28", tmp_path / "out.csv")
     assert (tmp_path / "out.csv").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["out.csv"]
 
@@ -78,5 +79,5 @@ def test_a_failed_write_keeps_the_file_that_was_there(filled: Home, tmp_path: Pa
 def test_a_file_that_cannot_be_written_is_named_and_leaves_nothing(filled: Home, tmp_path: Path) -> None:
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(FinflowError, match=r"--to '.*folder\.csv' cannot be written \(Is a directory\)"):
-        export(small_definition(), filled, "2020-01-31", "2020-02-28", tmp_path / "folder.csv")
+        export(open_context(small_definition(), filled), "2020-01-31", "2020-02-28", tmp_path / "folder.csv")
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == []

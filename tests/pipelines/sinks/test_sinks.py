@@ -10,10 +10,12 @@ import pandas as pd
 import pytest
 import yaml
 
+from finflow.pipelines.backfill.request import BackfillRequest
 from finflow.pipelines.backfill.run import backfill, show_plan
 from finflow.pipelines.core.errors import DefinitionError, SinkError
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.secrets import expand, redacted
+from finflow.pipelines.definitions.context import open_context
 from finflow.pipelines.definitions.definition import parse_definition
 from finflow.pipelines.definitions.loading import load_definition
 from finflow.pipelines.lake.ledger import Ledger
@@ -94,12 +96,12 @@ def assert_as_in_the_lake(place: Place, market: Market) -> None:
 
 
 def test_live_scores_and_backfills_arrive_once(place: Place, market: Market, registry: Registry) -> None:
-    scored = score_clean(market.definition, market.home, market.clean("2017-06-15"))
+    scored = score_clean(market.context, market.clean("2017-06-15"))
     assert (scored.written, scored.delivered) == (6, 6)
     filled = run(market)
     assert filled.delivered == filled.written == (len(DATES) - 1) * 6
     assert_as_in_the_lake(place, market)
-    assert score_clean(market.definition, market.home, market.clean("2017-06-15")).delivered == 0
+    assert score_clean(market.context, market.clean("2017-06-15")).delivered == 0
     assert run(market, only="all").delivered == 0
     registry.promote(2, "2017-05-31", scale=0.02)
     assert run(market, only="stale").delivered == len(DATES) * 6
@@ -118,7 +120,7 @@ def test_killed_between_the_lake_and_the_sink(place: Place, market: Market, regi
         with pytest.raises(KeyboardInterrupt):
             run(market, max_active=1)
         with pytest.raises(KeyboardInterrupt):
-            score_clean(market.definition, market.home, market.clean("2017-06-15"))
+            score_clean(market.context, market.clean("2017-06-15"))
     assert len(Predictions(market.lake, "tiny").read()) == len(DATES) * 6
     assert market.lake.version("ledger/tiny") is None
     again = run(market)
@@ -166,7 +168,7 @@ def test_writers_at_the_same_time(place: Place, market: Market, registry: Regist
     empty.folder.parent.mkdir()
     fresh = market.definition.model_validate({**market.definition.model_dump(), "sink": empty.settings})
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda part: delivering.deliver(fresh, market.lake, part, {1}), dates))
+        list(pool.map(lambda part: delivering.deliver(open_context(fresh, market.home), part, {1}), dates))
     assert_as_in_the_lake(empty, market)
 
 
@@ -181,8 +183,8 @@ def test_a_sink_that_takes_nothing_leaves_the_dates_missing(tmp_path: Path, home
     market = make_market(home, sink={"kind": "parquet", "path": str(tmp_path / "file" / "scores")})
     registry_of(market, monkeypatch)
     with pytest.raises(SinkError, match="cannot be written"):
-        backfill(market.definition, market.home, START, END, clean=market.clean(END))
-    shown = show_plan(market.definition, market.home, START, END, clean=market.clean(END))
+        backfill(market.context, BackfillRequest(START, END), clean=market.clean(END))
+    shown = show_plan(market.context, BackfillRequest(START, END), clean=market.clean(END))
     assert shown["counts"] == {"missing": len(DATES)}
     assert len(Predictions(market.lake, "tiny").read()) == len(DATES) * 6
 

@@ -18,6 +18,7 @@ from finflow.pipelines.core.errors import FinflowError, SourceError
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.data.ingest import ingest
 from finflow.pipelines.data.pseudonyms import VARIABLE
+from finflow.pipelines.definitions.context import open_context
 from finflow.pipelines.definitions.loading import load_definition
 from finflow.pipelines.lake.lake import Lake
 from finflow.pipelines.sources import sql as module
@@ -171,7 +172,7 @@ def test_a_definition_over_a_database_beside_it_with_persons(home: Home, tmp_pat
     values["source"] = {"kind": "sql", "url": "sqlite:///book.db", "table": "loans", "columns": columns, "text": values["source"]["text"]}
     monkeypatch.setenv(VARIABLE, "0f9e8d7c6b5a49382716050403020100")
     definition = load_definition(str(write_definition(tmp_path / "loans.yaml", values)))
-    raw = ingest(definition, home)
+    raw = ingest(open_context(definition, home))
     assert raw.rows == 200
     assert Lake(home.lake).read("raw/loans")["purpose"].isna().sum() == frame["purpose"].isna().sum() > 0
     assert files_with(home.root, "Quartz") == []

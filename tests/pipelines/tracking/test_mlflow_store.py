@@ -75,9 +75,9 @@ def test_two_trainings_log_and_register_at_once(trained: Trained) -> None:
 
     def one(key: str) -> int:
         evaluation = replace(trained.evaluation, run_key=key)
-        logged = log_training(trained.definition, trained.home, evaluation, trained.fits, trained.samples)
+        logged = log_training(trained.context, evaluation, trained.fits, trained.samples)
         members = trained.production["noisy"]
-        return register(trained.definition, trained.home, evaluation, "noisy", members, trained.samples, logged.children["noisy"]).version
+        return register(trained.context, evaluation, "noisy", members, trained.samples, logged.children["noisy"]).version
 
     with ThreadPoolExecutor(3) as pool:
         versions = list(pool.map(one, ["first", "second", "first"]))
@@ -98,15 +98,13 @@ def test_a_server_takes_the_place_of_the_local_store(trained: Trained, tmp_path:
     try:
         _wait_for(f"http://127.0.0.1:{port}/health")
         remote = replace(trained, home=replace(trained.home, tracking_uri=f"http://127.0.0.1:{port}"))
-        logged = log_training(remote.definition, remote.home, remote.evaluation, remote.fits, remote.samples)
-        made = register(
-            remote.definition, remote.home, remote.evaluation, "noisy", remote.production["noisy"], remote.samples, logged.children["noisy"]
-        )
-        promotions = promote(remote, made, "noisy")
-        repair_aliases(remote.home, promotions)
-        assert load_version(remote.home, "tiny", made.version, promotions).manifest_digest == made.manifest_digest
+        logged = log_training(remote.context, remote.evaluation, remote.fits, remote.samples)
+        made = register(remote.context, remote.evaluation, "noisy", remote.production["noisy"], remote.samples, logged.children["noisy"])
+        promote(remote, made, "noisy")
+        repair_aliases(remote.context)
+        assert load_version(remote.context, made.version).manifest_digest == made.manifest_digest
         assert store_client(remote.home).get_model_version_by_alias("tiny", "champion").version in ("1", 1)
-        again = register(remote.definition, remote.home, remote.evaluation, "noisy", (), remote.samples, "")
+        again = register(remote.context, remote.evaluation, "noisy", (), remote.samples, "")
         assert again == made
     finally:
         import psutil

@@ -15,6 +15,7 @@ from finflow.pipelines.core.manifests import PredictionResult
 from finflow.pipelines.data.contract import validate
 from finflow.pipelines.data.ingest import ingest
 from finflow.pipelines.data.knowledge import resolve_as_of
+from finflow.pipelines.definitions.context import open_context
 from finflow.pipelines.definitions.definition import Definition, parse_definition
 from finflow.pipelines.features.kinds import FEATURES
 from finflow.pipelines.fits.fits import carry_out_all
@@ -48,13 +49,13 @@ def defined(**changes: Any) -> Definition:
 
 def train(definition: Definition, home: Home, date: str | None = AS_OF) -> dict[str, Any]:
     """A training as the flow does it, as of a date (None: the newest); its outcome."""
-    raw = ingest(definition, home)
-    clean = validate(definition, home, raw, resolve_as_of(definition, home, date))
-    plan = plan_training(definition, home, store_samples(definition, home, clean))
+    raw = ingest(open_context(definition, home))
+    clean = validate(open_context(definition, home), raw, resolve_as_of(open_context(definition, home), date))
+    plan = plan_training(open_context(definition, home), store_samples(open_context(definition, home), clean))
     answers = carry_out_all(plan.specs, home)
-    evaluation, failed = evaluate_training(definition, home, plan, answers)
+    evaluation, failed = evaluate_training(open_context(definition, home), plan, answers)
     fits = [answer.fit for answer in answers if isinstance(answer, PredictionResult)]
-    return conclude_training(definition, home, plan, evaluation, failed, fits).outcome
+    return conclude_training(open_context(definition, home), plan, evaluation, failed, fits).outcome
 
 
 def champion_alias(home: Home) -> int:
@@ -65,18 +66,18 @@ def test_changed_quantiles_are_said_in_scoring_and_settled_by_the_next_training(
     prepare_store(home)
     first, changed = defined(), defined(problem=LEVELS)
     assert train(first, home)["decision"]["verdict"] == "reference"
-    assert score(first, home, AS_OF).version == 1
+    assert score(open_context(first, home), AS_OF).version == 1
 
     said = r"version 1 of tiny was trained for another task \(problem\.levels was \[0\.05, .*\], is \[0\.1, 0\.5, 0\.9\]\)"
     with pytest.raises(RegistryError, match=rf"^{said}: restore the definition, or train again.*: finflow train tiny$"):
-        score(changed, home, AS_OF)
+        score(open_context(changed, home), AS_OF)
     past = train(changed, home, BEFORE)["decision"]
     assert (past["verdict"], past["champion"]["version"], champion_alias(home)) == ("historical", 1, 1)
 
     made = train(changed, home)["decision"]
     assert (made["verdict"], made["version"], champion_alias(home)) == ("refreshed", 2, 2)
     assert made["reason"].startswith("What is asked has changed since its version was made (problem.levels was [0.05, ")
-    scored = score(changed, home, AS_OF)
+    scored = score(open_context(changed, home), AS_OF)
     assert (scored.version, scored.written) == (2, 4)
     rows = Predictions(Lake(home.lake), "tiny").read(pd.Timestamp(AS_OF), pd.Timestamp(AS_OF))
     assert rows.loc[rows["version"] == 2, ["q10", "q50", "q90"]].notna().all(axis=None)
@@ -86,7 +87,7 @@ def test_changed_quantiles_are_said_in_scoring_and_settled_by_the_next_training(
     assert Promotions(Lake(home.lake), "tiny").rows() == decided
     assert decided[-1].evidence["changed"].startswith("problem.levels")
     with pytest.raises(RegistryError, match=r"version 2 .*problem\.levels was \[0\.1, 0\.5, 0\.9\], is"):
-        score(first, home, AS_OF)
+        score(open_context(first, home), AS_OF)
 
 
 def mend(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
@@ -101,29 +102,29 @@ def test_a_mended_formula_is_said_in_scoring_and_settled_by_the_next_training(ho
     prepare_store(home)
     made = defined()
     assert train(made, home)["decision"]["verdict"] == "reference"
-    assert score(made, home, AS_OF).version == 1
+    assert score(open_context(made, home), AS_OF).version == 1
     mend(monkeypatch, 2)
     with pytest.raises(
         OutdatedError, match=r"^version 1 of tiny is refused: its features .*: log_range \(in .*Train again \(finflow train tiny\)"
     ):
-        score(made, home, AS_OF)
+        score(open_context(made, home), AS_OF)
     again = train(made, home)["decision"]
     assert (again["verdict"], again["version"], champion_alias(home)) == ("refreshed", 2, 2), "its recipe is fitted anew; nobody is demoted"
     said = "What is asked has changed since its version was made (its features come out otherwise: log_range (in "
     assert again["reason"].startswith(said)
-    assert score(made, home, AS_OF).version == 2
+    assert score(open_context(made, home), AS_OF).version == 2
 
 
 def test_what_waits_with_other_features_answers_no_more(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     prepare_store(home)
     made = defined(gate={"loss": "mae", "minimum_dates": 50, "approval": "required"})
     train(made, home, None)
-    approve(made, home, 1, "Ann", "it looks right")
+    approve(open_context(made, home), 1, "Ann", "it looks right")
     mend(monkeypatch, 2)
     assert train(made, home, None)["waiting"]["version"] == 2
     mend(monkeypatch, 3)
     with pytest.raises(OutdatedError, match="version 2 of tiny is refused: its features no longer come out"):
-        approve(made, home, 2, "Ann", "it looks right")
+        approve(open_context(made, home), 2, "Ann", "it looks right")
     assert train(made, home, None)["waiting"]["version"] == 3, "version 2 does not keep it from being asked anew"
 
 
@@ -133,18 +134,18 @@ def test_where_a_person_is_asked_the_refitted_champion_waits_once(home: Home) ->
     first, changed = defined(gate=gate), defined(gate=gate, window={"length": 8, "horizon": 2})
     assert train(first, home, None)["waiting"]["version"] == 1
     with pytest.raises(RegistryError, match=r"version 1 of tiny was trained for another task \(window\.length was 10, is 8\)"):
-        approve(changed, home, 1, "Ann", "it looks right")
-    approve(first, home, 1, "Ann", "it looks right")
+        approve(open_context(changed, home), 1, "Ann", "it looks right")
+    approve(open_context(first, home), 1, "Ann", "it looks right")
 
     asked = train(changed, home, None)
     assert (asked["decision"]["verdict"], asked["waiting"]["proposed"], asked["waiting"]["version"]) == ("pending", "refreshed", 2)
     assert champion_alias(home) == 1
     with pytest.raises(RegistryError, match=r"window\.length was 10, is 8.* approve version 2, which answers it: finflow approve tiny 2"):
-        score(changed, home)
+        score(open_context(changed, home))
     later = train(changed.model_copy(update={"seed": 2}), home, None)
     assert (later["decision"]["verdict"], later["waiting"]["version"]) == ("kept", 2), "nobody is asked twice"
-    approve(changed, home, 2, "Ann", "the shorter window is wanted")
-    assert score(changed, home).version == 2
+    approve(open_context(changed, home), 2, "Ann", "the shorter window is wanted")
+    assert score(open_context(changed, home)).version == 2
 
 
 def test_a_champion_whose_recipe_cannot_answer_what_is_asked_now_goes(home: Home) -> None:
@@ -161,7 +162,7 @@ def test_a_champion_whose_recipe_cannot_answer_what_is_asked_now_goes(home: Home
     assert (made["verdict"], made["champion"]["candidate"], champion_alias(home)) == ("demoted", "base-rate", 2)
     assert "random-walk is demoted: a check failed: what is asked has changed (problem.kind was forecast, is classify)" in made["reason"]
     assert "its recipe cannot be fitted for it: champion, fold" in made["reason"]
-    assert score(classes, home, AS_OF).version == 2
+    assert score(open_context(classes, home), AS_OF).version == 2
 
 
 def served_for(definition: Definition, **manifest: Any) -> ServedModel:
@@ -236,6 +237,6 @@ CHAMPION = ChampionState("random-walk", 1, "2016-01-01T22:00:00+00:00", "random-
 )
 def test_the_gate_asks_a_person_once_for_each_task(history: History, verdict: str, words: str) -> None:
     evaluation = evaluation_of(losses_of(EFFECTS, 500), champion="random-walk")
-    decision = decide(evaluation, Gate(loss="mae", approval="required"), CHAMPION, history, changed="window.length was 10, is 8")
+    decision = decide(evaluation, Gate(loss="mae", approval="required"), replace(CHAMPION, changed="window.length was 10, is 8"), history)
     assert decision.verdict == verdict
     assert words in decision.reason

@@ -9,6 +9,7 @@ import pytest
 from finflow.models.base import Hardware
 from finflow.pipelines.core.errors import DefinitionError, FitError, FitLostError, StateError
 from finflow.pipelines.core.home import Home
+from finflow.pipelines.definitions.context import open_context
 from finflow.pipelines.fits import fits
 from finflow.pipelines.fits.fits import carry_out_all
 from finflow.pipelines.lake.promotions import Promotions
@@ -63,9 +64,9 @@ def test_candidates_that_name_none(asked: list[str], message: str) -> None:
 def test_a_deciding_loss_that_the_problem_does_not_have_is_refused_before_any_fit(home: Home) -> None:
     wrong = definition(gate={"loss": "sharpe"})
     with pytest.raises(DefinitionError, match=r"sharpe.*'forecast': there are crps, mae, mse"):
-        plan_training(wrong, home, stored(wrong, home, market()))
+        plan_training(open_context(wrong, home), stored(wrong, home, market()))
     with pytest.raises(DefinitionError, match="sharpe"):
-        check_train(wrong, home, None, None, {"precision": "32-true"})
+        check_train(open_context(wrong, home), None, None, {"precision": "32-true"})
 
 
 @pytest.mark.parametrize(
@@ -79,9 +80,9 @@ def test_a_deciding_loss_that_the_problem_does_not_have_is_refused_before_any_fi
 def test_a_recipe_that_cannot_answer_what_is_asked_is_refused_before_any_fit(home: Home, changes: dict[str, object], message: str) -> None:
     wrong = definition(**changes)
     with pytest.raises(DefinitionError, match=message):
-        plan_training(wrong, home, stored(wrong, home, market()))
+        plan_training(open_context(wrong, home), stored(wrong, home, market()))
     with pytest.raises(DefinitionError, match=message):
-        check_train(wrong, home, None, None, {"precision": "32-true"})
+        check_train(open_context(wrong, home), None, None, {"precision": "32-true"})
 
 
 def test_a_gpu_that_is_not_there_is_refused_before_any_fit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,4 +97,4 @@ def test_a_gpu_that_is_not_there_is_refused_before_any_fit(monkeypatch: pytest.M
 def test_a_champion_whose_model_is_gone_is_named(home: Home, monkeypatch: pytest.MonkeyPatch, recipe: dict[str, object]) -> None:
     monkeypatch.setattr(Promotions, "champion_recipe", lambda self: recipe)
     with pytest.raises(StateError, match=rf"the champion's recipe \({recipe['model']}\) cannot be fitted by this finflow"):
-        add_champion_recipe(definition(), home, {})
+        add_champion_recipe(open_context(definition(), home), {})

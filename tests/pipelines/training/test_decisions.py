@@ -10,12 +10,15 @@ import pandas as pd
 import pytest
 
 from finflow.pipelines.core.errors import ConflictError
+from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import CleanManifest, Dealt, Fold, RawManifest
+from finflow.pipelines.definitions.context import open_context
 from finflow.pipelines.definitions.definition import Definition, parse_definition
 from finflow.pipelines.lake.lake import Lake
 from finflow.pipelines.lake.promotions import PromotionRow, Promotions
 from finflow.pipelines.settings.parts import Recipe
 from finflow.pipelines.training.decisions import Ruling, _new, compare_frozen, next_level, promotion_row, training_decision
+from finflow.pipelines.training.frozen import Incumbent
 from finflow.pipelines.training.gate import level_to_spend
 from tests.support import tiny_values
 from tests.support.pipelines.evaluation_support import evaluation_of, losses_of, recipe
@@ -39,6 +42,7 @@ class Life:
 
     def __init__(self, definition: Definition, promotions: Promotions, folder: Path) -> None:
         self.definition, self.promotions, self.folder = definition, promotions, folder
+        self.context = replace(open_context(definition, Home.from_environment()), promotions=promotions)
         self.version = 0
 
     def rule(
@@ -50,12 +54,12 @@ class Life:
             folder=self.folder / run_key,
             champion=champion,
         )
-        return training_decision(self.definition, self.promotions, evaluation, **named)  # type: ignore[arg-type]
+        return training_decision(self.context, evaluation, Incumbent(**named))  # type: ignore[arg-type]
 
     def row(self, ruling: Ruling) -> PromotionRow:
         if ruling.decision.promoted:
             self.version += 1
-        return promotion_row(self.definition, ruling, CLEAN, version=self.version, manifest_digest=f"m{self.version}", code_version="code")
+        return promotion_row(ruling, CLEAN, version=self.version, manifest_digest=f"m{self.version}", code_version="code")
 
     def train(self, *arguments: object, **named: object) -> Ruling:
         ruling = self.rule(*arguments, **named)  # type: ignore[arg-type]
@@ -82,9 +86,9 @@ def test_the_first_training_and_its_repeat(life: Life) -> None:
 
 
 def test_challenges_are_counted_and_wait_for_new_dates(life: Life, definition: Definition) -> None:
-    assert next_level(definition, life.promotions) == pytest.approx(level_to_spend(0.05, 0))
+    assert next_level(life.context) == pytest.approx(level_to_spend(0.05, 0))
     life.train(NOTHING, 500, "one")
-    assert next_level(definition, life.promotions) == pytest.approx(level_to_spend(0.05, 1))
+    assert next_level(life.context) == pytest.approx(level_to_spend(0.05, 1))
     same_dates = life.train({**NOTHING, "lstm": 0.2}, 500, "another seed", champion="random-walk")
     assert (same_dates.decision.verdict, same_dates.decision.challenge) == ("kept", 0)
     soon = life.train({**NOTHING, "lstm": 0.2}, 559, "59 more", champion="random-walk")
@@ -160,12 +164,12 @@ def test_frozen_weights_are_compared_only_after_their_training_ended(life: Life)
     dates = pd.date_range("2015-01-01", periods=600)
     frozen = pd.Series(losses, index=dates)
     frozen[:500] *= 0.5  # on what it was trained on it looks unbeatable
-    assert life.rule(NOTHING, 550, "equal", frozen=frozen).decision.verdict == "refreshed"
+    assert life.rule(NOTHING, 550, "equal", losses=frozen).decision.verdict == "refreshed"
     frozen[500:] *= 0.98
-    refused = life.rule(NOTHING, 550, "worse", frozen=frozen)
+    refused = life.rule(NOTHING, 550, "worse", losses=frozen)
     assert refused.decision.verdict == "kept"
     assert "worse by more than 0.5 %" in refused.decision.reason
-    assert life.rule(NOTHING, 550, "few", frozen=frozen[:519]).decision.verdict == "kept"
+    assert life.rule(NOTHING, 550, "few", losses=frozen[:519]).decision.verdict == "kept"
 
 
 def test_compare_frozen_by_hand() -> None:

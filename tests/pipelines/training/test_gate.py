@@ -134,7 +134,7 @@ def test_a_network_champion_is_demoted_by_a_baseline_that_beats_it() -> None:
 def test_a_failed_check_demotes_to_the_reference() -> None:
     losses = losses_of({**NOTHING, "lstm": 0.1}, 500)
     evaluation = evaluation_of(losses, champion="lstm")
-    decision = decide(evaluation, GATE, champion("lstm"), FIRST, failed_check="its golden batch no longer comes out")
+    decision = decide(evaluation, GATE, replace(champion("lstm"), failed_check="its golden batch no longer comes out"), FIRST)
     assert (decision.verdict, decision.candidate, decision.promoted) == ("demoted", "random-walk", True)
     assert "golden batch" in decision.reason
 
@@ -142,7 +142,7 @@ def test_a_failed_check_demotes_to_the_reference() -> None:
 def test_an_earlier_as_of_never_moves_the_champion() -> None:
     losses = losses_of({**NOTHING, "lstm": 0.3}, 500)
     evaluation = evaluation_of(losses, champion="random-walk", as_of="2015-12-30T22:00:00+00:00")
-    decision = decide(evaluation, GATE, champion("random-walk"), FIRST, failed_check="anything")
+    decision = decide(evaluation, GATE, replace(champion("random-walk"), failed_check="anything"), FIRST)
     assert (decision.verdict, decision.promoted, decision.candidate, decision.level) == ("historical", False, "random-walk", 0.0)
     same = decide(replace(evaluation, as_of=AS_OF), GATE, champion("random-walk"), FIRST)
     assert same.verdict == "promoted"
@@ -163,7 +163,7 @@ def test_an_earlier_as_of_never_moves_the_champion() -> None:
 def test_a_refresh_is_promoted_when_not_worse_by_more_than_the_minimum_effect(refresh: Refresh | None, since: int, verdict: str) -> None:
     evaluation = evaluation_of(losses_of(NOTHING, 500), champion="random-walk")
     history = History(challenges=1, new_dates=10, since_champion=since)
-    decision = decide(evaluation, GATE, champion("random-walk"), history, refresh=refresh)
+    decision = decide(evaluation, GATE, replace(champion("random-walk"), refresh=refresh), history)
     assert (decision.verdict, decision.candidate, decision.promoted) == (verdict, "random-walk", verdict == "refreshed")
     assert (decision.challenge, decision.level) == (0, 0.0)
 

@@ -7,7 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import CleanManifest, Evaluation, RawManifest
+from finflow.pipelines.definitions.context import open_context
 from finflow.pipelines.definitions.definition import Definition, parse_definition
 from finflow.pipelines.lake.promotions import PromotionRow
 from finflow.pipelines.training import decisions
@@ -43,6 +45,7 @@ def year(definition: Definition, seed: int, every: int, monkeypatch: pytest.Monk
         "ridge": base + 0.02 + 0.1 * generator.normal(size=len(base)),
     }
     memory = Memory()
+    context = replace(open_context(definition, Home.from_environment()), promotions=memory)  # type: ignore[arg-type]
     known: dict[str, dict[str, Float64]] = {}
 
     def daily(evaluation: Evaluation) -> tuple[np.ndarray, dict[str, Float64]]:
@@ -58,10 +61,10 @@ def year(definition: Definition, seed: int, every: int, monkeypatch: pytest.Monk
         rows = [row for row in memory.kept if row.challenge]
         due = not rows or night - nights_of(rows[-1]) >= definition.gate.new_dates
         evaluation = evaluation_of(losses, run_key=f"{seed}-{night}", champion=champion, compare=due or champion in NETWORKS)
-        ruling = training_decision(definition, memory, evaluation)  # type: ignore[arg-type]
+        ruling = training_decision(context, evaluation)
         assert bool(ruling.decision.challenge) == due
         version = len(memory.kept) + 1
-        memory.record(promotion_row(definition, ruling, CLEAN, version=version, manifest_digest=str(version), code_version="c"))
+        memory.record(promotion_row(ruling, CLEAN, version=version, manifest_digest=str(version), code_version="c"))
     return memory
 
 

@@ -12,7 +12,7 @@ from tests.support.pipelines.training_support import Trained
 
 
 def test_the_view_shows_every_candidate_in_columns_that_were_logged(trained: Trained) -> None:
-    log_training(trained.definition, trained.home, trained.evaluation, trained.fits, trained.samples)
+    log_training(trained.context, trained.evaluation, trained.fits, trained.samples)
     client = store_client(trained.home)
     experiment = client.get_experiment_by_name(trained.definition.name)
     assert experiment is not None

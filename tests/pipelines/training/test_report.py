@@ -16,6 +16,7 @@ from finflow.pipelines.core.errors import FinflowError
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import CleanManifest, Evaluation, Fold, Metric, RawManifest, RuleResult, SampleManifest
 from finflow.pipelines.core.markdown import table_cell, to_html
+from finflow.pipelines.definitions.context import open_context
 from finflow.pipelines.definitions.definition import parse_definition
 from finflow.pipelines.evaluation.plots.figures import (
     plot_coverage,
@@ -121,20 +122,20 @@ def test_every_row_of_a_table_has_as_many_cells_as_its_head(evaluation: Evaluati
 
 def test_a_report_is_written_once_and_found_again(evaluation: Evaluation, samples: SampleManifest, home: Home, tmp_path: Path) -> None:
     with pytest.raises(FinflowError, match="no report of tiny yet: finflow train tiny"):
-        newest_report(DEFINITION, home)
+        newest_report(open_context(DEFINITION, home))
     plot_leaderboard(evaluation, tmp_path / "plot.svg")
-    page = write_report(DEFINITION, home, evaluation, ROW, ROW, samples, plots={"Leaderboard": tmp_path / "plot.svg"})
+    page = write_report(open_context(DEFINITION, home), evaluation, ROW, ROW, samples, plots={"Leaderboard": tmp_path / "plot.svg"})
     written = page.stat().st_mtime_ns
-    assert write_report(DEFINITION, home, evaluation, ROW, ROW, samples, plots={"Leaderboard": tmp_path / "plot.svg"}) == page
+    assert write_report(open_context(DEFINITION, home), evaluation, ROW, ROW, samples, plots={"Leaderboard": tmp_path / "plot.svg"}) == page
     assert page.stat().st_mtime_ns == written
     assert sorted(path.suffix for path in page.parent.iterdir()) == [".html", ".md"]
-    found = newest_report(DEFINITION, home)
+    found = newest_report(open_context(DEFINITION, home))
     assert (found["html"], found["definition"]) == (str(page), "tiny")
     assert found["text"] == page.with_suffix(".md").read_text(encoding="utf-8")
 
 
 def test_the_page_is_whole_and_brings_no_markup_of_others(evaluation: Evaluation, samples: SampleManifest, home: Home) -> None:
-    page = write_report(DEFINITION, home, evaluation, ROW, ROW, samples).read_text(encoding="utf-8")
+    page = write_report(open_context(DEFINITION, home), evaluation, ROW, ROW, samples).read_text(encoding="utf-8")
     assert "平安银行 &amp; &lt;b&gt;bold&lt;/b&gt;" in page
     assert "<b>" not in page
     assert "http" not in page, "nothing is fetched"

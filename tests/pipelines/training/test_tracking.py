@@ -33,14 +33,12 @@ ROW = PromotionRow(
 
 
 def log(trained: Trained) -> LoggedTraining:
-    return log_training(
-        trained.definition, trained.home, trained.evaluation, trained.fits, trained.samples, tags={"prefect.flow_run_id": "abc"}
-    )
+    return log_training(trained.context, trained.evaluation, trained.fits, trained.samples, tags={"prefect.flow_run_id": "abc"})
 
 
 def decide(trained: Trained, logged: LoggedTraining) -> Path:
     plots = {caption: Path(path) for caption, path in logged.plots.items()}
-    report = write_report(trained.definition, trained.home, trained.evaluation, ROW, ROW, trained.samples, plots=plots)
+    report = write_report(trained.context, trained.evaluation, ROW, ROW, trained.samples, plots=plots)
     log_decision(trained.home, logged, ROW, ROW, report)
     return report
 

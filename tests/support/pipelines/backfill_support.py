@@ -7,10 +7,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from finflow.pipelines.backfill.request import BackfillRequest
 from finflow.pipelines.backfill.result import BackfillResult
 from finflow.pipelines.backfill.run import backfill
 from finflow.pipelines.core.calendars import sessions
 from finflow.pipelines.core.home import Home
+from finflow.pipelines.core.manifests import CleanManifest
 from tests.support.pipelines.serving_support import Market, Registry, make_market
 
 START, END = "2017-06-01", "2017-06-30"
@@ -34,8 +36,8 @@ def registry_of(market: Market, monkeypatch: pytest.MonkeyPatch) -> Registry:
     return registry
 
 
-def run(market: Market, start: str = START, end: str = END, **options: Any) -> BackfillResult:
-    return backfill(market.definition, market.home, start, end, **{"clean": market.clean(end), **options})
+def run(market: Market, start: str = START, end: str = END, clean: CleanManifest | None = None, **options: Any) -> BackfillResult:
+    return backfill(market.context, BackfillRequest(start, end, **options), clean or market.clean(end))
 
 
 def statuses(result: BackfillResult) -> dict[str, tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from finflow.pipelines.core.home import Home
+from finflow.pipelines.definitions.context import open_context
 from finflow.pipelines.definitions.definition import Definition
 
 
@@ -14,8 +15,8 @@ def can_train(made: Definition, home: Home) -> int:
     from finflow.pipelines.samples.folds import make_folds
     from finflow.pipelines.samples.windows import open_samples, store_samples
 
-    raw = ingest(made, home)
-    as_of = resolve_as_of(made, home, None)
-    clean = validate(made, home, raw, as_of)
+    raw = ingest(open_context(made, home))
+    as_of = resolve_as_of(open_context(made, home), None)
+    clean = validate(open_context(made, home), raw, as_of)
     assert clean.quarantined == 0
-    return len(make_folds(made, open_samples(store_samples(made, home, clean).folder).index, as_of))
+    return len(make_folds(made, open_samples(store_samples(open_context(made, home), clean).folder).index, as_of))

@@ -20,6 +20,7 @@ from finflow.models.errors import FitFailure
 from finflow.models.samples import Samples
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import CleanManifest, FitSpec, Fold, RawManifest, SampleManifest
+from finflow.pipelines.definitions.context import open_context
 from finflow.pipelines.definitions.definition import Definition, parse_definition
 from finflow.pipelines.lake.lake import Lake
 from finflow.pipelines.samples.folds import make_folds
@@ -192,7 +193,7 @@ def planned(
     """The specs of recipes on every fold."""
     from finflow.pipelines.fits.fits import plan_fits
 
-    return plan_fits(made, home, samples, folds_of(made, samples), chosen, Hardware(), seeds)
+    return plan_fits(open_context(made, home), samples, folds_of(made, samples), chosen, Hardware(), seeds)
 
 
 def listing(folder: Path) -> list[str]:

@@ -18,9 +18,9 @@ from finflow.pipelines.core.calendars import published_at, sessions
 from finflow.pipelines.core.errors import RegistryError
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import CleanManifest, RawManifest
+from finflow.pipelines.definitions.context import Context, open_context
 from finflow.pipelines.definitions.definition import Definition, parse_definition
 from finflow.pipelines.lake.lake import Lake
-from finflow.pipelines.lake.promotions import trained_as_of
 from tests.support import tiny_values
 
 FIRST, LAST = "2017-01-03", "2017-06-30"
@@ -82,8 +82,8 @@ class Row:
 
 @dataclass
 class Registry:
-    """Versions and promotions that a test sets; stands in for `finflow.pipelines.registry.versions` and
-    `finflow.pipelines.lake.promotions`."""
+    """Versions and promotions that a test sets; stands in for `finflow.pipelines.registry.versions` and for the promotions of contexts that
+    are opened from then on."""
 
     definition: Definition
     rows: list[Row] = field(default_factory=list)
@@ -113,12 +113,10 @@ class Registry:
                 before = [row for row in outer.rows if row.effective_as_of <= instant_of(outer.definition, date)]
                 return before[-1].version if before else None
 
-        promotions: Any = types.ModuleType("finflow.pipelines.lake.promotions")
-        promotions.Promotions, promotions.trained_as_of = Promotions, trained_as_of
         registry: Any = types.ModuleType("finflow.pipelines.registry.versions")
-        registry.load_version = lambda home, name, version, promotions: self.load(version)
-        registry.repair_aliases = lambda home, promotions: None
-        monkeypatch.setitem(sys.modules, "finflow.pipelines.lake.promotions", promotions)
+        registry.load_version = lambda context, version: self.load(version)
+        registry.repair_aliases = lambda context: None
+        monkeypatch.setattr("finflow.pipelines.definitions.context.Promotions", Promotions)
         monkeypatch.setitem(sys.modules, "finflow.pipelines.registry.versions", registry)
 
     def load(self, version: int) -> Served:
@@ -166,6 +164,10 @@ class Market:
     home: Home
     definition: Definition
     frame: pd.DataFrame
+
+    @property
+    def context(self) -> Context:
+        return open_context(self.definition, self.home)
 
     @property
     def lake(self) -> Lake:

@@ -13,8 +13,10 @@ from finflow.models.base import Hardware
 from finflow.models.zoo import ZOO
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import Evaluation, FitResult, PredictionResult, SampleManifest
+from finflow.pipelines.definitions.context import Context, open_context
 from finflow.pipelines.definitions.definition import Definition, problem_of
 from finflow.pipelines.evaluation.evaluation import evaluate
+from finflow.pipelines.evaluation.inputs import EvaluationRequest
 from finflow.pipelines.evaluation.plots.training import draw_training
 from finflow.pipelines.fits.fits import carry_out_all, fit_all, plan_fits, read_predictions, read_report
 from finflow.pipelines.lake.lake import Lake
@@ -42,6 +44,10 @@ class Trained:
     fits: tuple[FitResult, ...]
     production: dict[str, tuple[FitResult, ...]]
 
+    @property
+    def context(self) -> Context:
+        return open_context(self.definition, self.home)
+
     def plan(self, run_key: str) -> TrainingPlan:
         """As `plan_training` would have made it, but for the specs: what remains to do is the conclusion."""
         folds = self.evaluation.folds
@@ -54,7 +60,7 @@ class Trained:
     def conclude(self, run_key: str = "run", definition: Definition | None = None) -> Conclusion:
         """Decide, register, record and log, as the end of a training does."""
         evaluation = replace(self.evaluation, run_key=run_key)
-        return conclude_training(definition or self.definition, self.home, self.plan(run_key), evaluation, {}, self.fits)
+        return conclude_training(open_context(definition or self.definition, self.home), self.plan(run_key), evaluation, {}, self.fits)
 
     def moved(self, home: Home) -> Trained:
         """The same in another home, for a test to write to; with an MLflow store that holds nothing yet."""
@@ -88,26 +94,28 @@ def _train(home: Home, chosen: dict[str, Recipe], run_key: str) -> Trained:
     manifest = kept_clean(stored(made, home, market()), home, market())
     samples = open_samples(manifest.folder)
     folds = folds_of(made, manifest)
-    specs = plan_fits(made, home, manifest, folds, chosen, Hardware(), (1, 2))
+    specs = plan_fits(open_context(made, home), manifest, folds, chosen, Hardware(), (1, 2))
     done = [result for result in carry_out_all(specs, home) if isinstance(result, PredictionResult)]
     assert len(done) == len(specs)
     predictions: dict[str, dict[str, dict[int, object]]] = {}
     for spec, result in zip(specs, done, strict=True):
         predictions.setdefault(spec.candidate, {}).setdefault(spec.fold.name, {})[spec.seed] = read_predictions(result)
-    evaluation = evaluate(
-        made,
-        problem_of(made),
-        samples,
-        folds,
-        predictions,  # type: ignore[arg-type]
+    request = EvaluationRequest(
+        definition=made,
+        problem=problem_of(made),
+        samples=samples,
+        folds=folds,
+        predictions=predictions,  # type: ignore[arg-type]
+        recipes=chosen,
         run_key=run_key,
         as_of=manifest.clean.as_of,
         folder=home.evaluations / run_key,
-        recipes=chosen,
+        level=made.gate.level,
         replications=199,
     )
+    evaluation = evaluate(request)
     fold = production_fold(made, samples.index, pd.Timestamp(manifest.clean.as_of))
-    ends = fit_all(plan_fits(made, home, manifest, [fold], chosen, Hardware(), (1, 2)), home)
+    ends = fit_all(plan_fits(open_context(made, home), manifest, [fold], chosen, Hardware(), (1, 2)), home)
     production = {name: tuple(fit for fit in ends if isinstance(fit, FitResult) and fit.candidate == name) for name in chosen}
     return Trained(made, home, manifest, evaluation, tuple(result.fit for result in done), production)
 
@@ -115,7 +123,7 @@ def _train(home: Home, chosen: dict[str, Recipe], run_key: str) -> Trained:
 def registered(trained: Trained, candidate: str, run_key: str = "run") -> RegisteredVersion:
     """Register the production fits of a candidate."""
     evaluation = replace(trained.evaluation, run_key=run_key)
-    return register(trained.definition, trained.home, evaluation, candidate, trained.production[candidate], trained.samples, "a-run")
+    return register(trained.context, evaluation, candidate, trained.production[candidate], trained.samples, "a-run")
 
 
 def folder_of(trained: Trained, version: int) -> Path:

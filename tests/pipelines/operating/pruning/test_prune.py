@@ -188,7 +188,7 @@ def test_of_three_trainings_the_newest_and_what_serves_stay(trained: Trained) ->
     )
     assert parent.data.metrics, "the run itself stays, with its numbers"
     assert "finflow.pruned" in parent.data.tags
-    assert load_version(home, "tiny", 1, promotions).version == 1
+    assert load_version(trained.context, 1).version == 1
     assert [row.run_key for row in promotions.rows()] == ["one", "two", "three"]
     assert prune(home, "1-run", delete=True, now=LATER).freed == ()
 
@@ -202,8 +202,8 @@ def test_versions_that_nobody_can_call_for_go(trained: Trained) -> None:
     client = store_client(home)
     prune(home, "1-run", delete=True, now=LATER)
     assert {int(version.version) for version in client.search_model_versions("name = 'tiny'")} == {3}, "the others were superseded"
-    assert load_version(home, "tiny", 3, promotions).version == 3
-    reject(trained.definition, home, 3, "Ann", "no")
+    assert load_version(trained.context, 3).version == 3
+    reject(trained.context, 3, "Ann", "no")
     train(trained, "four", 14, asking)
     prune(home, "1-run", delete=True, now=LATER)
     assert {int(version.version) for version in client.search_model_versions("name = 'tiny'")} == {4}
@@ -226,7 +226,7 @@ def test_versions_that_a_decision_names_stay_though_their_run_does_not(trained: 
     prune(home, "1-run", delete=True, now=LATER)
     found = store_client(home).search_model_versions("name = 'tiny'")
     assert {int(version.version) for version in found} == {1, 2}
-    assert load_version(home, "tiny", 1, Promotions(lake, "tiny")).version == 1
+    assert load_version(trained.context, 1).version == 1
     assert artifacts(home)["one random-walk"] == 0
 
 
