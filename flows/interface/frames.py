@@ -9,31 +9,28 @@ from finflow.pipelines.core.errors import FinflowError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from finflow.pipelines.core.home import Home
     from finflow.pipelines.core.manifests import CandidateEvaluation, Evaluation
-    from finflow.pipelines.definitions.definition import Definition
+    from finflow.pipelines.definitions.context import Context
 
 
-def prediction_frame(definition: Definition, home: Home, start: str | None, end: str | None, restated: bool) -> pd.DataFrame:
+def prediction_frame(context: Context, start: str | None, end: str | None, restated: bool) -> pd.DataFrame:
     """See `UseCase.predictions`."""
     from finflow.pipelines.core.options import parse_range
-    from finflow.pipelines.lake.lake import Lake
     from finflow.pipelines.lake.predictions import Predictions
 
     first, last = parse_range(start or "1700-01-01", end or "2200-12-31")
-    return Predictions(Lake(home.lake), definition.name).latest(first, last, restated=restated).drop(columns="period", errors="ignore")
+    return Predictions(context.lake, context.name).latest(first, last, restated=restated).drop(columns="period", errors="ignore")
 
 
-def decision_frame(definition: Definition, home: Home) -> pd.DataFrame:
+def decision_frame(context: Context) -> pd.DataFrame:
     """See `UseCase.decisions`."""
     from dataclasses import fields
 
     import pandas as pd
 
-    from finflow.pipelines.lake.lake import Lake
-    from finflow.pipelines.lake.promotions import PromotionRow, Promotions
+    from finflow.pipelines.lake.promotions import PromotionRow
 
-    rows = [row.to_dict() for row in Promotions(Lake(home.lake), definition.name).rows()]
+    rows = [row.to_dict() for row in context.promotions.rows()]
     frame = pd.DataFrame(rows, columns=[field.name for field in fields(PromotionRow)])
     for name in ("version", "previous_version", "data_version"):
         frame[name] = frame[name].astype("Int64")
@@ -50,25 +47,23 @@ def leaderboard_frame(evaluation: Evaluation) -> pd.DataFrame:
     return pd.DataFrame([_leaderboard_row(entry, baselines) for entry in evaluation.candidates]).set_index("candidate")
 
 
-def evaluation_of(definition: Definition, home: Home, run_key: str | None = None) -> Evaluation:
+def evaluation_of(context: Context, run_key: str | None = None) -> Evaluation:
     """The evaluation that a training was decided on; without a key, that of the training that was decided last.
 
     Raises:
         FinflowError: no training has been decided, none with that key, or `finflow prune` freed what it left.
     """
     from finflow.pipelines.evaluation.store import NAME, read_evaluation
-    from finflow.pipelines.lake.lake import Lake
-    from finflow.pipelines.lake.promotions import Promotions
 
-    name = definition.name
-    decided = [row.run_key for row in Promotions(Lake(home.lake), name).rows()]
+    name, evaluations = context.name, context.home.evaluations
+    decided = [row.run_key for row in context.promotions.rows()]
     if run_key is not None and run_key not in decided:
         raise FinflowError(f"{name} has no decision with the run key {run_key[:64]!a}: the column run_key of its decisions holds them all.")
     # Approvals and rollbacks are decisions too, without an evaluation of their own.
     wanted = decided[::-1] if run_key is None else [run_key]
     for key in wanted:
-        if (home.evaluations / key / NAME).is_file():
-            return read_evaluation(home.evaluations / key)
+        if (evaluations / key / NAME).is_file():
+            return read_evaluation(evaluations / key)
     if not decided:
         raise FinflowError(f"No decision has been made for {name}: finflow train {name}")
     raise FinflowError(f"{name}: the evaluation is not there (an approval or a rollback has none; `finflow prune` may have freed it).")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from finflow.flows.command_line import commands, operating, operating_pages, pages
+from finflow.flows.command_line import commands, pages
 from finflow.flows.interface import frames
 from finflow.flows.interface.outcome import Outcome
 from finflow.flows.interface.process import as_a_command, enter_home
+from finflow.pipelines.backfill.request import BackfillRequest
 from finflow.pipelines.core.errors import FinflowError
 from finflow.pipelines.definitions.loading import keep_mapping, load_and_remember
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from finflow.models.samples import Samples
+    from finflow.pipelines.definitions.context import Context
     from finflow.pipelines.definitions.definition import Definition
     from finflow.pipelines.registry.served import ServedModel
 
@@ -96,12 +99,12 @@ class UseCase:
         dry_run: bool = False,
     ) -> Outcome:
         """Fill the predictions of a range of dates, both included: `finflow backfill`, with its options."""
-        options = {"newest_first": newest_first, "max_active": max_active, "retrain": retrain, "restated": restated}
-        return self._outcome(commands.backfill, pages.backfill, start, end, entity, only, model, dry_run, False, options)
+        request = BackfillRequest(start, end, entity, only, model, newest_first, max_active, retrain, restated)
+        return self._outcome(commands.backfill, pages.backfill, request, "dry-run" if dry_run else "run")
 
     def monitor(self, as_of: str | None = None) -> Outcome:
         """Freshness, gaps, drift and realised performance of the champion: `finflow monitor`."""
-        return self._outcome(operating.monitor, operating_pages.monitor, as_of)
+        return self._outcome(commands.monitor, pages.monitor, as_of)
 
     def check_leakage(self, as_of: str | None = None) -> Outcome:
         """Prove that nothing later than a date enters what is predicted from it: `finflow check-leakage`."""
@@ -127,8 +130,8 @@ class UseCase:
             (int), input_digest (str), in_sample (bool: the model may have learnt from that date), restated (bool), scored_at (UTC),
             backfill_id (str, none where served live), and whatever else the problem asks for; sorted by time, entity and horizon.
         """
-        with as_a_command() as home:
-            return frames.prediction_frame(self.definition, home, start, end, restated)
+        with self._context() as context:
+            return frames.prediction_frame(context, start, end, restated)
 
     def decisions(self) -> pd.DataFrame:
         """Every decision, oldest first, as `finflow history` shows them.
@@ -137,8 +140,8 @@ class UseCase:
             The columns of `finflow.pipelines.lake.promotions.PromotionRow`: run_key, verdict, candidate, family, version, reason, level,
             challenge, evidence and recipe (dicts), effective_as_of and recorded_at (UTC), and more.
         """
-        with as_a_command() as home:
-            return frames.decision_frame(self.definition, home)
+        with self._context() as context:
+            return frames.decision_frame(context)
 
     def leaderboard(self, run_key: str | None = None) -> pd.DataFrame:
         """The candidates of a training on the same test dates, the smallest deciding loss first.
@@ -155,8 +158,8 @@ class UseCase:
         Raises:
             FinflowError: there is no such training, or its evaluation is not there any more.
         """
-        with as_a_command() as home:
-            return frames.leaderboard_frame(frames.evaluation_of(self.definition, home, run_key))
+        with self._context() as context:
+            return frames.leaderboard_frame(frames.evaluation_of(context, run_key))
 
     def losses(self, run_key: str | None = None) -> pd.DataFrame:
         """Every loss of every candidate and test sample of a training; `run_key` and errors as in `leaderboard`.
@@ -166,8 +169,8 @@ class UseCase:
         """
         from finflow.pipelines.evaluation.store import read_losses
 
-        with as_a_command() as home:
-            return read_losses(frames.evaluation_of(self.definition, home, run_key))
+        with self._context() as context:
+            return read_losses(frames.evaluation_of(context, run_key))
 
     def samples(self, as_of: str | None = None) -> Samples:
         """Read the source, check it and build the samples, as a training as of that date does.
@@ -181,11 +184,10 @@ class UseCase:
         from finflow.pipelines.data.knowledge import resolve_as_of
         from finflow.pipelines.samples.windows import open_samples, store_samples
 
-        with as_a_command() as home:
-            definition = self.definition
-            raw = ingest(definition, home)
-            clean = validate(definition, home, raw, resolve_as_of(definition, home, as_of, version=raw.version))
-            return open_samples(store_samples(definition, home, clean).folder)
+        with self._context() as context:
+            raw = ingest(context)
+            clean = validate(context, raw, resolve_as_of(context, as_of, version=raw.version))
+            return open_samples(store_samples(context, clean).folder)
 
     def model(self, version: int | None = None) -> ServedModel:
         """The champion, or a version, after every check that scoring makes.
@@ -197,16 +199,11 @@ class UseCase:
         Raises:
             RegistryError: there is no champion, no such version, or it may not be loaded; the message says why.
         """
-        from finflow.pipelines.lake.lake import Lake
-        from finflow.pipelines.lake.promotions import Promotions
         from finflow.pipelines.registry.versions import load_version
         from finflow.pipelines.scoring.score import champion_version
 
-        with as_a_command() as home:
-            definition = self.definition
-            promotions = Promotions(Lake(home.lake), definition.name)
-            wanted = champion_version(definition, home, promotions) if version is None else version
-            return load_version(home, definition.name, wanted, promotions)
+        with self._context() as context:
+            return load_version(context, champion_version(context) if version is None else version)
 
     def __repr__(self) -> str:
         definition = self.definition
@@ -218,16 +215,22 @@ class UseCase:
         )
 
     def _champion(self) -> str:
-        from finflow.pipelines.lake.lake import Lake
-        from finflow.pipelines.lake.promotions import Promotions
+        from finflow.pipelines.definitions.context import open_by_name
 
         try:
-            champion = Promotions(Lake(enter_home().lake), self.definition.name).champion()
+            champion = open_by_name(self._name, enter_home()).promotions.champion()
         except FinflowError as error:  # a notebook shows an object whatever state it is in
             return f"unknown ({error})"
         return (
             "none yet" if champion is None else f"{champion.candidate}, version {champion.version}, as of {champion.effective_as_of[:10]}"
         )
+
+    @contextmanager
+    def _context(self) -> Iterator[Context]:
+        from finflow.pipelines.definitions.context import open_by_name
+
+        with as_a_command() as home:
+            yield open_by_name(self._name, home)
 
     def _outcome(self, command: Callable[..., dict[str, Any]], page: Callable[[dict[str, Any]], list[str]], *arguments: Any) -> Outcome:
         with as_a_command() as home:
