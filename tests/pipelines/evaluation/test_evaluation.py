@@ -170,7 +170,7 @@ def test_what_lies_in_the_folder(case: Case, evaluation: Evaluation) -> None:
 
 def test_the_same_predictions_are_evaluated_once(case: Case, evaluation: Evaluation, monkeypatch: pytest.MonkeyPatch) -> None:
     written = (Path(evaluation.folder) / "losses.parquet").stat().st_mtime_ns
-    monkeypatch.setattr("finflow.pipelines.evaluation.evaluation.compare_all", lambda *a, **k: pytest.fail("evaluated again"))
+    monkeypatch.setattr("finflow.pipelines.evaluation.measures.compare_all", lambda *a, **k: pytest.fail("evaluated again"))
     assert case.evaluate() == evaluation
     assert (Path(evaluation.folder) / "losses.parquet").stat().st_mtime_ns == written
 
