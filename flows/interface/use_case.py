@@ -193,8 +193,8 @@ class UseCase:
         """The champion, or a version, after every check that scoring makes.
 
         Returns:
-            Its `predict` takes raw feature rows, as arrays float32 [n, at least `task.length` rows, columns] or as a frame (see
-            `finflow.pipelines.registry.pyfunc.PyfuncModel.predict`).
+            Its `predict` takes raw feature rows, as arrays float32 [n, at least `task.length` rows, columns] (`context` rows are all that
+            it reads) or as a frame: see `finflow.pipelines.registry.pyfunc.PyfuncModel.predict`.
 
         Raises:
             RegistryError: there is no champion, no such version, or it may not be loaded; the message says why.

@@ -24,6 +24,11 @@ class ServedModel:
     manifest_digest: str
     manifest: dict[str, Any]
 
+    @property
+    def context(self) -> int:
+        """How many rows the model reads, the window's among them: a window that is given so many is answered as in scoring."""
+        return self.model.context
+
     def predict(self, inputs: Any) -> Any:
         """Predict from raw feature rows, arrays or a frame, as MLflow's pyfunc does: see `PyfuncModel.predict`."""
         return PyfuncModel(self.model, self.manifest).predict(inputs)
@@ -32,5 +37,5 @@ class ServedModel:
         columns = ", ".join((*self.task.columns, *self.task.categories))
         return (
             f"{self.name} version {self.version}: {self.manifest['candidate']}, as of {self.manifest['as_of'][:10]}\n"
-            f"  reads {self.model.context} rows (at least {self.task.length}) of {columns}; answers {self.task.outputs} steps"
+            f"  reads {self.context} rows (at least {self.task.length}) of {columns}; answers {self.task.outputs} steps"
         )
