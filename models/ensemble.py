@@ -11,6 +11,7 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from finflow.models.answers import ANSWERS
 from finflow.models.base import Contributions, FitReport, Hardware, Model, ModelSettings, Prediction, Task
 from finflow.models.errors import FitFailure
 from finflow.models.samples import Samples
@@ -109,11 +110,7 @@ def save_ensemble(folders: Sequence[Path], folder: Path) -> None:
 
 
 def average(predictions: Sequence[Prediction]) -> Prediction:
-    """One forecast of several for the same samples: the mean of their quantiles (Vincent, 1912), probabilities or scores; of paths as many
-    as one of them has, from each in turn, so that all answers are equally many draws.
-
-    Means of ascending quantiles ascend. Variances are averaged in logarithms (a geometric mean): their errors are factors. The sum is taken
-    in float64, in the order given.
+    """One forecast of several for the same samples, as their form of answer is averaged: see finflow.models.answers.
 
     Raises:
         ValueError: there is none, or they differ in kind, levels or shape.
@@ -128,16 +125,4 @@ def average(predictions: Sequence[Prediction]) -> Prediction:
             raise ValueError(
                 f"predictions differ: {first.kind} {first.values.shape} {first.levels} and {other.kind} {other.values.shape} {other.levels}"
             )
-    if first.kind == "paths":
-        mixed = first.values.copy()
-        for number, prediction in enumerate(predictions):
-            mixed[:, number :: len(predictions)] = prediction.values[:, number :: len(predictions)]
-        return Prediction(first.kind, mixed, first.levels)
-    total = np.zeros(first.values.shape, dtype=np.float64)
-    if first.kind == "variances":
-        for prediction in predictions:
-            total += np.log(prediction.values.astype(np.float64))
-        return Prediction(first.kind, np.exp(total / len(predictions)).astype(np.float32), first.levels)
-    for prediction in predictions:
-        total += prediction.values
-    return Prediction(first.kind, (total / len(predictions)).astype(np.float32), first.levels)
+    return Prediction(first.kind, ANSWERS[first.kind].average([prediction.values for prediction in predictions]), first.levels)

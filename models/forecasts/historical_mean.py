@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from finflow.models.answers import ANSWERS
 from finflow.models.base import FitReport, Hardware, ModelSettings, Prediction
 from finflow.models.errors import FitFailure
 from finflow.models.forecasts.classical import Classical
@@ -39,23 +40,14 @@ class HistoricalMean(Classical):
             )
 
     def fit(self, train: Samples, validation: Samples, *, seed: int, hardware: Hardware) -> FitReport:
-        if self.task.kind in ("quantiles", "paths"):
+        if self.task.kind == "quantiles":
             return super().fit(train, validation, seed=seed, hardware=hardware)
+        self.check_task()
         samples = labelled_together(train, validation)
-        if self.task.kind in ("scores", "variances"):
-            answer = samples.targets.astype(np.float64).mean(axis=0)
-        else:
-            answer = self._base_rates(samples)
+        answer = ANSWERS[self.task.kind].usual(samples, self.task)
         self.location_state = {"mean": answer}
         self.spread = Spread(np.zeros((len(answer), 1)), centre=0.0, variance=1.0, weight=0.0)
         return FitReport(parameters=answer.size, notes={"samples": len(samples)})
-
-    def _base_rates(self, samples: Samples) -> Float64:
-        codes = samples.targets[:, 0]
-        count = len(self.task.classes)
-        if not np.isin(codes, np.arange(count)).all():
-            raise FitFailure(f"a target is no position among the {count} classes {list(self.task.classes)}")
-        return np.bincount(codes.astype(np.int64), minlength=count) / len(codes)
 
     def fit_location(self, samples: Samples) -> tuple[Float64, dict[str, object]]:
         targets = samples.targets.astype(np.float64)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from finflow.models.augmentation import Augmentation, Verdict
 from finflow.models.base import FitReport, Hardware, Model, ModelSettings, Prediction, Task
-from finflow.models.class_codes import check_classes, class_codes
 from finflow.models.errors import FitFailure
 from finflow.models.networks.batches import Batches, check_samples, prepare
+from finflow.models.networks.learnt import Learnt, learnt
 from finflow.models.networks.network_settings import NetworkSettings, TrainingSettings
 from finflow.models.networks.scaling import Scaling, fit_scaling
 from finflow.models.reading import labelled_together
@@ -62,6 +62,10 @@ class Network(Model):
         return self.task.length if self._residual == "none" else max(self.task.length, CONTEXT)
 
     @property
+    def _learnt(self) -> Learnt:
+        return learnt(self.task)
+
+    @property
     def _residual(self) -> str:
         return self.settings.residual
 
@@ -102,7 +106,7 @@ class Network(Model):
         if self._residual != "none":
             self.base = HarRegression.fit(self._residual, with_variances(labelled_together(train, validation), self.task), self.task)
         targets = self._targets(train)
-        scaling = fit_scaling(self.settings.scaling, train, self.task, targets, scale_targets=self.task.kind == "quantiles")
+        scaling = fit_scaling(self.settings.scaling, train, self.task, targets, scale_targets=self._learnt.scaled)
         ready = prepare(train, scaling, self.task)
         same = ready if validation.observations is train.observations else prepare(validation, scaling, self.task)
         parts = {
@@ -172,9 +176,8 @@ class Network(Model):
         check_samples(samples, self.task)
         batches = Batches(samples, self.scaling, self.task, prepared=prepare(samples, self.scaling, self.task))
         count = len(samples)
-        values = np.empty((count, self.task.outputs, len(self.task.levels) or len(self.task.classes) or 1), dtype=np.float32)
-        origin = self._levels(samples)
-        base = self._base(samples)
+        values = np.empty((count, self.task.outputs, self._learnt.width(self.task)), dtype=np.float32)
+        begun = self._start(samples)
         with one_thread_count(1), torch.inference_mode():
             for start in range(0, count, PREDICTION_ROWS):
                 stop = min(start + PREDICTION_ROWS, count)
@@ -182,21 +185,10 @@ class Network(Model):
                 windows = torch.from_numpy(batches.draw(padded))
                 scaled = self.forecaster.quantiles(self.forecaster(windows)).numpy()
                 answers = self.scaling.answers(scaled[: stop - start])
-                if base is not None:
-                    answers = answers + base[start:stop, :, None]
-                if self.task.kind == "variances":
-                    answers = np.exp(answers)
-                if self.task.kind == "probabilities":
-                    answers = np.exp(answers - answers.max(axis=2, keepdims=True))
-                    answers /= answers.sum(axis=2, keepdims=True)
-                values[start:stop] = answers if origin is None else answers - origin[start:stop, None, None]
+                values[start:stop] = self._learnt.inverted(answers if begun is None else answers + begun[start:stop, :, None])
         if not np.isfinite(values).all():
             raise ValueError(self._what_is_wrong(samples, values))
-        if self.task.kind == "variances":
-            return Prediction("variances", values[:, :, 0])
-        if self.task.kind == "probabilities":
-            return Prediction("probabilities", values[:, 0, :])
-        return Prediction("quantiles", values, self.task.levels)
+        return self._learnt.prediction(values, self.task)
 
     def save(self, folder: Path) -> None:
         if self.scaling is None or self.forecaster is None:
@@ -225,53 +217,25 @@ class Network(Model):
         loss = self.settings.loss if isinstance(self.settings, NetworkSettings) else ""
         if loss == "qlike":
             check_variances(self.task, "a network with `loss: qlike`")
-            if self.task.kind == "quantiles":
-                raise FitFailure("`loss: qlike` learns an expected variance, and this problem asks for its quantiles: set loss: quantile")
-            return
-        if self._residual != "none":
+        elif self._residual != "none":
             check_variances(self.task, f"a network with `residual: {self._residual}`")
-        if self.task.kind == "variances":
-            if loss:
-                raise FitFailure(f"expected variances are learnt by `loss: qlike`, not by {loss}: set it, or choose another model")
-            return
-        if loss == "cross_entropy":
-            check_classes(self.task, "a network with `loss: cross_entropy`")
-            return
-        if self.task.kind == "probabilities":
-            raise FitFailure(f"probabilities of classes are learnt by `loss: cross_entropy`, not by {loss or type(self).__name__}: set it")
-        if self.task.kind != "quantiles":
-            raise FitFailure(f"this network answers with quantiles; the problem asks for {self.task.kind}: choose another model")
-        if self.settings.predicts == "level" and self.task.level is None:
-            raise FitFailure(
-                "predicts: level needs a problem whose targets are changes of a level (a price); this one has none: set predicts: change"
-            )
+        self._learnt.check(loss, type(self).__name__, self.settings, self.task)
 
-    def _levels(self, samples: Samples) -> NDArray[np.float64] | None:
-        """float64, [n]: the level that each sample's targets start from, where the network answers levels."""
+    def _start(self, samples: Samples) -> NDArray[np.float64] | None:
+        """What the network's answers are added to; None: nothing.
+
+        Of variances and their quantiles float64, [n, outputs]: the logarithm of the regression's forecast, nought without `residual`. Where
+        the network answers the level that a change ends at, float64, [n, 1]: the level that it starts from, taken away.
+        """
+        if self.task.log_variance is not None:
+            return np.zeros((len(samples), self.task.outputs)) if self.base is None else self.base.log_forecast(samples, self.task)
         if self.settings.predicts == "change" or self.task.level is None:
             return None
-        return np.asarray(samples.observations.values[samples.index.row, samples.column(self.task.level)], dtype=np.float64)
-
-    def _base(self, samples: Samples) -> NDArray[np.float64] | None:
-        """float64, [n, outputs]: of variances, the logarithms that the network's output is added to; nought without `residual`."""
-        if self.task.log_variance is None:
-            return None
-        return np.zeros((len(samples), self.task.outputs)) if self.base is None else self.base.log_forecast(samples, self.task)
+        levels = samples.observations.values[samples.index.row, samples.column(self.task.level)]
+        return -np.asarray(levels, dtype=np.float64)[:, None]
 
     def _targets(self, samples: Samples) -> NDArray[np.float64]:
-        base = self._base(samples)
-        if base is not None:
-            targets = samples.targets.astype(np.float64)
-            if self.task.kind == "quantiles":
-                return targets - base
-            if not (targets > 0).all():
-                raise FitFailure("a variance among the targets is not positive; only labelled samples can be fitted")
-            return np.log(targets) - base
-        if self.task.kind == "probabilities":
-            return class_codes(samples, self.task)[:, None].astype(np.float64)
-        levels = self._levels(samples)
-        targets = samples.targets.astype(np.float64)
-        return targets if levels is None else targets + levels[:, None]
+        return self._learnt.targets(samples, self.task, self._start(samples))
 
     def _what_is_wrong(self, samples: Samples, values: NDArray[np.float32]) -> str:
         first = int(np.flatnonzero(~np.isfinite(values).all(axis=(1, 2)))[0])

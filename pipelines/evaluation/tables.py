@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from finflow.models.base import Prediction
 from finflow.pipelines.evaluation.inputs import INTERVAL_REPLICATIONS, EvaluationRequest, Panel
+from finflow.pipelines.problems.answers import actual_of
 from finflow.pipelines.problems.base import Problem
 
 if TYPE_CHECKING:
@@ -87,11 +87,9 @@ def write_tables(
             each = len(rows) // len(panel.index)
             in_order = _in_order(rows, panel, each)
             rows["fold"] = np.repeat(names, each) if in_order else rows["time"].map(dict(zip(times, names, strict=True)))
-            if forecast.ensemble.kind in ("quantiles", "variances"):
-                rows["actual"] = _actual(problem, panel, forecast.ensemble)
-            elif forecast.ensemble.kind == "probabilities":
-                classes = np.array(problem.task((), ()).classes, dtype=object)
-                rows["actual"] = classes[panel.index.target[:, 0].astype(np.int64)]
+            actual = actual_of(problem, forecast.ensemble, panel.index, panel.entities)
+            if actual is not None:
+                rows["actual"] = actual
         _parquet(rows, folder / "predictions" / f"{name}.parquet")
     for name, table in tables.items():
         (folder / "tables").mkdir(exist_ok=True)
@@ -104,16 +102,6 @@ def _in_order(rows: pd.DataFrame, panel: Panel, each: int) -> bool:
     if each * len(panel.index) != len(rows):
         return False
     return np.array_equal(rows["time"].to_numpy("datetime64[us]"), np.repeat(panel.index.time.astype("datetime64[us]"), each))
-
-
-def _actual(problem: Problem, panel: Panel, answer: Prediction) -> Float64:
-    """What came, on the scale of the rows' first value: the rows of a forecast that knew it."""
-    known = panel.index.target.astype(np.float32)
-    if answer.kind == "quantiles":
-        known = np.repeat(known[:, :, None], len(answer.levels), axis=2)
-    answered = problem.rows(Prediction(answer.kind, known, answer.levels), panel.index, panel.entities)
-    value = next(column for column in answered.columns if column not in ("entity", "time", "target_time", "horizon"))
-    return answered[value].to_numpy(dtype=np.float64)
 
 
 def _parquet(frame: pd.DataFrame, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Stored prediction rows read back as the answers they were laid out from, and what an answer says in a few numbers."""
+"""Stored prediction rows read back as the answers they were laid out from, and what came laid out as they are."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from finflow.models.answers import ANSWERS
 from finflow.models.base import Prediction, Task
 from finflow.models.samples import SampleIndex
 from finflow.pipelines.core.errors import FinflowError
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 
 _KEYS = ["entity", "time", "horizon"]
 _BESIDE = {*_KEYS, "target_time"}
-#: samples whose layout is found at once: the places of their values must be exact as float32
-_SLICE = 4_096
+#: samples, and values, whose layout is found at once: the places of values must be exact as float32
+_SLICE, _EXACT = 4_096, 2**24
 
 
 def ordered_values(
@@ -59,13 +60,12 @@ def read_back(problem: Problem, rows: pd.DataFrame, index: SampleIndex, entities
         FinflowError: see `ordered_values`; or `problem.rows` does more than lay out.
     """
     task = problem.task((), ())
-    shape: tuple[int, ...] = (task.outputs, len(task.levels)) if task.kind == "quantiles" else (task.outputs,)
-    if task.kind == "probabilities":
-        shape = (len(task.classes),)
+    shape = ANSWERS[task.kind].shape(task)
     each = int(np.prod(shape))
     parts: list[Any] = [np.empty((0, *shape), dtype=np.float32)]
-    for start in range(0, len(index), _SLICE):
-        part = index.take(np.arange(start, min(start + _SLICE, len(index))))
+    step = max(1, min(_SLICE, _EXACT // max(each, 1)))
+    for start in range(0, len(index), step):
+        part = index.take(np.arange(start, min(start + step, len(index))))
         places = np.arange(len(part) * each, dtype=np.float32).reshape(len(part), *shape)
         laid = problem.rows(Prediction(task.kind, places, task.levels), part, entities)
         columns = [str(name) for name in laid.columns if name not in _BESIDE]
@@ -84,41 +84,30 @@ def read_back(problem: Problem, rows: pd.DataFrame, index: SampleIndex, entities
 
 def about_nothing(task: Task) -> tuple[Prediction, SampleIndex]:
     """An answer to no sample, and the index of none."""
-    shapes = {"quantiles": (task.outputs, len(task.levels)), "probabilities": (len(task.classes),), "paths": (task.paths, task.outputs)}
     counts, times = np.empty(0, dtype=np.int64), np.empty(0, dtype="datetime64[ns]")
-    columns = 1 if task.kind == "probabilities" else task.outputs
     index = SampleIndex(
         row=counts,
         time=times,
         label_start=times,
         label_end=times,
         entity=counts,
-        target=np.empty((0, columns), dtype=np.float32),
-        target_time=np.empty((0, columns), dtype="datetime64[ns]"),
+        target=np.empty((0, task.outputs), dtype=np.float32),
+        target_time=np.empty((0, task.outputs), dtype="datetime64[ns]"),
         origin=np.empty(0),
     )
-    return Prediction(task.kind, np.empty((0, *shapes.get(task.kind, (task.outputs,))), dtype=np.float32), task.levels), index
+    return Prediction(task.kind, np.empty((0, *ANSWERS[task.kind].shape(task)), dtype=np.float32), task.levels), index
 
 
-def signals_of(prediction: Prediction, classes: tuple[str, ...]) -> dict[str, Float64]:
-    """See `Problem.signals`."""
-    values = prediction.values.astype(np.float64)
-    if prediction.kind == "probabilities":
-        return {name: values[:, number] for number, name in enumerate(classes) if number or len(classes) == 1}
-    if prediction.kind == "scores":
-        return {"score": values.mean(axis=1)}
-    if prediction.kind == "variances":
-        with np.errstate(all="ignore"):
-            return {"log_variance": np.log(values[:, 0])}
-    last = values[:, -1, :] if prediction.kind == "quantiles" else values[:, :, -1]
-    if prediction.kind == "paths":
-        return {"mean": last.mean(axis=1), "deviation": last.std(axis=1)}
-    found = {"median": last[:, prediction.levels.index(0.5)]} if 0.5 in prediction.levels else {}
-    lower = next((n for n, level in enumerate(prediction.levels) if level < 0.5 and _mirrored(prediction.levels, level) is not None), None)
-    upper = None if lower is None else _mirrored(prediction.levels, prediction.levels[lower])
-    return found if lower is None or upper is None else {**found, "width": last[:, upper] - last[:, lower]}
+def actual_of(problem: Problem, prediction: Prediction, index: SampleIndex, entities: tuple[str, ...]) -> NDArray[Any] | None:
+    """What came, one a row of `problem.rows`: a class's name, or on the scale of the rows' first value, those of a forecast that knew it.
 
-
-def _mirrored(levels: Sequence[float], level: float) -> int | None:
-    """The position of 1 - level."""
-    return next((number for number, other in enumerate(levels) if abs(other + level - 1.0) < 1e-9), None)
+    None for answers that do not tell the targets one by one (scores, paths).
+    """
+    classes = problem.task((), ()).classes
+    if classes:
+        return np.array(classes, dtype=object)[index.target[:, 0].astype(np.int64)]
+    known = ANSWERS[prediction.kind].known(index.target.astype(np.float32), prediction.levels)
+    if known is None:
+        return None
+    rows = problem.rows(Prediction(prediction.kind, known, prediction.levels), index, entities)
+    return rows[next(name for name in map(str, rows.columns) if name not in _BESIDE)].to_numpy(dtype=np.float64)

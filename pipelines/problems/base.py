@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from finflow.models.answers import ANSWERS
 from finflow.models.base import Prediction, Task
 from finflow.models.samples import SampleIndex, Samples
 from finflow.pipelines.core.settings import Settings
 from finflow.pipelines.features.panel import Outcomes
-from finflow.pipelines.problems.answers import about_nothing, read_back, signals_of
+from finflow.pipelines.problems.answers import about_nothing, read_back
 from finflow.pipelines.statistics.metric_parts import Float64, MetricParts
 
 if TYPE_CHECKING:
@@ -269,4 +270,4 @@ class Problem(ABC):
         Of quantiles `median` and `width` (of the widest central interval) at the last output, of probabilities each class but the first,
         of scores their mean `score`, of variances `log_variance` of the first output, of paths `mean` and `deviation` at the last output.
         """
-        return signals_of(prediction, self.task((), ()).classes)
+        return ANSWERS[prediction.kind].signals(prediction, self.task((), ()).classes)

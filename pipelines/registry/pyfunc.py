@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from finflow.models.answers import ANSWERS
 from finflow.models.base import Model, Prediction
 from finflow.models.samples import from_windows
 
@@ -115,14 +116,7 @@ class PyfuncModel:
         from finflow.pipelines.problems.quantile_scores import quantile_column
 
         task, values = self.model.task, prediction.values.astype(np.float64)
-        if prediction.kind == "quantiles":
-            labels = [f"h{step + 1}_{quantile_column(level)}" for step in range(task.outputs) for level in prediction.levels]
-        elif prediction.kind == "probabilities":
-            labels = list(task.classes)
-        elif prediction.kind in ("scores", "variances"):
-            labels = [f"h{step + 1}" for step in range(task.outputs)]
-        else:
-            labels = [f"path{path + 1}_h{step + 1}" for path in range(values.shape[1]) for step in range(task.outputs)]
+        labels = ANSWERS[task.kind].columns(task, quantile_column)
         return pd.DataFrame(values.reshape(len(values), -1), columns=labels, index=pd.Index(names, name="entity"))
 
 

@@ -7,7 +7,8 @@ from abc import ABC, abstractmethod
 from torch import Tensor, nn
 
 from finflow.models.base import Task
-from finflow.models.networks.modules.heads import HEADS, ClassHead, Head, VarianceHead
+from finflow.models.networks.learnt import learnt
+from finflow.models.networks.modules.heads import Head
 from finflow.models.networks.network_settings import NetworkSettings
 
 
@@ -57,10 +58,6 @@ class Supervised(Forecaster):
 
 
 def supervised(body: nn.Module, settings: NetworkSettings, task: Task) -> Supervised:
-    """Put the head that the settings ask for on a body with an attribute `width` (features it gives)."""
+    """Put the head that learns the task's answer, by the settings' loss, on a body with an attribute `width` (features it gives)."""
     width = int(body.width)  # type: ignore[arg-type]
-    if settings.loss == "qlike":
-        return Supervised(body, VarianceHead(width, task.outputs, settings.residual != "none"), settings.centred)
-    if settings.loss == "cross_entropy":
-        return Supervised(body, ClassHead(width, len(task.classes)), settings.centred)
-    return Supervised(body, HEADS[settings.loss](width, task.outputs, task.levels), settings.centred)
+    return Supervised(body, learnt(task).head(width, settings, task), settings.centred)

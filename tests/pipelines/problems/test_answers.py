@@ -1,8 +1,8 @@
-"""Prediction rows read back as the answers they were laid out from, and what an answer says in a few numbers."""
+"""Prediction rows read back as the answers they were laid out from."""
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,6 @@ from finflow.models.base import Prediction
 from finflow.pipelines.core.errors import FinflowError
 from finflow.pipelines.definitions.definition import problem_of
 from finflow.pipelines.definitions.loading import DEFINITIONS, load_definition
-from finflow.pipelines.problems.answers import signals_of
 from finflow.pipelines.problems.base import Problem
 from finflow.pipelines.samples.windows import task_of
 from finflow.pipelines.settings.parts import Window
@@ -80,21 +79,6 @@ def test_a_problem_that_changes_its_answers_is_told_to_read_them_back_itself() -
     index = index_of(np.zeros((4, 1)), entity=[0, 0, 1, 1], times=["2020-01-02", "2020-01-03"] * 2)
     with pytest.raises(FinflowError, match="InPercent changes its answers"):
         wrong.answers(wrong.rows(prediction, index, ENTITIES), index, ENTITIES)
-
-
-def test_signals_say_where_and_how_wide() -> None:
-    values = np.array([[[-1.0, 0.0, 3.0], [-2.0, 1.0, 5.0]]], dtype=np.float32)
-    found = signals_of(Prediction("quantiles", values, (0.1, 0.5, 0.9)), ())
-    assert {name: signal.tolist() for name, signal in found.items()} == {"median": [1.0], "width": [7.0]}
-    two = signals_of(Prediction("probabilities", np.array([[0.3, 0.7]], dtype=np.float32)), ("repaid", "defaulted"))
-    assert list(two) == ["defaulted"]
-    assert list(signals_of(Prediction("scores", np.ones((2, 3), dtype=np.float32)), ())) == ["score"]
-    assert list(signals_of(Prediction("variances", np.ones((2, 3), dtype=np.float32)), ())) == ["log_variance"]
-    paths = cast(Any, np.arange(12, dtype=np.float32).reshape(1, 4, 3))
-    assert {name: signal.tolist() for name, signal in signals_of(Prediction("paths", paths), ()).items()} == {
-        "mean": [6.5],
-        "deviation": [pytest.approx(np.std([2, 5, 8, 11]))],
-    }
 
 
 @pytest.mark.parametrize("kind", ["log", "plain rows", "probabilities"])
