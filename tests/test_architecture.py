@@ -39,8 +39,8 @@ ROOMS = {
     ),
     "flows/deployments": "flows/runs pipelines/core pipelines/definitions pipelines/operating pipelines/settings",
     "flows/interface": (
-        "flows/command_line flows/servers pipelines/core pipelines/data pipelines/definitions pipelines/evaluation pipelines/lake "
-        "pipelines/registry pipelines/samples pipelines/scoring"
+        "flows/command_line flows/servers pipelines/backfill pipelines/core pipelines/data pipelines/definitions "
+        "pipelines/evaluation pipelines/lake pipelines/registry pipelines/samples pipelines/scoring"
     ),
     "flows/package": "flows/interface pipelines/core",
     "flows/runs": "pipelines/core pipelines/definitions",
