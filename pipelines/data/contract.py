@@ -196,7 +196,7 @@ def _write_folder(definition: Definition, home: Home, judgement: Judgement, dige
     home.validations.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=home.validations))
     title = f"{definition.title or definition.name}: {definition.contract.kind} contract as of {as_of.isoformat()}"
-    page = render_page([part.pages for part in judgement.examinations], title)
+    page = render_page(judgement.examinations, title)
     (draft / "data_docs.html").write_text(page, encoding="utf-8")
     _write_json(draft / "suite.json", [part.suite for part in judgement.examinations])
     _write_json(draft / "result.json", [part.result for part in judgement.examinations])
