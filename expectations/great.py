@@ -1,4 +1,4 @@
-"""Rules as Great Expectations sees them: one expectation type, and the metric behind it.
+"""Rules as Great Expectations sees them: its own expectations, or a type of ours and the metric behind it.
 
 Importing this file imports great_expectations; nothing imports it at the top.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import great_expectations.expectations as gx
 import pandas as pd
 from great_expectations.core.metric_domain_types import MetricDomainTypes
 from great_expectations.execution_engine.pandas_execution_engine import PandasExecutionEngine
@@ -15,7 +16,7 @@ from great_expectations.expectations.metadata_types import FailureSeverity
 from great_expectations.expectations.metrics.metric_provider import metric_value
 from great_expectations.expectations.metrics.table_metric_provider import TableMetricProvider
 
-from finflow.expectations.rule import Finding, Graded, Rule
+from finflow.expectations.rule import NAMED, Finding, Graded, Rule
 
 METRIC = "finflow.rule"
 # Great Expectations grades failures critical, warning or info.
@@ -42,7 +43,7 @@ class RuleFinding(TableMetricProvider):
 
 
 class ExpectRuleToHold(BatchExpectation):
-    """The batch keeps a rule of finflow's.
+    """The batch keeps a rule of finflow's that Great Expectations has no words for.
 
     Args:
         rule: the rule's name.
@@ -72,16 +73,20 @@ def restore(name: str, settings: dict[str, Any]) -> Rule:
     return Rule.known[name](**{key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()})
 
 
-def expectation(graded: Graded) -> ExpectRuleToHold:
-    """The expectation that a graded rule holds."""
+def expectations(graded: Graded, batch: pd.DataFrame) -> list[BatchExpectation]:
+    """The expectations that a graded rule holds: Great Expectations' own where they say it, of at most NAMED columns; else ours, which
+    takes any number of columns at once. Each names the rule in its `meta`."""
     rule = graded.rule
-    return ExpectRuleToHold(
-        rule=rule.name,
-        settings=rule.settings,
-        description=f"{rule.name} ({graded.severity}): {rule.statement}".replace("$", "$$"),
-        severity=SEVERITIES[graded.severity],
-        meta={"severity": graded.severity, "stage": rule.stage, "remedy": rule.remedy},
-    )
+    meta = {"rule": rule.name, "severity": graded.severity, "stage": rule.stage, "remedy": rule.remedy}
+    core = rule.core(batch)
+    found: list[BatchExpectation] = []
+    if len(core) <= NAMED:
+        found = [getattr(gx, name)(**values, severity=SEVERITIES[graded.severity], meta=meta) for name, values in core]
+    if not found or rule.partly_core:
+        told = f"{rule.name} ({graded.severity}): {rule.statement}".replace("$", "$$")
+        severity = SEVERITIES[graded.severity]
+        found.append(ExpectRuleToHold(rule=rule.name, settings=rule.settings, description=told, severity=severity, meta=meta))
+    return found
 
 
 def batch_of(context: Any, frame: pd.DataFrame, name: str) -> Any:

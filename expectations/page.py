@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from copy import deepcopy
+from html import escape
 from typing import Any
+
+from finflow.expectations.examine import Examination
 
 # Great Expectations' page takes its style, scripts and logos from public servers; here the few classes that it uses are styled in place.
 STYLE = """
@@ -25,24 +30,49 @@ _REMOTE = (
 )
 
 
-def render_page(results: list[Any], title: str) -> str:
-    """HTML of one or more validation results, one after the other.
+def render_page(examinations: Sequence[Examination], title: str) -> str:
+    """HTML of one or more examinations: what each rule found, in its own words, then Great Expectations' page of the results.
 
     Args:
-        results: Great Expectations' validation results.
         title: the page's title.
     """
-    from html import escape
-
     from great_expectations.render.renderer.page_renderer import ValidationResultsPageRenderer
     from great_expectations.render.view.view import DefaultJinjaPageView
 
     bodies = []
-    for result in results:
-        html = DefaultJinjaPageView().render(ValidationResultsPageRenderer().render(result))
+    for examination in examinations:
+        html = DefaultJinjaPageView().render(ValidationResultsPageRenderer().render(_as_text(examination.pages)))
         for pattern in _REMOTE:
             html = pattern.sub("", html)
         body = re.search(r"<body>(.*)</body>", html, re.DOTALL)
-        bodies.append(body.group(1) if body else html)
+        bodies.append(_rules(examination) + (body.group(1) if body else html))
     head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
     return f"<!DOCTYPE html>\n<html><head>{head}</head><body><h1>{escape(title)}</h1>{''.join(bodies)}</body></html>\n"
+
+
+def _as_text(result: Any) -> Any:
+    """A copy of a validation result whose names and values from the data are text: Great Expectations' page takes them for HTML."""
+    copied = deepcopy(result)
+    for answer in copied.results:
+        answer.result = _escaped(answer.result)
+        answer.expectation_config.kwargs = _escaped(answer.expectation_config.kwargs)
+    return copied
+
+
+def _escaped(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_escaped(key): _escaped(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_escaped(one) for one in value]
+    return escape(value) if isinstance(value, str) else value
+
+
+def _rules(examination: Examination) -> str:
+    """A table of the rules, broken ones first."""
+    rows = []
+    for outcome in sorted(examination.outcomes, key=lambda outcome: outcome.passed):
+        rule = outcome.graded.rule
+        found = "holds" if outcome.passed else f"{outcome.finding.detail}. To do: {rule.remedy}"
+        cells = (rule.name, outcome.graded.severity, rule.statement, found)
+        rows.append(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>")
+    return f"<table><tr><th>rule</th><th>severity</th><th>demands</th><th>found</th></tr>{''.join(rows)}</table>"

@@ -15,6 +15,8 @@ Severity = Literal["critical", "row", "warning"]
 Mask = NDArray[np.bool_]
 EXAMPLES = 3
 NAMED = 20
+#: a class of great_expectations.expectations, and its arguments
+Core = tuple[str, dict[str, Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,12 +45,14 @@ class Rule(ABC):
         severity: its grade unless a definition says otherwise.
         stage: `rows` is judged on the batch as it came, `series` on the rows that the first stage left.
         remedy: what a person can do about it.
+        partly_core: the rule demands more than the expectations that `core` names.
     """
 
     name: ClassVar[str]
     severity: ClassVar[Severity]
     stage: ClassVar[Literal["rows", "series"]] = "rows"
     remedy: ClassVar[str]
+    partly_core: ClassVar[bool] = False
     known: ClassVar[dict[str, type[Rule]]] = {}
 
     def __init_subclass__(cls, **arguments: Any) -> None:
@@ -64,6 +68,13 @@ class Rule(ABC):
     @abstractmethod
     def check(self, batch: pd.DataFrame) -> Finding:
         """Judge a batch."""
+
+    def core(self, batch: pd.DataFrame) -> list[Core]:
+        """What says the same of this batch in Great Expectations' own expectations; none where it has no word for it, or a slow one.
+
+        All of them hold if and only if `check` finds nothing (but for a rule that is `partly_core`).
+        """
+        return []
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -119,6 +130,11 @@ class BatchRule(Rule):
 def named(columns: Sequence[str]) -> str:
     """Some of the names for a message, not ten thousand."""
     return ", ".join(columns[:NAMED]) + (f" and {len(columns) - NAMED:,} more" if len(columns) > NAMED else "")
+
+
+def between(column: str, **bounds: float | bool) -> Core:
+    """That a column's values lie between bounds (missing ones aside)."""
+    return "ExpectColumnValuesToBeBetween", {"column": column, **bounds}
 
 
 def describe_key(row: pd.Series) -> str:

@@ -15,6 +15,8 @@ from finflow.expectations.rule import Mask, RowRule
 class NoFutureDates(RowRule):
     """No row is dated after `latest` (an ISO instant, UTC, naive): such a date was misread, and its neighbours may have been too."""
 
+    # Great Expectations' between compares dates row by row: 5 s for a million of them, where the whole contract takes 3.
+
     latest: str
     name = "no_future_dates"
     severity = "critical"

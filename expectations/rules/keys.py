@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from finflow.expectations.batch import KNOWN_AT, NOT_VALUES, codes
-from finflow.expectations.rule import Mask, RowRule
+from finflow.expectations.batch import KEYS, KNOWN_AT, NOT_VALUES, codes
+from finflow.expectations.rule import Core, Mask, RowRule
 
 
 @dataclass(frozen=True)
@@ -16,12 +16,16 @@ class KeyNotNull(RowRule):
     """A row says what it is about, and when."""
 
     name = "key_not_null"
+    partly_core = True  # a blank name is none either
     severity = "row"
     remedy = "fill entity and date at the source"
 
     @property
     def statement(self) -> str:
         return "entity and time are not missing"
+
+    def core(self, batch: pd.DataFrame) -> list[Core]:
+        return [("ExpectColumnValuesToNotBeNull", {"column": column}) for column in KEYS]
 
     def broken(self, batch: pd.DataFrame) -> Mask:
         entity = codes(batch)
@@ -44,6 +48,10 @@ class UniqueKey(RowRule):
     @property
     def statement(self) -> str:
         return "entity and time together are unique among the rows that became known at once"
+
+    def core(self, batch: pd.DataFrame) -> list[Core]:
+        columns = [*KEYS, *([KNOWN_AT] if KNOWN_AT in batch else [])]
+        return [("ExpectCompoundColumnsToBeUnique", {"column_list": columns, "ignore_row_if": "never"})]
 
     def broken(self, batch: pd.DataFrame) -> Mask:
         entity, times = codes(batch), batch["time"].to_numpy().view("int64")

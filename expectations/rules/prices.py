@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from finflow.expectations.batch import numeric
-from finflow.expectations.rule import Mask, RowRule
+from finflow.expectations.rule import Core, Mask, RowRule, between
 
 PRICES = ("open", "high", "low", "close")
 # Adjusted prices are rounded apart from each other: a part in a million is no disorder.
@@ -26,6 +26,9 @@ class PositivePrices(RowRule):
     @property
     def statement(self) -> str:
         return "prices are positive"
+
+    def core(self, batch: pd.DataFrame) -> list[Core]:
+        return [between(column, min_value=0, strict_min=True) for column, _ in numeric(batch, PRICES)]
 
     def broken(self, batch: pd.DataFrame) -> Mask:
         rows = np.zeros(len(batch), dtype=bool)

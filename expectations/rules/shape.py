@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from finflow.expectations.batch import KEYS, numeric
-from finflow.expectations.rule import NAMED, BatchRule, describe_key, named
+from finflow.expectations.rule import NAMED, BatchRule, Core, describe_key, named
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,9 @@ class NotEmpty(BatchRule):
     @property
     def statement(self) -> str:
         return "the batch has rows"
+
+    def core(self, batch: pd.DataFrame) -> list[Core]:
+        return [("ExpectTableRowCountToBeBetween", {"min_value": 1})]
 
     def fault(self, batch: pd.DataFrame) -> str | None:
         return None if len(batch) else "no row is known by the as-of"
@@ -38,6 +41,11 @@ class Columns(BatchRule):
     @property
     def statement(self) -> str:
         return f"there are columns {named((*KEYS, *self.required))}"
+
+    def core(self, batch: pd.DataFrame) -> list[Core]:
+        if len(batch.columns) > NAMED:  # its answer would name every column
+            return []
+        return [("ExpectTableColumnsToMatchSet", {"column_set": list(dict.fromkeys((*KEYS, *self.required))), "exact_match": False})]
 
     def fault(self, batch: pd.DataFrame) -> str | None:
         missing = [column for column in (*KEYS, *self.required) if column not in batch]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from finflow.expectations.batch import NOT_VALUES, numeric
-from finflow.expectations.rule import Mask, RowRule, named
+from finflow.expectations.rule import Core, Mask, RowRule, between, named
 
 # Beyond any price, volume or turnover; and its square still fits in float32 (3.4e38), in which models work.
 LARGEST = 1e18
@@ -26,6 +26,9 @@ class NotMissing(RowRule):
     @property
     def statement(self) -> str:
         return f"{named(self.columns)} {'is' if len(self.columns) == 1 else 'are'} not missing"
+
+    def core(self, batch: pd.DataFrame) -> list[Core]:
+        return [("ExpectColumnValuesToNotBeNull", {"column": column}) for column in self.columns if column in batch]
 
     def broken(self, batch: pd.DataFrame) -> Mask:
         rows = np.zeros(len(batch), dtype=bool)
@@ -49,6 +52,9 @@ class Finite(RowRule):
     @property
     def statement(self) -> str:
         return f"numbers are finite and at most {LARGEST:.0e} in size"
+
+    def core(self, batch: pd.DataFrame) -> list[Core]:
+        return [between(column, min_value=-LARGEST, max_value=LARGEST) for column, _ in numeric(batch)]
 
     def broken(self, batch: pd.DataFrame) -> Mask:
         rows = np.zeros(len(batch), dtype=bool)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from finflow.expectations.batch import numeric
-from finflow.expectations.rule import Mask, RowRule
+from finflow.expectations.rule import Core, Mask, RowRule, between
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,9 @@ class VolumeNotNegative(RowRule):
     @property
     def statement(self) -> str:
         return "volume >= 0"
+
+    def core(self, batch: pd.DataFrame) -> list[Core]:
+        return [between(column, min_value=0) for column, _ in numeric(batch, ["volume"])]
 
     def broken(self, batch: pd.DataFrame) -> Mask:
         found = dict(numeric(batch, ["volume"]))

@@ -191,7 +191,7 @@ def _write_folder(context: Context, judgement: Judgement, digest: str, as_of: pd
     from finflow.expectations.page import render_page
 
     title = f"{definition.title or definition.name}: {definition.contract.kind} contract as of {as_of.isoformat()}"
-    page = render_page([part.pages for part in judgement.examinations], title)
+    page = render_page(judgement.examinations, title)
     with whole_folder(folder) as draft:
         (draft / "data_docs.html").write_text(page, encoding="utf-8")
         _write_json(draft / "suite.json", [part.suite for part in judgement.examinations])
