@@ -68,6 +68,7 @@ def examine(batch: pd.DataFrame, rules: Sequence[Graded], name: str) -> Examinat
     context = _context()
     from great_expectations import ExpectationSuite
 
+    # late: loads great_expectations
     from finflow.expectations.great import batch_of, expectations
 
     suite = ExpectationSuite(name=name, expectations=[one for graded in rules for one in expectations(graded, batch)])

@@ -6,9 +6,11 @@ from typing import Any, Literal
 
 from prefect import flow
 
+from finflow.flows.runs.events import announce_rejection
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.definitions.context import open_context
 from finflow.pipelines.definitions.loading import load_definition
+from finflow.pipelines.operating.approval import approve, reject
 
 
 @flow(name="approve", flow_run_name="{verdict} {name} version {version}", validate_parameters=True)
@@ -22,9 +24,6 @@ def approve_flow(name: str, version: int, by: str, why: str, verdict: Literal["a
         why: the reason, for the record.
         verdict: what is decided.
     """
-    from finflow.flows.runs.events import announce_rejection
-    from finflow.pipelines.operating.approval import approve, reject
-
     context = open_context(load_definition(name), Home.from_environment())
     decide = {"approve": approve, "reject": reject}[verdict]
     decision = decide(context, version, by, why)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import CandidateEvaluation, CleanManifest, Metric
 from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.definitions.definition import Definition
+from finflow.pipelines.tracking.store import store_client
+from finflow.pipelines.training.leaderboard import view_address
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -102,12 +105,8 @@ def decision_text(context: Context, evaluation: Evaluation, conclusion: Conclusi
 
 def mlflow_links(home: Home, run_id: str) -> list[str]:
     """The MLflow run and the leaderboard as Markdown: links where MLflow is a server, the run's id otherwise."""
-    from urllib.parse import urlsplit
-
     if not home.tracking_uri.startswith(("http://", "https://")):
         return [f"MLflow run `{run_id}` (`finflow ui` shows it)"]
-    from finflow.pipelines.tracking.store import store_client
-    from finflow.pipelines.training.leaderboard import view_address
 
     experiment = store_client(home).get_run(run_id).info.experiment_id
     address = urlsplit(home.tracking_uri)

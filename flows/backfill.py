@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from prefect import flow
 from pydantic import Field
 
-from finflow.flows.artifacts import publish_validation
+from finflow.flows.artifacts import backfill_progress, publish_validation
 from finflow.flows.display import DISPLAY
 from finflow.flows.tasks import backfill_chunk_task, backfill_plan_task, ingest_task, validate_task, walk_period_task
+from finflow.pipelines.backfill.request import BackfillRequest
+from finflow.pipelines.backfill.run import backfill_as_of, backfill_result, forget
+from finflow.pipelines.backfill.walk_forward import walk_steps
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.definitions.context import Context, open_context
 from finflow.pipelines.definitions.loading import load_definition
@@ -42,9 +45,6 @@ def backfill_flow(
     restated: bool = False,
 ) -> dict[str, Any]:
     """Each date as it could have been predicted then; a date that fails does not stop the others."""
-    from finflow.pipelines.backfill.request import BackfillRequest
-    from finflow.pipelines.backfill.run import backfill_as_of, backfill_result, forget
-
     context = open_context(load_definition(name), Home.from_environment())
     raw = ingest_task(context)
     instant = backfill_as_of(context, end, restated)
@@ -62,8 +62,6 @@ def backfill_flow(
 
 def _train(context: Context, plan: BackfillPlan) -> dict[str, str]:
     """Train what the dates wait for, period after period; by the period where that ends early, why."""
-    from finflow.pipelines.backfill.walk_forward import walk_steps
-
     steps = walk_steps(context, plan.model, plan.untrained, plan.clean.raw)
     DISPLAY.begin("train", len(steps))
     for step in steps:
@@ -75,8 +73,6 @@ def _train(context: Context, plan: BackfillPlan) -> dict[str, str]:
 
 def _fill(context: Context, plan: BackfillPlan) -> list[ChunkResult]:
     """Every chunk of the plan, at most `max_active` at the same time; one that breaks lets the others end first."""
-    from finflow.flows.artifacts import backfill_progress
-
     chunks = plan.chunks()
     DISPLAY.begin("backfill", len(chunks))
     progress = backfill_progress(context.name, len(chunks))

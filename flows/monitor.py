@@ -18,7 +18,10 @@ from finflow.pipelines.core.manifests import CleanManifest
 from finflow.pipelines.definitions.context import Context, open_context
 from finflow.pipelines.definitions.definition import Definition
 from finflow.pipelines.definitions.loading import load_definition
+from finflow.pipelines.monitoring.data import monitoring_as_of
+from finflow.pipelines.monitoring.pages import headline
 from finflow.pipelines.monitoring.result import MonitoringResult
+from finflow.pipelines.monitoring.run import monitor
 
 #: the other event of a monitoring, where nothing alarms
 MONITORED = "finflow.monitored"
@@ -27,8 +30,6 @@ MONITORED = "finflow.monitored"
 @flow(name="monitor", flow_run_name=run_name("monitor"), validate_parameters=True)
 def monitor_flow(name: str, as_of: str | None = None) -> dict[str, Any] | State[Any]:
     """Source to report: is what the champion learnt still so, and what were its predictions worth. Trains nothing."""
-    from finflow.pipelines.monitoring.data import monitoring_as_of
-
     definition = load_definition(name)
     context = open_context(definition, Home.from_environment())
     arrival = arrive(context, "monitor", as_of, ends_late=False)
@@ -46,8 +47,6 @@ def monitor_flow(name: str, as_of: str | None = None) -> dict[str, Any] | State[
 @task(name="monitor", cache_policy=NO_CACHE, persist_result=False)
 def monitor_task(context: Context, clean: CleanManifest) -> MonitoringResult:
     """Every check, the table's rows, the report, the MLflow run."""
-    from finflow.pipelines.monitoring.run import monitor
-
     found = monitor(context, clean)
     DISPLAY.say(
         f"monitored: {len(found.alarms)} alarms in {sum(one.measured for one in found.checks)} checks, {found.written} rows written"
@@ -58,8 +57,6 @@ def monitor_task(context: Context, clean: CleanManifest) -> MonitoringResult:
 def publish_monitoring(definition: Definition, found: MonitoringResult) -> None:
     """The checks as a table in the Prefect UI, alarms first."""
     from prefect.artifacts import create_table_artifact
-
-    from finflow.pipelines.monitoring.pages import headline
 
     shown = ("part", "check", "subject", "value", "threshold", "low", "high", "status", "detail")
     checks = sorted(found.checks, key=lambda one: not one.alarm)

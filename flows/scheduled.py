@@ -10,14 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
+from finflow.flows.deployments.plan import KINDS, Planned
+from finflow.flows.deployments.register import renew_schedule
 from finflow.flows.runs.awaiting import come_back
+from finflow.flows.runs.events import LATE_DATA, emit
 from finflow.flows.runs.missed_runs import SUPERSEDED, superseded_by
 from finflow.flows.tasks import ingest_task, look_for_session_task
 from finflow.pipelines.core.errors import FinflowError
 from finflow.pipelines.core.manifests import RawManifest
+from finflow.pipelines.data.knowledge import resolve_as_of
 from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.definitions.definition import Definition
-from finflow.pipelines.operating.arrival import Awaited, LateDataError
+from finflow.pipelines.operating.arrival import Awaited, LateDataError, session_as_of
+from finflow.pipelines.operating.schedules import session_at
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -47,9 +54,6 @@ def arrive(context: Context, kind: str, as_of: str | None, *, ends_late: bool = 
         as_of: what a person asked for.
         ends_late: False: a run that watches the data goes on without the session's rows when they are late; to say so is its work.
     """
-    from finflow.pipelines.data.knowledge import resolve_as_of
-    from finflow.pipelines.operating.arrival import session_as_of
-
     due = scheduled_session(context.definition, kind) if as_of is None else None
     if due is None:
         raw = ingest_task(context)
@@ -75,9 +79,6 @@ def scheduled_session(definition: Definition, kind: str) -> Due | None:
 
     A run that awaits its data starts several times, and stays with its session and its deadline.
     """
-    import pandas as pd
-
-    from finflow.pipelines.operating.schedules import session_at
 
     run = _this_run()
     timing = definition.schedule.timing(kind)
@@ -129,8 +130,6 @@ def run_name(kind: str) -> Callable[[], str]:
 def _late(definition: Definition, due: Due, error: FinflowError) -> State:
     from prefect.states import Failed
 
-    from finflow.flows.runs.events import LATE_DATA, emit
-
     emit(LATE_DATA, definition, str(error), session=due.session)
     return Failed(name=LATE, message=str(error))
 
@@ -178,9 +177,6 @@ def _due_runs(client: SyncPrefectClient, run: FlowRun) -> list[FlowRun]:
 
 
 def _renew(client: SyncPrefectClient, run: FlowRun, definition: Definition, kind: str) -> None:
-    from finflow.flows.deployments.plan import KINDS, Planned
-    from finflow.flows.deployments.register import renew_schedule
-
     assert run.deployment_id is not None
     found = client.read_deployment(run.deployment_id)
     timing = definition.schedule.timing(kind)

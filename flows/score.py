@@ -9,10 +9,13 @@ from prefect import State, flow
 from finflow.flows.artifacts import backfill_progress, publish_validation
 from finflow.flows.scheduled import Arrival, arrive, run_name
 from finflow.flows.tasks import backfill_chunk_task, backfill_plan_task, score_task, validate_task
+from finflow.pipelines.backfill.request import BackfillRequest
+from finflow.pipelines.backfill.run import backfill_result
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import CleanManifest
 from finflow.pipelines.definitions.context import Context, open_context
 from finflow.pipelines.definitions.loading import load_definition
+from finflow.pipelines.operating.arrival import missed_sessions
 
 
 @flow(name="score", flow_run_name=run_name("score"), validate_parameters=True)
@@ -37,16 +40,11 @@ def score_flow(name: str, as_of: str | None = None, version: int | None = None) 
 
 def catch_up(context: Context, clean: CleanManifest, arrival: Arrival) -> list[dict[str, Any]]:
     """The sessions without a prediction before a scheduled run's own, filled as backfills by the versions effective then."""
-    from finflow.pipelines.operating.arrival import missed_sessions
-
     missed = [] if arrival.session is None else missed_sessions(context, arrival.session)
     return [_fill(context, clean, start, end) for start, end in missed]
 
 
 def _fill(context: Context, clean: CleanManifest, start: str, end: str) -> dict[str, Any]:
-    from finflow.pipelines.backfill.request import BackfillRequest
-    from finflow.pipelines.backfill.run import backfill_result
-
     plan = backfill_plan_task(context, BackfillRequest(start, end, model="as-of"), clean)
     progress = backfill_progress(context.name, len(plan.chunks()))
     done = []

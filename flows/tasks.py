@@ -4,21 +4,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from finflow.flows.display import DISPLAY
+from finflow.flows.runs.events import LATE_DATA, announce_decision, emit, watched_quarantine
 from finflow.models.base import Hardware
+from finflow.pipelines.backfill.run import plan_backfill, run_chunk
+from finflow.pipelines.backfill.walk_forward import try_period
 from finflow.pipelines.core.errors import FinflowError
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import CleanManifest, Evaluation, FitResult, FitSpec, PredictionResult, RawManifest, SampleManifest
+from finflow.pipelines.data.contract import validate
+from finflow.pipelines.data.ingest import ingest
 from finflow.pipelines.definitions.context import Context
+from finflow.pipelines.fits.fits import carry_out, predict_fit
+from finflow.pipelines.operating.arrival import Awaited, look_for_session, named
+from finflow.pipelines.samples.windows import store_samples
+from finflow.pipelines.scoring.score import score_clean
+from finflow.pipelines.training.conclusion import conclude_training, evaluate_training
+from finflow.pipelines.training.plan import plan_training
 
 if TYPE_CHECKING:
     from finflow.pipelines.backfill.request import BackfillRequest
     from finflow.pipelines.backfill.run import BackfillPlan, ChunkResult
     from finflow.pipelines.backfill.walk_forward import WalkStep
-    from finflow.pipelines.operating.arrival import Arrived, Awaited
+    from finflow.pipelines.operating.arrival import Arrived
     from finflow.pipelines.operating.schedules import Due
     from finflow.pipelines.scoring.score import ScoreResult
     from finflow.pipelines.training.conclusion import Conclusion
@@ -55,8 +67,6 @@ def _transient(task: Any, run: Any, state: Any) -> bool:
 )
 def ingest_task(context: Context) -> RawManifest:
     """Source to raw table."""
-    from finflow.pipelines.data.ingest import ingest
-
     raw = ingest(context)
     DISPLAY.say(f"read {raw.rows:,} rows, {raw.added:,} of them new ({raw.first_time[:10]} to {raw.last_time[:10]})")
     return raw
@@ -73,9 +83,6 @@ def ingest_task(context: Context) -> RawManifest:
 )
 def look_for_session_task(context: Context, due: Due) -> Arrived | Awaited:
     """Source to raw table, and whether the session's rows are there."""
-    from finflow.flows.runs.events import LATE_DATA, emit
-    from finflow.pipelines.operating.arrival import Awaited, look_for_session, named
-
     found = look_for_session(context, due)
     if isinstance(found, Awaited):
         DISPLAY.say(found.text)
@@ -91,10 +98,6 @@ def look_for_session_task(context: Context, due: Due) -> Arrived | Awaited:
 @task(name="validate", task_run_name="hold against the contract", cache_policy=NO_CACHE, persist_result=False)
 def validate_task(context: Context, raw: RawManifest, as_of: str) -> CleanManifest:
     """Raw table to clean table and quarantine, by the contract."""
-    import pandas as pd
-
-    from finflow.flows.runs.events import watched_quarantine
-    from finflow.pipelines.data.contract import validate
 
     with watched_quarantine(context, raw):
         clean = validate(context, raw, pd.Timestamp(as_of))
@@ -106,8 +109,6 @@ def validate_task(context: Context, raw: RawManifest, as_of: str) -> CleanManife
 @task(name="window", task_run_name="build the windows", cache_policy=NO_CACHE, persist_result=False)
 def window_task(context: Context, clean: CleanManifest) -> SampleManifest:
     """Clean table to observations and sample index."""
-    from finflow.pipelines.samples.windows import store_samples
-
     samples = store_samples(context, clean)
     DISPLAY.say(f"windowed: {samples.samples:,} samples of {len(samples.columns)} columns")
     return samples
@@ -121,8 +122,6 @@ def window_task(context: Context, clean: CleanManifest) -> SampleManifest:
 )
 def fit_and_predict_task(spec: FitSpec, home: Home) -> PredictionResult:
     """One fit and the predictions of its fold's test part."""
-    from finflow.pipelines.fits.fits import carry_out, predict_fit
-
     try:
         return predict_fit(spec, carry_out(spec, home), home)
     finally:
@@ -132,8 +131,6 @@ def fit_and_predict_task(spec: FitSpec, home: Home) -> PredictionResult:
 @task(name="score", task_run_name="predict with the champion", cache_policy=NO_CACHE, persist_result=False)
 def score_task(context: Context, clean: CleanManifest, version: int | None) -> ScoreResult:
     """The as-of session, predicted and kept once."""
-    from finflow.pipelines.scoring.score import score_clean
-
     scored = score_clean(context, clean, version)
     DISPLAY.say(f"scored {scored.date}: {scored.rows} rows by version {scored.version}, {scored.written} new")
     return scored
@@ -144,8 +141,6 @@ def backfill_plan_task(
     context: Context, request: BackfillRequest, clean: CleanManifest, failures: dict[str, str] | None = None
 ) -> BackfillPlan:
     """Which dates run, with which version; see `plan_backfill`."""
-    from finflow.pipelines.backfill.run import plan_backfill
-
     plan = plan_backfill(context, request, clean, failures)
     waiting = f", {len(plan.untrained)} of them after a training" if plan.untrained else ""
     DISPLAY.say(f"backfill of {len(plan.dates)} dates: {len(plan.selected)} to run{waiting}")
@@ -155,8 +150,6 @@ def backfill_plan_task(
 @task(name="train period", task_run_name="train as of {step.period.as_of}", cache_policy=NO_CACHE, persist_result=False)
 def walk_period_task(context: Context, step: WalkStep) -> str | None:
     """One period of a walk: fits, decision, version. Why it could not be trained, if it could not."""
-    from finflow.pipelines.backfill.walk_forward import try_period
-
     try:
         return try_period(context, step)
     finally:
@@ -174,8 +167,6 @@ def _chunk_name() -> str:
 @task(name="backfill", task_run_name=_chunk_name, cache_policy=NO_CACHE, persist_result=False)
 def backfill_chunk_task(context: Context, plan: BackfillPlan, dates: tuple[str, ...]) -> ChunkResult:
     """Some dates in one pass and one commit."""
-    from finflow.pipelines.backfill.run import run_chunk
-
     try:
         return run_chunk(context, plan, dates)
     finally:
@@ -187,8 +178,6 @@ def plan_task(
     context: Context, samples: SampleManifest, candidates: list[str] | None, seed: int | None, hardware: Hardware
 ) -> TrainingPlan:
     """Folds, recipes and fits."""
-    from finflow.pipelines.training.plan import plan_training
-
     plan = plan_training(context, samples, candidates=candidates, seed=seed, hardware=hardware)
     DISPLAY.say(f"{len(plan.recipes)} recipes on {len(plan.folds)} test periods: {len(plan.specs)} fits")
     return plan
@@ -199,8 +188,6 @@ def evaluate_task(
     context: Context, plan: TrainingPlan, results: list[PredictionResult | BaseException]
 ) -> tuple[Evaluation, dict[str, str]]:
     """Every candidate on the same dates; with it, why a candidate could not be compared."""
-    from finflow.pipelines.training.conclusion import evaluate_training
-
     DISPLAY.say("evaluating")
     return evaluate_training(context, plan, results)
 
@@ -211,9 +198,6 @@ def conclude_task(
 ) -> Conclusion:
     """Gate, production fits, registration, record, alias, report."""
     from prefect.runtime import flow_run
-
-    from finflow.flows.runs.events import announce_decision
-    from finflow.pipelines.training.conclusion import conclude_training
 
     tags = {"finflow.prefect_run": str(flow_run.id)}
     recorded = context.promotions.find(plan.run_key) is not None

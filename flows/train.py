@@ -17,6 +17,7 @@ from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import PredictionResult
 from finflow.pipelines.definitions.context import open_context
 from finflow.pipelines.definitions.loading import load_definition
+from finflow.pipelines.fits.process import warm_up_first
 
 # One fit a core: more only take turns, and each runs on one thread for the sake of its bits.
 RUNNER: Any = ThreadPoolTaskRunner(max_workers=len(os.sched_getaffinity(0)))
@@ -45,8 +46,6 @@ def train_flow(
         strategy: Lightning's.
         precision: Lightning's.
     """
-    from finflow.pipelines.fits.process import warm_up_first
-
     context = open_context(load_definition(name), Home.from_environment())
     hardware = Hardware(accelerator, devices, strategy, precision)
     arrival = arrive(context, "train", as_of)

@@ -7,9 +7,12 @@ from typing import Any
 
 from finflow.flows.command_line.called import called
 from finflow.flows.display import DISPLAY
+from finflow.flows.servers.interfaces import addresses_of
 from finflow.flows.servers.server import prefect_server
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.fits.process import warm_up_first
+from finflow.pipelines.tracking.store import store_client
+from finflow.pipelines.training.leaderboard import view_address
 
 MARKET, SIGNAL = "index-price", "demo-signal"
 TRAINED_AS_OF = "2017-12-29"
@@ -23,6 +26,7 @@ def run_demo(home: Home) -> dict[str, Any]:
     DISPLAY.say("starting the Prefect server (10 to 20 s)")
     warm_up_first(home)
     with prefect_server(home), DISPLAY.live():
+        # late: loads prefect
         from finflow.flows.backfill import backfill_flow
         from finflow.flows.score import score_flow
         from finflow.flows.train import train_flow
@@ -50,10 +54,6 @@ def what_to_look_at(home: Home, run_id: str) -> list[dict[str, str]]:
     Args:
         run_id: MLflow's, of the training of index-price.
     """
-    from finflow.flows.servers.interfaces import addresses_of
-    from finflow.pipelines.tracking.store import store_client
-    from finflow.pipelines.training.leaderboard import view_address
-
     at = addresses_of(home)
     experiment = store_client(home).get_run(run_id).info.experiment_id
     return [

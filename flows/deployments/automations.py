@@ -6,6 +6,7 @@ import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from finflow.flows.runs.zombies import zombie_seconds
 from finflow.pipelines.core.errors import FinflowError
@@ -55,8 +56,6 @@ def webhook_url() -> str | None:
     Raises:
         FinflowError: it is no http address. The message does not show it, for it may hold a secret.
     """
-    from urllib.parse import urlsplit
-
     text = os.environ.get(WEBHOOK, "").strip()
     if not text:
         return None
@@ -111,6 +110,7 @@ def _trained(client: SyncPrefectClient) -> list[dict[str, Any]]:
 def _save_block(webhook: str | None) -> Any:
     from pydantic import SecretStr
 
+    # late: loads prefect
     from finflow.flows.deployments.alert_block import FinflowAlerts
 
     return FinflowAlerts(webhook=None if webhook is None else SecretStr(webhook)).save(BLOCK, overwrite=True)

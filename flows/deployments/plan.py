@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
+
+from finflow.flows.runs.zombies import LONGEST_HEARTBEAT, heartbeat_seconds
+from finflow.pipelines.core.errors import DefinitionError
 from finflow.pipelines.definitions.definition import Definition
 from finflow.pipelines.definitions.loading import DEFINITIONS, definition_path, load_definition
 from finflow.pipelines.operating.schedules import planned
 from finflow.pipelines.settings.timing import AfterClose, Timing
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 POOL = "finflow"
 POOL_TYPE = "process"
@@ -112,8 +113,6 @@ def plan_deployments(names: list[str]) -> list[Planned]:
     Raises:
         DefinitionError: a definition cannot be read, or two of different files have one name.
     """
-    from finflow.pipelines.core.errors import DefinitionError
-
     shipped = {path.stem: path.stem for path in sorted(DEFINITIONS.glob("*.yaml"))}
     found: list[Planned] = []
     places: dict[str, Path] = {}
@@ -132,8 +131,6 @@ def plan_deployments(names: list[str]) -> list[Planned]:
 
 def coming_runs(definition: Definition, timing: AfterClose, now: pd.Timestamp) -> list[pd.Timestamp]:
     """The instants (in the exchange's time zone) of the coming runs, as many as a schedule holds."""
-    import pandas as pd
-
     zone = exchange_zone(timing.exchange)
     due = planned(definition, timing, now, now + pd.Timedelta(days=LONGEST_DAYS))
     return [one.at.tz_convert(zone) for one in due[:LONGEST_SCHEDULE]]
@@ -146,8 +143,6 @@ def rule_of(runs: list[pd.Timestamp]) -> str:
 
 def runs_of(rule: str, zone: str) -> list[pd.Timestamp]:
     """The instants that a rule written by `rule_of` names; empty where it is another one."""
-    import pandas as pd
-
     line = next((line for line in rule.splitlines() if line.startswith("RDATE:")), "RDATE:")
     texts = [text for text in line.removeprefix("RDATE:").split(",") if text]
     return [pd.Timestamp(pd.to_datetime(text, format="%Y%m%dT%H%M%S")).tz_localize(zone) for text in texts]
@@ -173,8 +168,6 @@ def form_of(planned: Planned) -> dict[str, Any]:
 
 def job_variables() -> dict[str, Any]:
     """The settings of a run's process: how often it says that it lives (see flows/runs/zombies.py), where that is not Prefect's default."""
-    from finflow.flows.runs.zombies import LONGEST_HEARTBEAT, heartbeat_seconds
-
     seconds = heartbeat_seconds()
     return {} if seconds == LONGEST_HEARTBEAT else {"env": {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(seconds)}}
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from finflow.flows.deployments.plan import (
     COLLISION,
     POOL,
@@ -56,8 +58,6 @@ def renew_schedule(client: SyncPrefectClient, found: DeploymentResponse, planned
 
     Exchange dates are renewed once half of them lie in the past, or when they are others than the exchange's now.
     """
-    import pandas as pd
-
     mine = next((schedule for schedule in found.schedules if (schedule.slug or "").startswith(SLUG)), None)
     if planned.timing is None:
         if mine is not None:
@@ -123,7 +123,6 @@ def _ensure_pool(client: SyncPrefectClient) -> None:
 
 
 def _register(client: SyncPrefectClient, planned: Planned) -> None:
-    import pandas as pd
     from prefect.exceptions import ObjectNotFound
 
     wanted = _fields(planned)

@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from finflow.pipelines.core.errors import FinflowError
+from finflow.pipelines.core.options import parse_range
+from finflow.pipelines.evaluation.store import NAME, read_evaluation
+from finflow.pipelines.lake.predictions import Predictions
+from finflow.pipelines.lake.promotions import PromotionRow
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from finflow.pipelines.core.manifests import CandidateEvaluation, Evaluation
     from finflow.pipelines.definitions.context import Context
 
 
 def prediction_frame(context: Context, start: str | None, end: str | None, restated: bool) -> pd.DataFrame:
     """See `UseCase.predictions`."""
-    from finflow.pipelines.core.options import parse_range
-    from finflow.pipelines.lake.predictions import Predictions
-
     first, last = parse_range(start or "1700-01-01", end or "2200-12-31")
     return Predictions(context.lake, context.name).latest(first, last, restated=restated).drop(columns="period", errors="ignore")
 
 
 def decision_frame(context: Context) -> pd.DataFrame:
     """See `UseCase.decisions`."""
-    from dataclasses import fields
-
-    import pandas as pd
-
-    from finflow.pipelines.lake.promotions import PromotionRow
 
     rows = [row.to_dict() for row in context.promotions.rows()]
     frame = pd.DataFrame(rows, columns=[field.name for field in fields(PromotionRow)])
@@ -41,8 +38,6 @@ def decision_frame(context: Context) -> pd.DataFrame:
 
 def leaderboard_frame(evaluation: Evaluation) -> pd.DataFrame:
     """See `UseCase.leaderboard`."""
-    import pandas as pd
-
     baselines = [entry.candidate for entry in evaluation.candidates if entry.baseline]
     return pd.DataFrame([_leaderboard_row(entry, baselines) for entry in evaluation.candidates]).set_index("candidate")
 
@@ -53,8 +48,6 @@ def evaluation_of(context: Context, run_key: str | None = None) -> Evaluation:
     Raises:
         FinflowError: no training has been decided, none with that key, or `finflow prune` freed what it left.
     """
-    from finflow.pipelines.evaluation.store import NAME, read_evaluation
-
     name, evaluations = context.name, context.home.evaluations
     decided = [row.run_key for row in context.promotions.rows()]
     if run_key is not None and run_key not in decided:

@@ -6,17 +6,25 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from finflow.flows.command_line import commands, pages
 from finflow.flows.interface import frames
 from finflow.flows.interface.outcome import Outcome
 from finflow.flows.interface.process import as_a_command, enter_home
 from finflow.pipelines.backfill.request import BackfillRequest
 from finflow.pipelines.core.errors import FinflowError
+from finflow.pipelines.data.contract import validate
+from finflow.pipelines.data.ingest import ingest
+from finflow.pipelines.data.knowledge import resolve_as_of
+from finflow.pipelines.definitions.context import open_by_name
 from finflow.pipelines.definitions.loading import keep_mapping, load_and_remember
+from finflow.pipelines.evaluation.store import read_losses
+from finflow.pipelines.registry.versions import load_version
+from finflow.pipelines.samples.windows import open_samples, store_samples
+from finflow.pipelines.scoring.score import champion_version
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from finflow.models.samples import Samples
     from finflow.pipelines.definitions.context import Context
     from finflow.pipelines.definitions.definition import Definition
@@ -42,8 +50,6 @@ def load(definition: str | Mapping[str, Any]) -> UseCase:
 
 def definitions() -> pd.DataFrame:
     """The shipped definitions, a row each: name, title, simulated (bool)."""
-    import pandas as pd
-
     return pd.DataFrame(commands.list_definitions(enter_home())["definitions"], columns=["name", "title", "simulated"])
 
 
@@ -167,8 +173,6 @@ class UseCase:
         Returns:
             time, entity, fold, candidate, and a float64 column a loss (NaN: invalid).
         """
-        from finflow.pipelines.evaluation.store import read_losses
-
         with self._context() as context:
             return read_losses(frames.evaluation_of(context, run_key))
 
@@ -179,11 +183,6 @@ class UseCase:
             A lazy view: `gather(positions)` copies out float32 [n, length, columns] of raw features, `targets` are float32 [n, outputs]
             (NaN where not known yet), `index.time` the dates, `columns` the names.
         """
-        from finflow.pipelines.data.contract import validate
-        from finflow.pipelines.data.ingest import ingest
-        from finflow.pipelines.data.knowledge import resolve_as_of
-        from finflow.pipelines.samples.windows import open_samples, store_samples
-
         with self._context() as context:
             raw = ingest(context)
             clean = validate(context, raw, resolve_as_of(context, as_of, version=raw.version))
@@ -199,9 +198,6 @@ class UseCase:
         Raises:
             RegistryError: there is no champion, no such version, or it may not be loaded; the message says why.
         """
-        from finflow.pipelines.registry.versions import load_version
-        from finflow.pipelines.scoring.score import champion_version
-
         with self._context() as context:
             return load_version(context, champion_version(context) if version is None else version)
 
@@ -215,8 +211,6 @@ class UseCase:
         )
 
     def _champion(self) -> str:
-        from finflow.pipelines.definitions.context import open_by_name
-
         try:
             champion = open_by_name(self._name, enter_home()).promotions.champion()
         except FinflowError as error:  # a notebook shows an object whatever state it is in
@@ -227,8 +221,6 @@ class UseCase:
 
     @contextmanager
     def _context(self) -> Iterator[Context]:
-        from finflow.pipelines.definitions.context import open_by_name
-
         with as_a_command() as home:
             yield open_by_name(self._name, home)
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NoReturn
 
+import pandas as pd
+
 from finflow.flows.runs.events import announce_wait
 
 if TYPE_CHECKING:
@@ -27,7 +29,6 @@ def come_back(run: FlowRun, awaited: Awaited) -> NoReturn:
     Raises:
         Pause: always; it is how a run leaves its process for being submitted again.
     """
-    import pandas as pd
     from prefect import get_client, get_run_logger
     from prefect.exceptions import Pause
     from prefect.states import Scheduled

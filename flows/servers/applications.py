@@ -6,9 +6,13 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from finflow.pipelines.core.home import Home
+from finflow.pipelines.tracking.store import prepare_store
+
 
 def create_prefect() -> Any:
     """Prefect's API and UI. A Host header that was not allowed gets 403, as MLflow does."""
+    # late: create_app is several things in this file
     from finflow.flows.servers.prefect_application import create_app
 
     return _guarded(create_app(), 403, _has_foreign_host)
@@ -21,9 +25,6 @@ def create_mlflow() -> Any:
     """
     from mlflow.server import constants
     from mlflow.server.handlers import initialize_backend_stores
-
-    from finflow.pipelines.core.home import Home
-    from finflow.pipelines.tracking.store import prepare_store
 
     home, uri = Home.from_environment(), os.environ["MLFLOW_BACKEND_STORE_URI"]
     os.environ.update(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from finflow.flows.servers.secrets import USER, read_secrets
 from finflow.models.kernels import KERNELS
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.redaction import hide_in_logs
@@ -61,7 +62,6 @@ def _take_credentials(home: Home) -> None:
     stack = read_stack(home.servers)
     if stack is None or not stack.secure or not stack.in_use:
         return
-    from finflow.flows.servers.secrets import USER, read_secrets
 
     secrets = read_secrets(home)
     if home.prefect_api == stack.prefect_api:

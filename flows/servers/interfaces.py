@@ -9,11 +9,14 @@ import sys
 import time
 import webbrowser
 from typing import Any
+from urllib.parse import urlsplit
 
 from finflow.flows.display import DISPLAY
-from finflow.flows.servers.server import prefect_server
+from finflow.flows.servers.server import free_port, prefect_server
 from finflow.pipelines.core.errors import FinflowError
 from finflow.pipelines.core.home import Home
+from finflow.pipelines.core.servers import read_stack, require_running
+from finflow.pipelines.tracking.store import prepare_store, require_servers
 
 #: where each UI is served, if nothing else listens there: the ports that MLflow and Prefect use by themselves
 MLFLOW_PORT, PREFECT_PORT = 5000, 4200
@@ -23,8 +26,6 @@ TRIED = 20
 
 def addresses_of(home: Home) -> dict[str, str]:
     """Where a person finds `mlflow` and `prefect`: the servers that this home's commands use, else where `finflow ui` would serve them."""
-    from urllib.parse import urlsplit
-
     tracking, prefect = urlsplit(home.tracking_uri), home.prefect_api
     server = f"{tracking.scheme}://{tracking.netloc.rpartition('@')[2]}{tracking.path.rstrip('/')}"  # never a password
     return {
@@ -35,8 +36,6 @@ def addresses_of(home: Home) -> dict[str, str]:
 
 def first_free(port: int) -> int:
     """The first loopback port from `port` on that nothing listens on now; any free one, where twenty of them are taken."""
-    from finflow.flows.servers.server import free_port
-
     for tried in range(port, port + TRIED):
         with socket.socket() as listener:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port whose last connection has just ended is free
@@ -56,9 +55,6 @@ def serve_interfaces(home: Home) -> dict[str, Any]:
     Raises:
         FinflowError: the MLflow UI ended by itself, or a server of `finflow up` has.
     """
-    from finflow.pipelines.core.servers import read_stack, require_running
-    from finflow.pipelines.tracking.store import prepare_store, require_servers
-
     require_servers(home)
     stack = read_stack(home.servers)
     if stack and stack.up and (home.tracking_uri, home.prefect_api) == (stack.address("mlflow"), stack.prefect_api):

@@ -27,7 +27,7 @@ from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.processes import is_alive, started_at
 from finflow.pipelines.core.servers import require_running
 from finflow.pipelines.core.whole_files import write_whole
-from finflow.pipelines.tracking.store import require_servers
+from finflow.pipelines.tracking.store import prepare_store, require_servers
 
 START_SECONDS = 120.0
 
@@ -187,8 +187,6 @@ def _start(home: Home, port: int | None) -> ServerRecord:
 
 def _prepare_meanwhile(home: Home, record: ServerRecord) -> None:
     """Import what the flows will need and make MLflow's store while another process starts for 10 s: a second core does it."""
-    from finflow.pipelines.tracking.store import prepare_store
-
     os.environ["PREFECT_API_URL"] = record.api  # read as prefect is imported
     for name in ("prefect", "great_expectations", "mlflow.store.tracking.sqlalchemy_store", "exchange_calendars"):
         importlib.import_module(name)

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from finflow.flows.deployments.automations import apply_automations
 from finflow.flows.display import DISPLAY
 from finflow.flows.runs.zombies import heartbeat_seconds
 from finflow.flows.servers.database import Database, database_from_environment, make_schemas
@@ -64,6 +65,7 @@ def start_stack(home: Home, names: list[str]) -> dict[str, Any]:
         FinflowError: a definition, setting or database is not as it should be, or a server does not come up (the message names its log).
             Whatever this call started has been ended.
     """
+    # late: loads pandas, pyarrow
     from finflow.pipelines.definitions.loading import load_and_remember
 
     began = time.monotonic()
@@ -243,7 +245,7 @@ def _await(site: _Site, stack: Stack, name: str) -> None:
 
 
 def _register(home: Home, names: list[str]) -> dict[str, Any]:
-    from finflow.flows.deployments.automations import apply_automations
+    # late: loads pandas, pyarrow
     from finflow.flows.deployments.register import register_deployments
 
     return {"deployments": register_deployments(home, names), "automations": apply_automations(home)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import tempfile
 import urllib.error
 import urllib.request
@@ -9,11 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
+from finflow.pipelines.core.disk import full, looks_full, no_space
 from finflow.pipelines.core.errors import FinflowError, StateError
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.redaction import redacted
 from finflow.pipelines.core.servers import require_running
-from finflow.pipelines.tracking.store import require_servers
+from finflow.pipelines.tracking.store import LOCKED_SECONDS, database_file, require_servers
 
 ANSWER_SECONDS = 5.0
 
@@ -46,8 +48,6 @@ def trouble_around(home: Home, error: Exception | None = None) -> str | None:
 
 
 def _room(home: Home, error: Exception | None) -> str | None:
-    from finflow.pipelines.core.disk import full, looks_full, no_space
-
     what = "what the command had to keep"
     said = no_space(error, what, home.root) or (full(what, home.root) if looks_full(home.root) else None)
     return None if said is None else str(said)
@@ -91,9 +91,6 @@ def _mlflow(home: Home) -> str | None:
 
 
 def _locked(home: Home) -> str | None:
-    import sqlite3
-
-    from finflow.pipelines.tracking.store import LOCKED_SECONDS, database_file
 
     path = database_file(home)
     if path is None or not path.is_file():

@@ -12,8 +12,10 @@ import os
 import sys
 
 from finflow.flows.deployments.plan import POOL, POOL_TYPE
+from finflow.flows.runs.missed_runs import supersede_missed
 from finflow.flows.servers.environment import prepare_environment
 from finflow.flows.servers.settings import LOOPBACK
+from finflow.flows.servers.trouble import trouble_around
 from finflow.pipelines.core.errors import FinflowError
 from finflow.pipelines.core.home import Home
 
@@ -44,9 +46,6 @@ def _superseded(home: Home) -> int:
     Raises:
         FinflowError: there is no Prefect server to work for.
     """
-    from finflow.flows.runs.missed_runs import supersede_missed
-    from finflow.flows.servers.trouble import trouble_around
-
     if not home.prefect_api:
         raise FinflowError("a worker needs a Prefect server: start one with `finflow up`, or set PREFECT_API_URL.")
     try:

@@ -42,6 +42,7 @@ class Cnn(Network):
     settings: CnnSettings
 
     def module(self) -> Forecaster:
+        # late: loads torch
         from finflow.models.networks.modules.cnn import CnnBody, PooledBody, pooled_steps
         from finflow.models.networks.modules.forecaster import supervised
 

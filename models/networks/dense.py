@@ -28,6 +28,7 @@ class Dense(Network):
     settings: DenseSettings
 
     def module(self) -> Forecaster:
+        # late: loads torch
         from finflow.models.networks.modules.dense import DenseBody
         from finflow.models.networks.modules.forecaster import supervised
 

@@ -28,12 +28,16 @@ class Gan(Network):
     settings: GanSettings
 
     def module(self) -> Forecaster:
+        # late: loads torch
         from finflow.models.networks.modules.gan import Generator
 
         return Generator(self.settings, self.task)
 
     def training(self, forecaster: Forecaster, train: Part, validation: Part, seed: int) -> Training:
+        # late: loads torch
         from finflow.models.networks.modules.gan import Generator
+
+        # late: loads pytorch_lightning, torch
         from finflow.models.networks.modules.gan_training import AdversarialTraining
 
         assert isinstance(forecaster, Generator)

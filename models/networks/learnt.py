@@ -86,6 +86,7 @@ class LearntQuantiles(Learnt):
             )
 
     def head(self, inputs: int, settings: NetworkSettings, task: Task) -> Head:
+        # late: loads torch
         from finflow.models.networks.modules.heads import HEADS
 
         return HEADS[settings.loss](inputs, task.outputs, task.levels)
@@ -105,6 +106,7 @@ class LearntVariances(Learnt):
             raise FitFailure(f"expected variances are learnt by `loss: qlike`, not by {loss}: set it, or choose another model")
 
     def head(self, inputs: int, settings: NetworkSettings, task: Task) -> Head:
+        # late: loads torch
         from finflow.models.networks.modules.heads import VarianceHead
 
         return VarianceHead(inputs, task.outputs, settings.residual != "none")
@@ -133,6 +135,7 @@ class LearntProbabilities(Learnt):
             raise FitFailure(f"probabilities of classes are learnt by `loss: cross_entropy`, not by {loss or name}: set it")
 
     def head(self, inputs: int, settings: NetworkSettings, task: Task) -> Head:
+        # late: loads torch
         from finflow.models.networks.modules.heads import ClassHead
 
         return ClassHead(inputs, len(task.classes))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from finflow.models.augmentation import Augmentation, Verdict
 from finflow.models.base import FitReport, Hardware, Model, ModelSettings, Prediction, Task
 from finflow.models.errors import FitFailure
+from finflow.models.networks.augmentation_trial import try_augmentation
 from finflow.models.networks.batches import Batches, check_samples, prepare
 from finflow.models.networks.learnt import Learnt, learnt
 from finflow.models.networks.network_settings import NetworkSettings, TrainingSettings
@@ -79,6 +80,7 @@ class Network(Model):
 
     def training(self, forecaster: Forecaster, train: Part, validation: Part, seed: int) -> Training:
         """The Lightning module that fits it."""
+        # late: loads pytorch_lightning, torch
         from finflow.models.networks.modules.training import Training
 
         return Training(forecaster, self.settings, train, validation, seed)
@@ -89,11 +91,13 @@ class Network(Model):
         The seed is fixed, so all fits of a fold have the same. With `residual` its targets are what the regression leaves of the training
         part's, and that regression has seen the validation part, as ever.
         """
+        # late: loads pytorch_lightning, torch
         from finflow.models.networks.modules.window_training import fit_generator
 
         return fit_generator(train, len(self.task.classes), steps, seed=0)
 
     def fit(self, train: Samples, validation: Samples, *, seed: int, hardware: Hardware) -> FitReport:
+        # late: loads pytorch_lightning, torch
         from finflow.models.networks.modules.training import Part
 
         self.check_task()
@@ -129,7 +133,10 @@ class Network(Model):
 
     def _train(self, parts: dict[str, Part], seed: int, hardware: Hardware, source: Source | None) -> Training:
         """Train a new network, with generated samples where there is a source of them."""
+        # late: loads pytorch_lightning, torch
         from finflow.models.networks.modules.augmented_training import AugmentedTraining
+
+        # late: loads lightning_fabric, pytorch_lightning, torch
         from finflow.models.networks.modules.trainer import run_training
 
         train, validation = parts["train"], parts["validation"]
@@ -148,8 +155,6 @@ class Network(Model):
         self, settings: Augmentation, parts: dict[str, Part], validation: Samples, hardware: Hardware
     ) -> tuple[Source | None, Verdict]:
         """The trial runs on one device: the size of a step does not depend on their number, so what helps on one helps on several."""
-        from finflow.models.networks.augmentation_trial import try_augmentation
-
         alone = replace(hardware, devices=1, strategy="auto")
 
         def make() -> Source:

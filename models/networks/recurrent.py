@@ -33,6 +33,7 @@ class Recurrent(Network):
     settings: RecurrentSettings
 
     def module(self) -> Forecaster:
+        # late: loads torch
         from finflow.models.networks.modules.forecaster import supervised
         from finflow.models.networks.modules.recurrent import RecurrentBody
 

@@ -18,6 +18,7 @@ from finflow.models.paths.paths import (
     past_increments,
     training_series,
 )
+from finflow.models.paths.scenario_segments import scenario_part, steps_before
 from finflow.models.paths.scenario_settings import ScenarioGanSettings
 from finflow.models.reading import Float64
 from finflow.models.reproducible import one_thread_count, reproducible
@@ -57,16 +58,18 @@ class ScenarioGan(Model):
         return cast(ScenarioGanSettings, self.settings)
 
     def check_task(self) -> None:
-        from finflow.models.paths.scenario_segments import steps_before
-
         check_paths(self.task, type(self).__name__)
         steps_before(self._settings, self.task)
 
     def fit(self, train: Samples, validation: Samples, *, seed: int, hardware: Hardware) -> FitReport:
+        # late: loads lightning_fabric, pytorch_lightning, torch
         from finflow.models.networks.modules.trainer import run_training
+
+        # late: loads torch
         from finflow.models.paths.modules.scenario import ScenarioGenerator
+
+        # late: loads pytorch_lightning, torch
         from finflow.models.paths.modules.scenario_training import ScenarioTraining
-        from finflow.models.paths.scenario_segments import scenario_part
 
         self.check_task()
         series = training_series(train, self.task)
@@ -112,6 +115,7 @@ class ScenarioGan(Model):
         """Raises ValueError: the weights are absent, damaged, or of another network than the settings describe."""
         import torch
 
+        # late: loads torch
         from finflow.models.paths.modules.scenario import ScenarioGenerator
 
         arrays = read_weights(folder)

@@ -58,6 +58,7 @@ def scenario_part(samples: Samples, task: Task, settings: ScenarioGanSettings, d
     Raises:
         FitFailure: no sample is labelled, or the segment is longer than window and path.
     """
+    # late: loads pytorch_lightning, torch
     from finflow.models.networks.modules.training import Part
 
     before = steps_before(settings, task)

@@ -48,6 +48,7 @@ class Autoencoder(RowNetwork):
             raise FitFailure("the error of an autoencoder is no probability: set calibration.method to platt or isotonic")
 
     def module(self, encoding: RowEncoding) -> RowAutoencoder:
+        # late: loads pytorch_lightning, torch
         from finflow.models.row_networks.modules.autoencoder import RowAutoencoder
 
         settings = self.settings
@@ -55,6 +56,7 @@ class Autoencoder(RowNetwork):
         return RowAutoencoder(inputs, settings.hidden, settings.reduced, encoding.signed.tolist(), settings.dropout)
 
     def training_kind(self) -> type[RowTraining]:
+        # late: loads pytorch_lightning, torch
         from finflow.models.row_networks.modules.autoencoder import DenoisingTraining
 
         return DenoisingTraining
@@ -116,6 +118,7 @@ class Autoencoder(RowNetwork):
         return np.concatenate(parts)
 
     def _part(self, samples: Samples, encoding: RowEncoding) -> Part:
+        # late: loads pytorch_lightning, torch
         from finflow.models.networks.modules.training import Part
 
         part = super()._part(samples, encoding)

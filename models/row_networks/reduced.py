@@ -38,6 +38,7 @@ def autoencoder_of(settings: SupervisedRowSettings, reduced: Reduced, task: Task
 
 def new_encoder(settings: SupervisedRowSettings, reduced: Reduced, task: Task, encoding: RowEncoding) -> Encoder:
     """With random weights, for those that were saved."""
+    # late: loads torch
     from finflow.models.row_networks.modules.reduced import Encoder
 
     module = autoencoder_of(settings, reduced, task).module(encoding)
@@ -61,6 +62,7 @@ def fit_encoder(
     """
     import torch
 
+    # late: loads torch
     from finflow.models.row_networks.modules.reduced import Encoder
 
     train, validation = parts

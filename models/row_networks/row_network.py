@@ -55,6 +55,7 @@ class RowNetwork(TabularModel):
 
     def training_kind(self) -> type[RowTraining]:
         """The Lightning module that fits it."""
+        # late: loads pytorch_lightning, torch
         from finflow.models.row_networks.modules.row_training import AveragedRowTraining, RowTraining
 
         return AveragedRowTraining if self.settings.averaging else RowTraining
@@ -86,6 +87,7 @@ class RowNetwork(TabularModel):
 
     def kind_of_inputs(self, encoding: RowEncoding) -> Callable[..., RowInputs]:
         """The module that `inputs` makes."""
+        # late: loads torch
         from finflow.models.row_networks.modules.rows import RowInputs
 
         return RowInputs
@@ -95,6 +97,7 @@ class RowNetwork(TabularModel):
         return {}
 
     def fit_rows(self, train: Samples, validation: Samples, *, seed: int, hardware: Hardware) -> FitReport:
+        # late: loads lightning_fabric, pytorch_lightning, torch
         from finflow.models.networks.modules.trainer import run_training
 
         check_hardware(hardware, train, validation)
@@ -159,6 +162,7 @@ class RowNetwork(TabularModel):
 
         Of a sequence every row of the entity counts, and rows before its first are as they are on both ends.
         """
+        # late: loads torch
         from finflow.models.row_networks.modules.attribution import integrated_gradients
 
         encoding, forecaster = self._fitted()
@@ -204,6 +208,7 @@ class RowNetwork(TabularModel):
             raise ValueError(f"samples have {count} categories; the model was made for {list(self.task.categories)}")
 
     def _part(self, samples: Samples, encoding: RowEncoding) -> Part:
+        # late: loads pytorch_lightning, torch
         from finflow.models.networks.modules.training import Part
 
         try:

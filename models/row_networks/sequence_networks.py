@@ -33,6 +33,7 @@ class SequenceLstm(SequenceNetwork):
     settings: SequenceLstmSettings
 
     def module(self, encoding: RowEncoding) -> RowForecaster:
+        # late: loads torch
         from finflow.models.networks.modules.recurrent import RecurrentBody
         from finflow.models.row_networks.modules.row_sequences import RecurrentRows
         from finflow.models.row_networks.modules.rows import RowForecaster
@@ -51,6 +52,7 @@ class SequenceCnn(SequenceNetwork):
     settings: SequenceCnnSettings
 
     def module(self, encoding: RowEncoding) -> RowForecaster:
+        # late: loads torch
         from finflow.models.networks.modules.cnn import CnnBody
         from finflow.models.row_networks.modules.row_sequences import ConvolvedRows
         from finflow.models.row_networks.modules.rows import RowForecaster

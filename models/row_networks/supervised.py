@@ -37,6 +37,7 @@ class SupervisedRowNetwork(RowNetwork):
     def kind_of_inputs(self, encoding: RowEncoding) -> Callable[..., RowInputs]:
         if self.settings.reduced is None:
             return super().kind_of_inputs(encoding)
+        # late: loads torch
         from finflow.models.row_networks.modules.reduced import ReducedInputs
 
         encoder = self.encoder if self.encoder is not None else new_encoder(self.settings, self.settings.reduced, self.task, encoding)

@@ -27,6 +27,7 @@ class TabularDense(SupervisedRowNetwork):
     settings: TabularDenseSettings
 
     def module(self, encoding: RowEncoding) -> RowForecaster:
+        # late: loads torch
         from finflow.models.row_networks.modules.rows import RowBody, RowForecaster
 
         settings = self.settings

@@ -12,6 +12,7 @@ import numpy as np
 from finflow.models.errors import FitFailure
 from finflow.models.reproducible import reproducible
 from finflow.models.rows.minority import GENERATED, NONE, SMOTE, Float64, Int64, MinorityAugmentation, MinorityVerdict, judge_precision
+from finflow.models.rows.smote import smote
 from finflow.models.samples import CATEGORIES, Float32, SampleIndex, Samples
 
 if TYPE_CHECKING:
@@ -70,13 +71,12 @@ def makers(rows: LabelledRows, settings: MinorityAugmentation, names: tuple[str,
     count = rows.wanted(settings)
 
     def between(seed: int) -> tuple[Float32, Int64]:
-        from finflow.models.rows.smote import smote
-
         with threadpool_limits(threads):
             return smote(rows.numbers, rows.codes, rows.classes, rows.rare, count, names=names, neighbours=settings.neighbours, seed=seed)
 
     @cache
     def source() -> RowSource:
+        # late: loads torch
         from finflow.models.rows.modules.table_gan_training import fit_row_source
 
         # scikit-learn sums in as many threads as there are, whatever torch was told: modes would differ in their last bits

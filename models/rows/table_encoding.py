@@ -4,6 +4,7 @@ using Conditional GAN"). Plain numpy; fitted on the training part alone.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Self
 
@@ -55,8 +56,6 @@ class Modes:
         Raises:
             FitFailure: no mixture could be found.
         """
-        import warnings
-
         from sklearn.mixture import BayesianGaussianMixture
 
         there = column[~np.isnan(column)]

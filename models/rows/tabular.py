@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +16,8 @@ from finflow.models.class_codes import class_codes
 from finflow.models.errors import FitFailure
 from finflow.models.rows.calibration import Calibration, calibrated, check_calibration, fit_calibration, split_validation
 from finflow.models.rows.minority import GENERATED, MinorityAugmentation
+from finflow.models.rows.minority_trial import LabelledRows, makers, try_minority, with_rows
 from finflow.models.samples import Samples
-
-if TYPE_CHECKING:
-    from finflow.models.rows.minority_trial import LabelledRows
 
 Float64 = NDArray[np.float64]
 Float32 = NDArray[np.float32]
@@ -160,8 +158,6 @@ class TabularModel(Model):
         self, settings: MinorityAugmentation, train: Samples, selection: Samples, seed: int, hardware: Hardware
     ) -> tuple[Samples, dict[str, Any]]:
         """The training samples, with generated rows if they help, and the verdict's notes."""
-        from finflow.models.rows.minority_trial import makers, try_minority, with_rows
-
         rows = self._labelled(train)
         make = makers(rows, settings, self.task.features, hardware.threads)
         plain = self.settings.model_copy(update={"augmentation": None})
@@ -180,8 +176,6 @@ class TabularModel(Model):
         return (extended(self, make[GENERATED](seed)) if verdict.kept else train), verdict.notes(settings)
 
     def _labelled(self, samples: Samples) -> LabelledRows:
-        from finflow.models.rows.minority_trial import LabelledRows
-
         return LabelledRows(self.numbers(samples), self.codes(samples), class_codes(samples, self.task))
 
     def _raw(self, samples: Samples) -> Float64:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from finflow.pipelines.core.manifests import Manifest
 from finflow.pipelines.lake.predictions import COLUMNS
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _ROW = ["entity", "time", "horizon"]
 MEDIAN = "q50"
@@ -55,8 +52,6 @@ def compare(before: pd.DataFrame, rows: pd.DataFrame) -> Changes:
         before: as `Predictions.latest` gives it: one row for each entity, date and horizon.
         rows: those of the backfill; answers of both are compared where both have one.
     """
-    import pandas as pd
-
     if before.empty or rows.empty:
         return Changes()
     column = MEDIAN if MEDIAN in rows else next(str(name) for name in rows.columns if name not in COLUMNS)

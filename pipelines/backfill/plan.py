@@ -13,11 +13,19 @@ import pandas as pd
 from finflow.pipelines.backfill.choice import Choice
 from finflow.pipelines.backfill.request import BackfillRequest
 from finflow.pipelines.backfill.versions import choose_versions, choosing
+from finflow.pipelines.core.calendars import sessions
 from finflow.pipelines.core.digest import digest_json
 from finflow.pipelines.core.errors import FinflowError
 from finflow.pipelines.core.manifests import CleanManifest, Manifest
 from finflow.pipelines.core.options import parse_choice, parse_date, parse_only, parse_range
+from finflow.pipelines.data.contract import validate
+from finflow.pipelines.data.ingest import ingest
+from finflow.pipelines.data.knowledge import published, resolve_as_of
 from finflow.pipelines.definitions.context import Context
+from finflow.pipelines.lake.ledger import Ledger
+from finflow.pipelines.samples.as_known import find_stretches, samples_as_known
+from finflow.pipelines.samples.digests import date_digests
+from finflow.pipelines.samples.windows import task_of
 
 if TYPE_CHECKING:
     from finflow.pipelines.lake.lake import Lake
@@ -114,10 +122,6 @@ def plan_backfill(
         FinflowError: a date that is none, an empty range, an unknown entity or option.
         RegistryError: the version is not among the recorded ones.
     """
-    from finflow.pipelines.lake.ledger import Ledger
-    from finflow.pipelines.samples.as_known import find_stretches
-    from finflow.pipelines.samples.windows import task_of
-
     parse_only(request.only)
     first, last = parse_range(request.start, request.end)
     model = parse_choice(request.model, request.retrain)
@@ -168,8 +172,6 @@ def backfill_as_of(context: Context, end: str | pd.Timestamp, restated: bool = F
     Raises:
         FinflowError: there is none, or `end` is no date.
     """
-    from finflow.pipelines.data.knowledge import published, resolve_as_of
-
     last = parse_date("--end", end)
     times = pd.DatetimeIndex(context.lake.read(f"raw/{context.name}", columns=["time"])["time"].unique())
     times = times[times < last + pd.Timedelta(days=1)]
@@ -187,9 +189,6 @@ def trading_days(
     Raises:
         FinflowError: there is none.
     """
-    from finflow.pipelines.core.calendars import sessions
-    from finflow.pipelines.data.knowledge import published
-
     raw = context.lake.read(clean.raw.table, version=clean.raw.version, columns=["time"])
     there = pd.DatetimeIndex(raw["time"].unique()).normalize().unique().sort_values()
     if context.definition.calendar is None:
@@ -215,9 +214,6 @@ def current_digests(
     entity: str | None,
 ) -> dict[str, str]:
     """By date, the digest of the windows it would read now; for the dates done by the version that is still selected."""
-    from finflow.pipelines.samples.as_known import samples_as_known
-    from finflow.pipelines.samples.digests import date_digests
-
     done = {date: row for date, row in known.items() if row.status == "done" and row.version == choices[date].version}
     found: dict[str, str] = {}
     for length in sorted({row.context for row in done.values()}):
@@ -228,9 +224,6 @@ def current_digests(
 
 
 def _validated(context: Context, last: pd.Timestamp, restated: bool) -> CleanManifest:
-    from finflow.pipelines.data.contract import validate
-    from finflow.pipelines.data.ingest import ingest
-
     raw = ingest(context)
     return validate(context, raw, backfill_as_of(context, last, restated))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +18,19 @@ from finflow.pipelines.backfill.plan import BackfillPlan, backfill_as_of, plan_b
 from finflow.pipelines.backfill.request import BackfillRequest
 from finflow.pipelines.backfill.result import BackfillResult, ChunkResult, DateResult, backfill_result, shown_plan
 from finflow.pipelines.backfill.versions import choosing
+from finflow.pipelines.backfill.walk_forward import walk_steps
 from finflow.pipelines.core.errors import ConflictError, FinflowError, RegistryError, StateError
+from finflow.pipelines.data.knowledge import published
 from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.lake.ledger import ALL_ENTITIES, Ledger, LedgerRow
+from finflow.pipelines.lake.predictions import Predictions
+from finflow.pipelines.lake.promotions import trained_as_of
+from finflow.pipelines.registry.versions import load_version
+from finflow.pipelines.samples.as_known import forget_views, samples_as_known, view_as_known
+from finflow.pipelines.samples.digests import date_digests, window_digests
+from finflow.pipelines.scoring.deliver import deliver
+from finflow.pipelines.scoring.rows import prediction_rows, unusable_dates
+from finflow.pipelines.scoring.score import absence
 
 if TYPE_CHECKING:
     from finflow.models.samples import Samples
@@ -55,8 +66,6 @@ class _Answers:
 
 def backfill(context: Context, request: BackfillRequest, clean: CleanManifest | None = None) -> BackfillResult:
     """Plan and run a backfill in this process; arguments and errors as for `plan_backfill`."""
-    from concurrent.futures import ThreadPoolExecutor
-
     try:
         plan = plan_backfill(context, request, clean)
         if plan.untrained:
@@ -81,9 +90,6 @@ def run_chunk(context: Context, plan: BackfillPlan, dates: Sequence[str]) -> Chu
         ConflictError, StateError: the tables cannot be written.
         SinkError: the definition's sink takes no rows; they are in the lake.
     """
-    from finflow.pipelines.lake.predictions import Predictions
-    from finflow.pipelines.scoring.deliver import deliver
-
     began = time.perf_counter()
     context = choosing(context, plan.model)
     planned = {one.date: one for one in plan.dates if one.date in set(dates)}
@@ -130,15 +136,11 @@ def show_plan(context: Context, request: BackfillRequest, mode: str = "dry-run",
 
 
 def _trainings(context: Context, plan: BackfillPlan) -> list[str]:
-    from finflow.pipelines.backfill.walk_forward import walk_steps
-
     return [step.period.start for step in walk_steps(context, plan.model, plan.untrained, plan.clean.raw)]
 
 
 def forget() -> None:
     """Let go of what a backfill keeps in memory between its chunks."""
-    from finflow.pipelines.samples.as_known import forget_views
-
     forget_views()
 
 
@@ -150,9 +152,6 @@ def _answer_version(
     answers: _Answers,
 ) -> None:
     """Answer the dates of one version; those that cannot be answered are settled as failed, with the reason."""
-    from finflow.pipelines.lake.promotions import trained_as_of
-    from finflow.pipelines.registry.versions import load_version
-
     try:
         served = load_version(context, version)
         trained = trained_as_of(context.promotions, version)
@@ -171,8 +170,6 @@ def _answer(
     answers: _Answers,
 ) -> None:
     """Answer dates together; if that fails, one by one, so that the date at fault is found and the others are not lost."""
-    from finflow.pipelines.samples.as_known import samples_as_known
-
     together = _Answers()
     try:
         for samples in samples_as_known(context, plan.clean, plan.stretches, dates, plan.entity):
@@ -196,9 +193,6 @@ def _answer(
 
 def _keep(context: Context, plan: BackfillPlan, served: ServedModel, trained: pd.Timestamp, samples: Samples, answers: _Answers) -> None:
     """Predict samples of any number of dates; keep the rows of the dates whose every value is finite."""
-    from finflow.pipelines.samples.digests import date_digests, window_digests
-    from finflow.pipelines.scoring.rows import prediction_rows, unusable_dates
-
     length = served.model.context
     windows = window_digests(samples, length)
     rows = prediction_rows(
@@ -230,10 +224,6 @@ def _keep(context: Context, plan: BackfillPlan, served: ServedModel, trained: pd
 
 
 def _why_absent(context: Context, plan: BackfillPlan, date: str) -> str:
-    from finflow.pipelines.data.knowledge import published
-    from finflow.pipelines.samples.as_known import view_as_known
-    from finflow.pipelines.scoring.score import absence
-
     day = pd.Timestamp(date)
     as_of = pd.Timestamp(plan.clean.as_of) if plan.restated else published(context.definition, pd.DatetimeIndex([day]))[0]
     view = view_as_known(context, plan.clean, as_of, day)

@@ -8,8 +8,13 @@ from dataclasses import replace
 import pandas as pd
 
 from finflow.pipelines.backfill.choice import RETRAIN, Choice
+from finflow.pipelines.backfill.walk_forward import walk_choices
 from finflow.pipelines.core.manifests import CleanManifest
+from finflow.pipelines.data.knowledge import published
 from finflow.pipelines.definitions.context import Context
+from finflow.pipelines.lake.promotions import trained_as_of
+from finflow.pipelines.lake.walks import WalkRecord
+from finflow.pipelines.scoring.score import champion_version
 
 
 def choosing(context: Context, model: str) -> Context:
@@ -19,8 +24,6 @@ def choosing(context: Context, model: str) -> Context:
         model: champion, as-of, a version's number, retrain-monthly or retrain-quarterly.
     """
     if model.startswith(RETRAIN):
-        from finflow.pipelines.lake.walks import WalkRecord
-
         return replace(context, promotions=WalkRecord(context.lake, context.name, model.removeprefix(RETRAIN)))
     return context
 
@@ -41,12 +44,7 @@ def choose_versions(
     Raises:
         RegistryError: a version that was never registered.
     """
-    from finflow.pipelines.lake.promotions import trained_as_of
-    from finflow.pipelines.scoring.score import champion_version
-
     if model.startswith(RETRAIN):
-        from finflow.pipelines.backfill.walk_forward import walk_choices
-
         return walk_choices(context, model.removeprefix(RETRAIN), dates, clean, failures)
     if model == "as-of":
         versions = _effective(context, dates)
@@ -61,8 +59,6 @@ def choose_versions(
 
 def _effective(context: Context, dates: Sequence[str]) -> dict[str, int | None]:
     """By date, the version effective at its as-of; asked once between any two decisions, since only a decision changes it."""
-    from finflow.pipelines.data.knowledge import published
-
     instants = published(context.definition, pd.DatetimeIndex(list(dates)))
     decided = pd.DatetimeIndex(sorted(pd.Timestamp(row.effective_as_of) for row in context.promotions.rows()), tz="UTC")
     found: dict[int, int | None] = {}

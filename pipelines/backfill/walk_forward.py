@@ -21,12 +21,25 @@ import pandas as pd
 from finflow.models.base import Hardware
 from finflow.pipelines.backfill.choice import RETRAIN, Choice
 from finflow.pipelines.backfill.walk_periods import Period, periods, unasked
+from finflow.pipelines.backfill.walk_run import walk_run
+from finflow.pipelines.core.code import code_version
 from finflow.pipelines.core.errors import ContractError, FinflowError, FitError, NotEnoughHistoryError
 from finflow.pipelines.core.manifests import CleanManifest, Manifest, RawManifest, SampleManifest
+from finflow.pipelines.data.contract import validate
 from finflow.pipelines.definitions.context import Context
+from finflow.pipelines.evaluation.evaluation import evaluate
+from finflow.pipelines.evaluation.inputs import EvaluationRequest
+from finflow.pipelines.fits.fits import carry_out_all
+from finflow.pipelines.fits.needs import WALK
 from finflow.pipelines.lake.promotions import PromotionRow
 from finflow.pipelines.lake.walks import DecidedBefore, WalkRecord
-from finflow.pipelines.samples.folds import time_folds
+from finflow.pipelines.registry.versions import register
+from finflow.pipelines.samples.folds import make_folds, time_folds
+from finflow.pipelines.samples.windows import open_samples, store_samples
+from finflow.pipelines.tracking.store import store_client
+from finflow.pipelines.training.conclusion import completed, production_fits
+from finflow.pipelines.training.decisions import next_level, promotion_row, training_decision
+from finflow.pipelines.training.plan import plan_training
 
 if TYPE_CHECKING:
     from finflow.pipelines.training.plan import TrainingPlan
@@ -96,9 +109,6 @@ def _choice(
 
 def _why_closed(context: Context, raw: RawManifest, period: Period) -> str | None:
     """Why no model can be trained at a period's start, or None if one can."""
-    from finflow.pipelines.samples.folds import make_folds
-    from finflow.pipelines.samples.windows import open_samples
-
     try:
         samples = _samples(context, raw, period)
         make_folds(context.definition, open_samples(samples.folder).index, pd.Timestamp(str(period.as_of)))
@@ -159,9 +169,6 @@ def train_period(context: Context, step: WalkStep) -> PromotionRow | None:
         NotEnoughHistoryError, ContractError: the data of a period that is asked for.
         FitError: a fit without which nothing can be decided.
     """
-    from finflow.pipelines.core.code import code_version
-    from finflow.pipelines.training.decisions import promotion_row
-
     record = WalkRecord(context.lake, context.name, step.every)
     walk = replace(context, definition=unasked(context.definition), promotions=DecidedBefore(record, step.keys))
     try:
@@ -181,23 +188,11 @@ def train_period(context: Context, step: WalkStep) -> PromotionRow | None:
 
 
 def _samples(context: Context, raw: RawManifest, period: Period) -> SampleManifest:
-    from finflow.pipelines.data.contract import validate
-    from finflow.pipelines.samples.windows import store_samples
-
     return store_samples(context, validate(context, raw, pd.Timestamp(str(period.as_of))))
 
 
 def _evaluate(context: Context, step: WalkStep, samples: SampleManifest) -> tuple[TrainingPlan, Any]:
     """Fit and predict every recipe on every fold known at the period's start, and compare them."""
-    from finflow.pipelines.evaluation.evaluation import evaluate
-    from finflow.pipelines.evaluation.inputs import EvaluationRequest
-    from finflow.pipelines.fits.fits import carry_out_all
-    from finflow.pipelines.fits.needs import WALK
-    from finflow.pipelines.samples.windows import open_samples
-    from finflow.pipelines.training.conclusion import completed
-    from finflow.pipelines.training.decisions import next_level
-    from finflow.pipelines.training.plan import plan_training
-
     plan = plan_training(context, samples, hardware=Hardware(), kind=WALK)
     predictions, failed = completed(plan, carry_out_all(plan.specs, context.home))
     request = EvaluationRequest(
@@ -219,8 +214,6 @@ def _evaluate(context: Context, step: WalkStep, samples: SampleManifest) -> tupl
 
 def _always_refreshed(context: Context, evaluation: Any, step: WalkStep) -> Any:
     """The gate's ruling; where the champion's recipe stands, it is fitted anew all the same: that is what was asked for."""
-    from finflow.pipelines.training.decisions import training_decision
-
     ruling = training_decision(context, evaluation)
     decision = ruling.decision
     if decision.promoted:
@@ -233,11 +226,6 @@ def _always_refreshed(context: Context, evaluation: Any, step: WalkStep) -> Any:
 
 def _register(context: Context, step: WalkStep, plan: TrainingPlan, evaluation: Any, decision: Any) -> tuple[int, str]:
     """Fit the standing recipe on all that was known, and register it: version and the digest of its manifest."""
-    from finflow.pipelines.backfill.walk_run import walk_run
-    from finflow.pipelines.registry.versions import register
-    from finflow.pipelines.tracking.store import store_client
-    from finflow.pipelines.training.conclusion import production_fits
-
     entry = str(decision.evidence["entry"])
     members = production_fits(context, plan, entry)
     run_id = walk_run(context, step.every, evaluation, decision)

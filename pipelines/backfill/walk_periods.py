@@ -12,9 +12,11 @@ import pandas as pd
 from finflow.pipelines.core.code import code_digest, library_versions, walk_code_digest
 from finflow.pipelines.core.digest import digest_json
 from finflow.pipelines.core.manifests import Manifest, RawManifest
+from finflow.pipelines.data.knowledge import published
 from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.definitions.definition import Definition
 from finflow.pipelines.samples.folds import time_folds
+from finflow.pipelines.training.plan import meaning
 
 MONTHS = {"monthly": 1, "quarterly": 3}
 
@@ -31,8 +33,6 @@ class Period(Manifest):
 
 def periods(context: Context, raw: RawManifest, every: str, last: str) -> list[Period]:
     """The periods of a walk up to the one that holds the ISO date `last`, oldest first."""
-    from finflow.pipelines.data.knowledge import published
-
     frame = context.lake.read(raw.table, version=raw.version)
     hashes = pd.util.hash_pandas_object(frame[sorted(frame.columns)], index=False).to_numpy()
     known_at = pd.DatetimeIndex(frame["known_at"])
@@ -61,8 +61,6 @@ def unasked(definition: Definition) -> Definition:
 
 def _fixed(context: Context) -> dict[str, Any]:
     """What every decision of a walk depends on beside the data: the definition's meaning, the code, the libraries."""
-    from finflow.pipelines.training.plan import meaning
-
     definition = context.definition
     return {
         "definition": meaning(unasked(definition)),

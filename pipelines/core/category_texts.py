@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def distinct_texts(column: pd.Series) -> tuple[NDArray[np.int64], list[str]]:
@@ -21,8 +17,6 @@ def distinct_texts(column: pd.Series) -> tuple[NDArray[np.int64], list[str]]:
     Raises:
         ValueError: the column is of float32 (or 16), and holds a number of more digits than these keep: nobody can say which it was.
     """
-    import pandas as pd
-
     place, values = pd.factorize(column)
     narrow = _is_narrow(column)
     return place, [_text(np.float32(value) if narrow else value) for value in values]

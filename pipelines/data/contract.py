@@ -12,6 +12,7 @@ import pandas as pd
 
 from finflow.expectations.batch import PERIOD, SESSION, codes, prepare
 from finflow.expectations.examine import Examination, Outcome, examine
+from finflow.expectations.page import render_page
 from finflow.expectations.rule import Graded, Mask
 from finflow.expectations.rules.quarantined import FewQuarantined
 from finflow.pipelines.core.digest import digest_frame, digest_json
@@ -188,7 +189,6 @@ def _write_folder(context: Context, judgement: Judgement, digest: str, as_of: pd
     folder = context.home.validations / digest_json(key)
     if folder.is_dir():
         return folder
-    from finflow.expectations.page import render_page
 
     title = f"{definition.title or definition.name}: {definition.contract.kind} contract as of {as_of.isoformat()}"
     page = render_page(judgement.examinations, title)

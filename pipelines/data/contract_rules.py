@@ -13,7 +13,10 @@ from finflow.expectations.rule import Graded, grade
 from finflow.expectations.rules.quarantined import FewQuarantined
 from finflow.expectations.suites import suites
 from finflow.expectations.tuning import Tuning
+from finflow.pipelines.core.calendars import sessions
 from finflow.pipelines.core.errors import DefinitionError
+from finflow.pipelines.definitions.definition import problem_of
+from finflow.pipelines.features.kinds import CATEGORY
 
 if TYPE_CHECKING:
     from finflow.pipelines.definitions.definition import Definition
@@ -21,17 +24,12 @@ if TYPE_CHECKING:
 
 def columns_read(definition: Definition) -> tuple[str, ...]:
     """Value columns that the problem and the features name."""
-    from finflow.pipelines.definitions.definition import problem_of
-
     features = (name for feature in definition.features for name in (feature.column, *feature.key_columns) if name and name != "entity")
     return tuple(dict.fromkeys((*problem_of(definition).required, *features)))
 
 
 def numbers_read(definition: Definition) -> tuple[str, ...]:
     """Those of `columns_read` that must hold numbers."""
-    from finflow.pipelines.definitions.definition import problem_of
-    from finflow.pipelines.features.kinds import CATEGORY
-
     features = (feature.column for feature in definition.features if feature.column and feature.kind != CATEGORY)
     return tuple(dict.fromkeys((*problem_of(definition).numbers, *features)))
 
@@ -45,8 +43,6 @@ def graded_rules(definition: Definition, frame: pd.DataFrame, now: pd.Timestamp)
     Raises:
         DefinitionError: `contract.severity` names no rule of the suite, or asks of a rule what it cannot do.
     """
-    from finflow.pipelines.definitions.definition import problem_of
-
     contract, problem = definition.contract, problem_of(definition)
     latest = (now.tz_convert("UTC").tz_localize(None) + pd.Timedelta(days=contract.future_days)).floor("s")
     tuning = Tuning(
@@ -79,8 +75,6 @@ def few_quarantined(definition: Definition, lost: int, rows: int) -> FewQuaranti
 
 def calendar_sessions(definition: Definition, times: pd.Series) -> NDArray[np.datetime64] | None:
     """The calendar's sessions over the span of `times`: datetime64[D]; None without a calendar or a time."""
-    from finflow.pipelines.core.calendars import sessions
-
     known = times.dropna()
     if definition.calendar is None or known.empty:
         return None

@@ -10,6 +10,7 @@ import pandas as pd
 from finflow.pipelines.core.errors import FinflowError, SourceError
 from finflow.pipelines.core.manifests import RawManifest
 from finflow.pipelines.core.names import check_name
+from finflow.pipelines.data.contract_rules import columns_read
 from finflow.pipelines.data.pseudonyms import read_source
 from finflow.pipelines.data.revisions import new_revisions
 from finflow.pipelines.definitions.context import Context
@@ -98,8 +99,6 @@ def _checked(frame: pd.DataFrame, context: Context) -> pd.DataFrame:
 
 def _check_columns(frame: pd.DataFrame, context: Context) -> None:
     """Before anything is written: a column that the definition reads and the source does not give."""
-    from finflow.pipelines.data.contract_rules import columns_read
-
     definition = context.definition
     missing = [name for name in (*KEY, *columns_read(definition)) if name not in frame]
     if missing:

@@ -83,6 +83,4 @@ def _known(context: Context, version: int | None, now: datetime.datetime) -> _Kn
 
 def published(definition: Definition, dates: pd.DatetimeIndex) -> pd.DatetimeIndex:
     """The instants (UTC) at which the sessions of `dates` are published: the as-of of each date."""
-    from finflow.pipelines.core.calendars import published_at
-
     return pd.DatetimeIndex(published_at(definition.calendar, definition.publication_lag_minutes, dates))

@@ -7,9 +7,11 @@ from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
+from finflow.models.zoo import model_class
 from finflow.pipelines.core.errors import DefinitionError, FinflowError
 from finflow.pipelines.core.names import check_identifier, check_name
 from finflow.pipelines.core.settings import ByKind, Settings
+from finflow.pipelines.features.kinds import CATEGORY, check_features
 from finflow.pipelines.problems import PROBLEMS, problem_settings
 from finflow.pipelines.problems.base import Problem
 from finflow.pipelines.settings.operations import Monitoring, Schedule
@@ -109,16 +111,12 @@ class Definition(Settings):
             raise ValueError(f"gate.backtests {unknown} are no checks of the problem {self.problem.kind!r}: {there}")
 
     def _check_features(self) -> None:
-        from finflow.pipelines.features.kinds import check_features
-
         try:
             check_features(self.features)
         except FinflowError as error:
             raise ValueError(str(error)) from None
 
     def _check_personal(self) -> None:
-        from finflow.pipelines.features.kinds import CATEGORY
-
         keys = {"time", "known_at", *problem_of(self).required} & set(self.personal)
         numbers = {feature.column for feature in self.features if feature.kind != CATEGORY} & set(self.personal)
         for names, why in ((keys, "is a time, or read by the problem"), (numbers, "is made a number of by a feature")):
@@ -126,8 +124,6 @@ class Definition(Settings):
                 raise ValueError(f"personal: {', '.join(sorted(map(str, names)))} {why}, and a pseudonym tells nothing of its value")
 
     def _check_recipes(self) -> None:
-        from finflow.models.zoo import model_class
-
         for name, recipe in self.recipes.items():
             try:
                 model_class(recipe.model).Settings.model_validate(recipe.settings)

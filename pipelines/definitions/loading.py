@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from finflow.pipelines.core.errors import DefinitionError, FinflowError
+from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.names import check_identifier
 from finflow.pipelines.core.redaction import hide_in_logs
 from finflow.pipelines.core.whole_files import write_whole
@@ -17,7 +18,6 @@ from finflow.pipelines.definitions.definition import Definition, parse_definitio
 from finflow.pipelines.settings.yaml_text import parse_yaml, read_yaml
 
 if TYPE_CHECKING:
-    from finflow.pipelines.core.home import Home
     from finflow.pipelines.definitions.definition import Definition
 
 FILE = "definitions.json"
@@ -76,8 +76,6 @@ def known_definitions(home: Home) -> dict[str, str]:
 
 def known_path(name: str) -> Path | None:
     """The file of that name which this home has met, if it is still there."""
-    from finflow.pipelines.core.home import Home
-
     path = known_definitions(Home.from_environment()).get(name)
     return Path(path) if path is not None and Path(path).is_file() else None
 

@@ -7,14 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
+from finflow.pipelines.core.category_texts import texts_of
 from finflow.pipelines.core.errors import FinflowError
 from finflow.pipelines.core.names import check_name
+from finflow.pipelines.drafts.sniff import HEADERS
 from finflow.pipelines.sources.headers import listed
 from finflow.pipelines.sources.mapping import RESERVED, STANDARD
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from finflow.pipelines.drafts.sniff_rows import Column, Table
 
 #: a text column with so many values for each row tells rows apart, and says nothing of others
@@ -87,17 +89,12 @@ def choose(table: Table, target: Column) -> Chosen:
 
 def plain_texts(values: pd.Series) -> pd.Series:
     """As `problem.positive` names them: whole numbers without a point."""
-    import pandas as pd
-
-    from finflow.pipelines.core.category_texts import texts_of
 
     return pd.Series(texts_of(values), dtype="str")
 
 
 def _fit(header: str) -> int:
     """NAMED, BEGUN, UNTOLD or UNFIT."""
-    from finflow.pipelines.drafts.sniff import HEADERS
-
     words = _words(header)
     if re.sub(r"[\W_]", "", words) in HEADERS["time"]:
         return NAMED
@@ -148,8 +145,6 @@ def _notes_of_persons(columns: Sequence[Column]) -> list[str]:
 
 def _entity(columns: Sequence[Column], time: Column | None) -> Column | None:
     """The column of ids: called so, whole, and no two rows of one date share one."""
-    import pandas as pd
-
     for column in columns:
         if column.kind == "time" or not _ID.search(_words(column.header)):
             continue

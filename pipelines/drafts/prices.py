@@ -7,9 +7,16 @@ import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from finflow.pipelines.core.calendars import PERIODS, sessions
 from finflow.pipelines.core.errors import FinflowError, NotEnoughHistoryError, SourceError
 from finflow.pipelines.core.names import check_identifier
+from finflow.pipelines.drafts.rows import draft_rows
+from finflow.pipelines.drafts.sniff import ignored, name_columns, sniff_csv
 from finflow.pipelines.drafts.spacing import FOLDS, periods_to_test
+from finflow.pipelines.settings.yaml_text import commented, one_line
+from finflow.pipelines.sources import SOURCES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,17 +42,12 @@ def draft_definition(path: Path, name: str | None, outcome: str | None = None, p
         NotEnoughHistoryError: too few rows to train and test on.
         FinflowError: `name` is none, or there is a `positive` without an `outcome`.
     """
-    from finflow.pipelines.settings.yaml_text import commented, one_line
-    from finflow.pipelines.sources import SOURCES
-
     if not path.is_file():
         raise SourceError(f"{path}: there is no such file; give a CSV or Parquet file.")
     path = path.resolve()
     if any(ord(character) < 32 for character in str(path)):  # which a source refuses
         raise SourceError(f"{str(path)!r}: holds a control character, and no definition may name such a path; rename it.")
     if outcome is not None:
-        from finflow.pipelines.drafts.rows import draft_rows
-
         return draft_rows(path, name or _slug(path), outcome, positive)
     if positive is not None:
         raise FinflowError("--positive is a value of the outcome: say which column that is, by --outcome.")
@@ -68,16 +70,12 @@ def draft_definition(path: Path, name: str | None, outcome: str | None = None, p
 
 
 def _csv(path: Path) -> dict[str, Any]:
-    from finflow.pipelines.drafts.sniff import sniff_csv
-
     return {"kind": "csv", "path": str(path), **sniff_csv(path)}
 
 
 def _parquet(path: Path) -> dict[str, Any]:
     import pyarrow as pa
     import pyarrow.parquet as parquet
-
-    from finflow.pipelines.drafts.sniff import ignored, name_columns
 
     try:
         headers = list(parquet.ParquetFile(path).schema_arrow.names)
@@ -166,16 +164,12 @@ def _features(frame: pd.DataFrame, positive: bool, spacing: int) -> list[dict[st
 
 def _spacing(times: pd.Series) -> int:
     """Weekdays from one observation to the next, as a rule: 1 for daily data, 5 for weekly, about 21 for monthly."""
-    import numpy as np
-
     days = times.to_numpy().astype("datetime64[D]")
     return max(1, round(float(np.median(np.busday_count(days[:-1], days[1:])))))
 
 
 def _calendar(times: pd.Series) -> str | None:
     """The exchange (or kind of period) whose sessions the dates are, if one fits: nearly all of its sessions, and nearly nothing else."""
-    from finflow.pipelines.core.calendars import PERIODS, sessions
-
     best: tuple[float, str | None] = (0.0, None)
     for code in (*CALENDARS, *PERIODS):
         expected = sessions(code, times.iloc[0], times.iloc[-1])

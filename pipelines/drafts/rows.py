@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING, Any
 from finflow.pipelines.core.errors import FinflowError, NotEnoughHistoryError, SourceError
 from finflow.pipelines.core.names import check_identifier
 from finflow.pipelines.drafts.columns import Chosen, choose, plain_texts
+from finflow.pipelines.drafts.sniff_rows import sniff_rows
+from finflow.pipelines.drafts.spacing import FOLDS, periods_to_test, spread
+from finflow.pipelines.settings.yaml_text import commented, one_line
+from finflow.pipelines.sources import SOURCES
 from finflow.pipelines.sources.headers import listed
 
 if TYPE_CHECKING:
@@ -50,9 +54,6 @@ def draft_rows(path: Path, name: str, outcome: str, positive: str | None) -> str
         NotEnoughHistoryError: too few rows to train and test on.
         FinflowError: `name` is none.
     """
-    from finflow.pipelines.drafts.sniff_rows import sniff_rows
-    from finflow.pipelines.settings.yaml_text import commented, one_line
-
     table = sniff_rows(path, outcome)
     target = _column(table, path, outcome)
     texts = plain_texts(target.values)
@@ -161,9 +162,6 @@ def _is_identifier(text: str) -> bool:
 def _tests(chosen: Chosen, texts: pd.Series, path: Path, source: dict[str, Any]) -> tuple[dict[str, Any], float]:
     """Test periods where the rows have dates, else parts by class, with how much evidence the gate asks for; and the share of the rows that
     a fold validates on."""
-    from finflow.pipelines.drafts.spacing import FOLDS, periods_to_test, spread
-    from finflow.pipelines.sources import SOURCES
-
     if chosen.time is None:
         folds: dict[str, Any] = {"kind": "stratified", "parts": PARTS, "validation": VALIDATION}
         evidence, share = int(texts.notna().sum()), VALIDATION * (1 - 1 / PARTS)

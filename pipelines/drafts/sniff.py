@@ -9,8 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from finflow.pipelines.core.errors import SourceError
 from finflow.pipelines.sources.listing import DataFile
+from finflow.pipelines.sources.times import PATTERN
 
 SAMPLE_LINES = 400
 DELIMITERS = (",", ";", "\t", "|")
@@ -175,9 +178,6 @@ def date_format_of(cells: Sequence[str], path: Path, header: str) -> str | None:
     Raises:
         SourceError: a cell is no date, or may be one in two forms.
     """
-    import pandas as pd
-
-    from finflow.pipelines.sources.times import PATTERN
 
     texts = [cell for cell in cells if cell]
     if all(PATTERN.fullmatch(text) for text in texts):

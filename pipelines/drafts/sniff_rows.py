@@ -8,7 +8,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
+
+import pandas as pd
 
 from finflow.pipelines.core.errors import FinflowError, SourceError
 from finflow.pipelines.drafts.sniff import (
@@ -24,9 +26,8 @@ from finflow.pipelines.drafts.sniff import (
 )
 from finflow.pipelines.sources.files import MISSING, CsvSource, ParquetSource
 from finflow.pipelines.sources.listing import DataFile
-
-if TYPE_CHECKING:
-    import pandas as pd
+from finflow.pipelines.sources.times import PATTERN
+from finflow.pipelines.sources.values import check_type, from_text, from_typed, is_textual
 
 Kind = Literal["number", "text", "time"]
 #: cells that stand for a number that is missing in many a file, and that a text column may hold as a value
@@ -119,10 +120,7 @@ def _csv(path: Path, outcome: str) -> Table:
 
 def _typed(header: str, texts: pd.Series, settings: dict[str, Any], path: Path) -> tuple[Column, set[str]]:
     """The column, and the words that mean in it that a number is missing."""
-    import pandas as pd
     import pyarrow as pa
-
-    from finflow.pipelines.sources.values import from_text
 
     known = _known(_distinct(texts))
     if known and _are_times(header, known, path):
@@ -150,14 +148,11 @@ def _are_codes(known: Sequence[str]) -> bool:
 
 def _are_times(header: str, known: Sequence[str], path: Path) -> bool:
     """Whether all cells (one at least) are dates. Eight digits alone are one only where the header says so."""
-    from finflow.pipelines.sources.times import PATTERN
-
     named = re.sub(r"[\W_]", "", header.casefold()) in HEADERS["time"]
     if all(PATTERN.fullmatch(cell) and (named or not cell.isdigit()) for cell in known):
         return True
     if not known or len(re.findall(r"[^\W_]+", known[0])) != len(("day", "month", "year")):
         return False  # which spares numbers twelve slow questions
-    import pandas as pd
 
     few = pd.Series(known[:SAMPLE_LINES], dtype="str")
     return any(pd.to_datetime(few, format=form, errors="coerce").notna().all() for form in FORMATS)
@@ -174,8 +169,6 @@ def _known(cells: Sequence[str]) -> list[str]:
 def _parquet(path: Path) -> Table:
     import pyarrow as pa
     import pyarrow.parquet as parquet
-
-    from finflow.pipelines.sources.values import check_type, from_typed, is_textual
 
     try:
         table = parquet.ParquetFile(path).read(use_threads=False)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import pandas as pd
+import pandas as pd
+
 FOLDS = 5
 
 
@@ -21,8 +21,6 @@ def periods_to_test(times: pd.Series) -> tuple[dict[str, Any], float]:
     Args:
         times: distinct dates, sorted; `spread` over some months.
     """
-    import pandas as pd
-
     last, span = times.iloc[-1], spread(times)
     a_month = len(times) / span
     months = max(1, min(12, math.floor(span / 2 / FOLDS)), math.ceil(15 / a_month))

@@ -7,6 +7,7 @@ from typing import Any
 
 from finflow.models.base import FitReport
 from finflow.pipelines.core.manifests import FitResult
+from finflow.pipelines.core.markdown import p_value, table_cell
 
 Reports = Sequence[tuple[FitResult, FitReport]]
 
@@ -40,15 +41,11 @@ def augmentation_text(reports: Reports) -> list[str]:
 
 
 def _loss_cells(notes: dict[str, Any]) -> list[str]:
-    from finflow.pipelines.core.markdown import p_value
-
     gains = ", ".join(f"{gain:+.2g}" for gain in notes["gains"]) or "-"
     return [gains, p_value(notes["p_seeds"]), p_value(notes["p_blocks"])]
 
 
 def _precision_cells(notes: dict[str, Any]) -> list[str]:
-    from finflow.pipelines.core.markdown import p_value
-
     precision = notes["average_precision"]
     found = [f"{precision[name]:.3g}" if precision else "-" for name in ("none", "smote", "generated")]
     return [*found, *(p_value(_largest(notes[name])) for name in ("p_seeds", "p_rows"))]
@@ -61,8 +58,6 @@ def _largest(values: dict[str, float | None]) -> float | None:
 
 
 def _table(header: list[str], rows: list[list[str]]) -> list[str]:
-    from finflow.pipelines.core.markdown import table_cell
-
     return [f"| {' | '.join(table_cell(cell) for cell in row)} |" for row in [header, ["---"] * len(header), *rows]]
 
 

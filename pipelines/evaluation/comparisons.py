@@ -38,6 +38,8 @@ from numpy.typing import NDArray
 
 from finflow.models.samples import SampleIndex
 from finflow.pipelines.core.manifests import Comparison, Fold
+from finflow.pipelines.statistics import default_block, diebold_mariano
+from finflow.pipelines.statistics.bootstrap import bootstrap_means
 
 Float64 = NDArray[np.float64]
 Times = NDArray[np.datetime64]
@@ -114,8 +116,6 @@ def compare(losses: Mapping[str, Float64], name: str, against: str, horizon: int
         logarithmic: the effect is the difference of the mean losses, not a part of the other's.
     """
     from scipy.stats import t as student
-
-    from finflow.pipelines.statistics import diebold_mariano
 
     dates = len(losses[name])
     lag = hac_lag(dates, horizon)
@@ -215,9 +215,6 @@ def adjusted_p_values(
 
 def _standardised_means(differences: Float64, horizon: int, seed: int, replications: int) -> Float64:
     """Bootstrap means of each column of [dates, k] at standard deviation 1, over a chi common to a draw: float64, [replications, k]."""
-    from finflow.pipelines.statistics import default_block
-    from finflow.pipelines.statistics.bootstrap import bootstrap_means
-
     dates = len(differences)
     # brought to size one first: squares of small losses would vanish
     centred = differences - differences.mean(axis=0)

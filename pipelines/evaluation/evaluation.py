@@ -7,13 +7,15 @@ is compared.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from finflow.models.base import Prediction
 from finflow.models.samples import Samples
+from finflow.models.zoo import model_class
 from finflow.pipelines.core.digest import digest_arrays, digest_json
 from finflow.pipelines.core.errors import FitError
 from finflow.pipelines.core.manifests import CandidateEvaluation, Check, Evaluation, Metric
@@ -24,9 +26,7 @@ from finflow.pipelines.evaluation.store import read_evaluation, store_evaluation
 from finflow.pipelines.evaluation.tables import day, protocol, write_tables
 from finflow.pipelines.problems.base import Problem, Tested
 from finflow.pipelines.samples.features import categorical_features, numeric_features
-
-if TYPE_CHECKING:
-    import pandas as pd
+from finflow.pipelines.statistics import model_confidence_set, superior_predictive_ability
 
 __all__ = ["evaluate", "read_evaluation"]
 
@@ -88,8 +88,6 @@ def _leaderboard(request: EvaluationRequest, panel: Panel, measured: Measured) -
 
 def _entry(request: EvaluationRequest, panel: Panel, measured: Measured, name: str, confidence_p: float | None) -> CandidateEvaluation:
     """A recipe's row of the leaderboard."""
-    from finflow.models.zoo import model_class
-
     definition, recipe, wrong = request.definition, request.recipes[name], measured.invalid.get(name)
     checks: tuple[Check, ...] = ()
     if not wrong:
@@ -155,8 +153,6 @@ def _tested(request: EvaluationRequest, panel: Panel, measured: Measured, evalua
 
 def date_losses(problem: Problem, loss: str, prediction: Prediction, samples: Samples) -> pd.Series[float]:
     """One loss a date of a prediction for labelled samples: float64, indexed by date; what `training_decision` takes as `frozen`."""
-    import pandas as pd
-
     dates, values = daily_means(problem.losses(prediction, samples.index)[loss], days_of(samples.index.time))
     return pd.Series(values, index=pd.DatetimeIndex(dates), name=loss)
 
@@ -175,15 +171,11 @@ def _digest(panel: Panel) -> str:
 
 def _confidence(daily: Mapping[str, Float64], block: int, seed: int) -> dict[str, float]:
     """By valid entry, the p-value of the model confidence set over all of them."""
-    from finflow.pipelines.statistics import model_confidence_set
-
     return model_confidence_set(daily, block=block, replications=CONFIDENCE_REPLICATIONS, seed=seed)
 
 
 def _no_skill(daily: Mapping[str, Float64], candidates: Sequence[str], reference: str, block: int, seed: int) -> float | None:
     """The p-value of "no candidate is better than the reference"; None without a valid candidate."""
-    from finflow.pipelines.statistics import superior_predictive_ability
-
     own = {name: daily[name] for name in candidates if name in daily}
     if not own:
         return None

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finflow.models.base import Prediction
+from finflow.models.ensemble import average
 from finflow.models.samples import SampleIndex, Samples
 from finflow.pipelines.core.errors import FitError, NotEnoughHistoryError
 from finflow.pipelines.core.manifests import Fold
@@ -153,8 +154,6 @@ def _forecast(
     index: SampleIndex,
     entities: tuple[str, ...],
 ) -> Forecast:
-    from finflow.models.ensemble import average
-
     seeds = sorted(found[folds[0].name], key=int)
     for fold in folds:
         if sorted(found[fold.name], key=int) != seeds:

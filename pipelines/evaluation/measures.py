@@ -13,6 +13,8 @@ from finflow.pipelines.core.errors import DefinitionError, FitError
 from finflow.pipelines.evaluation.comparisons import Compared, compare_all, daily_means, overlap, units_of
 from finflow.pipelines.evaluation.inputs import INTERVAL_REPLICATIONS, EvaluationRequest, Panel
 from finflow.pipelines.problems.base import Problem
+from finflow.pipelines.samples.folds import select
+from finflow.pipelines.statistics import default_block
 from finflow.pipelines.statistics.bootstrap import Resampling
 
 Float64 = NDArray[np.float64]
@@ -116,8 +118,6 @@ def _invalid(panel: Panel, losses: Mapping[str, Mapping[str, Float64]]) -> dict[
 
 def _training_parts(request: EvaluationRequest, panel: Panel) -> list[SampleIndex]:
     """By fold, its training samples."""
-    from finflow.pipelines.samples.folds import select
-
     index, embargo = request.samples.index, request.definition.folds.embargo
     return [index.take(select(fold, index, embargo).train) for fold in panel.folds]
 
@@ -142,6 +142,4 @@ def _scale_of(scales: Mapping[int, float], code: int) -> float:
 
 
 def _block(dates: int, horizon: int) -> int:
-    from finflow.pipelines.statistics import default_block
-
     return default_block(dates, horizon)

@@ -6,17 +6,16 @@ import json
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from finflow.pipelines.core.errors import StateError
 from finflow.pipelines.core.manifests import CandidateEvaluation, Check, Comparison, Evaluation, Metric, fold_from
 from finflow.pipelines.core.whole_files import whole_folder
-
-if TYPE_CHECKING:
-    import pandas as pd
+from finflow.pipelines.evaluation.comparisons import daily_means, days_of
 
 FORMAT = 1
 NAME = "evaluation.json"
@@ -88,7 +87,6 @@ def store_evaluation(evaluation: Evaluation, inputs: str, write_tables: Callable
 
 def read_losses(evaluation: Evaluation) -> pd.DataFrame:
     """Every loss of every candidate and test sample: time, entity, fold, candidate, and a float64 column a loss (NaN: invalid)."""
-    import pandas as pd
     import pyarrow.parquet as parquet
 
     found = parquet.ParquetFile(Path(evaluation.folder) / "losses.parquet").read(use_threads=False)
@@ -108,8 +106,6 @@ def daily_losses(evaluation: Evaluation) -> tuple[NDArray[np.datetime64], dict[s
 
     Of stratified folds it is the loss an entity, each with its date.
     """
-    from finflow.pipelines.evaluation.comparisons import daily_means, days_of
-
     frame = read_losses(evaluation)
     stratified = any(fold.stratified is not None for fold in evaluation.folds)
     found, dates = {}, np.zeros(0, dtype="datetime64[ns]")

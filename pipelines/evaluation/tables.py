@@ -4,26 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from finflow.pipelines.evaluation.comparisons import hac_lag, units_of
 from finflow.pipelines.evaluation.inputs import INTERVAL_REPLICATIONS, EvaluationRequest, Panel
 from finflow.pipelines.problems.answers import actual_of
 from finflow.pipelines.problems.base import Problem
-
-if TYPE_CHECKING:
-    import pandas as pd
+from finflow.pipelines.statistics import default_block
 
 Float64 = NDArray[np.float64]
 
 
 def protocol(request: EvaluationRequest, panel: Panel, horizon: int) -> str:
     """One sentence that says what the numbers rest on."""
-    from finflow.pipelines.evaluation.comparisons import hac_lag, units_of
-    from finflow.pipelines.statistics import default_block
-
     definition, replications = request.definition, request.replications
     units = len(np.unique(units_of(panel.index, panel.folds)))
     seeds = max(len(forecast.seeds) for forecast in panel.forecasts.values())
@@ -67,8 +64,6 @@ def write_tables(
     tables: Mapping[str, pd.DataFrame],
 ) -> None:
     """losses.parquet, samples.parquet, predictions/<candidate>.parquet and tables/<name> (see `evaluation.evaluate`)."""
-    import pandas as pd
-
     names = np.array([fold.name for fold in panel.folds], dtype=object)[panel.fold]
     base = {
         "time": panel.index.time.astype("datetime64[us]"),

@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from finflow.pipelines.core.errors import DefinitionError
-
-if TYPE_CHECKING:
-    import pandas as pd
-
 
 Float64 = NDArray[np.float64]
 
@@ -227,8 +223,6 @@ class Past:
     def key(self, names: Key) -> Int64:
         """int64, [rows]: a code for each value of the clean columns together, -1 where one is missing."""
         if names not in self._keys:
-            import pandas as pd
-
             code: Int64 = pd.factorize(self._panel.column(names[-1]))[0].astype(np.int64)
             if len(names) > 1:
                 first = self.key(names[:-1])

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from finflow.models.base import Model, Task
 from finflow.models.samples import ARRAYS, Int64, Observations, SampleIndex, Samples
+from finflow.models.zoo import model_class
 from finflow.pipelines.core.digest import ArrayDigest
+from finflow.pipelines.samples.folds import select
 
 if TYPE_CHECKING:
     from finflow.pipelines.core.manifests import FitSpec
@@ -55,8 +57,6 @@ def unfitted(model: str, settings: dict[str, Any], task: dict[str, Any]) -> Mode
         KeyError: the zoo has no such model.
         pydantic.ValidationError: the settings do not fit it.
     """
-    from finflow.models.zoo import model_class
-
     found = model_class(model)
     return found(found.Settings.model_validate(settings), Task.from_dict(task))
 
@@ -120,16 +120,12 @@ def cut(samples: Samples, groups: Sequence[Int64], context: int, scratch: Path) 
 
 def training_groups(spec: FitSpec, samples: Samples) -> tuple[Int64, Int64]:
     """Positions of the train and the validation samples of a spec's fold."""
-    from finflow.pipelines.samples.folds import select
-
     positions = select(spec.fold, samples.index, spec.embargo)
     return positions.train, positions.validation
 
 
 def test_group(spec: FitSpec, samples: Samples) -> Int64:
     """Positions of the test samples of a spec's fold; none for a production fold."""
-    from finflow.pipelines.samples.folds import select
-
     return select(spec.fold, samples.index, spec.embargo).test
 
 

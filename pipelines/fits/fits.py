@@ -24,7 +24,11 @@ from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import FitResult, FitSpec, Fold, PredictionResult, SampleManifest
 from finflow.pipelines.core.whole_files import sweep
 from finflow.pipelines.definitions.context import Context
+from finflow.pipelines.fits.data import digest_of, training_groups, unfitted
+from finflow.pipelines.fits.keys import fit_key, prediction_key
 from finflow.pipelines.fits.process import alone, named, run_job
+from finflow.pipelines.samples.folds import select
+from finflow.pipelines.samples.windows import open_samples
 from finflow.pipelines.settings.parts import Recipe
 
 Answer = TypeVar("Answer")
@@ -42,10 +46,6 @@ def plan_fits(
 
     Remains of killed runs are removed on the way.
     """
-    from finflow.pipelines.fits.data import digest_of, training_groups, unfitted
-    from finflow.pipelines.fits.keys import fit_key
-    from finflow.pipelines.samples.windows import open_samples
-
     sweep(context.home.fits)
     hardware = resolved(hardware)
     view = open_samples(samples.folder)
@@ -192,9 +192,6 @@ def _all(
 
 def _prediction_key(spec: FitSpec) -> str | None:
     """The key of the predictions of the fold's test samples, or None if there are none."""
-    from finflow.pipelines.fits.data import unfitted
-    from finflow.pipelines.fits.keys import prediction_key
-
     context = unfitted(spec.model, spec.settings, spec.task).context
     digest = _test_digest(spec.samples, spec.fold, spec.embargo, context)
     return prediction_key(spec.key, digest) if digest else None
@@ -203,9 +200,6 @@ def _prediction_key(spec: FitSpec) -> str | None:
 @functools.lru_cache(maxsize=256)
 def _test_digest(folder: str, fold: Fold, embargo: int, context: int) -> str | None:
     """Digest of what the test samples of a fold read. Folders of samples are named by content, so it may be kept."""
-    from finflow.pipelines.fits.data import digest_of
-    from finflow.pipelines.samples.windows import open_samples
-
     positions = _test_positions(folder, fold, embargo)
     if not len(positions):
         return None
@@ -216,9 +210,6 @@ def _test_digest(folder: str, fold: Fold, embargo: int, context: int) -> str | N
 
 @functools.lru_cache(maxsize=256)
 def _test_positions(folder: str, fold: Fold, embargo: int) -> Int64:
-    from finflow.pipelines.samples.folds import select
-    from finflow.pipelines.samples.windows import open_samples
-
     return select(fold, open_samples(folder).index, embargo).test
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import json
+import multiprocessing.forkserver
 import os
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finflow.models.base import DDP, Hardware
+from finflow.models.zoo import ZOO
 from finflow.pipelines.core.code import library_versions
 from finflow.pipelines.core.disk import full, looks_full
 from finflow.pipelines.core.errors import FitError, FitLostError
@@ -70,8 +72,6 @@ _WARM = threading.Event()
 
 def warm(threads: int = 1) -> None:
     """Begin to load the libraries in the process that fits are forked from, and return at once: the first fit then waits for less."""
-    import multiprocessing.forkserver
-
     with _STARTING, _one_thread(threads):
         multiprocessing.get_context("forkserver").set_forkserver_preload(list(PRELOAD))
         multiprocessing.forkserver.ensure_running()
@@ -116,8 +116,6 @@ def run_job(spec: FitSpec, home: Home, *, fit: bool, prediction: str | None) -> 
         FitError: it failed, or ended without an outcome.
         DiskFullError: for want of room.
     """
-    from finflow.models.zoo import ZOO
-
     home.fits.mkdir(parents=True, exist_ok=True)
     folder = part_of(home.fits / "job")
     folder.mkdir()

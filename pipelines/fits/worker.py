@@ -17,6 +17,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import asdict
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ import numpy as np
 
 from finflow.models.base import Hardware
 from finflow.models.errors import FitFailure, FitProcessLost
+from finflow.models.saving import load_model, save_model
+from finflow.models.zoo import ZOO
 from finflow.pipelines.core.disk import no_space
 from finflow.pipelines.core.errors import FinflowError, FitError
 from finflow.pipelines.core.manifests import FitSpec, fold_from
@@ -35,8 +38,6 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 def bound(target: Callable[..., None], *arguments: Any) -> None:
     """Call `target` in this process, which was forked for it, and which ends when its parent does."""
-    from multiprocessing import parent_process
-
     parent = parent_process()
     if parent is not None:
         _end_with(parent.join)
@@ -77,7 +78,7 @@ def run(folder: Path) -> None:
 
 def work(folder: Path, job: dict[str, Any]) -> None:
     """Fit unless that is done, and predict the test part unless that is done or there is none."""
-    from finflow.models.zoo import ZOO
+    # late: loads pandas, pyarrow
     from finflow.pipelines.samples.windows import open_samples
 
     spec = spec_from(job["spec"])
@@ -97,7 +98,7 @@ def spec_from(values: dict[str, Any]) -> FitSpec:
 
 
 def _fit(folder: Path, fits: Path, spec: FitSpec, samples: Any, libraries: dict[str, str]) -> None:
-    from finflow.models.saving import save_model
+    # late: loads pandas
     from finflow.pipelines.fits.data import cut, digest_of, training_groups, unfitted
 
     model = unfitted(spec.model, spec.settings, spec.task)
@@ -124,7 +125,7 @@ def _fit(folder: Path, fits: Path, spec: FitSpec, samples: Any, libraries: dict[
 
 
 def _predict(folder: Path, fits: Path, spec: FitSpec, samples: Any, key: str) -> None:
-    from finflow.models.saving import load_model
+    # late: loads pandas
     from finflow.pipelines.fits.data import cut, test_group
 
     model = load_model(fits / spec.key / "model")

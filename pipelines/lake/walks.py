@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from finflow.pipelines.lake.conflicts import kept_writing, retry_conflicts
-from finflow.pipelines.lake.promotions import PromotionRow, Promotions
+from finflow.pipelines.lake.promotions import PromotionRow, Promotions, _frame
 
 if TYPE_CHECKING:
     from finflow.pipelines.lake.lake import Lake
@@ -35,7 +35,6 @@ class WalkRecord(Promotions):
         Raises:
             ConflictError: others kept writing.
         """
-        from finflow.pipelines.lake.promotions import _frame
 
         def attempt() -> PromotionRow:
             rows, version = self.snapshot()

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from finflow.pipelines.core.errors import StateError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 #: columns from which a table is wide: a plan over 500 takes 0.1 s, one over 10,000 took 13 s
 GROUP = 500
@@ -28,8 +26,6 @@ def read_in_groups(read: Callable[[list[str]], pd.DataFrame], names: Sequence[st
     Raises:
         StateError: two reads of one version had other rows.
     """
-    import pandas as pd
-
     keys = [name for name in KEYS if name in there]
     if not keys:
         return None

@@ -11,10 +11,14 @@ import pandas as pd
 from finflow.models.samples import Samples
 from finflow.pipelines.core.errors import NotEnoughHistoryError
 from finflow.pipelines.core.manifests import Manifest
+from finflow.pipelines.data.contract import validate
+from finflow.pipelines.data.ingest import ingest
+from finflow.pipelines.data.knowledge import resolve_as_of
 from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.definitions.definition import problem_of
 from finflow.pipelines.features.kinds import CATEGORY
 from finflow.pipelines.features.panel import first_rows
+from finflow.pipelines.lake.as_of import read_as_of
 from finflow.pipelines.leakage.data import World, changed_columns, cut_dates, knowing_columns, with_column, worlds_without_future
 from finflow.pipelines.leakage.models import peeking_candidates, shuffled_models, skill_on_shuffled
 from finflow.pipelines.leakage.outcome import telling_columns
@@ -60,11 +64,6 @@ def check_leakage(context: Context, as_of: str | pd.Timestamp | None = None) -> 
     Raises:
         FinflowError: the data cannot be read, break the contract, or are too few.
     """
-    from finflow.pipelines.data.contract import validate
-    from finflow.pipelines.data.ingest import ingest
-    from finflow.pipelines.data.knowledge import resolve_as_of
-    from finflow.pipelines.lake.as_of import read_as_of
-
     raw = ingest(context)
     instant = as_of if isinstance(as_of, pd.Timestamp) else resolve_as_of(context, as_of, version=raw.version)
     clean = validate(context, raw, instant)

@@ -11,10 +11,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from finflow.models.base import Hardware
+from finflow.models.ensemble import Ensemble
+from finflow.models.saving import load_model
 from finflow.pipelines.core.errors import RegistryError, StateError
 from finflow.pipelines.core.home import Home
+from finflow.pipelines.core.manifests import FitResult
 from finflow.pipelines.definitions.context import Context
+from finflow.pipelines.fits.fits import fit_all, plan_fits
+from finflow.pipelines.samples.folds import production_fold
+from finflow.pipelines.samples.windows import open_samples, store_samples
 from finflow.pipelines.settings.parts import Recipe
+from finflow.pipelines.tracking.patience import patiently
+from finflow.pipelines.tracking.store import store_client
 
 if TYPE_CHECKING:
     from finflow.models.base import Model
@@ -54,8 +63,6 @@ class Trained:
             StateError: the table version that it was trained on can no longer be read.
             NotEnoughHistoryError: no sample can be made of it.
         """
-        from finflow.pipelines.samples.windows import store_samples
-
         if self.row.data_version is None:
             raise StateError(f"the promotions table does not say which data version {self.version} was trained on.")
         known = replace(self.clean, version=self.row.data_version, as_of=self.row.effective_as_of, digest=self.row.data_digest)
@@ -64,8 +71,6 @@ class Trained:
     @cached_property
     def samples(self) -> Samples:
         """The training's samples, opened; raises as `manifest`."""
-        from finflow.pipelines.samples.windows import open_samples
-
         return open_samples(self.manifest.folder)
 
     @property
@@ -81,13 +86,6 @@ class Trained:
         Raises:
             FitError, NotEnoughHistoryError: it cannot be fitted on them.
         """
-        from finflow.models.base import Hardware
-        from finflow.models.ensemble import Ensemble
-        from finflow.models.saving import load_model
-        from finflow.pipelines.core.manifests import FitResult
-        from finflow.pipelines.fits.fits import fit_all, plan_fits
-        from finflow.pipelines.samples.folds import production_fold
-
         name, seed = self.context.definition.reference, self.context.definition.seed
         fold = production_fold(self.context.definition, self.samples.index, self.as_of)
         seeds = tuple(range(seed, seed + self.context.definition.seeds))
@@ -152,9 +150,6 @@ def _logged_predictions(home: Home, run_key: str, entry: str, scratch: Path) -> 
     """
     import mlflow
     from mlflow.exceptions import MlflowException
-
-    from finflow.pipelines.tracking.patience import patiently
-    from finflow.pipelines.tracking.store import store_client
 
     client = store_client(home)
     absent = f"the test predictions of {entry} from the training {run_key[:12]} are neither in {home.evaluations} nor in MLflow"

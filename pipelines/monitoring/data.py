@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from finflow.pipelines.core.calendars import ranges, sessions
-from finflow.pipelines.data.knowledge import published
+from finflow.pipelines.data.knowledge import published, resolve_as_of
 from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.lake.lake import literal
 from finflow.pipelines.lake.monitoring_checks import DATA, Check, measured, not_measured
@@ -32,8 +32,6 @@ def monitoring_as_of(context: Context, date: str | None, *, version: int, now: p
     Raises:
         FinflowError: no rows yet, text that is no date, or a date before the first session or after now.
     """
-    from finflow.pipelines.data.knowledge import resolve_as_of
-
     now = pd.Timestamp.now("UTC") if now is None else now
     latest = resolve_as_of(context, None, version=version)
     wanted = None if date is None else _midnight(date)

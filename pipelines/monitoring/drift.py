@@ -10,6 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from finflow.models.samples import CATEGORIES
+from finflow.pipelines.definitions.definition import problem_of
+from finflow.pipelines.evaluation.comparisons import days_of
 from finflow.pipelines.lake.monitoring_checks import FEATURES, PREDICTIONS, Check, measured, not_measured, number
 from finflow.pipelines.monitoring.champion import positions_of
 from finflow.pipelines.samples.features import categorical_features, feature_reach, numeric_features
@@ -54,9 +56,6 @@ def check_predictions(definition: Definition, trained: Trained, scored: Scored) 
 
     Both are out of sample. Its answers on the rows that it was fitted on would be no measure: a network says more there than it can keep.
     """
-    from finflow.pipelines.definitions.definition import problem_of
-    from finflow.pipelines.evaluation.comparisons import days_of
-
     settings = definition.monitoring
     chosen = scored.by_version(trained.version)
     last = scored.sessions[-settings.sessions :]

@@ -9,6 +9,7 @@ from finflow.pipelines.core.markdown import page_of, table_cell
 from finflow.pipelines.core.whole_files import write_whole
 from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.lake.monitoring_checks import COVERAGE, DATA, FEATURES, LOSS, PARTS, PREDICTIONS, Check, number
+from finflow.pipelines.monitoring.plots import draw_monitoring
 from finflow.pipelines.monitoring.result import Pages, Written
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ _TITLES = {
 
 def write_pages(context: Context, result: MonitoringResult, pages: Pages) -> Written:
     """Write the report under `home.reports/<definition>/monitoring/`; the same monitoring again writes the same files."""
-    from finflow.pipelines.monitoring.plots import draw_monitoring
-
     definition = context.definition
     folder = context.home.reports / definition.name / "monitoring"
     folder.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from finflow.pipelines.definitions.definition import problem_of
 from finflow.pipelines.lake.monitoring_checks import COVERAGE, LOSS, Check, measured, not_measured, number
+from finflow.pipelines.statistics import default_block
+from finflow.pipelines.statistics.bootstrap import bootstrap_means
+from finflow.pipelines.statistics.multiple import caution
 
 if TYPE_CHECKING:
     from finflow.pipelines.definitions.definition import Definition
@@ -45,10 +49,6 @@ def mean_over_dates(daily: Float64, horizon: int, seed: int) -> Mean:
     Args:
         horizon: dates that a value spans.
     """
-    from finflow.pipelines.statistics import default_block
-    from finflow.pipelines.statistics.bootstrap import bootstrap_means
-    from finflow.pipelines.statistics.multiple import caution
-
     block = default_block(len(daily), horizon)
     value = float(daily.mean())
     draws = (bootstrap_means(daily[:, None], block, REPLICATIONS, seed) - value) * caution(len(daily), block, REPLICATIONS, seed)
@@ -61,8 +61,6 @@ def check_loss(definition: Definition, trained: Trained, scored: Scored) -> list
 
     One loss a date, averaged over entities. The reference is fitted on the rows that the champion was trained on.
     """
-    from finflow.pipelines.definitions.definition import problem_of
-
     settings, loss = definition.monitoring, definition.gate.loss
     known, reason = _known(definition, scored)
     if reason:

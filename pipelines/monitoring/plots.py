@@ -11,6 +11,9 @@ import pandas as pd
 
 from finflow.pipelines.core.svg import BLUE, GREY, RED, svg_figure
 from finflow.pipelines.lake.monitoring_checks import FEATURES, PREDICTIONS, Check
+from finflow.pipelines.monitoring.drift import feature_series, worst_subjects
+from finflow.pipelines.monitoring.performance import daily_losses
+from finflow.pipelines.samples.features import numeric_features
 
 if TYPE_CHECKING:
     from finflow.pipelines.definitions.definition import Definition
@@ -24,10 +27,6 @@ POINTS = 800
 
 def draw_monitoring(definition: Definition, result: MonitoringResult, pages: Pages, folder: Path) -> dict[str, Path]:
     """Draw what there is into `folder`; the files by caption."""
-    from finflow.pipelines.monitoring.drift import feature_series, worst_subjects
-    from finflow.pipelines.monitoring.performance import daily_losses
-    from finflow.pipelines.samples.features import numeric_features
-
     found: dict[str, Path] = {}
     drift = [one for one in result.checks if one.part in (FEATURES, PREDICTIONS) and one.measured]
     if drift:

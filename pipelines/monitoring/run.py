@@ -7,16 +7,26 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from finflow.pipelines.core.digest import digest_json
 from finflow.pipelines.core.errors import ConflictError, DiskFullError, FinflowError, FitLostError, UnreachableError
 from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.lake.monitoring_checks import COVERAGE, FEATURES, LOSS, PREDICTIONS, Check, not_measured
-from finflow.pipelines.monitoring.result import MonitoringResult
+from finflow.pipelines.lake.monitorings import Monitorings
+from finflow.pipelines.monitoring.champion import champion_at
+from finflow.pipelines.monitoring.data import check_data
+from finflow.pipelines.monitoring.drift import check_features, check_predictions
+from finflow.pipelines.monitoring.log import log_monitoring
+from finflow.pipelines.monitoring.pages import write_pages
+from finflow.pipelines.monitoring.performance import check_coverage, check_loss
+from finflow.pipelines.monitoring.result import MonitoringResult, Pages
+from finflow.pipelines.monitoring.scored import read_scored
+from finflow.pipelines.samples.as_known import view_as_known
+from finflow.pipelines.samples.windows import build_samples
 
 if TYPE_CHECKING:
     from finflow.pipelines.core.manifests import CleanManifest
     from finflow.pipelines.definitions.definition import Definition
     from finflow.pipelines.monitoring.champion import Trained
-    from finflow.pipelines.monitoring.result import Pages
     from finflow.pipelines.monitoring.scored import Scored
 
 #: trouble of the moment: it says nothing of the champion, and the same command again may end otherwise
@@ -31,14 +41,6 @@ def monitor(context: Context, clean: CleanManifest) -> MonitoringResult:
     Raises:
         StateError, ConflictError: the tables cannot be read or written.
     """
-    from finflow.pipelines.core.digest import digest_json
-    from finflow.pipelines.lake.monitorings import Monitorings
-    from finflow.pipelines.monitoring.champion import champion_at
-    from finflow.pipelines.monitoring.data import check_data
-    from finflow.pipelines.monitoring.log import log_monitoring
-    from finflow.pipelines.monitoring.pages import write_pages
-    from finflow.pipelines.monitoring.result import Pages
-
     definition = context.definition
     champion = champion_at(context, clean)
     pages = Pages()
@@ -80,11 +82,6 @@ def monitor(context: Context, clean: CleanManifest) -> MonitoringResult:
 
 def _check_champion(context: Context, clean: CleanManifest, champion: Trained | None, pages: Pages) -> list[Check]:
     """The four parts that need a champion."""
-    from finflow.pipelines.monitoring.drift import check_features
-    from finflow.pipelines.monitoring.scored import read_scored
-    from finflow.pipelines.samples.as_known import view_as_known
-    from finflow.pipelines.samples.windows import build_samples
-
     definition = context.definition
     parts = (FEATURES, PREDICTIONS, LOSS, COVERAGE)
     if champion is None:
@@ -99,9 +96,6 @@ def _check_champion(context: Context, clean: CleanManifest, champion: Trained | 
 
 def _check_scored(definition: Definition, champion: Trained, scored: Scored, pages: Pages) -> list[Check]:
     """The three parts that need predictions."""
-    from finflow.pipelines.monitoring.drift import check_predictions
-    from finflow.pipelines.monitoring.performance import check_coverage, check_loss
-
     pages.scored = scored
     return [
         *_measured((PREDICTIONS,), lambda: check_predictions(definition, champion, scored)),

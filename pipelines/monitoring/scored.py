@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from finflow.pipelines.core.errors import FitError, FitLostError, NotEnoughHistoryError, StateError
 from finflow.pipelines.data.knowledge import published
 from finflow.pipelines.definitions.context import Context
+from finflow.pipelines.evaluation.comparisons import days_of, overlap
+from finflow.pipelines.lake.predictions import Predictions
 from finflow.pipelines.monitoring.champion import positions_of, trained
 from finflow.pipelines.samples.as_known import find_stretches, samples_as_known
 
@@ -71,8 +73,6 @@ def read_scored(context: Context, clean: CleanManifest, champion: Trained, now: 
     Args:
         now: every sample known at the batch's as-of, targets included as far as they are known.
     """
-    from finflow.pipelines.evaluation.comparisons import overlap
-
     sessions = np.unique(now.observations.time.astype("datetime64[D]"))
     rows = _rows(context, clean, champion, sessions, now)
     problem, parts = context.problem, _Parts()
@@ -126,8 +126,6 @@ def _rows(
     now: Samples,
 ) -> pd.DataFrame:
     """Prediction rows that count, one for each entity, date and horizon."""
-    from finflow.pipelines.lake.predictions import Predictions
-
     wanted = wanted_sessions(context.definition, sessions, now)
     if not len(wanted):
         return pd.DataFrame()
@@ -158,8 +156,6 @@ def _judge(context: Context, chosen: Samples, index: SampleIndex, rows: pd.DataF
         chosen: as known at their dates.
         index: the same samples with the targets that are known now.
     """
-    from finflow.pipelines.evaluation.comparisons import days_of
-
     prediction = context.problem.answers(rows, chosen.index, chosen.observations.entities)
     keys = pd.MultiIndex.from_arrays([_names(chosen), index.time.astype("datetime64[us]")])
     live = rows.drop_duplicates(["entity", "time"]).set_index(["entity", "time"])["__live"]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -16,13 +15,14 @@ from finflow.pipelines.core.digest import digest_json
 from finflow.pipelines.core.errors import FinflowError, RegistryError
 from finflow.pipelines.core.manifests import Decision
 from finflow.pipelines.core.names import check_name
+from finflow.pipelines.data.knowledge import resolve_as_of
 from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.definitions.definition import Definition
 from finflow.pipelines.lake.conflicts import retry_conflicts
+from finflow.pipelines.lake.promotions import PromotionRow, champion_row
 from finflow.pipelines.lake.waiting import APPROVED, FIRST_APPROVAL, REJECTED, approvals_of, fate, waiting_row
-
-if TYPE_CHECKING:
-    from finflow.pipelines.lake.promotions import PromotionRow
+from finflow.pipelines.registry.asked import check_task
+from finflow.pipelines.registry.versions import load_version, repair_aliases
 
 LONGEST_REASON = 2000  # characters
 _CONTROL = {"Cc", "Cf", "Cs", "Co", "Cn"}
@@ -57,9 +57,6 @@ def reject(context: Context, version: int, by: str, why: str) -> Decision:
 
 
 def _decide(context: Context, version: int, by: str, why: str, *, rejects: bool) -> Decision:
-    from finflow.pipelines.registry.asked import check_task
-    from finflow.pipelines.registry.versions import load_version, repair_aliases
-
     definition = context.definition
     person, reason = check_name(by.strip(), "the name of who decides (--by)"), _reason(why)
 
@@ -135,8 +132,6 @@ def _verdict(definition: Definition, rows: Sequence[PromotionRow], pending: Prom
 
 
 def _approved(context: Context, rows: Sequence[PromotionRow], pending: PromotionRow, person: str, why: str, verdict: str) -> PromotionRow:
-    from finflow.pipelines.data.knowledge import resolve_as_of
-
     if verdict == FIRST_APPROVAL:
         reason = f"first approval, by {person}: {why}. Nothing moves until a second person approves version {pending.version}."
         return _row(context.definition, rows, pending, verdict, person, why, reason, pending.effective_as_of)
@@ -162,8 +157,6 @@ def _row(
     effective_as_of: str,
 ) -> PromotionRow:
     """The decision, with the evidence that the version was accepted on; it is no challenge of its own."""
-    from finflow.pipelines.lake.promotions import PromotionRow, champion_row
-
     champion = champion_row(rows)
     approvals = [{"by": row.evidence["by"], "why": row.evidence["why"], "at": row.recorded_at} for row in approvals_of(rows, pending)]
     decided = {"by": person, "why": why, "before": approvals, "proposed_by": pending.run_key}

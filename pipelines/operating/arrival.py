@@ -7,13 +7,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
+from finflow.pipelines.core.calendars import published_at, ranges, sessions
 from finflow.pipelines.core.errors import FinflowError, SourceError
 from finflow.pipelines.core.manifests import Manifest, RawManifest
+from finflow.pipelines.data.ingest import ingest, stored_raw
 from finflow.pipelines.definitions.context import Context
+from finflow.pipelines.lake.lake import literal
+from finflow.pipelines.lake.ledger import Ledger
+from finflow.pipelines.lake.predictions import Predictions
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from finflow.pipelines.operating.schedules import Due
 
 #: seconds between two looks, at least: the run gives its place back meanwhile, and its process must have ended when it is taken up again
@@ -85,10 +90,6 @@ def session_as_of(context: Context, session: str) -> pd.Timestamp:
 
     So a row that came late, with a vintage that says so, is seen; and a correction of an older row that is known by now is, too.
     """
-    import pandas as pd
-
-    from finflow.pipelines.core.calendars import published_at
-    from finflow.pipelines.lake.lake import literal
 
     now = pd.Timestamp(datetime.datetime.now(datetime.UTC))
     rows = context.lake.read(f"raw/{context.name}", columns=["time", "known_at"], where=f"known_at <= {literal(now)}")
@@ -111,11 +112,6 @@ def missed_sessions(context: Context, session: str) -> list[tuple[str, str]]:
     Not missed are those before the first prediction of the last two years (that history is for a person to backfill), and those that a
     backfill by the versions effective then has settled, well or badly.
     """
-    import pandas as pd
-
-    from finflow.pipelines.core.calendars import ranges, sessions
-    from finflow.pipelines.lake.ledger import Ledger
-    from finflow.pipelines.lake.predictions import Predictions
 
     definition = context.definition
     day = pd.Timestamp(session)
@@ -142,9 +138,6 @@ def named(entities: tuple[str, ...]) -> str:
 
 def _look(context: Context, session: str) -> tuple[Arrived | None, str]:
     """What has come of the session (None: no row), and what is wrong with the source if it cannot be read."""
-    import pandas as pd
-
-    from finflow.pipelines.data.ingest import ingest, stored_raw
 
     trouble, raw = "", None
     try:

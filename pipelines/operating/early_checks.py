@@ -10,10 +10,18 @@ import datetime
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from finflow.models.base import PRECISIONS, Hardware
 from finflow.pipelines.backfill.request import BackfillRequest
+from finflow.pipelines.core.calendars import sessions
 from finflow.pipelines.core.errors import FinflowError
 from finflow.pipelines.core.options import parse_choice, parse_only, parse_range
+from finflow.pipelines.data.ingest import ingest
+from finflow.pipelines.data.knowledge import resolve_as_of
 from finflow.pipelines.definitions.context import Context
+from finflow.pipelines.fits.fits import resolved
+from finflow.pipelines.lake.promotions import trained_as_of
+from finflow.pipelines.samples.windows import task_of
+from finflow.pipelines.training.plan import check_loss, check_recipes, chosen_recipes
 
 
 def check_backfill(context: Context, request: BackfillRequest) -> None:
@@ -21,11 +29,8 @@ def check_backfill(context: Context, request: BackfillRequest) -> None:
     first, last = parse_range(request.start, request.end)
     parse_only(request.only)
     chosen = parse_choice(request.model, request.retrain)
-    if context.definition.calendar is not None:
-        from finflow.pipelines.core.calendars import sessions
-
-        if not len(sessions(context.definition.calendar, first, last)):
-            raise FinflowError(f"there is no trading day from {first:%Y-%m-%d} to {last:%Y-%m-%d}: give other dates.")
+    if context.definition.calendar is not None and not len(sessions(context.definition.calendar, first, last)):
+        raise FinflowError(f"there is no trading day from {first:%Y-%m-%d} to {last:%Y-%m-%d}: give other dates.")
     if chosen.isdigit():
         _check_version(context, int(chosen))
     entity = request.entity
@@ -36,11 +41,6 @@ def check_backfill(context: Context, request: BackfillRequest) -> None:
 def check_train(context: Context, as_of: str | None, candidates: Sequence[str] | None, hardware: dict[str, Any]) -> None:
     """Raises FinflowError: a date, candidate, accelerator or precision that is none, a deciding loss that the problem does not have, or a
     recipe that cannot answer what it asks."""
-    from finflow.models.base import PRECISIONS, Hardware
-    from finflow.pipelines.fits.fits import resolved
-    from finflow.pipelines.samples.windows import task_of
-    from finflow.pipelines.training.plan import check_loss, check_recipes, chosen_recipes
-
     check_loss(context.definition)
     check_recipes(chosen_recipes(context.definition, candidates), task_of(context.definition, ()))
     resolved(Hardware(**hardware))
@@ -75,8 +75,6 @@ def _date(as_of: str) -> datetime.datetime:
 
 
 def _check_as_of(context: Context, as_of: str | None) -> None:
-    from finflow.pipelines.data.knowledge import resolve_as_of
-
     if as_of is None:
         return
     _date(as_of)
@@ -85,8 +83,6 @@ def _check_as_of(context: Context, as_of: str | None) -> None:
 
 def _unless_newer(context: Context, check: Callable[[], object]) -> None:
     """Make a check, and where it fails once more on what the source holds now."""
-    from finflow.pipelines.data.ingest import ingest
-
     try:
         check()
     except FinflowError:
@@ -95,8 +91,6 @@ def _unless_newer(context: Context, check: Callable[[], object]) -> None:
 
 
 def _check_version(context: Context, version: int) -> None:
-    from finflow.pipelines.lake.promotions import trained_as_of
-
     trained_as_of(context.promotions, version)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from finflow.pipelines.definitions.context import Context
+from finflow.pipelines.lake.waiting import describe_waiting
 
 
 def history(context: Context) -> dict[str, Any]:
@@ -14,8 +15,6 @@ def history(context: Context) -> dict[str, Any]:
         decisions: the rows of the promotions table, instants as ISO text in UTC.
         waiting: the version that waits, and the commands that decide (see `waiting.Waiting`); None if none does.
     """
-    from finflow.pipelines.lake.waiting import describe_waiting
-
     rows = context.promotions.rows()
     waiting = describe_waiting(context.name, rows)
     return {"decisions": [row.to_dict() for row in rows], "waiting": None if waiting is None else waiting.to_dict()}

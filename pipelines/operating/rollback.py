@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from finflow.pipelines.core.digest import digest_json
 from finflow.pipelines.core.errors import FinflowError, RegistryError
 from finflow.pipelines.core.manifests import Decision
+from finflow.pipelines.data.knowledge import resolve_as_of
 from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.lake.conflicts import retry_conflicts
-
-if TYPE_CHECKING:
-    from finflow.pipelines.lake.promotions import PromotionRow
+from finflow.pipelines.lake.promotions import PromotionRow
+from finflow.pipelines.lake.waiting import no_champion
+from finflow.pipelines.registry.versions import load_version, repair_aliases
 
 VERDICT = "rolled-back"
 
@@ -32,9 +32,6 @@ def rollback(context: Context, why: str) -> Decision:
         FinflowError: no reason is given.
         ConflictError: other runs kept deciding at the same time.
     """
-    from finflow.pipelines.lake.waiting import no_champion
-    from finflow.pipelines.registry.versions import load_version, repair_aliases
-
     if not why.strip():
         raise FinflowError("a rollback needs a reason for the record: --why TEXT.")
 
@@ -72,9 +69,6 @@ def standing_champions(rows: Sequence[PromotionRow]) -> list[PromotionRow]:
 
 def _row(context: Context, target: PromotionRow, current: PromotionRow, sequence: int, why: str) -> PromotionRow:
     """The decision; it takes effect with the newest data there are, so that no date before is answered by another version than it was."""
-    from finflow.pipelines.data.knowledge import resolve_as_of
-    from finflow.pipelines.lake.promotions import PromotionRow
-
     effective = max(pd.Timestamp(current.effective_as_of), resolve_as_of(context, None))
     return PromotionRow(
         run_key=digest_json({"rollback": context.name, "after": sequence, "to": target.version}),

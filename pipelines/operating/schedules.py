@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pandas as pd
+
+from finflow.pipelines.core.calendars import published_at, sessions
 from finflow.pipelines.settings.timing import AfterClose, Cron, Timing
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from finflow.pipelines.definitions.definition import Definition
 
 _PERIOD = {"week": "W-SUN", "month": "M"}
@@ -29,8 +31,6 @@ def planned(definition: Definition, timing: AfterClose, start: pd.Timestamp, end
     A run begins when its session's rows are published: the definition's lag after the exchange's close (and not before its own
     calendar's, if that is another one). Beyond the years for which an exchange has announced its holidays, weekdays stand in.
     """
-    import pandas as pd
-
     margin = pd.Timedelta(days=45) + pd.Timedelta(minutes=definition.publication_lag_minutes)
     days = _sessions(timing, start - margin, end + margin)
     return [Due(f"{day:%Y-%m-%d}", at) for day, at in zip(days, _instants(definition, timing, days), strict=True) if start <= at <= end]
@@ -41,8 +41,6 @@ def session_at(definition: Definition, timing: Timing, instant: pd.Timestamp) ->
 
     None where the definition says nothing of sessions: a cron line, and no calendar.
     """
-    import pandas as pd
-
     if isinstance(timing, Cron):
         if definition.calendar is None:
             return None
@@ -59,9 +57,6 @@ def session_at(definition: Definition, timing: Timing, instant: pd.Timestamp) ->
 
 def _sessions(timing: AfterClose, start: pd.Timestamp, end: pd.Timestamp) -> pd.DatetimeIndex:
     """The exchange's sessions in a range; of each week or month only the last, where that is asked for."""
-    import pandas as pd
-
-    from finflow.pipelines.core.calendars import sessions
 
     days = sessions(timing.exchange, _date(start), _date(end))
     if timing.every == "session":
@@ -71,10 +66,6 @@ def _sessions(timing: AfterClose, start: pd.Timestamp, end: pd.Timestamp) -> pd.
 
 
 def _instants(definition: Definition, timing: AfterClose, days: pd.DatetimeIndex) -> pd.DatetimeIndex:
-    import numpy as np
-    import pandas as pd
-
-    from finflow.pipelines.core.calendars import published_at
 
     closed = published_at(timing.exchange, definition.publication_lag_minutes, days)
     published = published_at(definition.calendar, definition.publication_lag_minutes, days)

@@ -6,8 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from finflow.pipelines.core.calendars import ranges
+from finflow.pipelines.core.calendars import ranges, sessions
+from finflow.pipelines.data.knowledge import published
 from finflow.pipelines.definitions.context import Context
+from finflow.pipelines.lake.monitorings import Monitorings
+from finflow.pipelines.lake.predictions import Predictions
+from finflow.pipelines.lake.waiting import describe_waiting
 
 if TYPE_CHECKING:
     from finflow.pipelines.lake.promotions import Promotions
@@ -33,8 +37,6 @@ def status(context: Context, now: pd.Timestamp | None = None) -> dict[str, Any]:
     Raises:
         StateError: a table of another schema version.
     """
-    from finflow.pipelines.lake.monitorings import Monitorings
-
     now = pd.Timestamp.now("UTC") if now is None else now
     data = _data(context, now)
     return {
@@ -59,8 +61,6 @@ def _champion(promotions: Promotions) -> dict[str, Any] | None:
 
 
 def _waiting(promotions: Promotions) -> dict[str, Any] | None:
-    from finflow.pipelines.lake.waiting import describe_waiting
-
     found = describe_waiting(promotions.name, promotions.rows())
     return None if found is None else found.to_dict()
 
@@ -71,9 +71,6 @@ def _runs(promotions: Promotions) -> list[dict[str, Any]]:
 
 
 def _data(context: Context, now: pd.Timestamp) -> dict[str, Any] | None:
-    from finflow.pipelines.core.calendars import sessions
-    from finflow.pipelines.data.knowledge import published
-
     definition = context.definition
     table = f"raw/{definition.name}"
     rows = context.lake.read(table, columns=["entity", "time"])
@@ -94,9 +91,6 @@ def _data(context: Context, now: pd.Timestamp) -> dict[str, Any] | None:
 
 
 def _predictions(context: Context, last: str | None) -> dict[str, Any] | None:
-    from finflow.pipelines.core.calendars import sessions
-    from finflow.pipelines.lake.predictions import Predictions
-
     definition = context.definition
     predictions = Predictions(context.lake, definition.name)
     table, rows = predictions.table, predictions.read(columns=["time", "backfill_id"])

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from finflow.models.answers import ANSWERS
@@ -14,8 +15,6 @@ from finflow.models.samples import SampleIndex
 from finflow.pipelines.core.errors import FinflowError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from finflow.pipelines.problems.base import Problem
     from finflow.pipelines.statistics.metric_parts import Float64
 
@@ -36,8 +35,6 @@ def ordered_values(
     Raises:
         FinflowError: a column, or a row, is missing.
     """
-    import pandas as pd
-
     absent = [name for name in columns if name not in rows.columns]
     if absent:
         raise FinflowError(

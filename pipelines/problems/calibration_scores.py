@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from finflow.pipelines.problems.rank_scores import taken_at_top
 from finflow.pipelines.statistics.metric_parts import Float64, MetricParts
 
 Int64 = NDArray[np.int64]
@@ -62,8 +63,6 @@ def top_decile_error(probability: Float64, code: Int64) -> MetricParts:
 
     Where equal probabilities straddle its border, each has the same part in it.
     """
-    from finflow.pipelines.problems.rank_scores import taken_at_top
-
     count = max(1, round(len(probability) / 10))
     taken = taken_at_top(probability, np.zeros(len(probability), dtype=np.int64), count)
 

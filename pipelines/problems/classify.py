@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
 
@@ -19,9 +20,6 @@ from finflow.pipelines.problems.of_classes import OfClasses, codes_of
 from finflow.pipelines.problems.plots import Plot
 from finflow.pipelines.problems.upcoming import upcoming_times
 from finflow.pipelines.statistics.metric_parts import Float64, MetricParts
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 SIGN = ("down", "up")
 BARRIER = ("down", "flat", "up")
@@ -120,8 +118,6 @@ class Classify(OfClasses):
 
     def rows(self, prediction: Prediction, index: SampleIndex, entities: tuple[str, ...]) -> pd.DataFrame:
         """One row a sample, `window.horizon` ahead: a probability a class, `p_down` and `p_up` say."""
-        import pandas as pd
-
         probabilities = probabilities_of(prediction)
         frame: dict[str, Any] = {
             "entity": pd.array(list(entities), dtype="str").take(index.entity),

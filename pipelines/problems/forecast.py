@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
+import pandas as pd
 from pydantic import Field, field_validator
 
 from finflow.models.base import Prediction, Task
 from finflow.models.samples import SampleIndex
 from finflow.pipelines.core.settings import Settings
 from finflow.pipelines.features.panel import first_rows
+from finflow.pipelines.problems.answers import ordered_values
 from finflow.pipelines.problems.base import Problem, Targets
 from finflow.pipelines.problems.plots import COVERAGE, FORECASTS, Plot
 from finflow.pipelines.problems.quantile_scores import (
@@ -28,9 +30,6 @@ from finflow.pipelines.problems.quantile_scores import (
 )
 from finflow.pipelines.problems.upcoming import upcoming_times
 from finflow.pipelines.statistics.metric_parts import Float64, MetricParts
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 INCREMENT = "__increment"
 LEVEL = "__level"
@@ -80,8 +79,6 @@ class Forecast(Problem):
 
         A level that the transform cannot take (a price of zero or less under `log`) is NaN: no window holds it.
         """
-        import pandas as pd
-
         level = self._level(clean)
         increment = np.full(len(clean), np.nan)
         increment[1:] = level[1:] - level[:-1]
@@ -166,8 +163,6 @@ class Forecast(Problem):
 
     def rows(self, prediction: Prediction, index: SampleIndex, entities: tuple[str, ...]) -> pd.DataFrame:
         """One row a sample and horizon; the quantiles are of the column itself (a price), not of its change."""
-        import pandas as pd
-
         quantiles = self._price(quantiles_of(prediction), index)
         count, outputs, _ = quantiles.shape
         columns = np.ascontiguousarray(quantiles.reshape(count * outputs, -1).T)
@@ -183,8 +178,6 @@ class Forecast(Problem):
 
     def answers(self, rows: pd.DataFrame, index: SampleIndex, entities: tuple[str, ...]) -> Prediction:
         """Quantiles of the change again, from those of the column and the origin."""
-        from finflow.pipelines.problems.answers import ordered_values
-
         horizon, levels = self.window.horizon, self.settings.levels
         steps = np.tile(np.arange(1, horizon + 1), len(index))
         samples = np.repeat(np.arange(len(index)), horizon)

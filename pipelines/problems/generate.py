@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
@@ -15,6 +16,7 @@ from finflow.models.base import Prediction, Task
 from finflow.models.samples import SampleIndex
 from finflow.pipelines.core.errors import DefinitionError
 from finflow.pipelines.core.settings import Settings
+from finflow.pipelines.problems.answers import ordered_values
 from finflow.pipelines.problems.base import Problem, Targets
 from finflow.pipelines.problems.forecast import INCREMENT, Forecast, ForecastSettings
 from finflow.pipelines.problems.path_scores import energy_parts, functional_scores, paths_of
@@ -28,8 +30,6 @@ from finflow.pipelines.statistics.risk.measures import CONFIDENCES, check_confid
 from finflow.pipelines.statistics.risk.stressed import stressed_risks
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from finflow.pipelines.core.manifests import Check
     from finflow.pipelines.settings.parts import Gate, Window
 
@@ -179,8 +179,6 @@ class Generate(Problem):
     def rows(self, prediction: Prediction, index: SampleIndex, entities: tuple[str, ...]) -> pd.DataFrame:
         """One row a sample and step: the column's value on each path (`path_001` ...), and the loss of a position held from the as-of until
         then: `var_99`, `es_99` over all paths, `stressed_var_99`, `stressed_es_99` over those of the highest volatility."""
-        import pandas as pd
-
         paths, settings = paths_of(prediction), self.settings
         count, drawn, outputs = paths.shape
         frame: dict[str, Any] = {
@@ -201,8 +199,6 @@ class Generate(Problem):
 
     def answers(self, rows: pd.DataFrame, index: SampleIndex, entities: tuple[str, ...]) -> Prediction:
         """The paths again, from those of the column and the origin."""
-        from finflow.pipelines.problems.answers import ordered_values
-
         horizon, drawn = self.window.horizon, self.settings.paths
         steps = np.tile(np.arange(1, horizon + 1), len(index))
         samples = np.repeat(np.arange(len(index)), horizon)

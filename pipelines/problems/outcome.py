@@ -6,28 +6,33 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from finflow.models.base import Prediction
 from finflow.models.samples import SampleIndex
 from finflow.pipelines.core.category_texts import distinct_texts
-from finflow.pipelines.core.errors import DefinitionError
+from finflow.pipelines.core.errors import DefinitionError, FinflowError
+from finflow.pipelines.core.names import check_identifier
 from finflow.pipelines.core.settings import Settings
 from finflow.pipelines.features.panel import Outcomes
 from finflow.pipelines.lake.as_of import CORRECTED
+from finflow.pipelines.problems.answers import ordered_values
 from finflow.pipelines.problems.base import Targets, Tested
 from finflow.pipelines.problems.class_scores import probabilities_of
 from finflow.pipelines.problems.of_classes import OfClasses, codes_of
-from finflow.pipelines.problems.outcome_fairness import Limit
+from finflow.pipelines.problems.outcome_fairness import Limit, fairness_checks, group_figures
 from finflow.pipelines.problems.outcome_scores import cost_threshold, outcome_losses, outcome_metrics
+from finflow.pipelines.problems.outcome_sections import outcome_sections
 from finflow.pipelines.problems.outcome_shown import METRICS, PLOTS
+from finflow.pipelines.problems.outcome_stability import stability_table
+from finflow.pipelines.problems.outcome_tables import decided_of, difference_table, fairness_table, period_table
 from finflow.pipelines.problems.plots import Plot
+from finflow.pipelines.sources.headers import listed
 from finflow.pipelines.statistics.metric_parts import Float64, MetricParts
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from finflow.pipelines.core.manifests import Check, Evaluation
     from finflow.pipelines.settings.parts import Gate
 
@@ -86,9 +91,6 @@ class OutcomeSettings(Settings):
 
     @model_validator(mode="after")
     def _names(self) -> OutcomeSettings:
-        from finflow.pipelines.core.errors import FinflowError
-        from finflow.pipelines.core.names import check_identifier
-
         if self.limits and not self.protected:
             raise ValueError(f"limits {sorted(self.limits)} are of groups, and there are none: name columns under `protected`")
         if self.classes[0] == self.classes[1]:
@@ -209,9 +211,6 @@ class Outcome(OfClasses):
 
     def checks(self, prediction: Prediction, index: SampleIndex, gate: Gate, seed: int) -> tuple[Check, ...]:
         """The limits of fairness that the settings set, each named `fairness_...`."""
-        from finflow.pipelines.problems.outcome_fairness import fairness_checks, group_figures
-        from finflow.pipelines.problems.outcome_tables import decided_of
-
         if not self.settings.limits:
             return ()
         decided = decided_of(self._probability(prediction), index, self.settings)
@@ -219,9 +218,6 @@ class Outcome(OfClasses):
 
     def tables(self, tested: Tested) -> Mapping[str, pd.DataFrame]:
         """`differences`, `periods`, `fairness` (with protected columns), `stability` (of folds by time); see `outcome_tables`."""
-        from finflow.pipelines.problems.outcome_stability import stability_table
-        from finflow.pipelines.problems.outcome_tables import difference_table, fairness_table, period_table
-
         found = {
             "differences": difference_table(tested, self.settings),
             "periods": period_table(tested, self.settings),
@@ -232,8 +228,6 @@ class Outcome(OfClasses):
 
     def sections(self, tables: Mapping[str, pd.DataFrame], evaluation: Evaluation) -> list[str]:
         """See `outcome_sections`."""
-        from finflow.pipelines.problems.outcome_sections import outcome_sections
-
         return outcome_sections(tables, evaluation, self.classes)
 
     def _probability(self, prediction: Prediction) -> Float64:
@@ -245,8 +239,6 @@ class Outcome(OfClasses):
 
     def rows(self, prediction: Prediction, index: SampleIndex, entities: tuple[str, ...]) -> pd.DataFrame:
         """One row a sample: a probability a class (`p_good`, `p_bad` say), and `threshold`, from which the costs ask for the last class."""
-        import pandas as pd
-
         probabilities = probabilities_of(prediction)
         frame: dict[str, Any] = {
             "entity": pd.array(list(entities), dtype="str").take(index.entity),
@@ -260,16 +252,12 @@ class Outcome(OfClasses):
 
     def answers(self, rows: pd.DataFrame, index: SampleIndex, entities: tuple[str, ...]) -> Prediction:
         """The probabilities that `rows` laid out; float32, [n, 2]."""
-        from finflow.pipelines.problems.answers import ordered_values
-
         columns = [f"p_{name}" for name in self.classes]
         values = ordered_values(rows, index, np.ones(len(index), dtype=np.int64), entities, columns)
         return Prediction("probabilities", values.astype(np.float32))
 
 
 def _check_known(setting: str, what: str, names: Sequence[str], there: Sequence[str]) -> None:
-    from finflow.pipelines.sources.headers import listed
-
     unknown = [name for name in names if name not in there]
     if unknown:
         raise DefinitionError(f"problem.{setting}: no {what} {', '.join(map(repr, unknown))}; there are {listed(there)}.")
@@ -281,8 +269,6 @@ def _times(column: pd.Series, name: str) -> NDArray[np.datetime64]:
     Raises:
         DefinitionError: the column holds no times.
     """
-    import pandas as pd
-
     if column.isna().all():
         return np.full(len(column), _NAT)
     try:

@@ -10,18 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from finflow.pipelines.core.manifests import Check
 from finflow.pipelines.statistics.bootstrap import Resampling, quantile_interval
 from finflow.pipelines.statistics.delong import area_under_curve
 from finflow.pipelines.statistics.metric_parts import Float64, MetricParts
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Int64 = NDArray[np.int64]
 Limit = Literal["selection_rate", "selection_ratio", "acceptance_ratio", "equal_opportunity", "false_positive_rate", "auc", "calibration"]
@@ -68,8 +66,6 @@ def group_figures(decided: Decided, groups: Mapping[str, NDArray[np.str_]], draw
         the column, `difference`, `difference_low`, `difference_high`, `ratio`, `ratio_low`, `ratio_high`. NaN where there is no value: a
         rate of no row, an AUC of one class alone. The AUC's intervals are DeLong's, clustered by entity, all others the draws'.
     """
-    import pandas as pd
-
     rows: list[dict[str, Any]] = []
     for column, texts in groups.items():
         names, place, counts = np.unique(texts, return_inverse=True, return_counts=True)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from finflow.models.base import Prediction
 from finflow.models.samples import CATEGORIES, SampleIndex
 from finflow.pipelines.problems.base import Tested
 from finflow.pipelines.statistics.stability import category_index, chance_index, stability_index
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 #: values that all columns and folds together may take: more rows are thinned evenly, which an index of this size does not notice
 BUDGET = 200_000_000
@@ -32,8 +30,6 @@ def stability_table(tested: Tested) -> pd.DataFrame:
         `period`, `kind` (feature, category, score), `name` (a column, or the candidate), `psi`, `chance` (what it stays below with 95 % if
         nothing changed and rows are independent), `missing` and `reference_missing` (parts), `rows`, `reference_rows`.
     """
-    import pandas as pd
-
     names = ("period", "kind", "name", "psi", "chance", "missing", "reference_missing", "rows", "reference_rows")
     if any(fold.stratified is not None for fold in tested.folds):
         return pd.DataFrame(columns=list(names))

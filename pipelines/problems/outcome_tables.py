@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from finflow.models.samples import SampleIndex
@@ -16,9 +17,6 @@ from finflow.pipelines.statistics.bootstrap import Resampling, quantile_interval
 from finflow.pipelines.statistics.delong import Area, area_difference, area_under_curve, placements
 from finflow.pipelines.statistics.metric_parts import Float64, MetricParts
 from finflow.pipelines.statistics.repeated_splits import SplitMean, mean_over_splits
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 #: metrics whose differences are taken from draws of dates, beside DeLong's of the AUC
 DRAWN = ("auc", "average_precision", "ks", "accuracy", "brier_skill", "log_loss", "brier", "cost")
@@ -40,8 +38,6 @@ def difference_table(tested: Tested, settings: SettingsOf) -> pd.DataFrame:
         `candidate`, `against`, `role` (reference, champion), `metric`, `method`, `value` (the candidate's less the other's), `low`, `high`
         (95 %), `p_value`. NaN where there is no value.
     """
-    import pandas as pd
-
     code, entity = tested.index.target[:, 0].astype(np.int64), tested.index.entity
     cluster = entity if len(np.unique(entity)) < len(entity) else None
     method = DELONG if cluster is None else f"{DELONG}, clustered by entity"
@@ -73,8 +69,6 @@ def period_table(tested: Tested, settings: SettingsOf) -> pd.DataFrame:
         `candidate`, `period`, `rows`, `positives`, `auc`, `auc_low`, `auc_high` (DeLong, clustered by entity), `average_precision`,
         `brier_skill`, `mean_probability`, `base_rate`, `cost`, and `note`, which says why there is no value.
     """
-    import pandas as pd
-
     rows = []
     for name in tested.forecasts:
         for number, fold in enumerate(tested.folds):
@@ -88,8 +82,6 @@ def period_table(tested: Tested, settings: SettingsOf) -> pd.DataFrame:
 
 def fairness_table(tested: Tested, settings: SettingsOf) -> pd.DataFrame:
     """`group_figures` of every candidate, with its name first."""
-    import pandas as pd
-
     found = []
     for name in tested.forecasts if tested.index.groups else ():
         figures = group_figures(decided_of(_probability(tested, name), tested.index, settings), tested.index.groups, tested.draws)

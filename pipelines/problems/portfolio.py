@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from finflow.pipelines.core.errors import DefinitionError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 START = 100.0
 _EXTREMES = {"high": "low", "low": "high"}
@@ -32,8 +29,6 @@ def portfolio_bars(clean: pd.DataFrame, weights: Mapping[str, float], name: str)
     Raises:
         DefinitionError: a member has no rows.
     """
-    import pandas as pd
-
     prices = [column for column in ("open", "high", "low", "close") if column in clean.columns]
     parts = {member: clean.loc[clean["entity"] == member].set_index("time")[prices] for member in weights}
     absent = [member for member, part in parts.items() if part.empty]

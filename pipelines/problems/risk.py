@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
+import pandas as pd
 from pydantic import Field, field_validator, model_validator
 
 from finflow.models.base import Prediction, Task
@@ -17,6 +18,7 @@ from finflow.pipelines.core.errors import DefinitionError, FinflowError
 from finflow.pipelines.core.names import check_name
 from finflow.pipelines.core.settings import Settings
 from finflow.pipelines.features.panel import first_rows
+from finflow.pipelines.problems.answers import ordered_values
 from finflow.pipelines.problems.base import Problem, Targets
 from finflow.pipelines.problems.plots import COVERAGE, FORECASTS, Plot
 from finflow.pipelines.problems.portfolio import portfolio_bars
@@ -29,8 +31,6 @@ from finflow.pipelines.statistics.risk.quantiles import SHAPE, risks_of_quantile
 from finflow.pipelines.statistics.risk.scoring import joint_score
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from finflow.pipelines.core.manifests import Check
     from finflow.pipelines.settings.parts import Gate, Window
 
@@ -111,8 +111,6 @@ class Risk(Problem):
 
     def observe(self, clean: pd.DataFrame) -> pd.DataFrame:
         """`__increment`: the session's own loss; NaN at an entity's first row, and where a price is not positive."""
-        import pandas as pd
-
         loss = np.full(len(clean), np.nan)
         loss[1:] = self._losses(clean)
         loss[first_rows(clean)[:-1]] = np.nan
@@ -183,8 +181,6 @@ class Risk(Problem):
 
     def rows(self, prediction: Prediction, index: SampleIndex, entities: tuple[str, ...]) -> pd.DataFrame:
         """One row a sample: quantiles of the loss, `var_99` and `es_99` at each confidence; all of them parts of the position's value."""
-        import pandas as pd
-
         quantiles, risks = quantiles_of(prediction)[:, 0, :], self.risks(prediction)
         frame: dict[str, Any] = {
             "entity": pd.array(list(entities), dtype="str").take(index.entity),
@@ -199,8 +195,6 @@ class Risk(Problem):
 
     def answers(self, rows: pd.DataFrame, index: SampleIndex, entities: tuple[str, ...]) -> Prediction:
         """The quantiles again; the rest follows from them."""
-        from finflow.pipelines.problems.answers import ordered_values
-
         levels = self.settings.levels
         found = ordered_values(rows, index, np.ones(len(index), dtype=np.int64), entities, [quantile_column(level) for level in levels])
         return Prediction("quantiles", found[:, None, :].astype(np.float32), levels)

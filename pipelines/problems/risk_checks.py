@@ -12,6 +12,15 @@ from finflow.pipelines.core.errors import DefinitionError
 from finflow.pipelines.core.manifests import Check
 from finflow.pipelines.statistics.risk.measures import Float64, Risks
 from finflow.pipelines.statistics.risk.quantiles import tail_quantiles
+from finflow.pipelines.statistics.risk_backtests import (
+    christoffersen,
+    christoffersen_independence,
+    expected_shortfall,
+    kupiec,
+    traffic_light,
+    worst_light,
+)
+from finflow.pipelines.statistics.risk_backtests.shortfall import TailForecasts
 
 if TYPE_CHECKING:
     from finflow.pipelines.settings.parts import Gate
@@ -60,8 +69,6 @@ def backtest(name: str, prediction: Prediction, index: SampleIndex, risks: Risks
 
 
 def _light(hits: np.ndarray, time: np.ndarray, confidence: float) -> Check:
-    from finflow.pipelines.statistics.risk_backtests import traffic_light, worst_light
-
     probability = round(1.0 - confidence, 9)
     worst, last = worst_light(hits, probability), traffic_light(hits, probability)
     end = np.datetime_as_string(time[worst.last], unit="D")
@@ -108,9 +115,6 @@ def _result(
     tail: tuple[Float64, tuple[float, ...], float],
     seed: int,
 ) -> BacktestResult | None:
-    from finflow.pipelines.statistics.risk_backtests import christoffersen, christoffersen_independence, expected_shortfall, kupiec
-    from finflow.pipelines.statistics.risk_backtests.shortfall import TailForecasts
-
     hits = losses > at_risk
     if name == "kupiec":
         return kupiec(hits, probability, seed=seed)

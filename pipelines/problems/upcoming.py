@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from finflow.pipelines.core.calendars import next_sessions, sessions
 from finflow.pipelines.features.panel import first_rows
 
 if TYPE_CHECKING:
@@ -37,8 +38,6 @@ def _fill_from_calendar(
     target_time: NDArray[np.datetime64], time: NDArray[np.datetime64], last: NDArray[np.int64], calendar: str | None
 ) -> None:
     """Write the dates after each entity's last observation, in place: the k-th missing one is the calendar's k-th session after it."""
-    from finflow.pipelines.core.calendars import next_sessions, sessions
-
     horizon = target_time.shape[1]
     ends = np.unique(last)
     moments, place = np.unique(time[ends], return_inverse=True)

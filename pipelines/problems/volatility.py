@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
+import pandas as pd
 from pydantic import Field, field_validator, model_validator
 
 from finflow.models.base import Prediction, Task
@@ -13,14 +14,12 @@ from finflow.models.samples import SampleIndex
 from finflow.pipelines.core.settings import Settings
 from finflow.pipelines.features.panel import Panel
 from finflow.pipelines.features.variance_estimators import ESTIMATORS, daily_variance, floored
+from finflow.pipelines.problems.answers import ordered_values
 from finflow.pipelines.problems.base import Problem, Targets
 from finflow.pipelines.problems.plots import COVERAGE, FORECASTS, Plot
 from finflow.pipelines.problems.quantile_scores import check_levels, crps, identity, interval_metrics, quantile_column, quantiles_of
 from finflow.pipelines.problems.upcoming import upcoming_times
 from finflow.pipelines.statistics.metric_parts import Float64, MetricParts
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 LOG_VARIANCE = "__log_variance"
 MOVE = "__return"
@@ -94,8 +93,6 @@ class Volatility(Problem):
 
     def observe(self, clean: pd.DataFrame) -> pd.DataFrame:
         """`__log_variance` (of the day) and `__return` (log return of the price since the entity's last observation)."""
-        import pandas as pd
-
         panel = Panel(clean)
         with np.errstate(all="ignore"):
             price = panel[self.settings.price]
@@ -172,8 +169,6 @@ class Volatility(Problem):
     def rows(self, prediction: Prediction, index: SampleIndex, entities: tuple[str, ...]) -> pd.DataFrame:
         """One row a sample and horizon (1, and `window.horizon`): `variance`, the expected mean daily variance over so many days, and
         `volatility`, its root annualised by 252 days. Of quantiles: those of the variance, `q05`, `q50` ..."""
-        import pandas as pd
-
         count, outputs = prediction.values.shape[:2]
         values: dict[str, Float64] = {}
         if self.settings.levels:
@@ -196,8 +191,6 @@ class Volatility(Problem):
         )
 
     def answers(self, rows: pd.DataFrame, index: SampleIndex, entities: tuple[str, ...]) -> Prediction:
-        from finflow.pipelines.problems.answers import ordered_values
-
         samples = np.repeat(np.arange(len(index)), len(self.steps))
         levels = self.settings.levels
         columns = [quantile_column(level) for level in levels] or ["variance"]

@@ -6,6 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from finflow.pipelines.core.digest import digest_json
 from finflow.pipelines.core.errors import RegistryError
+from finflow.pipelines.definitions.definition import problem_of
+from finflow.pipelines.lake.waiting import command, waiting_row
+from finflow.pipelines.samples.windows import task_of
+from finflow.pipelines.settings.parts import Feature, Window
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,8 +26,6 @@ PARTS = ("features", "window", "problem")
 
 def asked_of(definition: Definition) -> dict[str, Any]:
     """What a version of this definition answers, as JSON-able values with every default filled in."""
-    from finflow.pipelines.definitions.definition import problem_of
-
     found = definition.model_dump(mode="json", include=set(PARTS))
     beside = problem_of(definition).beside
     found["problem"] = {key: value for key, value in found["problem"].items() if key not in beside}
@@ -40,8 +42,6 @@ def changed_task(definition: Definition, served: ServedModel) -> str | None:
 
     A version made before this was recorded is compared by its model's task alone, which knows nothing of weights or barriers.
     """
-    from finflow.pipelines.samples.windows import task_of
-
     recorded = served.manifest.get("asked")
     if recorded is not None:
         changes = _changes(definition, recorded)
@@ -75,8 +75,6 @@ def check_task(
 
 
 def _what_to_do(definition: Definition, promotions: Promotions | None) -> str:
-    from finflow.pipelines.lake.waiting import command, waiting_row
-
     waiting = None if promotions is None else waiting_row(promotions.rows())
     if waiting is not None and waiting.evidence.get("asked") == asked_digest(definition):
         return f"approve version {waiting.version}, which answers it: {command('approve', definition.name, waiting.version)}"
@@ -84,8 +82,6 @@ def _what_to_do(definition: Definition, promotions: Promotions | None) -> str:
 
 
 def _changes(definition: Definition, recorded: Mapping[str, Any]) -> list[str]:
-    from finflow.pipelines.settings.parts import Feature, Window
-
     problem = recorded["problem"]
     if problem.get("kind") != definition.problem.kind:
         return [_was("problem.kind", problem.get("kind"), definition.problem.kind)]
@@ -98,8 +94,6 @@ def _changes(definition: Definition, recorded: Mapping[str, Any]) -> list[str]:
 
 
 def _features(then: list[dict[str, Any]], now: list[dict[str, Any]]) -> list[str]:
-    from finflow.pipelines.settings.parts import Feature
-
     old, new = ({Feature.model_validate(one).label: one for one in features} for features in (then, now))
     found = [f"feature {name} is no more" for name in old if name not in new]
     found += [f"feature {name} is new" for name in new if name not in old]

@@ -6,6 +6,7 @@ MLflow calls `_load_pyfunc` when a version is loaded with `mlflow.pyfunc.load_mo
 from __future__ import annotations
 
 import shutil
+import tempfile
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finflow.models.base import Model, Task
+from finflow.models.ensemble import save_ensemble
 from finflow.models.samples import Samples
+from finflow.models.saving import load_model
 from finflow.pipelines.core.code import library_versions
 from finflow.pipelines.core.errors import RegistryError
 from finflow.pipelines.registry.files import DATA, LOADER, check_files, write_manifest
@@ -67,9 +70,6 @@ def write_served(
     Raises:
         RegistryError: the model gives other numbers from the windows alone than from the run's samples, or numbers that are not finite.
     """
-    import tempfile
-
-    from finflow.models.saving import load_model
 
     with tempfile.TemporaryDirectory(prefix="finflow-") as scratch:
         data = Path(scratch) / Path(DATA).name
@@ -93,8 +93,6 @@ def read_served(folder: Path) -> PyfuncModel:
         was made.
         OutdatedError: the features come out otherwise.
     """
-    from finflow.models.saving import load_model
-
     manifest = check_files(folder)
     try:
         model = load_model(folder / DATA / "model")
@@ -144,8 +142,6 @@ def _load_pyfunc(data_path: str) -> PyfuncModel:
 
 
 def _write_model(folder: Path, members: Sequence[Path]) -> None:
-    from finflow.models.ensemble import save_ensemble
-
     if len(members) == 1:
         shutil.copytree(members[0], folder)
     else:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from finflow.models.answers import ANSWERS
 from finflow.models.base import Model, Prediction
+from finflow.models.rows.categories import category_codes
 from finflow.models.samples import from_windows
-
-if TYPE_CHECKING:
-    import pandas as pd
+from finflow.pipelines.core.category_texts import texts_of
+from finflow.pipelines.problems.quantile_scores import quantile_column
 
 Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
@@ -48,8 +49,6 @@ class PyfuncModel:
         Raises:
             ValueError: too few rows, a missing column, a value that is not finite, or a category of a float32 that has lost digits.
         """
-        import pandas as pd
-
         if isinstance(model_input, pd.DataFrame):
             names, windows, codes = self._windows_of(model_input)
             return self._as_frame(self._predict(windows, codes), names)
@@ -81,8 +80,6 @@ class PyfuncModel:
         return predict_windows(self.model, fitted_context(windows, context), fitted_context(codes.astype(np.int64), context))
 
     def _windows_of(self, frame: pd.DataFrame) -> tuple[list[Any], Float32, Int64 | None]:
-        from finflow.models.rows.categories import category_codes
-
         task = self.model.task
         columns, categories, context = list(task.columns), list(task.categories), self.model.context
         absent = [name for name in (*columns, *categories) if name not in frame.columns]
@@ -111,9 +108,6 @@ class PyfuncModel:
         return list(places), np.concatenate(windows), np.concatenate(coded) if coded else None
 
     def _as_frame(self, prediction: Prediction, names: list[Any]) -> pd.DataFrame:
-        import pandas as pd
-
-        from finflow.pipelines.problems.quantile_scores import quantile_column
 
         task, values = self.model.task, prediction.values.astype(np.float64)
         labels = ANSWERS[task.kind].columns(task, quantile_column)
@@ -126,8 +120,6 @@ def _texts(column: pd.Series, name: str) -> list[str | None]:
     Raises:
         ValueError: numbers that have lost digits.
     """
-    from finflow.pipelines.core.category_texts import texts_of
-
     try:
         return texts_of(column)
     except ValueError as error:

@@ -16,7 +16,12 @@ from finflow.pipelines.core.manifests import CandidateEvaluation, Evaluation, Fi
 from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.definitions.definition import Definition
 from finflow.pipelines.registry.aliases import repair_aliases
+from finflow.pipelines.registry.asked import asked_of
+from finflow.pipelines.registry.files import check_files, manifest_digest
+from finflow.pipelines.registry.golden_features import draw_features
+from finflow.pipelines.registry.loader import read_served, write_served
 from finflow.pipelines.registry.served import ServedModel
+from finflow.pipelines.samples.windows import clean_rows, open_samples
 from finflow.pipelines.tracking.patience import once, patiently
 from finflow.pipelines.tracking.store import experiment_of, store_client
 
@@ -106,9 +111,6 @@ def load_version(context: Context, version: int) -> ServedModel:
         OutdatedError: its features come out otherwise than when it was made, or it is of an older format.
         RegistryError: no such version, none that any decision names, or a check fails; the message says which.
     """
-    from finflow.pipelines.registry.files import check_files, manifest_digest
-    from finflow.pipelines.registry.loader import read_served
-
     expected = _promoted_digest(context.name, version, context.promotions)
     with tempfile.TemporaryDirectory(prefix="finflow-") as scratch:
         folder = _fetch(context.home, context.name, version, Path(scratch))
@@ -176,10 +178,6 @@ def _logged_model(client: MlflowClient, asked: _Registration) -> LoggedModel:
 
 def _upload(client: MlflowClient, model_id: str, asked: _Registration) -> str:
     """Build the version's folder and upload it; the digest of its manifest."""
-    from finflow.pipelines.registry.golden_features import draw_features
-    from finflow.pipelines.registry.loader import write_served
-    from finflow.pipelines.samples.windows import clean_rows, open_samples
-
     clean = asked.samples.clean
     with tempfile.TemporaryDirectory(prefix="finflow-") as scratch:
         folder = Path(scratch) / "version"
@@ -192,8 +190,6 @@ def _upload(client: MlflowClient, model_id: str, asked: _Registration) -> str:
 
 def _facts(asked: _Registration) -> dict[str, Any]:
     """What the version's manifest says of how it was made."""
-    from finflow.pipelines.registry.asked import asked_of
-
     evaluation, clean = asked.evaluation, asked.samples.clean
     return {
         "definition": asked.context.name,

@@ -21,8 +21,10 @@ from finflow.models.samples import SampleIndex, Samples
 from finflow.pipelines.core.manifests import CleanManifest, Manifest
 from finflow.pipelines.data.knowledge import published
 from finflow.pipelines.definitions.context import Context
-from finflow.pipelines.definitions.definition import Definition
+from finflow.pipelines.definitions.definition import Definition, problem_of
 from finflow.pipelines.features.panel import first_rows
+from finflow.pipelines.lake.as_of import read_as_of
+from finflow.pipelines.samples.windows import build_samples, outcome_column
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,6 @@ class Stretch(Manifest):
 
 def view_as_known(context: Context, clean: CleanManifest, as_of: pd.Timestamp, date: pd.Timestamp) -> pd.DataFrame:
     """Clean rows known at `as_of` and dated not after `date`, sorted by entity and time, index 0..n-1."""
-    from finflow.pipelines.lake.as_of import read_as_of
-    from finflow.pipelines.samples.windows import outcome_column
-
     frame = read_as_of(context.lake, clean.table, as_of, version=clean.version, outcome=outcome_column(context.definition))
     if len(frame) and frame["time"].max() >= date + pd.Timedelta(days=1):
         frame = frame[frame["time"] < date + pd.Timedelta(days=1)]
@@ -134,8 +133,6 @@ class _Views:
         self._kept: dict[tuple[str, ...], tuple[pd.DataFrame, Samples]] = {}
 
     def get(self, context: Context, clean: CleanManifest, as_of: pd.Timestamp, date: pd.Timestamp) -> tuple[pd.DataFrame, Samples]:
-        from finflow.pipelines.samples.windows import build_samples
-
         parts = context.definition.model_dump_json(include={"name", "features", "window", "problem", "calendar"})
         key = (parts, context.lake.location, clean.table, str(clean.version), as_of.isoformat(), date.isoformat())
         with self._lock:
@@ -173,8 +170,6 @@ def without_future(definition: Definition, samples: Samples, view: pd.DataFrame)
 
     Each row is shown to the problem as an entity of its own, so that nothing after it can be seen.
     """
-    from finflow.pipelines.definitions.definition import problem_of
-
     if not len(samples):
         return samples
     index, problem = samples.index, problem_of(definition)
@@ -200,8 +195,6 @@ def _places(samples: Samples, view: pd.DataFrame) -> NDArray[np.int64]:
 
 def _may_share(context: Context, clean: CleanManifest, days: pd.DatetimeIndex, instants: pd.DatetimeIndex) -> bool:
     """Whether the first date's observations and samples are bit for bit the same with the stretch's later rows there as without them."""
-    from finflow.pipelines.samples.windows import build_samples
-
     view, whole = _VIEWS.get(context, clean, instants[-1], days[-1])
     early_view = view[view["time"] < days[0] + pd.Timedelta(days=1)]
     if (early_view["known_at"] > instants[0]).any():  # a revision that came later stands there

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from finflow.models.samples import Observations, Samples
@@ -61,7 +62,6 @@ def as_text(digests: UInt64) -> list[str]:
 
 def as_column(digests: UInt64) -> ExtensionArray:
     """`as_text` as a pandas array of dtype str, without a Python object a digest."""
-    import pandas as pd
     import pyarrow as pa
 
     text = digests.astype(">u8").tobytes().hex().encode()

@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from finflow.models.rows.categories import MISSING, category_codes
 from finflow.pipelines.core.category_texts import distinct_texts
 from finflow.pipelines.core.errors import DefinitionError
+from finflow.pipelines.definitions.definition import problem_of
 from finflow.pipelines.features.kinds import CATEGORY, FEATURES, check_features
 from finflow.pipelines.features.panel import Panel
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from finflow.pipelines.definitions.definition import Definition
 
 
@@ -43,9 +44,6 @@ def feature_frame(definition: Definition, clean: pd.DataFrame) -> pd.DataFrame:
     Raises:
         DefinitionError: an unknown kind, or a column that the data do not have.
     """
-    import pandas as pd
-
-    from finflow.pipelines.definitions.definition import problem_of
 
     check_features(definition.features)
 
@@ -66,8 +64,6 @@ def category_block(definition: Definition, clean: pd.DataFrame) -> NDArray[np.in
     Raises:
         DefinitionError: a column that the data do not have.
     """
-    from finflow.models.rows.categories import MISSING, category_codes
-
     wanted = [feature for feature in definition.features if feature.kind == CATEGORY]
     codes = np.zeros((len(clean), len(wanted)), dtype=np.int64)
     for number, feature in enumerate(wanted):

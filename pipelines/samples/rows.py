@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from finflow.models.samples import Observations
+from finflow.pipelines.core.calendars import sessions
 from finflow.pipelines.problems.base import Targets
 
 _NAT = np.datetime64("NaT", "ns")
@@ -47,8 +48,6 @@ def breaks_of(time: NDArray[np.datetime64], first: NDArray[np.int64], calendar: 
 
     Without a calendar the sessions are the dates that any entity of the data has.
     """
-    from finflow.pipelines.core.calendars import sessions
-
     if not len(time):
         return np.zeros(0, dtype=bool)
     dates = time.astype("datetime64[D]")

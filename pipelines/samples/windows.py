@@ -19,6 +19,7 @@ from finflow.pipelines.core.manifests import CleanManifest, SampleManifest
 from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.definitions.definition import problem_of
 from finflow.pipelines.features.panel import SEGMENT, first_rows
+from finflow.pipelines.lake.as_of import read_as_of
 from finflow.pipelines.samples.features import categorical_features, category_block, feature_frame, feature_reach, numeric_features
 from finflow.pipelines.samples.rows import Dropped, breaks_of, known_targets, valid_rows
 from finflow.pipelines.samples.store import is_complete, open_samples, read_facts, write_samples
@@ -86,8 +87,6 @@ def clean_rows(context: Context, clean: CleanManifest) -> pd.DataFrame:
     Raises:
         StateError: there is no such table or version.
     """
-    from finflow.pipelines.lake.as_of import read_as_of
-
     return read_as_of(context.lake, clean.table, pd.Timestamp(clean.as_of), clean.version, outcome=outcome_column(context.definition))
 
 

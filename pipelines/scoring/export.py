@@ -10,8 +10,10 @@ import pandas as pd
 
 from finflow.pipelines.core.errors import FinflowError
 from finflow.pipelines.core.names import begins_formula, check_name
+from finflow.pipelines.core.options import parse_range
 from finflow.pipelines.core.whole_files import whole_file
 from finflow.pipelines.definitions.context import Context
+from finflow.pipelines.lake.predictions import Predictions
 
 
 def export(context: Context, start: str, end: str, to: Path) -> dict[str, Any]:
@@ -26,9 +28,6 @@ def export(context: Context, start: str, end: str, to: Path) -> dict[str, Any]:
     Raises:
         FinflowError: another ending, a folder that is not there, a file that cannot be written, or no prediction in the range.
     """
-    from finflow.pipelines.core.options import parse_range
-    from finflow.pipelines.lake.predictions import Predictions
-
     definition = context.definition
     first, last = parse_range(start, end)
     path = Path(to)

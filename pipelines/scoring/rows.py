@@ -11,6 +11,7 @@ import pandas as pd
 from finflow.models.base import Prediction
 from finflow.models.samples import Samples
 from finflow.pipelines.core.errors import FinflowError
+from finflow.pipelines.data.knowledge import published
 from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.definitions.definition import Definition
 from finflow.pipelines.lake.predictions import COLUMNS, REASONS
@@ -144,8 +145,6 @@ def _rows(context: Context, about: _About, samples: Samples, prediction: Predict
 
 def in_sample(definition: Definition, samples: Samples, trained_as_of: pd.Timestamp) -> np.ndarray:
     """bool, [n]: some of the sample's targets were known when the version was trained, so that it may have learnt from them."""
-    from finflow.pipelines.data.knowledge import published
-
     first = samples.index.target_time.min(axis=1).astype("datetime64[D]")
     if definition.calendar is None:
         # Without a calendar the first target's date is the next weekday by assumption; the rows themselves may have gone on the next day.

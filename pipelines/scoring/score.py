@@ -8,8 +8,19 @@ import pandas as pd
 
 from finflow.pipelines.core.errors import FinflowError, NotEnoughHistoryError, RegistryError
 from finflow.pipelines.core.manifests import CleanManifest, Manifest
+from finflow.pipelines.data.contract import validate
+from finflow.pipelines.data.ingest import ingest
+from finflow.pipelines.data.knowledge import published, resolve_as_of
 from finflow.pipelines.definitions.context import Context
+from finflow.pipelines.lake.predictions import Predictions
 from finflow.pipelines.lake.promotions import trained_as_of
+from finflow.pipelines.lake.waiting import no_champion
+from finflow.pipelines.registry.asked import check_task
+from finflow.pipelines.registry.versions import load_version, repair_aliases
+from finflow.pipelines.samples.as_known import on_dates, view_as_known, without_future
+from finflow.pipelines.samples.windows import build_samples
+from finflow.pipelines.scoring.deliver import deliver
+from finflow.pipelines.scoring.rows import prediction_rows, unusable_dates
 
 
 @dataclass(frozen=True)
@@ -45,10 +56,6 @@ def score(context: Context, as_of_date: str | None = None, version: int | None =
         SourceError, ContractError: the data cannot be used; nothing is predicted.
         FinflowError: see `score_clean`.
     """
-    from finflow.pipelines.data.contract import validate
-    from finflow.pipelines.data.ingest import ingest
-    from finflow.pipelines.data.knowledge import resolve_as_of
-
     raw = ingest(context)
     as_of = resolve_as_of(context, as_of_date)
     return score_clean(context, validate(context, raw, as_of), version)
@@ -63,14 +70,6 @@ def score_clean(context: Context, clean: CleanManifest, version: int | None = No
         FinflowError: an answer is not finite; nothing is written.
         SinkError: the definition's sink takes no rows; they are in the lake, and the same call again sends them.
     """
-    from finflow.pipelines.lake.predictions import Predictions
-    from finflow.pipelines.registry.asked import check_task
-    from finflow.pipelines.registry.versions import load_version
-    from finflow.pipelines.samples.as_known import on_dates, view_as_known, without_future
-    from finflow.pipelines.samples.windows import build_samples
-    from finflow.pipelines.scoring.deliver import deliver
-    from finflow.pipelines.scoring.rows import prediction_rows, unusable_dates
-
     definition = context.definition
     version = champion_version(context) if version is None else version
     served = load_version(context, version)
@@ -112,9 +111,6 @@ def champion_version(context: Context) -> int:
     Raises:
         RegistryError: there is none.
     """
-    from finflow.pipelines.lake.waiting import no_champion
-    from finflow.pipelines.registry.versions import repair_aliases
-
     champion = context.promotions.champion()
     if champion is None:
         raise RegistryError(no_champion(context.name, context.promotions.rows()))
@@ -130,8 +126,6 @@ def session_of(context: Context, clean: CleanManifest) -> pd.Timestamp:
     Raises:
         NotEnoughHistoryError: nothing was known by then.
     """
-    from finflow.pipelines.data.knowledge import published
-
     as_of = pd.Timestamp(clean.as_of)
     rows = context.lake.read(clean.raw.table, version=clean.raw.version, columns=["time", "known_at"])
     dates = pd.DatetimeIndex(rows.loc[rows["known_at"] <= as_of, "time"].unique())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, field_validator
 
+from finflow.pipelines.core.digest import digest_frame
 from finflow.pipelines.core.errors import SinkError
 from finflow.pipelines.core.secrets import refuse_password
 from finflow.pipelines.core.whole_files import whole_file
@@ -42,8 +43,6 @@ class ParquetSink(SinkSettings):
 
     def write(self, rows: pd.DataFrame) -> int:
         """See `SinkSettings.write`."""
-        from finflow.pipelines.core.digest import digest_frame
-
         written = 0
         for (definition, time, version), part in rows.groupby(["definition", "time", "version"], sort=True):
             for _, group in part.groupby(["scored_at", part["backfill_id"].fillna("")], sort=True):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+import numpy as np
+import pandas as pd
 from pydantic import Field
 
 from finflow.pipelines.sources.base import SourceSettings
-
-if TYPE_CHECKING:
-    import pandas as pd
+from finflow.pipelines.sources.draws import BLOCK, known_outcome
 
 OUTCOME_DAYS = 60
 SEGMENTS = ("private", "student", "shop", "restaurant", "trade", "association")
@@ -43,10 +43,6 @@ class AccountDaysSource(SourceSettings):
         """Columns entity (the account), time (the day), cash_in, cash_out, transfers_in, transfers_out (amounts), below_limit,
         counterparties, new_counterparties (counts), high_risk (share of what left), account_age (days) (float64); segment (text);
         reported."""
-        import numpy as np
-        import pandas as pd
-
-        from finflow.pipelines.sources.draws import BLOCK, known_outcome
 
         random = np.random.default_rng([self.seed, 1_000_003])
         segment = random.choice(len(SEGMENTS), self.accounts, p=[0.5, 0.1, 0.15, 0.1, 0.1, 0.05])
@@ -81,8 +77,6 @@ class AccountDaysSource(SourceSettings):
 
 
 def _amounts(random: Any, size: Any, dirty: Any) -> dict[str, Any]:
-    import numpy as np
-
     rows = len(size)
     cash = size * np.exp(0.9 * random.standard_normal(rows)) * (random.random(rows) < 0.6)
     below = np.where(dirty, random.poisson(1.2, rows), random.poisson(0.08, rows)).astype(np.float64)

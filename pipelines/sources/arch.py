@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+import pandas as pd
 from pydantic import Field, field_validator
 
 from finflow.pipelines.core.errors import FinflowError, SourceError
 from finflow.pipelines.core.names import check_name
 from finflow.pipelines.sources.base import SourceSettings
 from finflow.pipelines.sources.packaged import package_file
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Series = Literal["sp500", "nasdaq", "vix", "wti", "default.AAA", "default.BAA"]
 BARS = {"Open": "open", "High": "high", "Low": "low", "Close": "close", "Volume": "volume"}
@@ -45,14 +43,10 @@ class ArchSource(SourceSettings):
 
     def read(self) -> pd.DataFrame:
         """Columns entity, time, open, high, low, close, volume (float64)."""
-        import pandas as pd
-
         return pd.concat([_bars(entity, name) for entity, name in self.series.items()], ignore_index=True)
 
 
 def _bars(entity: str, name: str) -> pd.DataFrame:
-    import pandas as pd
-
     try:
         loaded = _load(name)
     except (ImportError, OSError) as error:
@@ -75,8 +69,6 @@ def _load(name: str) -> pd.DataFrame:
         ImportError: there is no such package.
         OSError: its file is not there.
     """
-    import pandas as pd
-
     folder = name.partition(".")[0]
     file = package_file("arch", "data", folder, f"{folder}.csv.gz")
     return pd.read_csv(file, index_col="Date", parse_dates=["Date"]).apply(pd.to_numeric, errors="coerce")

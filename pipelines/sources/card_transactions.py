@@ -5,14 +5,14 @@ from __future__ import annotations
 import datetime
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+import pandas as pd
 from pydantic import Field
 
 from finflow.pipelines.sources.base import SourceSettings
+from finflow.pipelines.sources.card_world import CATEGORIES, CHANNELS, make_world
 
 if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-
     from finflow.pipelines.sources.card_world import World
 
 
@@ -65,9 +65,6 @@ class CardTransactionsSource(SourceSettings):
     def read(self) -> pd.DataFrame:
         """Columns entity (the customer), time (UTC, to the second, no two of a customer alike), terminal, category, channel (text), amount,
         fraud (float64, NaN where not known), reported_at (datetime64[us], UTC, naive); with `revisions` known_at too."""
-        import pandas as pd
-
-        from finflow.pipelines.sources.card_world import make_world
 
         world = make_world(self)
         frame = pd.concat([self._day(world, number) for number in range(self.days)], ignore_index=True)
@@ -78,10 +75,6 @@ class CardTransactionsSource(SourceSettings):
         return _as_revisions(frame) if self.revisions else frame
 
     def _day(self, world: World, number: int) -> pd.DataFrame:
-        import numpy as np
-        import pandas as pd
-
-        from finflow.pipelines.sources.card_world import CATEGORIES, CHANNELS
 
         day = world.transactions(number)
         midnight = np.datetime64(self.start, "us") + np.timedelta64(number, "D")
@@ -102,16 +95,12 @@ class CardTransactionsSource(SourceSettings):
 
 
 def _names(letter: str, count: int, codes: np.ndarray) -> pd.api.extensions.ExtensionArray:
-    import pandas as pd
-
     width = len(str(count))
     return pd.array([f"{letter}{number:0{width}d}" for number in range(1, count + 1)], dtype="str").take(codes)
 
 
 def _as_revisions(frame: pd.DataFrame) -> pd.DataFrame:
     """Each row as it was first published, a day after its date begins, and once more where its label became known after that."""
-    import pandas as pd
-
     published = (frame["time"].dt.normalize() + pd.Timedelta(days=1)).dt.tz_localize("UTC")
     labelled = frame["reported_at"].dt.tz_localize("UTC")
     late = labelled > published

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Float64 = NDArray[np.float64]
 
@@ -26,8 +24,6 @@ def by_blocks(
         daily: rows a day, on average (Poisson).
         block: takes a generator of the block's own and the rows' days since the start (float64, [rows]), and returns columns of [rows].
     """
-    import pandas as pd
-
     frames = []
     for number in range(-(-days // BLOCK)):
         random = np.random.default_rng([seed, number])

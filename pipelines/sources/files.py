@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,6 +13,7 @@ from pydantic import Field, PrivateAttr, field_serializer, field_validator, mode
 from finflow.pipelines.core.redaction import redacted
 from finflow.pipelines.sources.headers import ALIASES
 from finflow.pipelines.sources.mapping import TableSource
+from finflow.pipelines.sources.tables import read_csv, read_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,8 +78,6 @@ class CsvSource(FileSource):
     @field_validator("encoding")
     @classmethod
     def _encoding(cls, value: str) -> str:
-        import codecs
-
         try:
             codecs.lookup(value)
             "a,1\n".encode(value)
@@ -110,8 +110,6 @@ class CsvSource(FileSource):
 
     def read(self) -> pd.DataFrame:
         """See `SourceSettings.read`."""
-        from finflow.pipelines.sources.tables import read_csv
-
         return read_csv(self)
 
 
@@ -122,6 +120,4 @@ class ParquetSource(FileSource):
 
     def read(self) -> pd.DataFrame:
         """See `SourceSettings.read`."""
-        from finflow.pipelines.sources.tables import read_parquet
-
         return read_parquet(self)

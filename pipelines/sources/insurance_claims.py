@@ -5,12 +5,13 @@ from __future__ import annotations
 import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from pydantic import Field
 
 from finflow.pipelines.sources.base import SourceSettings
+from finflow.pipelines.sources.draws import by_blocks, chance_of, known_outcome, pick
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
 
@@ -40,16 +41,11 @@ class InsuranceClaimsSource(SourceSettings):
     def read(self) -> pd.DataFrame:
         """Columns entity (the claim), time (its date), amount, car_age, car_value, policy_days, days_to_report, earlier_claims, age
         (float64); cause, garage, police_report, sex (text); fraud."""
-        from finflow.pipelines.sources.draws import by_blocks, known_outcome
-
         frame = by_blocks(self.start, self.days, self.daily, self.seed, "K", _block)
         return frame.assign(fraud=known_outcome(frame["fraud"].to_numpy(), frame["time"], self.start, self.days, OUTCOME_DAYS))
 
 
 def _block(random: np.random.Generator, day: NDArray[np.float64]) -> dict[str, Any]:
-    import numpy as np
-
-    from finflow.pipelines.sources.draws import chance_of, pick
 
     rows = len(day)
     age = np.floor(18 + 62 * random.beta(1.8, 2.4, rows))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from pydantic import Field
 
 from finflow.pipelines.sources.base import SourceSettings
+from finflow.pipelines.sources.draws import by_blocks, chance_of, known_outcome, pick
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
 
@@ -63,8 +64,6 @@ class LoanBookSource(SourceSettings):
         """Columns entity (the application), time (its date), amount, term, age, income, months_employed, bureau_score, debt_ratio,
         delinquencies, unemployment (float64); purpose, employment, housing, channel, region, sex, age_band (text); defaulted; and
         `accepted` with `rejected`, `chance` with `truth`."""
-        from finflow.pipelines.sources.draws import by_blocks, known_outcome
-
         rate = _unemployment(self.days, self.seed)
         frame = by_blocks(self.start, self.days, self.daily, self.seed, "A", lambda random, day: self._block(random, day, rate))
         outcome = known_outcome(frame["defaulted"].to_numpy(), frame["time"], self.start, self.days, OUTCOME_DAYS)
@@ -75,9 +74,6 @@ class LoanBookSource(SourceSettings):
         return frame if self.truth else frame.drop(columns="chance")
 
     def _block(self, random: np.random.Generator, day: NDArray[np.float64], rate: NDArray[np.float64]) -> dict[str, Any]:
-        import numpy as np
-
-        from finflow.pipelines.sources.draws import chance_of
 
         person = _persons(random, day)
         loan = _loans(random, day, person)
@@ -94,8 +90,6 @@ class LoanBookSource(SourceSettings):
 
 def _unemployment(days: int, seed: int) -> NDArray[np.float64]:
     """In percent by month, float64: of the month before the first, and on to thirteen beyond the last."""
-    import numpy as np
-
     months = int(days // MONTH) + 15 + 30
     shocks = np.random.default_rng([seed, 1_000_003]).standard_normal(months)
     swing = np.zeros(months)
@@ -105,9 +99,6 @@ def _unemployment(days: int, seed: int) -> NDArray[np.float64]:
 
 
 def _persons(random: np.random.Generator, day: NDArray[np.float64]) -> dict[str, Any]:
-    import numpy as np
-
-    from finflow.pipelines.sources.draws import pick
 
     rows = len(day)
     sex = np.where(random.random(rows) < 0.46, "f", "m").astype(object)
@@ -143,9 +134,6 @@ def _persons(random: np.random.Generator, day: NDArray[np.float64]) -> dict[str,
 
 
 def _loans(random: np.random.Generator, day: NDArray[np.float64], person: dict[str, Any]) -> dict[str, Any]:
-    import numpy as np
-
-    from finflow.pipelines.sources.draws import pick
 
     rows, years = len(day), day / 365.25
     online = np.clip(0.15 + 0.09 * years, 0, 0.85)
@@ -167,8 +155,6 @@ def _loans(random: np.random.Generator, day: NDArray[np.float64], person: dict[s
 
 def _risk(person: dict[str, Any], loan: dict[str, Any]) -> NDArray[np.float64]:
     """The logit of default in a year of 6 % unemployment, for an officer without an impression."""
-    import numpy as np
-
     months = np.nan_to_num(person["months_employed"], nan=60.0)
     purpose = {"car": -0.2, "furniture": 0.1, "education": 0.2, "renovation": -0.2, "business": 0.6, "electric car": -0.1}
     score = -2.1 - 0.011 * (person["bureau_score"] - 600) + 1.6 * np.clip(loan["debt_ratio"] - 0.25, 0, 1.0)
@@ -182,8 +168,6 @@ def _risk(person: dict[str, Any], loan: dict[str, Any]) -> NDArray[np.float64]:
 
 def _withheld(random: np.random.Generator, columns: dict[str, Any]) -> dict[str, Any]:
     """The columns with what nobody told left out."""
-    import numpy as np
-
     rows = len(columns["age"])
     low = 0.10 * (columns["income"] < 1800) + 0.12 * (columns["employment"] == "self-employed")
     thin = np.where(columns["age"] < 24, 0.35, 0.03)

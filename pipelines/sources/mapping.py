@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import zoneinfo
 from collections import Counter
 from typing import Self
 
@@ -56,8 +57,6 @@ class TableSource(SourceSettings):
     @field_validator("timezone")
     @classmethod
     def _timezone(cls, value: str | None) -> str | None:
-        import zoneinfo
-
         try:
             if value is not None:
                 zoneinfo.ZoneInfo(value)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
 
+import pandas as pd
 from pydantic import Field, model_validator
 
 from finflow.pipelines.core.errors import SourceError
+from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.redaction import are_cells_hidden
+from finflow.pipelines.sources.budget import check_cells, check_rows, check_width
+from finflow.pipelines.sources.headers import match_columns
 from finflow.pipelines.sources.mapping import TableSource
-
-if TYPE_CHECKING:
-    import pandas as pd
+from finflow.pipelines.sources.tables import long_rows, with_keys
+from finflow.pipelines.sources.values import from_typed
 
 
 class OpenmlSource(TableSource):
@@ -43,13 +46,7 @@ class OpenmlSource(TableSource):
 
     def read(self) -> pd.DataFrame:
         """See `SourceSettings.read`."""
-        import pandas as pd
         import pyarrow as pa
-
-        from finflow.pipelines.sources.budget import check_cells, check_rows, check_width
-        from finflow.pipelines.sources.headers import match_columns
-        from finflow.pipelines.sources.tables import long_rows, with_keys
-        from finflow.pipelines.sources.values import from_typed
 
         given = self._fetched()
         headers = [str(name) for name in given.columns]
@@ -74,8 +71,6 @@ class OpenmlSource(TableSource):
 
     def _fetched(self) -> pd.DataFrame:
         from sklearn.datasets import fetch_openml
-
-        from finflow.pipelines.core.home import Home
 
         which: dict[str, Any] = {"data_id": self.id} if self.name is None else {"name": self.name, "version": self.version}
         folder = Home.from_environment().root / "openml"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 from typing import IO, TYPE_CHECKING, Any
 
+import pandas as pd
+
 from finflow.pipelines.core.errors import SourceError
 from finflow.pipelines.sources.budget import check_cells, check_packing, check_rows, check_width
 from finflow.pipelines.sources.headers import match_columns
@@ -12,7 +14,6 @@ from finflow.pipelines.sources.listing import DataFile
 from finflow.pipelines.sources.values import check_type, from_typed, is_textual
 
 if TYPE_CHECKING:
-    import pandas as pd
     import pyarrow as pa
 
     from finflow.pipelines.sources.files import ParquetSource
@@ -29,7 +30,6 @@ def read_parquet_file(settings: ParquetSource, file: DataFile, rows_left: int) -
     Raises:
         SourceError: no whole Parquet file, columns that do not fit the definition, or more than the budget.
     """
-    import pandas as pd
     import pyarrow as pa
 
     with file.open() as stream:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
+import pandas as pd
 from pydantic import Field, model_validator
 
 from finflow.pipelines.core.errors import SourceError
 from finflow.pipelines.core.settings import ByKind, Settings
 from finflow.pipelines.core.whole_files import write_whole
 from finflow.pipelines.sources.base import SourceSettings, source_settings
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def _sources() -> dict[str, type[Settings]]:
@@ -91,8 +89,6 @@ class ReplaySource(SourceSettings):
         return later[sessions - 1]
 
     def _released(self, frame: pd.DataFrame, now: datetime.datetime) -> pd.DataFrame:
-        import pandas as pd
-
         if self.began is None:
             last = self.until if self.until is not None else self._clock_date()
         else:

@@ -7,13 +7,14 @@ import math
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+import pandas as pd
 from pydantic import Field, model_validator
 
+from finflow.pipelines.core.calendars import next_sessions
 from finflow.pipelines.sources.base import SourceSettings
 
 if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
     from numpy.typing import NDArray
 
 Process = Literal["random_walk", "autoregressive", "product_of_lags", "garch"]
@@ -69,10 +70,6 @@ class SimulatedSource(SourceSettings):
 
     def read(self) -> pd.DataFrame:
         """Columns entity (S1, S2 ...), time, open, high, low, close, volume (float64)."""
-        import numpy as np
-        import pandas as pd
-
-        from finflow.pipelines.core.calendars import next_sessions
 
         before = np.datetime64(self.start, "ns") - np.timedelta64(1, "D")
         time = pd.DatetimeIndex(next_sessions(self.calendar, before, self.days)).as_unit("us")
@@ -82,8 +79,6 @@ class SimulatedSource(SourceSettings):
 
     def _there(self, number: int) -> NDArray[np.bool_]:
         """bool, [days]: the sessions that an entity has."""
-        import numpy as np
-
         third = self.within // 3
         draw = int(np.random.default_rng([self.seed, number, 5]).integers(1, third, endpoint=True))
         session = np.arange(self.days)
@@ -97,9 +92,6 @@ class SimulatedSource(SourceSettings):
 
     def _bars(self, entity: str, number: int, time: pd.DatetimeIndex) -> pd.DataFrame:
         """A close path of the process, and a day's other prices around it that tell nothing of the next day."""
-        import numpy as np
-        import pandas as pd
-
         # One generator for each series of draws: so that more days never shift the draws of the days before.
         returns, gaps, highs, lows, volumes = (np.random.default_rng([self.seed, number, part]) for part in range(5))
         change = self.volatility * _standard_returns(self.process, self.r_squared, returns.standard_normal(BURN_IN + self.days))
@@ -144,7 +136,6 @@ def _standard_returns(process: Process, r_squared: float, noise: NDArray[np.floa
             variance = 0.02 + 0.08 * last * last + 0.90 * variance
             last = math.sqrt(variance) * draw
             values.append(last)
-    import numpy as np
 
     return np.array(values[BURN_IN:], dtype=np.float64)
 
@@ -156,8 +147,6 @@ def _product_scale(signal: float, rest: float) -> float:
     Large returns follow large ones in this process, so the product varies more than that of two independent normals; the scale is the fixed
     point of simulating with the running estimate of itself (Robbins and Monro, 1951).
     """
-    import numpy as np
-
     square, older, last = 1.0, 0.0, 0.0
     for step, draw in enumerate(np.random.default_rng(0).standard_normal(200_000).tolist(), start=1):
         product = max(-CLIP, min(CLIP, last)) * max(-CLIP, min(CLIP, older))

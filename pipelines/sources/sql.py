@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import decimal
 import re
+import uuid
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+import pandas as pd
 from pydantic import ConfigDict, Field, PrivateAttr, field_serializer, field_validator, model_validator
 
 from finflow.pipelines.core.errors import SourceError
 from finflow.pipelines.core.redaction import are_cells_hidden, hidden_in_errors, redacted
 from finflow.pipelines.core.secrets import expand, refuse_password
 from finflow.pipelines.sources.allowed import FOLDERS, Allowed
+from finflow.pipelines.sources.budget import check_cells, check_rows, check_width
+from finflow.pipelines.sources.headers import match_columns
 from finflow.pipelines.sources.mapping import TableSource
+from finflow.pipelines.sources.tables import long_rows, with_keys
+from finflow.pipelines.sources.values import from_typed
 
 if TYPE_CHECKING:
-    import pandas as pd
     import pyarrow as pa
     from sqlalchemy import Connection, Engine
 
@@ -123,9 +129,6 @@ class SqlSource(TableSource):
     def _frame(self, connection: Connection) -> pd.DataFrame:
         from sqlalchemy import text
 
-        from finflow.pipelines.sources.budget import check_width
-        from finflow.pipelines.sources.headers import match_columns
-
         schema, _, name = (self.table or "").rpartition(".")
         quoted = ".".join(connection.dialect.identifier_preparer.quote(part) for part in (schema, name) if part)
         # A colon in a query is a parameter's to SQLAlchemy.
@@ -138,8 +141,6 @@ class SqlSource(TableSource):
 
     def _columns(self, result: Any, chosen: dict[str, int]) -> dict[str, list[pa.Array]]:
         """By finflow's name, the pieces of a column, as Arrow reads Python's values."""
-
-        from finflow.pipelines.sources.budget import check_cells, check_rows
 
         pieces: dict[str, list[pa.Array]] = {name: [] for name in chosen}
         rows, text_bytes = 0, 0
@@ -156,9 +157,6 @@ class SqlSource(TableSource):
         return pieces
 
     def _array(self, name: str, values: list[Any]) -> pa.Array:
-        import decimal
-        import uuid
-
         import pyarrow as pa
 
         plain = [
@@ -172,11 +170,7 @@ class SqlSource(TableSource):
             raise SourceError(f"{self.path}, column {name!r}: holds values of more than one type{why}; cast it in a query.") from None
 
     def _assembled(self, pieces: dict[str, list[pa.Array]], chosen: dict[str, int]) -> pd.DataFrame:
-        import pandas as pd
         import pyarrow as pa
-
-        from finflow.pipelines.sources.tables import long_rows, with_keys
-        from finflow.pipelines.sources.values import from_typed
 
         columns = {}
         for name in chosen:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+import pandas as pd
 from pydantic import Field, field_validator
 
 from finflow.pipelines.core.errors import FinflowError, SourceError
 from finflow.pipelines.core.names import check_name
 from finflow.pipelines.sources.base import SourceSettings
 from finflow.pipelines.sources.packaged import package_file
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 class StatsmodelsSource(SourceSettings):
@@ -41,8 +39,6 @@ class StatsmodelsSource(SourceSettings):
 
     def read(self) -> pd.DataFrame:
         """Columns entity, time, and the series (float64)."""
-        import pandas as pd
-
         try:
             loaded = pd.read_csv(package_file("statsmodels", "datasets", self.dataset, f"{self.dataset}.csv"))
         except (ImportError, OSError) as error:

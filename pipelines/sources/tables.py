@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from finflow.pipelines.core.errors import FinflowError, SourceError
 from finflow.pipelines.core.names import check_name
@@ -19,7 +20,6 @@ from finflow.pipelines.sources.parquet import read_parquet_file
 from finflow.pipelines.sources.values import from_text
 
 if TYPE_CHECKING:
-    import pandas as pd
     import pyarrow as pa
 
     from finflow.pipelines.sources.files import CsvSource, FileSource, ParquetSource
@@ -45,8 +45,6 @@ def _read_all(settings: FileSource, suffixes: tuple[str, ...], read: Callable[[D
 
 
 def _all(settings: FileSource, files: list[DataFile], read: Callable[[DataFile, int], pd.DataFrame]) -> pd.DataFrame:
-    import pandas as pd
-
     frames: list[pd.DataFrame] = []
     rows_left = settings.maximum_rows
     named: dict[str, str] = {}
@@ -77,8 +75,6 @@ def with_keys(settings: TableSource, frame: pd.DataFrame, before: int = 0) -> No
     Args:
         before: rows of the source before these.
     """
-    import pandas as pd
-
     if settings.numbered is not None:
         names = [f"{settings.numbered}-{number:06d}" for number in range(before + 1, before + len(frame) + 1)]
         frame.insert(0, "entity", pd.Series(names, dtype="str").to_numpy())
@@ -105,8 +101,6 @@ def _entity_of(file: DataFile, named: dict[str, str]) -> str:
 
 
 def _csv_file(settings: CsvSource, file: DataFile, rows_left: int) -> pd.DataFrame:
-    import pandas as pd
-
     text = _decode(file.unpacked(), settings, file.label)
     headers, body = _header(text, settings, file.label)
     # Before the cells are made: a line of nothing but commas takes four times its size.

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from finflow.pipelines.core.errors import SourceError
 from finflow.pipelines.core.redaction import cell
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 DATE = (
     r"(?P<year>\d{4})(?:(?P<mark>[-/.])(?P<month>\d{1,2})(?P=mark)(?P<day>\d{1,2})"
@@ -40,8 +37,6 @@ def parse_times(
     Raises:
         SourceError: text that is no date or may be read in two ways, mixed or missing time zones, a date out of range.
     """
-    import pandas as pd
-
     unique = pd.Series(texts.dropna().unique(), dtype="str")
     local, offset, clock = _by_format(unique, date_format) if date_format else _by_pattern(unique)
     if local.isna().any():
@@ -65,8 +60,6 @@ def localise(times: pd.Series, timezone: str, label: str, column: str) -> pd.Ser
     Raises:
         SourceError: a time that the zone's clocks skip or show twice.
     """
-    import pandas as pd
-
     for kind, words in (("nonexistent", "the clocks skip"), ("ambiguous", "the clocks show twice")):
         shifted = times.dt.tz_localize(
             timezone, nonexistent="NaT", ambiguous="NaT" if kind == "ambiguous" else np.zeros(len(times), dtype=bool)
@@ -99,8 +92,6 @@ def session_dates(times: pd.Series, aware: bool, timezone: str | None, label: st
 
 def _by_pattern(unique: pd.Series) -> tuple[pd.Series, pd.Series, pd.Series]:
     """Local time (NaT where no date), offset (text or missing) and clock (text or missing) of texts that can be read in one way only."""
-    import pandas as pd
-
     parts = unique.str.extract(f"^{PATTERN.pattern}$")
     for name in ("month", "day"):
         parts[name] = parts[name].fillna(parts[name + "2"]).fillna(parts[name + "3"]).str.zfill(2)
@@ -113,8 +104,6 @@ def _by_pattern(unique: pd.Series) -> tuple[pd.Series, pd.Series, pd.Series]:
 
 
 def _by_format(unique: pd.Series, date_format: str) -> tuple[pd.Series, pd.Series, pd.Series]:
-    import pandas as pd
-
     none = pd.Series([None] * len(unique), dtype="str")
     if "%z" not in date_format:
         return pd.to_datetime(unique, format=date_format, errors="coerce").astype("datetime64[us]"), none, none
@@ -134,8 +123,6 @@ def _to_times(
     timezone: str | None,
     instants: bool,
 ) -> pd.Series:
-    import pandas as pd
-
     with_offset = offset.notna()
     if with_offset.any() and not with_offset.all():
         first, second = str(unique[with_offset].iloc[0]), str(unique[~with_offset].iloc[0])

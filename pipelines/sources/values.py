@@ -6,13 +6,13 @@ import re
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from finflow.pipelines.core.errors import SourceError
 from finflow.pipelines.core.redaction import cell
 from finflow.pipelines.sources.times import localise, parse_times, session_dates
 
 if TYPE_CHECKING:
-    import pandas as pd
     import pyarrow as pa
 
     from finflow.pipelines.sources.files import CsvSource
@@ -28,7 +28,6 @@ def from_text(settings: CsvSource, name: str, cells: pa.Array, label: str) -> pd
     Raises:
         SourceError: naming the row, the column and what stands there.
     """
-    import pandas as pd
     import pyarrow as pa
     import pyarrow.compute as compute
 
@@ -95,7 +94,6 @@ def from_typed(settings: TableSource, name: str, column: pa.ChunkedArray, label:
     Raises:
         SourceError: naming the column and the type that it should have.
     """
-    import pandas as pd
     import pyarrow as pa
 
     check_type(settings, name, column.type, label)
@@ -148,7 +146,6 @@ def is_textual(kind: pa.DataType) -> bool:
 
 
 def _typed_times(settings: TableSource, name: str, column: pa.ChunkedArray, label: str) -> pd.Series:
-    import pandas as pd
     import pyarrow as pa
 
     zone = getattr(column.type, "tz", None)

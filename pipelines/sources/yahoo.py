@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+import pandas as pd
 from pydantic import Field, field_validator
 
 from finflow.pipelines.core.errors import FinflowError, SourceError
 from finflow.pipelines.core.names import check_name
 from finflow.pipelines.sources.base import SourceSettings
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 BARS = {"Open": "open", "High": "high", "Low": "low", "Close": "close", "Volume": "volume"}
 
@@ -44,8 +42,6 @@ class YahooSource(SourceSettings):
 
     def read(self) -> pd.DataFrame:
         """Columns entity, time, open, high, low, close, volume (float64)."""
-        import pandas as pd
-
         yfinance = _yfinance()
         hidden = yfinance.config.debug.hide_exceptions
         yfinance.config.debug.hide_exceptions = False  # otherwise what is wrong goes to a log, and an empty table comes back
@@ -56,8 +52,6 @@ class YahooSource(SourceSettings):
         return pd.concat(frames, ignore_index=True)
 
     def _bars(self, yfinance: Any, entity: str, symbol: str) -> pd.DataFrame:
-        import pandas as pd
-
         ticker = yfinance.Ticker(symbol)
         try:
             answer = ticker.history(
@@ -95,8 +89,6 @@ def _yfinance() -> Any:
 
 def _is_over(days: pd.DatetimeIndex, facts: Any, now: pd.Timestamp) -> Any:
     """bool, [days]: whether the regular session of each day (midnights of the exchange's zone) has ended by `now` (aware)."""
-    import pandas as pd
-
     over = days < now.tz_convert(days.tz).normalize()
     regular = (facts.get("currentTradingPeriod") or {}).get("regular") or {}
     if {"start", "end"} <= set(regular) and pd.Timestamp(regular["end"]) <= now:

@@ -12,12 +12,26 @@ import pandas as pd
 
 from finflow.models.base import Prediction
 from finflow.models.samples import Int64
+from finflow.pipelines.core.code import code_version
 from finflow.pipelines.core.errors import FitError, FitLostError
 from finflow.pipelines.core.manifests import CandidateEvaluation, Decision, Evaluation, FitResult, PredictionResult
 from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.definitions.definition import Definition
+from finflow.pipelines.evaluation.evaluation import evaluate, read_evaluation
+from finflow.pipelines.evaluation.inputs import EvaluationRequest
+from finflow.pipelines.fits.fits import fit_all, plan_fits, read_predictions, read_report
+from finflow.pipelines.fits.needs import add_fits
 from finflow.pipelines.lake.conflicts import retry_conflicts
+from finflow.pipelines.lake.promotions import champion_row
+from finflow.pipelines.lake.waiting import describe_waiting
+from finflow.pipelines.registry.versions import register, repair_aliases, withdraw
+from finflow.pipelines.samples.folds import production_fold
+from finflow.pipelines.samples.windows import open_samples
+from finflow.pipelines.training.decisions import next_level, promotion_row, training_decision
+from finflow.pipelines.training.frozen import Incumbent, answers_another_task, incumbent
 from finflow.pipelines.training.plan import TrainingPlan
+from finflow.pipelines.training.report import write_report
+from finflow.pipelines.training.tracking import log_decision, log_training
 
 if TYPE_CHECKING:
     from finflow.pipelines.lake.promotions import PromotionRow, Promotions
@@ -44,12 +58,6 @@ def evaluate_training(context: Context, plan: TrainingPlan, answers: Sequence[An
         FitError: a baseline or the champion's recipe could not be fitted; the latter only where what is asked has not changed since the
             champion's version was made, for then it goes.
     """
-    from finflow.pipelines.evaluation.evaluation import evaluate, read_evaluation
-    from finflow.pipelines.evaluation.inputs import EvaluationRequest
-    from finflow.pipelines.samples.windows import open_samples
-    from finflow.pipelines.training.decisions import next_level
-    from finflow.pipelines.training.frozen import answers_another_task
-
     folder = context.home.evaluations / plan.run_key
     predictions, failed = completed(plan, answers, spared=functools.cache(lambda: answers_another_task(context)))
     if context.promotions.find(plan.run_key) is not None and (folder / "evaluation.json").is_file():
@@ -83,8 +91,6 @@ def completed(
         FitError: a baseline, the champion's recipe or every candidate is not complete, or a process was lost (which another try may
             mend): nothing can be decided, and no challenge is spent.
     """
-    from finflow.pipelines.fits.fits import read_predictions
-
     failed = {spec.candidate: str(answer) for spec, answer in zip(plan.specs, answers, strict=True) if isinstance(answer, BaseException)}
     for spec, answer in zip(plan.specs, answers, strict=True):
         if isinstance(answer, BaseException) and not isinstance(answer, FitError):
@@ -131,12 +137,6 @@ def conclude_training(
         ConflictError: other trainings decided first, time and again.
         FitError: the accepted recipe could not be fitted on all that is known.
     """
-    from finflow.pipelines.fits.fits import read_report
-    from finflow.pipelines.lake.waiting import describe_waiting
-    from finflow.pipelines.registry.versions import repair_aliases, withdraw
-    from finflow.pipelines.training.report import write_report
-    from finflow.pipelines.training.tracking import log_decision, log_training
-
     logged = log_training(context, evaluation, fits, plan.samples, tags=tags)
     told = f"{context.name}: other decisions kept coming first while this one was being made: run the command again."
     retry_conflicts(functools.partial(_decide, context, plan, evaluation, failed, logged.children), told)
@@ -167,9 +167,6 @@ def _decide(context: Context, plan: TrainingPlan, evaluation: Evaluation, failed
     Raises:
         ConflictError: somebody did: look again.
     """
-    from finflow.pipelines.training.decisions import training_decision
-    from finflow.pipelines.training.frozen import Incumbent, incumbent
-
     recorded = context.promotions.find(plan.run_key) is not None
     ruling = training_decision(context, evaluation, Incumbent() if recorded else incumbent(context, plan, evaluation, failed))
     if ruling.recorded is None:
@@ -178,10 +175,6 @@ def _decide(context: Context, plan: TrainingPlan, evaluation: Evaluation, failed
 
 def _row(context: Context, plan: TrainingPlan, ruling: Ruling, runs: Mapping[str, str]) -> PromotionRow:
     """The row of a ruling; the recipe that it accepts is fitted on all that is known at the as-of, and registered."""
-    from finflow.pipelines.core.code import code_version
-    from finflow.pipelines.registry.versions import register
-    from finflow.pipelines.training.decisions import promotion_row
-
     version, digest = None, ""
     if ruling.registers:
         entry = str(ruling.decision.evidence["entry"])
@@ -197,11 +190,6 @@ def production_fits(context: Context, plan: TrainingPlan, entry: str) -> list[Fi
     Raises:
         FitError: it could not be fitted.
     """
-    from finflow.pipelines.fits.fits import fit_all, plan_fits
-    from finflow.pipelines.fits.needs import add_fits
-    from finflow.pipelines.samples.folds import production_fold
-    from finflow.pipelines.samples.windows import open_samples
-
     fold = production_fold(context.definition, open_samples(plan.samples.folder).index, pd.Timestamp(plan.as_of))
     specs = plan_fits(context, plan.samples, [fold], {entry: plan.recipes[entry]}, plan.hardware, plan.seeds)
     add_fits(context.home, plan.run_key, [spec.key for spec in specs])
@@ -214,8 +202,6 @@ def production_fits(context: Context, plan: TrainingPlan, entry: str) -> list[Fi
 
 def _recorded(promotions: Promotions, run_key: str) -> tuple[PromotionRow, PromotionRow | None]:
     """The run's row, and that of who was champion once it was recorded."""
-    from finflow.pipelines.lake.promotions import champion_row
-
     rows = promotions.rows()
     place = next(place for place, row in enumerate(rows) if row.run_key == run_key)
     return rows[place], champion_row(rows[: place + 1])

@@ -11,6 +11,10 @@ import pandas as pd
 from finflow.pipelines.core.errors import OutdatedError, RegistryError
 from finflow.pipelines.core.manifests import Evaluation
 from finflow.pipelines.definitions.context import Context
+from finflow.pipelines.evaluation.evaluation import date_losses
+from finflow.pipelines.registry.asked import changed_task
+from finflow.pipelines.registry.versions import load_version
+from finflow.pipelines.samples.windows import open_samples
 from finflow.pipelines.settings.parts import Recipe
 
 if TYPE_CHECKING:
@@ -47,11 +51,6 @@ def incumbent(
     Args:
         failed: by recipe, why it could not be fitted.
     """
-    from finflow.pipelines.evaluation.evaluation import date_losses
-    from finflow.pipelines.registry.asked import changed_task
-    from finflow.pipelines.registry.versions import load_version
-    from finflow.pipelines.samples.windows import open_samples
-
     row = context.promotions.champion_row()
     if row is None or row.version is None or pd.Timestamp(evaluation.as_of) < pd.Timestamp(row.effective_as_of):
         return Incumbent()
@@ -82,9 +81,6 @@ def incumbent(
 
 def answers_another_task(context: Context) -> bool:
     """Whether the champion's version was made for another task than the definition asks now, or is outdated; False where it is damaged."""
-    from finflow.pipelines.registry.asked import changed_task
-    from finflow.pipelines.registry.versions import load_version
-
     row = context.promotions.champion_row()
     if row is None or row.version is None:
         return False

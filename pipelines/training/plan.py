@@ -9,14 +9,20 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from finflow.models.base import Hardware, Task
+from finflow.models.errors import FitFailure
+from finflow.models.zoo import model_class
 from finflow.pipelines.core.code import decision_code_digest
 from finflow.pipelines.core.digest import digest_json
-from finflow.pipelines.core.errors import DefinitionError
+from finflow.pipelines.core.errors import DefinitionError, StateError
 from finflow.pipelines.core.manifests import FitSpec, Fold, Manifest, SampleManifest
 from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.definitions.definition import Definition, problem_of
-from finflow.pipelines.fits.needs import TRAINING
+from finflow.pipelines.fits.fits import plan_fits
+from finflow.pipelines.fits.needs import TRAINING, record_needs
+from finflow.pipelines.samples.folds import make_folds
+from finflow.pipelines.samples.windows import open_samples
 from finflow.pipelines.settings.parts import Recipe
+from finflow.pipelines.tracking.store import reach_store
 
 if TYPE_CHECKING:
     pass
@@ -64,12 +70,6 @@ def plan_training(
         NotEnoughHistoryError: no test period has enough dates.
         UnreachableError: no MLflow server answers: said before the fits, and not after hours of them.
     """
-    from finflow.pipelines.fits.fits import plan_fits
-    from finflow.pipelines.fits.needs import record_needs
-    from finflow.pipelines.samples.folds import make_folds
-    from finflow.pipelines.samples.windows import open_samples
-    from finflow.pipelines.tracking.store import reach_store
-
     definition = context.definition
     check_loss(definition)
     reach_store(context.home)
@@ -142,9 +142,6 @@ def check_recipes(recipes: Mapping[str, Recipe], task: Task) -> None:
     Raises:
         DefinitionError: one cannot, whatever the data.
     """
-    from finflow.models.errors import FitFailure
-    from finflow.models.zoo import model_class
-
     for name, recipe in recipes.items():
         model = model_class(recipe.model)
         try:
@@ -165,9 +162,6 @@ def add_champion_recipe(context: Context, recipes: dict[str, Recipe]) -> str | N
         StateError: this finflow has no such model any more, or the model no such settings.
     """
     from pydantic import ValidationError
-
-    from finflow.models.zoo import model_class
-    from finflow.pipelines.core.errors import StateError
 
     recorded = context.promotions.champion_recipe()
     if recorded is None:

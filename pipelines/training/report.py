@@ -11,7 +11,7 @@ from finflow.pipelines.core.manifests import CandidateEvaluation, Evaluation, Sa
 from finflow.pipelines.core.markdown import number, p_value, page_of, table_lines, with_interval
 from finflow.pipelines.core.whole_files import write_whole
 from finflow.pipelines.definitions.context import Context
-from finflow.pipelines.definitions.definition import Definition
+from finflow.pipelines.definitions.definition import Definition, problem_of
 from finflow.pipelines.evaluation.augmentation import Reports, augmentation_text
 from finflow.pipelines.evaluation.store import read_tables
 from finflow.pipelines.lake.waiting import PENDING, command
@@ -79,8 +79,6 @@ def report_text(
     reports: Reports = (),
 ) -> str:
     """The report as Markdown: also the note of the MLflow parent run."""
-    from finflow.pipelines.definitions.definition import problem_of
-
     clean, problem = samples.clean, problem_of(definition)
     lines = [f"# {definition.title or definition.name}, as of {evaluation.as_of[:10]}", ""]
     if definition.simulated:

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import CandidateEvaluation, Evaluation, FitResult, Manifest, SampleManifest
+from finflow.pipelines.core.markdown import with_interval
 from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.definitions.definition import Definition
+from finflow.pipelines.evaluation.plots.training import draw_training
 from finflow.pipelines.fits.fits import read_report
 from finflow.pipelines.tracking.runs import common_tags, finite_metrics, is_open, one_writer, run_of, write_run
 from finflow.pipelines.tracking.store import experiment_of, prepare_store
@@ -193,8 +195,6 @@ def _log_parent(client: MlflowClient, run: Run, definition: Definition, evaluati
 
 
 def _note(evaluation: Evaluation, entry: CandidateEvaluation) -> str:
-    from finflow.pipelines.core.markdown import with_interval
-
     metric = next((metric for metric in entry.metrics if metric.name == evaluation.loss), None)
     trouble = f"\n\nNot promotable: {entry.invalid}" if entry.invalid else ""
     return f"{entry.candidate}: {evaluation.loss} {with_interval(metric)}. {evaluation.protocol}{trouble}"
@@ -202,6 +202,4 @@ def _note(evaluation: Evaluation, entry: CandidateEvaluation) -> str:
 
 def _draw(problem: Problem, evaluation: Evaluation, fits: Sequence[FitResult]) -> dict[str, Path]:
     """The plots of a training beside its evaluation, by caption; those there are already are kept."""
-    from finflow.pipelines.evaluation.plots.training import draw_training
-
     return draw_training(evaluation, problem.plots, {fit: read_report(fit) for fit in fits}, Path(evaluation.folder) / "plots")

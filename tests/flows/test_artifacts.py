@@ -69,6 +69,14 @@ def test_a_link_to_an_mlflow_server_shows_no_password(home: Home, monkeypatch: p
             info = type("Info", (), {"experiment_id": "7"})
             return type("Run", (), {"info": info})
 
+    for holder in (
+        "finflow.flows.artifacts.store_client",
+        "finflow.flows.command_line.demo.store_client",
+        "finflow.pipelines.backfill.walk_forward.store_client",
+        "finflow.pipelines.monitoring.champion.store_client",
+        "finflow.pipelines.operating.pruning.run.store_client",
+    ):
+        monkeypatch.setattr(holder, lambda home: Client())
     monkeypatch.setattr(finflow.pipelines.tracking.store, "store_client", lambda home: Client())
     served = replace(home, tracking_uri="http://ann:Secret99@127.0.0.1:5000/")
     side_by_side, run = mlflow_links(served, "abc123")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from finflow.pipelines.core.svg import BLUE, GREY, svg_figure
+from finflow.pipelines.problems.class_scores import BINS, bins_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,8 +32,6 @@ def plot_calibration(rows: pd.DataFrame, name: str, path: Path) -> None:
     Args:
         rows: an evaluation's predictions/<candidate>.parquet: p_..., actual (a class).
     """
-    from finflow.pipelines.problems.class_scores import BINS, bins_of
-
     columns = class_columns(rows)
     shown = list(columns)[1:] if len(columns) == 2 else list(columns)
     with svg_figure(path, 3.6 * len(shown) + 0.6, 4.2) as figure:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from finflow.pipelines.core.svg import BLUE, GREY, RED, svg_figure
 from finflow.pipelines.evaluation.plots.classes import class_columns
+from finflow.pipelines.problems.calibration_scores import DECILES, equal_count_bins
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -289,8 +290,6 @@ def _thin(count: int) -> NDArray[np.int64]:
 
 def _bins(probability: Float64, came: Float64) -> tuple[Float64, Float64, Float64]:
     """Of each bin with enough rows: mean probability, part that came, count."""
-    from finflow.pipelines.problems.calibration_scores import DECILES, equal_count_bins
-
     place = equal_count_bins(probability, (*DECILES, *TOP))
     counts = np.bincount(place).astype(np.float64)
     enough = counts >= FEWEST

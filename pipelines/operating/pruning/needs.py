@@ -17,6 +17,7 @@ from finflow.pipelines.fits.needs import TRAINING, WALK, RunNeeds, read_needs
 from finflow.pipelines.lake.lake import Lake
 from finflow.pipelines.lake.promotions import PromotionRow, Promotions, champion_row
 from finflow.pipelines.lake.waiting import APPROVED, FIRST_APPROVAL, REJECTED, waiting_row
+from finflow.pipelines.lake.walks import WalkRecord
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -153,8 +154,6 @@ def _makers(rows: list[PromotionRow]) -> dict[int, str]:
 
 
 def _walk_rows(lake: Lake, name: str) -> list[PromotionRow]:
-    from finflow.pipelines.lake.walks import WalkRecord
-
     return [row for every in _WALKS for row in WalkRecord(lake, name, every).rows()]
 
 

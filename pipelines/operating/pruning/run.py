@@ -11,10 +11,15 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from finflow.pipelines.core.errors import ConflictError
+from finflow.pipelines.core.errors import ConflictError, FinflowError
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import Manifest
-from finflow.pipelines.operating.pruning.needs import Rule
+from finflow.pipelines.lake.lake import Lake
+from finflow.pipelines.operating.pruning.folders import waste_folders
+from finflow.pipelines.operating.pruning.mlflow import waste_mlflow
+from finflow.pipelines.operating.pruning.needs import Rule, find_needs
+from finflow.pipelines.operating.pruning.tables import waste_tables
+from finflow.pipelines.tracking.store import store_client
 
 
 @dataclass(frozen=True)
@@ -63,8 +68,6 @@ def prune(home: Home, keep: str, delete: bool, *, say: Callable[[PruneResult], N
     """
     from filelock import FileLock, Timeout
 
-    from finflow.pipelines.core.errors import FinflowError
-
     rule = Rule.parse(keep)
     moment = pd.Timestamp.now("UTC") if now is None else pd.Timestamp(now)
     home.root.mkdir(parents=True, exist_ok=True)
@@ -76,13 +79,6 @@ def prune(home: Home, keep: str, delete: bool, *, say: Callable[[PruneResult], N
 
 
 def _prune(home: Home, keep: str, rule: Rule, delete: bool, say: Callable[[PruneResult], None] | None, now: pd.Timestamp) -> PruneResult:
-    from finflow.pipelines.lake.lake import Lake
-    from finflow.pipelines.operating.pruning.folders import waste_folders
-    from finflow.pipelines.operating.pruning.mlflow import waste_mlflow
-    from finflow.pipelines.operating.pruning.needs import find_needs
-    from finflow.pipelines.operating.pruning.tables import waste_tables
-    from finflow.pipelines.tracking.store import store_client
-
     client = store_client(home)
     before = _records(home)
     needs = find_needs(home, client, rule, now)

@@ -29,6 +29,8 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     def emit(event: str, definition: Definition, text: str, **details: Any) -> None:
         found.append((event, text))
 
+    for holder in ("finflow.flows.scheduled.emit", "finflow.flows.tasks.emit"):
+        monkeypatch.setattr(holder, emit)
     monkeypatch.setattr(finflow.flows.runs.events, "emit", emit)
     return found
 

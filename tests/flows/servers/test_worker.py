@@ -22,6 +22,7 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """What a start does, in order. The environment is as it was afterwards."""
     found: list[object] = []
     monkeypatch.setattr(os, "environ", dict(os.environ))
+    monkeypatch.setattr("finflow.flows.servers.worker.supersede_missed", lambda: found.append("superseded") or 39)
     monkeypatch.setattr(missed_runs, "supersede_missed", lambda: found.append("superseded") or 39)
     monkeypatch.setattr(os, "execv", lambda path, command: found.append(command))
     return found
@@ -52,6 +53,7 @@ def test_without_a_server_it_says_what_to_do(
     def unreachable() -> int:
         raise ConnectionError("refused")
 
+    monkeypatch.setattr("finflow.flows.servers.worker.supersede_missed", unreachable)
     monkeypatch.setattr(missed_runs, "supersede_missed", unreachable)
     assert worker.main([]) == 1
     assert f"no Prefect server answers at PREFECT_API_URL {address}" in capsys.readouterr().err

@@ -59,6 +59,7 @@ def made_by(patch: pytest.MonkeyPatch, make: Any) -> None:
         found = real(own, settings, names, threads)
         return {**found, "generated": lambda seed: make(own, own.wanted(settings), seed)}
 
+    patch.setattr("finflow.models.rows.tabular.makers", makers)
     patch.setattr(minority_trial, "makers", makers)
 
 

@@ -76,6 +76,12 @@ def test_many_dates_share_one_pass(market: Market, registry: Registry, monkeypat
 
     passes: list[int] = []
     original = finflow.pipelines.samples.windows.build_samples
+    for holder in (
+        "finflow.pipelines.monitoring.run.build_samples",
+        "finflow.pipelines.samples.as_known.build_samples",
+        "finflow.pipelines.scoring.score.build_samples",
+    ):
+        monkeypatch.setattr(holder, lambda *given: passes.append(1) or original(*given))
     monkeypatch.setattr(finflow.pipelines.samples.windows, "build_samples", lambda *given: passes.append(1) or original(*given))
     plan = plan_backfill(market.context, BackfillRequest(START, END), clean=market.clean(END))
     assert len(plan.stretches) == 1

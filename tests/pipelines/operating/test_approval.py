@@ -100,7 +100,23 @@ def desk(home: Home, monkeypatch: pytest.MonkeyPatch) -> Desk:
         asked.append(("load", version))
         return SimpleNamespace(version=version, manifest={"asked": asked_of(market.definition)})
 
+    for holder in (
+        "finflow.flows.interface.use_case.load_version",
+        "finflow.pipelines.backfill.run.load_version",
+        "finflow.pipelines.operating.approval.load_version",
+        "finflow.pipelines.operating.rollback.load_version",
+        "finflow.pipelines.scoring.score.load_version",
+        "finflow.pipelines.training.frozen.load_version",
+    ):
+        monkeypatch.setattr(holder, load)
     monkeypatch.setattr(registry, "load_version", load)
+    for holder in (
+        "finflow.pipelines.operating.approval.repair_aliases",
+        "finflow.pipelines.operating.rollback.repair_aliases",
+        "finflow.pipelines.scoring.score.repair_aliases",
+        "finflow.pipelines.training.conclusion.repair_aliases",
+    ):
+        monkeypatch.setattr(holder, lambda context: asked.append("repair"))
     monkeypatch.setattr(registry, "repair_aliases", lambda context: asked.append("repair"))
     return Desk(market, asked)
 
@@ -300,6 +316,15 @@ def test_what_may_not_be_loaded_is_not_approved(desk: Desk, monkeypatch: pytest.
     def refuse(*_: object) -> None:
         raise RegistryError("version 1 of tiny is refused: changed")
 
+    for holder in (
+        "finflow.flows.interface.use_case.load_version",
+        "finflow.pipelines.backfill.run.load_version",
+        "finflow.pipelines.operating.approval.load_version",
+        "finflow.pipelines.operating.rollback.load_version",
+        "finflow.pipelines.scoring.score.load_version",
+        "finflow.pipelines.training.frozen.load_version",
+    ):
+        monkeypatch.setattr(holder, refuse)
     monkeypatch.setattr("finflow.pipelines.registry.versions.load_version", refuse)
     desk.row("pending", 1)
     with pytest.raises(RegistryError, match="is refused: changed"):
@@ -414,6 +439,13 @@ def test_a_crash_between_commit_and_alias_is_mended_by_the_next_command(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
+        for holder in (
+            "finflow.pipelines.operating.approval.repair_aliases",
+            "finflow.pipelines.operating.rollback.repair_aliases",
+            "finflow.pipelines.scoring.score.repair_aliases",
+            "finflow.pipelines.training.conclusion.repair_aliases",
+        ):
+            patch.setattr(holder, die)
         patch.setattr("finflow.pipelines.registry.versions.repair_aliases", die)
         with pytest.raises(KeyboardInterrupt):
             trained.conclude("one", asking)
@@ -422,6 +454,13 @@ def test_a_crash_between_commit_and_alias_is_mended_by_the_next_command(
     assert trained.conclude("one", asking).decision.verdict == "pending"
     assert aliases(home) == {"pending": 1}
     with monkeypatch.context() as patch:
+        for holder in (
+            "finflow.pipelines.operating.approval.repair_aliases",
+            "finflow.pipelines.operating.rollback.repair_aliases",
+            "finflow.pipelines.scoring.score.repair_aliases",
+            "finflow.pipelines.training.conclusion.repair_aliases",
+        ):
+            patch.setattr(holder, die)
         patch.setattr("finflow.pipelines.registry.versions.repair_aliases", die)
         with pytest.raises(KeyboardInterrupt):
             decide_(open_context(asking, home), 1, "Ann", "because")

@@ -19,6 +19,7 @@ from finflow.pipelines.lake.promotions import PromotionRow, Promotions
 from finflow.pipelines.operating.history import history
 from finflow.pipelines.operating.rollback import rollback
 from finflow.pipelines.operating.status import status
+from tests.support.patching import replace_names
 from tests.support.pipelines.prediction_rows import rows
 from tests.support.pipelines.serving_support import Market, make_market
 
@@ -35,6 +36,20 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     registry: Any = types.ModuleType("finflow.pipelines.registry.versions")
     registry.load_version = lambda context, version: asked.append(("load", version))
     registry.repair_aliases = lambda context: asked.append(("repair", context.promotions.champion().version))
+    replace_names(
+        monkeypatch,
+        registry,
+        (
+            "finflow.flows.interface.use_case",
+            "finflow.pipelines.backfill.run",
+            "finflow.pipelines.backfill.walk_forward",
+            "finflow.pipelines.operating.approval",
+            "finflow.pipelines.operating.rollback",
+            "finflow.pipelines.scoring.score",
+            "finflow.pipelines.training.conclusion",
+            "finflow.pipelines.training.frozen",
+        ),
+    )
     monkeypatch.setitem(sys.modules, "finflow.pipelines.registry.versions", registry)
     return asked
 
@@ -102,6 +117,15 @@ def test_what_cannot_be_rolled_back_is_refused_and_recorded_nowhere(
     def refuse(*_: object) -> None:
         raise RegistryError("version 1 was changed on disk")
 
+    for holder in (
+        "finflow.flows.interface.use_case.load_version",
+        "finflow.pipelines.backfill.run.load_version",
+        "finflow.pipelines.operating.approval.load_version",
+        "finflow.pipelines.operating.rollback.load_version",
+        "finflow.pipelines.scoring.score.load_version",
+        "finflow.pipelines.training.frozen.load_version",
+    ):
+        monkeypatch.setattr(holder, refuse)
     monkeypatch.setattr(sys.modules["finflow.pipelines.registry.versions"], "load_version", refuse)
     with pytest.raises(RegistryError, match="changed on disk"):
         rollback(open_context(definition, home), "why")

@@ -136,6 +136,8 @@ def test_rounding_is_no_change_and_a_missing_value_is(tmp_path: Path, monkeypatc
 def test_what_stands_beside_the_features_is_tried_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     manifest = written(LOANS, tmp_path / "made")
     with monkeypatch.context() as patch:
+        for holder in ("finflow.pipelines.registry.pyfunc.category_codes", "finflow.pipelines.samples.features.category_codes"):
+            patch.setattr(holder, lambda names: np.full(len(names), 7, dtype=np.int64))
         patch.setattr("finflow.models.rows.categories.category_codes", lambda names: np.full(len(names), 7, dtype=np.int64))
         with pytest.raises(OutdatedError, match=r"purpose \(another code in \d+ of \d+ rows\)"):
             replay_features(tmp_path / "made", manifest)

@@ -370,5 +370,11 @@ def _nothing_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("something was loaded")
 
+    for holder in (
+        "finflow.pipelines.fits.worker.load_model",
+        "finflow.pipelines.monitoring.champion.load_model",
+        "finflow.pipelines.registry.loader.load_model",
+    ):
+        monkeypatch.setattr(holder, refuse)
     monkeypatch.setattr("finflow.models.saving.load_model", refuse)
     monkeypatch.setattr("finflow.pipelines.registry.loader._read_golden", refuse)

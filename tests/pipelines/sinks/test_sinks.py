@@ -116,6 +116,8 @@ def test_one_entity_first_and_then_all(place: Place, market: Market, registry: R
 
 def test_killed_between_the_lake_and_the_sink(place: Place, market: Market, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
+        for holder in ("finflow.pipelines.backfill.run.deliver", "finflow.pipelines.scoring.score.deliver"):
+            patch.setattr(holder, lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))
         patch.setattr(delivering, "deliver", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             run(market, max_active=1)

@@ -22,6 +22,7 @@ from finflow.pipelines.definitions.context import Context, open_context
 from finflow.pipelines.definitions.definition import Definition, parse_definition
 from finflow.pipelines.lake.lake import Lake
 from tests.support import tiny_values
+from tests.support.patching import replace_names
 
 FIRST, LAST = "2017-01-03", "2017-06-30"
 ENTITIES = ("ALPHA", "BETA", "中国银行")
@@ -117,6 +118,20 @@ class Registry:
         registry.load_version = lambda context, version: self.load(version)
         registry.repair_aliases = lambda context: None
         monkeypatch.setattr("finflow.pipelines.definitions.context.Promotions", Promotions)
+        replace_names(
+            monkeypatch,
+            registry,
+            (
+                "finflow.flows.interface.use_case",
+                "finflow.pipelines.backfill.run",
+                "finflow.pipelines.backfill.walk_forward",
+                "finflow.pipelines.operating.approval",
+                "finflow.pipelines.operating.rollback",
+                "finflow.pipelines.scoring.score",
+                "finflow.pipelines.training.conclusion",
+                "finflow.pipelines.training.frozen",
+            ),
+        )
         monkeypatch.setitem(sys.modules, "finflow.pipelines.registry.versions", registry)
 
     def load(self, version: int) -> Served:
