@@ -96,7 +96,7 @@ def test_cells_do_what_the_commands_do(finflow: Finflow, folder: Path) -> None:
     }
     assert (cells["trained"]["fitted"], cells["again"]["fitted"], commanded["fitted"]) == (8, 0, 0)
     assert cells["status"] == finflow.json("status", "tiny")
-    assert cells["report"] == finflow.json("report", "tiny")
+    assert cells["report"]["html"] == finflow.json("report", "tiny")["html"]
     assert cells["validated"]["rules"] == finflow.json("validate", "tiny", "--as-of", "2017-06-30")["rules"]
     assert (cells["scored"]["written"], cells["planned"]["written"], cells["filled"]["written"]) == (4, 0, 32)
     assert cells["definitions"] == len(finflow.json("list")["definitions"])
