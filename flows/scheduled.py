@@ -14,7 +14,7 @@ import pandas as pd
 
 from finflow.flows.deployments.plan import KINDS, Planned
 from finflow.flows.deployments.register import renew_schedule
-from finflow.flows.runs.awaiting import come_back
+from finflow.flows.runs.awaiting_data import come_back
 from finflow.flows.runs.events import LATE_DATA, emit
 from finflow.flows.runs.missed_runs import SUPERSEDED, superseded_by
 from finflow.flows.tasks import ingest_task, look_for_session_task
@@ -48,7 +48,7 @@ class Arrival:
 def arrive(context: Context, kind: str, as_of: str | None, *, ends_late: bool = True) -> Arrival | State:
     """Read the source as a run of the flow `kind` should; or the state in which the run ends now, superseded or late.
 
-    A run whose session's rows are not there yet leaves its process here, and begins anew at the next look (see `awaiting.come_back`).
+    A run whose session's rows are not there yet leaves its process here, and begins anew at the next look (see `awaiting_data.come_back`).
 
     Args:
         as_of: what a person asked for.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from finflow.flows.command_line.called import called
+from finflow.flows.command_line.flow_outcome import flow_outcome
 from finflow.flows.display import DISPLAY
 from finflow.pipelines.core.home import Home
 
@@ -86,7 +86,7 @@ def train(home: Home, name: str, as_of: str | None, candidates: list[str] | None
     with prefect_server(home), DISPLAY.live():
         from finflow.flows.train import train_flow
 
-        return called(train_flow(name, as_of, candidates, seed, **hardware))
+        return flow_outcome(train_flow(name, as_of, candidates, seed, **hardware))
 
 
 def score(home: Home, name: str, as_of: str | None, version: int | None) -> Outcome:
@@ -97,7 +97,7 @@ def score(home: Home, name: str, as_of: str | None, version: int | None) -> Outc
     with prefect_server(home), DISPLAY.live():
         from finflow.flows.score import score_flow
 
-        return called(score_flow(name, as_of, version))
+        return flow_outcome(score_flow(name, as_of, version))
 
 
 def backfill(home: Home, name: str, request: BackfillRequest, mode: str) -> Outcome:
@@ -188,7 +188,7 @@ def monitor(home: Home, name: str, as_of: str | None) -> Outcome:
     with prefect_server(home), DISPLAY.live():
         from finflow.flows.monitor import monitor_flow
 
-        return called(monitor_flow(name, as_of))
+        return flow_outcome(monitor_flow(name, as_of))
 
 
 def approve(home: Home, name: str, version: int, by: str, why: str) -> Outcome:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from finflow.flows.command_line.called import called
+from finflow.flows.command_line.flow_outcome import flow_outcome
 from finflow.flows.display import DISPLAY
 from finflow.flows.servers.interfaces import addresses_of
 from finflow.flows.servers.server import prefect_server
@@ -31,10 +31,10 @@ def run_demo(home: Home) -> dict[str, Any]:
         from finflow.flows.score import score_flow
         from finflow.flows.train import train_flow
 
-        market = called(train_flow(MARKET, TRAINED_AS_OF))
-        scored = called(score_flow(MARKET, SCORED_AS_OF))
+        market = flow_outcome(train_flow(MARKET, TRAINED_AS_OF))
+        scored = flow_outcome(score_flow(MARKET, SCORED_AS_OF))
         backfilled = backfill_flow(MARKET, *BACKFILLED)
-        signal = called(train_flow(SIGNAL))
+        signal = flow_outcome(train_flow(SIGNAL))
     return {
         "index_price": market,
         "demo_signal": signal,

@@ -14,8 +14,8 @@ from typing import Any, NoReturn
 import typer
 
 from finflow.flows.program import as_started, program
+from finflow.flows.servers.diagnostics import explained
 from finflow.flows.servers.environment import prepare_environment
-from finflow.flows.servers.trouble import explained
 from finflow.pipelines.core.errors import FinflowError
 from finflow.pipelines.core.home import Home
 

@@ -7,8 +7,8 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+from finflow.flows.command_line.indented import indented_lines
 from finflow.flows.command_line.leaderboard import LEGEND, checks_lines, leaderboard_lines
-from finflow.flows.command_line.plain import plain_lines
 
 Outcome = dict[str, Any]
 
@@ -118,7 +118,7 @@ def backfill(outcome: Outcome) -> list[str]:
 
 
 def status(outcome: Outcome) -> list[str]:
-    return plain_lines(outcome)
+    return indented_lines(outcome)
 
 
 def history(outcome: Outcome) -> list[str]:

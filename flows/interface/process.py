@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from finflow.flows.servers.diagnostics import explained
 from finflow.flows.servers.environment import prepare_environment
-from finflow.flows.servers.trouble import explained
 from finflow.pipelines.core.errors import FinflowError
 from finflow.pipelines.core.home import Home
 

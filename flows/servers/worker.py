@@ -13,9 +13,9 @@ import sys
 
 from finflow.flows.deployments.plan import POOL, POOL_TYPE
 from finflow.flows.runs.missed_runs import supersede_missed
+from finflow.flows.servers.diagnostics import diagnose
 from finflow.flows.servers.environment import prepare_environment
 from finflow.flows.servers.settings import LOOPBACK
-from finflow.flows.servers.trouble import trouble_around
 from finflow.pipelines.core.errors import FinflowError
 from finflow.pipelines.core.home import Home
 
@@ -51,7 +51,7 @@ def _superseded(home: Home) -> int:
     try:
         return supersede_missed()
     except Exception as error:
-        said = trouble_around(home, error)
+        said = diagnose(home, error)
         if said is None:
             raise
         raise FinflowError(said) from None

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from finflow.models.errors import FitFailure
 from finflow.models.rows.categories import MISSING_PLACE, UNKNOWN_PLACE, Vocabulary
 from finflow.models.samples import Float32, Int64
-from finflow.models.spreads import inverse_of
+from finflow.models.standardization import inverse_scale
 
 How = Literal["robust", "standard"]
 
@@ -213,4 +213,4 @@ def _location_and_inverse(how: How, column: Float32) -> tuple[float, float]:
         spread = high - low if high > low else float(there.max() - there.min()) / 2
     else:
         location, spread = float(there.mean()), float(there.std())
-    return location, inverse_of(spread, location)
+    return location, inverse_scale(spread, location)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finflow.models.errors import FitFailure
-from finflow.models.spreads import inverse_of
+from finflow.models.standardization import inverse_scale
 
 Float64 = NDArray[np.float64]
 Float32 = NDArray[np.float32]
@@ -57,7 +57,7 @@ class RowNumbers:
             robust = scale == "robust" and high > low
             location[number] = median[number] if scale == "robust" else known.mean()
             spread = (high - low) / 1.349 if robust else known.std()
-            inverse[number] = inverse_of(spread, location[number])
+            inverse[number] = inverse_scale(spread, location[number])
         marked = np.flatnonzero(missing.any(axis=0) & ~missing.all(axis=0))
         return cls(median, location, inverse, marked, np.array([clip]))
 

@@ -20,7 +20,7 @@ from finflow.models.reading import labelled_together
 from finflow.models.rows.binning import Evidence, Least, counted, fine_edges, information_value, monotone, places, rising
 from finflow.models.rows.calibration import logistic_curve
 from finflow.models.rows.categories import FIRST_PLACE, Vocabulary
-from finflow.models.rows.points import PointsSettings, points_table
+from finflow.models.rows.scorecard_points import PointsSettings, points_table
 from finflow.models.rows.tabular import Float32, Float64, Int64, TabularSettings
 from finflow.models.rows.tabular_arrays import TabularArrays, sum_of_parts
 from finflow.models.samples import Samples

@@ -89,8 +89,8 @@ _DECISIONS = (
         "finflow.pipelines.training.decisions",
         "finflow.pipelines.training.gate",
         "finflow.pipelines.training.conclusion",
-        "finflow.pipelines.training.frozen",
-        "finflow.pipelines.registry.asked",
+        "finflow.pipelines.training.incumbent",
+        "finflow.pipelines.registry.task_signature",
     ),
 )
 _WALKS = (

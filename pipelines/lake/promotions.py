@@ -27,7 +27,7 @@ class PromotionRow(Manifest):
     """One decision. Instants are ISO texts in UTC, dates are YYYY-MM-DD.
 
     `candidate`, `family`, `version`, `recipe` and `manifest_digest` are those of the champion *after* the decision (of the one that stays,
-    where nothing moved); where the decision is about a version that waits for a person (see `finflow.pipelines.lake.waiting`), those of
+    where nothing moved); where the decision is about a version that waits for a person (see `finflow.pipelines.lake.pending`), those of
     that version. `previous_version` is the champion's before the decision. `effective_as_of` is the run's as-of, `test_end` its last test
     date. `sequence` (from 1) and `recorded_at` are set when it is recorded.
     """

@@ -19,9 +19,9 @@ from finflow.pipelines.data.knowledge import resolve_as_of
 from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.definitions.definition import Definition
 from finflow.pipelines.lake.conflicts import retry_conflicts
+from finflow.pipelines.lake.pending import APPROVED, FIRST_APPROVAL, REJECTED, approvals_of, fate, pending_row
 from finflow.pipelines.lake.promotions import PromotionRow, champion_row
-from finflow.pipelines.lake.waiting import APPROVED, FIRST_APPROVAL, REJECTED, approvals_of, fate, waiting_row
-from finflow.pipelines.registry.asked import check_task
+from finflow.pipelines.registry.task_signature import check_task
 from finflow.pipelines.registry.versions import load_version, repair_aliases
 
 LONGEST_REASON = 2000  # characters
@@ -62,7 +62,7 @@ def _decide(context: Context, version: int, by: str, why: str, *, rejects: bool)
 
     def attempt() -> PromotionRow:
         rows, table_version = context.promotions.snapshot()
-        pending = waiting_row(rows)
+        pending = pending_row(rows)
         if pending is None or pending.version != version:
             repair_aliases(context)  # a crash after the decision may have left them behind
             raise RegistryError(_not_waiting(definition.name, rows, version, pending))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from finflow.pipelines.definitions.context import Context
-from finflow.pipelines.lake.waiting import describe_waiting
+from finflow.pipelines.lake.pending import describe_pending
 
 
 def history(context: Context) -> dict[str, Any]:
@@ -13,8 +13,8 @@ def history(context: Context) -> dict[str, Any]:
 
     Returns:
         decisions: the rows of the promotions table, instants as ISO text in UTC.
-        waiting: the version that waits, and the commands that decide (see `waiting.Waiting`); None if none does.
+        waiting: the version that waits, and the commands that decide (see `pending.PendingVersion`); None if none does.
     """
     rows = context.promotions.rows()
-    waiting = describe_waiting(context.name, rows)
+    waiting = describe_pending(context.name, rows)
     return {"decisions": [row.to_dict() for row in rows], "waiting": None if waiting is None else waiting.to_dict()}

@@ -12,8 +12,8 @@ from finflow.pipelines.core.manifests import Decision
 from finflow.pipelines.data.knowledge import resolve_as_of
 from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.lake.conflicts import retry_conflicts
+from finflow.pipelines.lake.pending import no_champion
 from finflow.pipelines.lake.promotions import PromotionRow
-from finflow.pipelines.lake.waiting import no_champion
 from finflow.pipelines.registry.versions import load_version, repair_aliases
 
 VERDICT = "rolled-back"

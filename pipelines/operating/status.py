@@ -10,8 +10,8 @@ from finflow.pipelines.core.calendars import ranges, sessions
 from finflow.pipelines.data.knowledge import published
 from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.lake.monitorings import Monitorings
+from finflow.pipelines.lake.pending import describe_pending
 from finflow.pipelines.lake.predictions import Predictions
-from finflow.pipelines.lake.waiting import describe_waiting
 
 if TYPE_CHECKING:
     from finflow.pipelines.lake.promotions import Promotions
@@ -25,7 +25,7 @@ def status(context: Context, now: pd.Timestamp | None = None) -> dict[str, Any]:
 
     Returns:
         champion: version, candidate, verdict, since (when it was decided), as_of (its training's), reason; None while there is none.
-        waiting: the version that waits for a person, and the commands that decide (see `waiting.Waiting`); None if none does.
+        waiting: the version that waits for a person, and the commands that decide (see `pending.PendingVersion`); None if none does.
         runs: the last decisions, newest first.
         data: rows, entities, first and last session, and how many sessions of the calendar have been published since (`sessions_behind`;
             None for rows without a time); None before the first ingest.
@@ -61,7 +61,7 @@ def _champion(promotions: Promotions) -> dict[str, Any] | None:
 
 
 def _waiting(promotions: Promotions) -> dict[str, Any] | None:
-    found = describe_waiting(promotions.name, promotions.rows())
+    found = describe_pending(promotions.name, promotions.rows())
     return None if found is None else found.to_dict()
 
 

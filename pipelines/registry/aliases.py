@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from finflow.pipelines.core.errors import RegistryError
 from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.lake.conflicts import ATTEMPTS
+from finflow.pipelines.lake.pending import approvals_of, command, fate, pending_row
 from finflow.pipelines.lake.promotions import PromotionRow, champion_row
-from finflow.pipelines.lake.waiting import approvals_of, command, fate, waiting_row
 from finflow.pipelines.tracking.store import store_client
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _move(client: MlflowClient, name: str, row: PromotionRow, aliases: dict[str,
 
 def _show_pending(client: MlflowClient, name: str, rows: Sequence[PromotionRow], current: int | None) -> None:
     """The alias and the descriptions of what waits, and of what waited; a description goes first, so that a crash between is mended."""
-    row = waiting_row(rows)
+    row = pending_row(rows)
     if current is not None and (row is None or current != row.version):
         champion = champion_row(rows)
         if champion is None or champion.version != current:

@@ -16,11 +16,11 @@ from finflow.pipelines.core.manifests import CandidateEvaluation, Evaluation, Fi
 from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.definitions.definition import Definition
 from finflow.pipelines.registry.aliases import repair_aliases
-from finflow.pipelines.registry.asked import asked_of
 from finflow.pipelines.registry.files import check_files, manifest_digest
 from finflow.pipelines.registry.golden_features import draw_features
 from finflow.pipelines.registry.loader import read_served, write_served
 from finflow.pipelines.registry.served import ServedModel
+from finflow.pipelines.registry.task_signature import task_signature
 from finflow.pipelines.samples.windows import clean_rows, open_samples
 from finflow.pipelines.tracking.patience import once, patiently
 from finflow.pipelines.tracking.store import experiment_of, store_client
@@ -193,7 +193,7 @@ def _facts(asked: _Registration) -> dict[str, Any]:
     evaluation, clean = asked.evaluation, asked.samples.clean
     return {
         "definition": asked.context.name,
-        "asked": asked_of(asked.context.definition),
+        "asked": task_signature(asked.context.definition),
         "candidate": asked.candidate,
         "recipe": _entry(evaluation, asked.candidate).recipe,
         "as_of": evaluation.as_of,

@@ -15,7 +15,7 @@ from finflow.pipelines.data.knowledge import published
 from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.definitions.definition import Definition
 from finflow.pipelines.lake.predictions import COLUMNS, REASONS
-from finflow.pipelines.registry.asked import check_task
+from finflow.pipelines.registry.task_signature import check_task
 from finflow.pipelines.samples.digests import UInt64, as_column, window_digests
 from finflow.pipelines.scoring.reasons import reason_texts
 

@@ -12,10 +12,10 @@ from finflow.pipelines.data.contract import validate
 from finflow.pipelines.data.ingest import ingest
 from finflow.pipelines.data.knowledge import published, resolve_as_of
 from finflow.pipelines.definitions.context import Context
+from finflow.pipelines.lake.pending import no_champion
 from finflow.pipelines.lake.predictions import Predictions
 from finflow.pipelines.lake.promotions import trained_as_of
-from finflow.pipelines.lake.waiting import no_champion
-from finflow.pipelines.registry.asked import check_task
+from finflow.pipelines.registry.task_signature import check_task
 from finflow.pipelines.registry.versions import load_version, repair_aliases
 from finflow.pipelines.samples.as_known import on_dates, view_as_known, without_future
 from finflow.pipelines.samples.windows import build_samples

@@ -22,13 +22,13 @@ from finflow.pipelines.evaluation.inputs import EvaluationRequest
 from finflow.pipelines.fits.fits import fit_all, plan_fits, read_predictions, read_report
 from finflow.pipelines.fits.needs import add_fits
 from finflow.pipelines.lake.conflicts import retry_conflicts
+from finflow.pipelines.lake.pending import describe_pending
 from finflow.pipelines.lake.promotions import champion_row
-from finflow.pipelines.lake.waiting import describe_waiting
 from finflow.pipelines.registry.versions import register, repair_aliases, withdraw
 from finflow.pipelines.samples.folds import production_fold
 from finflow.pipelines.samples.windows import open_samples
 from finflow.pipelines.training.decisions import next_level, promotion_row, training_decision
-from finflow.pipelines.training.frozen import Incumbent, answers_another_task, incumbent
+from finflow.pipelines.training.incumbent import Incumbent, answers_another_task, incumbent
 from finflow.pipelines.training.plan import TrainingPlan
 from finflow.pipelines.training.report import write_report
 from finflow.pipelines.training.tracking import log_decision, log_training
@@ -148,7 +148,7 @@ def conclude_training(
     reports = [(fit, read_report(fit)) for fit in fits]
     report = write_report(context, evaluation, row, champion, plan.samples, failed=failed, plots=plots, reports=reports)
     log_decision(context.home, logged, row, champion, report)
-    waiting = describe_waiting(context.name, context.promotions.rows())
+    waiting = describe_pending(context.name, context.promotions.rows())
     outcome = {
         **describe(context.definition, plan, evaluation, row, champion, fits, failed),
         "waiting": None if waiting is None else waiting.to_dict(),

@@ -25,12 +25,12 @@ from finflow.pipelines.core.manifests import CleanManifest, Decision, Evaluation
 from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.evaluation.comparisons import Compared, compare_all, superior
 from finflow.pipelines.evaluation.store import daily_losses
+from finflow.pipelines.lake.pending import PENDING, last_proposal, pending_row
 from finflow.pipelines.lake.promotions import PromotionRow, champion_row
-from finflow.pipelines.lake.waiting import PENDING, last_proposal, waiting_row
-from finflow.pipelines.registry.asked import asked_digest
+from finflow.pipelines.registry.task_signature import task_signature_digest
 from finflow.pipelines.settings.parts import Recipe
-from finflow.pipelines.training.frozen import Incumbent
 from finflow.pipelines.training.gate import ChampionState, History, Refresh, decide, level_to_spend
+from finflow.pipelines.training.incumbent import Incumbent
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -101,7 +101,7 @@ def training_decision(
             level_to_spend(definition.gate.level, len(_challenges(rows))),
             logarithmic=logarithmic,
         )
-    answered = {"asked": asked_digest(definition), "sample_code": sample_code_digest(type(context.problem))}
+    answered = {"asked": task_signature_digest(definition), "sample_code": sample_code_digest(type(context.problem))}
     if state is not None:
         found = incumbent or Incumbent()
         refresh = None
@@ -122,7 +122,7 @@ def _history(rows: Sequence[PromotionRow], evaluation: Evaluation, dates: NDArra
         dates: of the evaluation.
         answered: what a version made now answers, as evidence records it.
     """
-    before, waiting, proposed = champion_row(rows), waiting_row(rows), last_proposal(rows)
+    before, waiting, proposed = champion_row(rows), pending_row(rows), last_proposal(rows)
     return History(
         challenges=len(_challenges(rows)),
         new_dates=_new(evaluation, dates, _challenges(rows)),

@@ -34,7 +34,7 @@ import pandas as pd
 
 from finflow.pipelines.core.errors import FitError
 from finflow.pipelines.core.manifests import CandidateEvaluation, Decision, Evaluation
-from finflow.pipelines.lake.waiting import NEEDS_A_PERSON, PENDING
+from finflow.pipelines.lake.pending import NEEDS_A_PERSON, PENDING
 from finflow.pipelines.settings.parts import Gate
 from finflow.pipelines.training import gate_words as words
 from finflow.pipelines.training.challengers import Verdict, demotion, judge, standing

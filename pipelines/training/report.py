@@ -14,7 +14,7 @@ from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.definitions.definition import Definition, problem_of
 from finflow.pipelines.evaluation.augmentation import Reports, augmentation_text
 from finflow.pipelines.evaluation.store import read_tables
-from finflow.pipelines.lake.waiting import PENDING, command
+from finflow.pipelines.lake.pending import PENDING, command
 
 if TYPE_CHECKING:
     from finflow.pipelines.lake.promotions import PromotionRow

@@ -196,15 +196,15 @@ def test_a_database_that_another_process_holds_is_waited_for(trained: Trained) -
 
 
 def test_a_database_that_stays_locked_is_named(trained: Trained) -> None:
-    from finflow.flows.servers.trouble import trouble_around
+    from finflow.flows.servers.diagnostics import diagnose
 
-    assert trouble_around(trained.home) is None
+    assert diagnose(trained.home) is None
     holder = hold(trained.home, 60)
     try:
-        said = trouble_around(trained.home)
+        said = diagnose(trained.home)
         assert said is not None
         assert "mlflow.db cannot be written (database is locked): another process has held it for over 20 seconds" in said
     finally:
         holder.kill()
         holder.wait()
-    assert trouble_around(trained.home) is None
+    assert diagnose(trained.home) is None

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from finflow.flows.deployments.alerts import read_alerts
-from finflow.flows.runs.awaiting import AWAITING
+from finflow.flows.runs.awaiting_data import AWAITING
 from finflow.pipelines.core.calendars import published_at, sessions
 from finflow.pipelines.definitions.definition import parse_definition
 from finflow.pipelines.lake.lake import Lake

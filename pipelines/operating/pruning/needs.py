@@ -15,8 +15,8 @@ from finflow.pipelines.core.errors import FinflowError
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.fits.needs import TRAINING, WALK, RunNeeds, read_needs
 from finflow.pipelines.lake.lake import Lake
+from finflow.pipelines.lake.pending import APPROVED, FIRST_APPROVAL, REJECTED, pending_row
 from finflow.pipelines.lake.promotions import PromotionRow, Promotions, champion_row
-from finflow.pipelines.lake.waiting import APPROVED, FIRST_APPROVAL, REJECTED, waiting_row
 from finflow.pipelines.lake.walks import WalkRecord
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def _add_definition(
     trainings |= {row.run_key: pd.Timestamp(row.recorded_at) for row in rows if row.verdict not in _PEOPLE}
     trainings |= {key: pd.Timestamp(needs.at) for key, needs in recorded.items() if needs.kind == TRAINING}
     cutoff = found.cutoff[name] = rule.cutoff(trainings.values(), now)
-    waiting, champion, makers = waiting_row(rows), champion_row(rows), _makers(rows)
+    waiting, champion, makers = pending_row(rows), champion_row(rows), _makers(rows)
     named = {waiting.version if waiting else None, *((champion.version, champion.previous_version) if champion else ())}
     serving = {version for version in named if version is not None}
 

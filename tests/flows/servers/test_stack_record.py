@@ -9,10 +9,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from finflow.flows.servers.diagnostics import diagnose
 from finflow.flows.servers.environment import prepare_environment
 from finflow.flows.servers.secrets import Secrets, make_secrets, read_secrets
 from finflow.flows.servers.server import prefect_server
-from finflow.flows.servers.trouble import trouble_around
 from finflow.pipelines.core.errors import StateError
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.servers import ServerProcess, Stack, read_stack, require_running, write_stack
@@ -99,7 +99,7 @@ def test_a_server_that_ends_under_a_command_is_named(home: Home) -> None:
     keep(home, stack_of())
     found = Home.from_environment()
     keep(home, stack_of(running("prefect", 1), ServerProcess("mlflow", 2, *GONE), running("worker", 3)))
-    said = trouble_around(found)
+    said = diagnose(found)
     assert said is not None
     assert said.startswith("The MLflow server of this home has ended")
 

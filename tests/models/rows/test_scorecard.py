@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from finflow.models.base import Hardware, Task
 from finflow.models.rows.categories import category_code, category_codes
-from finflow.models.rows.points import PointsSettings
 from finflow.models.rows.scorecard import Scorecard
+from finflow.models.rows.scorecard_points import PointsSettings
 from finflow.models.samples import Samples
 from finflow.models.saving import save_model
 from tests.support.models.tabular_cases import as_samples, fitted, rows, unfitted, with_codes, with_values

@@ -66,8 +66,8 @@ DECIDE = (
     *(
         "pipelines/evaluation/comparisons.py",
         "pipelines/training/decisions.py",
-        "pipelines/training/frozen.py",
-        "pipelines/registry/asked.py",
+        "pipelines/training/incumbent.py",
+        "pipelines/registry/task_signature.py",
         "pipelines/samples/folds.py",
     ),
     *("pipelines/statistics/bootstrap.py", "pipelines/statistics/multiple.py", "pipelines/problems/quantile_scores.py"),

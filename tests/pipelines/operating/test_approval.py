@@ -17,13 +17,13 @@ from finflow.pipelines.core.home import Home
 from finflow.pipelines.definitions.context import Context, open_context
 from finflow.pipelines.definitions.definition import Definition, parse_definition
 from finflow.pipelines.lake.lake import Lake
+from finflow.pipelines.lake.pending import describe_pending, fate, pending_row
 from finflow.pipelines.lake.promotions import PromotionRow, Promotions, trained_as_of
-from finflow.pipelines.lake.waiting import describe_waiting, fate, waiting_row
 from finflow.pipelines.operating.approval import approve, reject, same_person
 from finflow.pipelines.operating.history import history
 from finflow.pipelines.operating.rollback import rollback
 from finflow.pipelines.operating.status import status
-from finflow.pipelines.registry.asked import asked_of
+from finflow.pipelines.registry.task_signature import task_signature
 from finflow.pipelines.registry.versions import load_version, repair_aliases
 from finflow.pipelines.scoring.score import champion_version
 from finflow.pipelines.settings.parts import Gate
@@ -98,7 +98,7 @@ def desk(home: Home, monkeypatch: pytest.MonkeyPatch) -> Desk:
 
     def load(context: Context, version: int) -> Any:
         asked.append(("load", version))
-        return SimpleNamespace(version=version, manifest={"asked": asked_of(market.definition)})
+        return SimpleNamespace(version=version, manifest={"asked": task_signature(market.definition)})
 
     for holder in (
         "finflow.flows.interface.use_case.load_version",
@@ -106,7 +106,7 @@ def desk(home: Home, monkeypatch: pytest.MonkeyPatch) -> Desk:
         "finflow.pipelines.operating.approval.load_version",
         "finflow.pipelines.operating.rollback.load_version",
         "finflow.pipelines.scoring.score.load_version",
-        "finflow.pipelines.training.frozen.load_version",
+        "finflow.pipelines.training.incumbent.load_version",
     ):
         monkeypatch.setattr(holder, load)
     monkeypatch.setattr(registry, "load_version", load)
@@ -176,7 +176,7 @@ def test_approved(desk: Desk) -> None:
     assert (row.recipe, row.test_end) == ({"model": "ridge", "settings": {}}, "2017-03-31")
     assert desk.champion() == 2
     assert desk.asked == [("load", 2), "repair"], "it is loaded and checked before it is recorded"
-    assert describe_waiting("tiny", desk.promotions.rows()) is None
+    assert describe_pending("tiny", desk.promotions.rows()) is None
 
 
 def test_it_takes_effect_with_the_newest_data_and_was_trained_before(desk: Desk) -> None:
@@ -273,7 +273,7 @@ def test_two_different_people(desk: Desk) -> None:
     first = desk.approve(2, "Ann Lee", "tests pass")
     assert (first.verdict, first.promoted) == ("first-approval", False)
     assert desk.champion() == 1
-    waiting = describe_waiting("tiny", desk.promotions.rows())
+    waiting = describe_pending("tiny", desk.promotions.rows())
     assert waiting is not None
     assert (waiting.version, waiting.people, waiting.approved_by) == (2, 2, ("Ann Lee",))
     for same in ("Ann Lee", "ann lee", "  ANN   LEE ", "Ａｎｎ Ｌｅｅ"):
@@ -322,7 +322,7 @@ def test_what_may_not_be_loaded_is_not_approved(desk: Desk, monkeypatch: pytest.
         "finflow.pipelines.operating.approval.load_version",
         "finflow.pipelines.operating.rollback.load_version",
         "finflow.pipelines.scoring.score.load_version",
-        "finflow.pipelines.training.frozen.load_version",
+        "finflow.pipelines.training.incumbent.load_version",
     ):
         monkeypatch.setattr(holder, refuse)
     monkeypatch.setattr("finflow.pipelines.registry.versions.load_version", refuse)
@@ -354,7 +354,7 @@ def test_fates(desk: Desk) -> None:
     rows = desk.promotions.rows()
     assert fate(rows, 1) == "waits for a person"
     assert fate(rows, 2) is None
-    assert waiting_row(rows) == rows[0]
+    assert pending_row(rows) == rows[0]
 
 
 # The registry: a real training that waits

@@ -47,7 +47,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
             "finflow.pipelines.operating.rollback",
             "finflow.pipelines.scoring.score",
             "finflow.pipelines.training.conclusion",
-            "finflow.pipelines.training.frozen",
+            "finflow.pipelines.training.incumbent",
         ),
     )
     monkeypatch.setitem(sys.modules, "finflow.pipelines.registry.versions", registry)
@@ -123,7 +123,7 @@ def test_what_cannot_be_rolled_back_is_refused_and_recorded_nowhere(
         "finflow.pipelines.operating.approval.load_version",
         "finflow.pipelines.operating.rollback.load_version",
         "finflow.pipelines.scoring.score.load_version",
-        "finflow.pipelines.training.frozen.load_version",
+        "finflow.pipelines.training.incumbent.load_version",
     ):
         monkeypatch.setattr(holder, refuse)
     monkeypatch.setattr(sys.modules["finflow.pipelines.registry.versions"], "load_version", refuse)

@@ -23,8 +23,8 @@ from finflow.pipelines.lake.lake import Lake
 from finflow.pipelines.lake.predictions import Predictions
 from finflow.pipelines.lake.promotions import Promotions
 from finflow.pipelines.operating.approval import approve
-from finflow.pipelines.registry.asked import asked_of, changed_task
 from finflow.pipelines.registry.served import ServedModel
+from finflow.pipelines.registry.task_signature import changed_task, task_signature
 from finflow.pipelines.samples.windows import store_samples, task_of
 from finflow.pipelines.scoring.score import score
 from finflow.pipelines.settings.parts import Gate
@@ -206,12 +206,12 @@ RETURN = {"kind": "log_return", "column": "close", "name": "log_return"}
     ],
 )
 def test_every_part_of_what_is_asked_is_compared(then: Definition, now: Definition, said: str | None) -> None:
-    assert changed_task(now, served_for(then, asked=asked_of(then))) == said
+    assert changed_task(now, served_for(then, asked=task_signature(then))) == said
 
 
 def test_what_an_earlier_release_recorded_is_no_change() -> None:
     definition = defined()
-    recorded = asked_of(definition)
+    recorded = task_signature(definition)
     del recorded["window"]["maximum_gap"]  # as if this release had added it
     assert changed_task(definition, served_for(definition, asked=recorded)) is None
     assert changed_task(definition, served_for(definition)) is None

@@ -18,8 +18,8 @@ from finflow.pipelines.lake.lake import Lake
 from finflow.pipelines.lake.promotions import PromotionRow, Promotions
 from finflow.pipelines.settings.parts import Recipe
 from finflow.pipelines.training.decisions import Ruling, _new, compare_frozen, next_level, promotion_row, training_decision
-from finflow.pipelines.training.frozen import Incumbent
 from finflow.pipelines.training.gate import level_to_spend
+from finflow.pipelines.training.incumbent import Incumbent
 from tests.support import tiny_values
 from tests.support.pipelines.evaluation_support import evaluation_of, losses_of, recipe
 

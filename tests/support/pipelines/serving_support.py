@@ -129,7 +129,7 @@ class Registry:
                 "finflow.pipelines.operating.rollback",
                 "finflow.pipelines.scoring.score",
                 "finflow.pipelines.training.conclusion",
-                "finflow.pipelines.training.frozen",
+                "finflow.pipelines.training.incumbent",
             ),
         )
         monkeypatch.setitem(sys.modules, "finflow.pipelines.registry.versions", registry)

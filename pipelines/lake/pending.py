@@ -24,7 +24,7 @@ NEEDS_A_PERSON = ("promoted", "reference", "refreshed")
 
 
 @dataclass(frozen=True)
-class Waiting(Manifest):
+class PendingVersion(Manifest):
     """A version that waits, as commands show it: since when, for how many people, who approved already, and how to decide."""
 
     version: int
@@ -38,7 +38,7 @@ class Waiting(Manifest):
     reject: str
 
 
-def waiting_row(rows: Sequence[PromotionRow]) -> PromotionRow | None:
+def pending_row(rows: Sequence[PromotionRow]) -> PromotionRow | None:
     """The row `pending` of the version that waits after `rows` (oldest first), or None."""
     for row in reversed(rows):
         if row.verdict == PENDING:
@@ -63,12 +63,12 @@ def last_proposal(rows: Sequence[PromotionRow]) -> PromotionRow | None:
     return None
 
 
-def describe_waiting(name: str, rows: Sequence[PromotionRow]) -> Waiting | None:
+def describe_pending(name: str, rows: Sequence[PromotionRow]) -> PendingVersion | None:
     """What waits of the definition `name`, for a person to read."""
-    row = waiting_row(rows)
+    row = pending_row(rows)
     if row is None:
         return None
-    return Waiting(
+    return PendingVersion(
         version=int(row.version or 0),
         candidate=row.candidate,
         proposed=str(row.evidence.get("proposed", "")),
@@ -83,7 +83,7 @@ def describe_waiting(name: str, rows: Sequence[PromotionRow]) -> Waiting | None:
 
 def no_champion(name: str, rows: Sequence[PromotionRow]) -> str:
     """That there is no champion, and what to do about it."""
-    row = waiting_row(rows)
+    row = pending_row(rows)
     if row is None and rows and rows[-1].verdict == "refused":
         return f"{name} has no champion: no model that may stand passed its backtests in the last training: finflow history {name}"
     if row is None:

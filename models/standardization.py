@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def inverse_of(spread: float, location: float) -> float:
+def inverse_scale(spread: float, location: float) -> float:
     """1 / spread; nought for a column that does not vary.
 
     Rounding leaves a constant column a spread of about 1e-16 of its level; float32 holds seven digits of it.

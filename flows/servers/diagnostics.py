@@ -25,20 +25,20 @@ def explained(home: Home) -> Iterator[None]:
     """A block whose unforeseen failures are said in words, where something around it is missing.
 
     Raises:
-        FinflowError: the reason that `trouble_around` knows.
+        FinflowError: the reason that `diagnose` knows.
     """
     try:
         yield
     except FinflowError:
         raise
     except Exception as error:
-        reason = trouble_around(home, error)
+        reason = diagnose(home, error)
         if reason is None:
             raise
         raise FinflowError(reason) from error
 
 
-def trouble_around(home: Home, error: Exception | None = None) -> str | None:
+def diagnose(home: Home, error: Exception | None = None) -> str | None:
     """The first thing that is wrong with the home's folder or the servers that it names; None if it is none of these.
 
     Args:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 
-def plain_lines(values: dict[str, Any], indent: str = "") -> list[str]:
+def indented_lines(values: dict[str, Any], indent: str = "") -> list[str]:
     """One line a value; mappings and lists of mappings indented below their key."""
     lines: list[str] = []
     for key, value in values.items():
         name = key.replace("_", " ")
         if isinstance(value, dict):
-            lines += [f"{indent}{name}:", *plain_lines(value, indent + "  ")]
+            lines += [f"{indent}{name}:", *indented_lines(value, indent + "  ")]
         elif isinstance(value, (list, tuple)) and value and isinstance(value[0], dict):
             lines.append(f"{indent}{name}:")
             for item in value:

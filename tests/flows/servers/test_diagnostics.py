@@ -10,8 +10,8 @@ import pytest
 import typer
 
 from finflow.flows.command_line.output import execute
+from finflow.flows.servers.diagnostics import diagnose
 from finflow.flows.servers.server import free_port
-from finflow.flows.servers.trouble import trouble_around
 from finflow.pipelines.core.home import Home
 
 
@@ -49,4 +49,4 @@ def test_a_server_that_does_not_answer(
 
 def test_a_fault_of_finflow_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert isinstance(outcome_of(monkeypatch, tmp_path), RuntimeError)
-    assert trouble_around(Home(tmp_path, str(tmp_path / "lake"), "sqlite://", None)) is None
+    assert diagnose(Home(tmp_path, str(tmp_path / "lake"), "sqlite://", None)) is None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from finflow.pipelines.core.digest import digest_json
 from finflow.pipelines.core.errors import RegistryError
 from finflow.pipelines.definitions.definition import problem_of
-from finflow.pipelines.lake.waiting import command, waiting_row
+from finflow.pipelines.lake.pending import command, pending_row
 from finflow.pipelines.samples.windows import task_of
 from finflow.pipelines.settings.parts import Feature, Window
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PARTS = ("features", "window", "problem")
 
 
-def asked_of(definition: Definition) -> dict[str, Any]:
+def task_signature(definition: Definition) -> dict[str, Any]:
     """What a version of this definition answers, as JSON-able values with every default filled in."""
     found = definition.model_dump(mode="json", include=set(PARTS))
     beside = problem_of(definition).beside
@@ -32,9 +32,9 @@ def asked_of(definition: Definition) -> dict[str, Any]:
     return found
 
 
-def asked_digest(definition: Definition) -> str:
-    """Of `asked_of`."""
-    return digest_json(asked_of(definition))
+def task_signature_digest(definition: Definition) -> str:
+    """Of `task_signature`."""
+    return digest_json(task_signature(definition))
 
 
 def changed_task(definition: Definition, served: ServedModel) -> str | None:
@@ -75,8 +75,8 @@ def check_task(
 
 
 def _what_to_do(definition: Definition, promotions: Promotions | None) -> str:
-    waiting = None if promotions is None else waiting_row(promotions.rows())
-    if waiting is not None and waiting.evidence.get("asked") == asked_digest(definition):
+    waiting = None if promotions is None else pending_row(promotions.rows())
+    if waiting is not None and waiting.evidence.get("asked") == task_signature_digest(definition):
         return f"approve version {waiting.version}, which answers it: {command('approve', definition.name, waiting.version)}"
     return f"train again, for what is asked now: finflow train {definition.name}"
 
@@ -85,7 +85,7 @@ def _changes(definition: Definition, recorded: Mapping[str, Any]) -> list[str]:
     problem = recorded["problem"]
     if problem.get("kind") != definition.problem.kind:
         return [_was("problem.kind", problem.get("kind"), definition.problem.kind)]
-    now = asked_of(definition)
+    now = task_signature(definition)
     found = _features([_filled(Feature, one) for one in recorded["features"]], now["features"])
     for part, settings in (("window", Window), ("problem", type(definition.problem))):
         then = _filled(settings, recorded[part])

@@ -7,7 +7,7 @@ from typing import Any
 from finflow.pipelines.core.errors import FinflowError
 
 
-def called(answer: Any) -> dict[str, Any]:
+def flow_outcome(answer: Any) -> dict[str, Any]:
     """The outcome of a flow that was called, not scheduled.
 
     Raises:

@@ -12,7 +12,7 @@ from finflow.pipelines.core.errors import OutdatedError, RegistryError
 from finflow.pipelines.core.manifests import Evaluation
 from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.evaluation.evaluation import date_losses
-from finflow.pipelines.registry.asked import changed_task
+from finflow.pipelines.registry.task_signature import changed_task
 from finflow.pipelines.registry.versions import load_version
 from finflow.pipelines.samples.windows import open_samples
 from finflow.pipelines.settings.parts import Recipe
