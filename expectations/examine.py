@@ -15,7 +15,7 @@ from finflow.expectations.rule import Finding, Graded, Mask
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class RuleOutcome:
     """One graded rule and what it found."""
 
     graded: Graded
@@ -37,12 +37,12 @@ class Examination:
         pages: the result object that `finflow.expectations.page` renders.
     """
 
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[RuleOutcome, ...]
     suite: dict[str, Any]
     result: dict[str, Any]
     pages: Any = field(repr=False)
 
-    def failed(self, severity: str) -> tuple[Outcome, ...]:
+    def failed(self, severity: str) -> tuple[RuleOutcome, ...]:
         """The broken rules of one severity."""
         return tuple(outcome for outcome in self.outcomes if not outcome.passed and outcome.graded.severity == severity)
 
@@ -81,7 +81,7 @@ def examine(batch: pd.DataFrame, rules: Sequence[Graded], name: str) -> Examinat
         finding = Finding(0, "", None) if all(_holds(graded, answer) for answer in answers) else graded.rule.check(batch)
         for answer in answers:
             answer.meta["finding"] = "" if answer.success else finding.detail
-        outcomes.append(Outcome(graded, finding))
+        outcomes.append(RuleOutcome(graded, finding))
     return Examination(tuple(outcomes), suite.to_json_dict(), result.to_json_dict(), result)
 
 

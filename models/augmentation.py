@@ -26,7 +26,7 @@ class Augmentation(BaseModel):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class AugmentationVerdict:
     """What the validation part says of generated samples.
 
     Attributes:
@@ -60,7 +60,7 @@ class Verdict:
         }
 
 
-def judge(without: Float64, with_them: Float64, sizes: NDArray[np.int64], level: float) -> Verdict:
+def judge(without: Float64, with_them: Float64, sizes: NDArray[np.int64], level: float) -> AugmentationVerdict:
     """Whether generated samples lowered the validation loss, by two one-sided t-tests that must both pass at `level`.
 
     Over the pairs of trainings (same seed, so same first weights and same order): the gain is no accident of a seed. Seeds are few, and a
@@ -77,13 +77,13 @@ def judge(without: Float64, with_them: Float64, sizes: NDArray[np.int64], level:
         sizes: int64, [blocks]; samples in each block.
     """
     if not (np.isfinite(without).all() and np.isfinite(with_them).all()):
-        return Verdict(False, "a validation loss is not finite")
+        return AugmentationVerdict(False, "a validation loss is not finite")
     gain, weights = without - with_them, sizes / sizes.sum()
     by_pair = gain @ weights
     p_seeds, p_blocks = one_sided(by_pair), one_sided(gain.mean(axis=0))
     against = _objection(float(by_pair.mean()), p_seeds, p_blocks, level)
     reason = against or "the validation loss is lower with generated samples, over seeds and over dates"
-    return Verdict(against is None, reason, tuple(by_pair.tolist()), float((without @ weights).mean()), p_seeds, p_blocks)
+    return AugmentationVerdict(against is None, reason, tuple(by_pair.tolist()), float((without @ weights).mean()), p_seeds, p_blocks)
 
 
 def _objection(gain: float, p_seeds: float | None, p_blocks: float | None, level: float) -> str | None:

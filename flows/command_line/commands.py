@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from finflow.flows.command_line.flow_outcome import flow_outcome
+from finflow.flows.command_line.outcome import CommandOutcome, flow_outcome
 from finflow.flows.display import DISPLAY
 from finflow.pipelines.core.home import Home
 
@@ -15,23 +15,21 @@ if TYPE_CHECKING:
     from finflow.pipelines.definitions.context import Context
     from finflow.pipelines.operating.pruning.run import PruneResult
 
-Outcome = dict[str, Any]
 
-
-def demo(home: Home) -> Outcome:
+def demo(home: Home) -> CommandOutcome:
     from finflow.flows.command_line.demo import run_demo
 
     return run_demo(home)
 
 
-def list_definitions(home: Home) -> Outcome:
+def list_definitions(home: Home) -> CommandOutcome:
     from finflow.pipelines.definitions.loading import DEFINITIONS, load_definition
 
     found = [load_definition(path.stem) for path in sorted(DEFINITIONS.glob("*.yaml"))]
     return {"definitions": [{"name": one.name, "title": one.title, "simulated": one.simulated} for one in found]}
 
 
-def show(home: Home, name: str) -> Outcome:
+def show(home: Home, name: str) -> CommandOutcome:
     import yaml
 
     from finflow.pipelines.definitions.loading import load_definition
@@ -40,13 +38,13 @@ def show(home: Home, name: str) -> Outcome:
     return {"definition": values, "yaml": yaml.safe_dump(values, sort_keys=False, allow_unicode=True)}
 
 
-def schema(home: Home) -> Outcome:
+def schema(home: Home) -> CommandOutcome:
     from finflow.pipelines.definitions.definition import Definition
 
     return {"schema": Definition.model_json_schema()}
 
 
-def init(home: Home, file: Path, name: str | None, to: Path | None, outcome: str | None, positive: str | None) -> Outcome:
+def init(home: Home, file: Path, name: str | None, to: Path | None, outcome: str | None, positive: str | None) -> CommandOutcome:
     """Draft a definition; one that would not load is not written, and an existing file is never overwritten."""
     from finflow.pipelines.core.errors import FinflowError
     from finflow.pipelines.definitions.loading import definition_of
@@ -65,7 +63,7 @@ def init(home: Home, file: Path, name: str | None, to: Path | None, outcome: str
     return {"definition": drafted.name, "path": str(path)}
 
 
-def validate(home: Home, name: str, as_of: str | None) -> Outcome:
+def validate(home: Home, name: str, as_of: str | None) -> CommandOutcome:
     from finflow.flows.servers.server import prefect_server
 
     _open(name, home)
@@ -75,7 +73,9 @@ def validate(home: Home, name: str, as_of: str | None) -> Outcome:
         return validate_flow(name, as_of)
 
 
-def train(home: Home, name: str, as_of: str | None, candidates: list[str] | None, seed: int | None, hardware: dict[str, Any]) -> Outcome:
+def train(
+    home: Home, name: str, as_of: str | None, candidates: list[str] | None, seed: int | None, hardware: dict[str, Any]
+) -> CommandOutcome:
     from finflow.flows.servers.server import prefect_server
     from finflow.pipelines.fits.process import warm_up_first
     from finflow.pipelines.operating.early_checks import check_train
@@ -89,7 +89,7 @@ def train(home: Home, name: str, as_of: str | None, candidates: list[str] | None
         return flow_outcome(train_flow(name, as_of, candidates, seed, **hardware))
 
 
-def score(home: Home, name: str, as_of: str | None, version: int | None) -> Outcome:
+def score(home: Home, name: str, as_of: str | None, version: int | None) -> CommandOutcome:
     from finflow.flows.servers.server import prefect_server
     from finflow.pipelines.operating.early_checks import check_score
 
@@ -100,7 +100,7 @@ def score(home: Home, name: str, as_of: str | None, version: int | None) -> Outc
         return flow_outcome(score_flow(name, as_of, version))
 
 
-def backfill(home: Home, name: str, request: BackfillRequest, mode: str) -> Outcome:
+def backfill(home: Home, name: str, request: BackfillRequest, mode: str) -> CommandOutcome:
     """Plan and run, or only plan (`dry-run`), or only show the ledger (`status`)."""
     from finflow.pipelines.operating.early_checks import check_backfill
 
@@ -115,36 +115,36 @@ def backfill(home: Home, name: str, request: BackfillRequest, mode: str) -> Outc
     with prefect_server(home), DISPLAY.live():
         from finflow.flows.backfill import backfill_flow
 
-        filled: Outcome = backfill_flow(name, **vars(request))  # type: ignore[assignment]
+        filled: CommandOutcome = backfill_flow(name, **vars(request))  # type: ignore[assignment]
         return filled
 
 
-def status(home: Home, name: str) -> Outcome:
+def status(home: Home, name: str) -> CommandOutcome:
     from finflow.pipelines.operating.status import status as state
 
     return state(_open(name, home))
 
 
-def history(home: Home, name: str) -> Outcome:
+def history(home: Home, name: str) -> CommandOutcome:
     from finflow.pipelines.operating.history import history as decisions
 
     context = _open(name, home)
     return {"definition": context.name, **decisions(context)}
 
 
-def report(home: Home, name: str) -> Outcome:
+def report(home: Home, name: str) -> CommandOutcome:
     from finflow.pipelines.training.report import newest_report
 
     return newest_report(_open(name, home))
 
 
-def export(home: Home, name: str, start: str, end: str, to: Path) -> Outcome:
+def export(home: Home, name: str, start: str, end: str, to: Path) -> CommandOutcome:
     from finflow.pipelines.scoring.export import export as write
 
     return write(_open(name, home), start, end, to)
 
 
-def check_leakage(home: Home, name: str, as_of: str | None) -> Outcome:
+def check_leakage(home: Home, name: str, as_of: str | None) -> CommandOutcome:
     """Ingest and validate as a training would, then try to make the future change the past."""
     from finflow.pipelines.leakage.check import check_leakage as check
 
@@ -154,33 +154,33 @@ def check_leakage(home: Home, name: str, as_of: str | None) -> Outcome:
     return {"ok": found.passed, "definition": context.name, "columns": columns, "checks": [one.to_dict() for one in found.checks]}
 
 
-def rollback(home: Home, name: str, why: str) -> Outcome:
+def rollback(home: Home, name: str, why: str) -> CommandOutcome:
     from finflow.pipelines.operating.rollback import rollback as back
 
     context = _open(name, home)
     return {"definition": context.name, "decision": back(context, why).to_dict()}
 
 
-def ui(home: Home) -> Outcome:
+def ui(home: Home) -> CommandOutcome:
     from finflow.flows.servers.interfaces import serve_interfaces
 
     return serve_interfaces(home)
 
 
-def up(home: Home, names: list[str], check: bool) -> Outcome:
+def up(home: Home, names: list[str], check: bool) -> CommandOutcome:
     """Start what does not run yet, or only look."""
     from finflow.flows.servers.stack import check_stack, start_stack
 
     return check_stack(home) if check else start_stack(home, names)
 
 
-def down(home: Home) -> Outcome:
+def down(home: Home) -> CommandOutcome:
     from finflow.flows.servers.stack import stop_stack
 
     return stop_stack(home)
 
 
-def monitor(home: Home, name: str, as_of: str | None) -> Outcome:
+def monitor(home: Home, name: str, as_of: str | None) -> CommandOutcome:
     from finflow.flows.servers.server import prefect_server
     from finflow.pipelines.operating.early_checks import check_monitor
 
@@ -191,14 +191,14 @@ def monitor(home: Home, name: str, as_of: str | None) -> Outcome:
         return flow_outcome(monitor_flow(name, as_of))
 
 
-def approve(home: Home, name: str, version: int, by: str, why: str) -> Outcome:
+def approve(home: Home, name: str, version: int, by: str, why: str) -> CommandOutcome:
     from finflow.pipelines.operating.approval import approve as decide
 
     context = _open(name, home)
     return _decided(context, decide(context, version, by, why))
 
 
-def reject(home: Home, name: str, version: int, by: str, why: str) -> Outcome:
+def reject(home: Home, name: str, version: int, by: str, why: str) -> CommandOutcome:
     from finflow.pipelines.operating.approval import reject as decide
 
     context = _open(name, home)
@@ -212,13 +212,13 @@ def reject(home: Home, name: str, version: int, by: str, why: str) -> Outcome:
     return _decided(context, decision)
 
 
-def alerts(home: Home, last: int) -> Outcome:
+def alerts(home: Home, last: int) -> CommandOutcome:
     from finflow.flows.deployments.alerts import read_alerts
 
     return {"alerts": read_alerts(home, last)}
 
 
-def prune(home: Home, keep: str, yes: bool) -> Outcome:
+def prune(home: Home, keep: str, yes: bool) -> CommandOutcome:
     """What it will free is said before anything goes."""
     from finflow.flows.command_line.pages import freed_lines
     from finflow.pipelines.operating.pruning.run import prune as free
@@ -237,7 +237,7 @@ def _open(name: str, home: Home) -> Context:
     return open_by_name(name, home)
 
 
-def _decided(context: Context, decision: Decision) -> Outcome:
+def _decided(context: Context, decision: Decision) -> CommandOutcome:
     """The decision, and what waits after it."""
     from finflow.pipelines.operating.history import history
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from finflow.flows.command_line.flow_outcome import flow_outcome
+from finflow.flows.command_line.outcome import flow_outcome
 from finflow.flows.display import DISPLAY
 from finflow.flows.servers.interfaces import addresses_of
 from finflow.flows.servers.server import prefect_server

@@ -9,21 +9,20 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import typer
 
+from finflow.flows.command_line.outcome import CommandOutcome
 from finflow.flows.program import as_started, program
 from finflow.flows.servers.diagnostics import explained
 from finflow.flows.servers.environment import prepare_environment
 from finflow.pipelines.core.errors import FinflowError
 from finflow.pipelines.core.home import Home
 
-Outcome = dict[str, Any]
-
 
 def execute(
-    as_json: bool, work: Callable[[Home], Outcome], render: Callable[[Outcome], list[str]], *, is_document: bool = False
+    as_json: bool, work: Callable[[Home], CommandOutcome], render: Callable[[CommandOutcome], list[str]], *, is_document: bool = False
 ) -> NoReturn:
     """Do a command's work and end the process's command.
 

@@ -9,11 +9,10 @@ from typing import Any
 
 from finflow.flows.command_line.indented import indented_lines
 from finflow.flows.command_line.leaderboard import LEGEND, checks_lines, leaderboard_lines
+from finflow.flows.command_line.outcome import CommandOutcome
 
-Outcome = dict[str, Any]
 
-
-def validated_lines(outcome: Outcome) -> list[str]:
+def validated_lines(outcome: CommandOutcome) -> list[str]:
     """Rules that did not hold, and what became of the rows."""
     broken = [rule for rule in outcome["rules"] if not rule["passed"]]
     lines = [
@@ -24,33 +23,33 @@ def validated_lines(outcome: Outcome) -> list[str]:
     return lines
 
 
-def list_definitions(outcome: Outcome) -> list[str]:
+def list_definitions(outcome: CommandOutcome) -> list[str]:
     width = max((len(row["name"]) for row in outcome["definitions"]), default=0)
     return [f"{row['name']:<{width}} {row['title']}{' (simulated)' if row['simulated'] else ''}" for row in outcome["definitions"]]
 
 
-def show(outcome: Outcome) -> list[str]:
+def show(outcome: CommandOutcome) -> list[str]:
     return [outcome["yaml"].rstrip()]
 
 
-def schema(outcome: Outcome) -> list[str]:
+def schema(outcome: CommandOutcome) -> list[str]:
     return [json.dumps(outcome["schema"], indent=2)]
 
 
-def init(outcome: Outcome) -> list[str]:
+def init(outcome: CommandOutcome) -> list[str]:
     return [f"Wrote {outcome['path']}. Read it, then: finflow validate {outcome['path']} and finflow train {outcome['path']}"]
 
 
-def validate(outcome: Outcome) -> list[str]:
+def validate(outcome: CommandOutcome) -> list[str]:
     return [f"{outcome['definition']} as of {outcome['as_of'][:10]}", *validated_lines(outcome), f"Data Docs: {outcome['folder']}"]
 
 
-def train(outcome: Outcome) -> list[str]:
+def train(outcome: CommandOutcome) -> list[str]:
     """What was done, the leaderboard, the decision, where to read on."""
     return [*training_lines(outcome), LEGEND]
 
 
-def training_lines(outcome: Outcome) -> list[str]:
+def training_lines(outcome: CommandOutcome) -> list[str]:
     """A training without the legend of its leaderboard."""
     data = outcome["data"]
     lines = [f"{outcome['title']}, as of {outcome['as_of'][:10]}" + (" (SIMULATED data)" if outcome["simulated"] else "")]
@@ -69,7 +68,7 @@ def shown(path: str) -> str:
     return str(Path(path).relative_to(Path.cwd())) if Path(path).is_relative_to(Path.cwd()) else path
 
 
-def decision_line(outcome: Outcome) -> str:
+def decision_line(outcome: CommandOutcome) -> str:
     """The decision in plain words."""
     decision = outcome["decision"]
     return _wrapped(f"decision: {decision['verdict'].upper()}. {decision['reason']}", "  ")
@@ -91,14 +90,14 @@ def _wrapped(text: str, indent: str) -> str:
     return textwrap.fill(text, 140, initial_indent=indent, subsequent_indent="    ", break_on_hyphens=False)
 
 
-def score(outcome: Outcome) -> list[str]:
+def score(outcome: CommandOutcome) -> list[str]:
     return [
         f"{outcome['definition']} as of {outcome['as_of'][:10]}: {outcome['rows']} rows by version {outcome['version']}, "
         f"{outcome['written']} of them new, {outcome['in_sample']} in-sample (predictions table version {outcome['table_version']})"
     ]
 
 
-def backfill(outcome: Outcome) -> list[str]:
+def backfill(outcome: CommandOutcome) -> list[str]:
     """What ran, or would run, date by date where there are few; of many those that failed, and of a dry run every date that would run."""
     dates, mode = outcome["dates"], outcome["mode"]
     lines = [outcome["summary"]]
@@ -117,11 +116,11 @@ def backfill(outcome: Outcome) -> list[str]:
     return lines
 
 
-def status(outcome: Outcome) -> list[str]:
+def status(outcome: CommandOutcome) -> list[str]:
     return indented_lines(outcome)
 
 
-def history(outcome: Outcome) -> list[str]:
+def history(outcome: CommandOutcome) -> list[str]:
     """A line a decision, and beneath it the reason."""
     lines = []
     for row in outcome["decisions"]:
@@ -134,15 +133,15 @@ def history(outcome: Outcome) -> list[str]:
     return lines or [f"No decision has been made for {outcome['definition']}: finflow train {outcome['definition']}"]
 
 
-def report(outcome: Outcome) -> list[str]:
+def report(outcome: CommandOutcome) -> list[str]:
     return [outcome["text"].rstrip(), "", f"HTML: {outcome['html']}"]
 
 
-def export(outcome: Outcome) -> list[str]:
+def export(outcome: CommandOutcome) -> list[str]:
     return [f"Wrote {outcome['rows']:,} rows to {outcome['path']}"]
 
 
-def check_leakage(outcome: Outcome) -> list[str]:
+def check_leakage(outcome: CommandOutcome) -> list[str]:
     lines = []
     for check in outcome["checks"]:
         word = "passed" if check["passed"] else "FAILED" if check["tried"] else "not tried"
@@ -151,15 +150,15 @@ def check_leakage(outcome: Outcome) -> list[str]:
     return [*lines, verdict]
 
 
-def rollback(outcome: Outcome) -> list[str]:
+def rollback(outcome: CommandOutcome) -> list[str]:
     return [decision_line(outcome).strip()]
 
 
-def ui(outcome: Outcome) -> list[str]:
+def ui(outcome: CommandOutcome) -> list[str]:
     return [] if outcome["running"] else ["Both UIs are stopped."]
 
 
-def demo(outcome: Outcome) -> list[str]:
+def demo(outcome: CommandOutcome) -> list[str]:
     """Under 40 lines that a newcomer understands."""
     market, signal = training_lines(outcome["index_price"]), training_lines(outcome["demo_signal"])
     lines = [f"1. {market[0]}", *market[1:], f"2. {signal[0]}", *signal[1:], LEGEND, "3. Predictions of index-price"]
@@ -176,7 +175,7 @@ def demo(outcome: Outcome) -> list[str]:
     ]
 
 
-def up(outcome: Outcome) -> list[str]:
+def up(outcome: CommandOutcome) -> list[str]:
     if "servers" in outcome:
         return _health(outcome)
     if outcome["started"]:
@@ -196,7 +195,7 @@ def up(outcome: Outcome) -> list[str]:
     return lines
 
 
-def _health(outcome: Outcome) -> list[str]:
+def _health(outcome: CommandOutcome) -> list[str]:
     if not outcome["up"]:
         return ["No servers of this home run: `finflow up` starts them."]
     lines = []
@@ -206,21 +205,21 @@ def _health(outcome: Outcome) -> list[str]:
     return lines if outcome["ok"] else [*lines, "`finflow up` starts again what does not run."]
 
 
-def down(outcome: Outcome) -> list[str]:
+def down(outcome: CommandOutcome) -> list[str]:
     if not outcome["stopped"]:
         return ["Nothing of this home was running."]
     killed = f" {outcome['killed']} did not end when asked and were killed." if outcome["killed"] else ""
     return [f"Stopped: {', '.join(outcome['stopped'])}.{killed}"]
 
 
-def approve(outcome: Outcome) -> list[str]:
+def approve(outcome: CommandOutcome) -> list[str]:
     return [decision_line(outcome).strip(), *waiting_lines(outcome["waiting"])]
 
 
 reject = approve
 
 
-def monitor(outcome: Outcome) -> list[str]:
+def monitor(outcome: CommandOutcome) -> list[str]:
     """What alarms, part by part what was measured, and what could not be."""
     checks, champion = outcome["checks"], outcome["champion"]
     who = "no champion" if champion is None else f"champion {champion['candidate']}, version {champion['version']}"
@@ -240,7 +239,7 @@ def monitor(outcome: Outcome) -> list[str]:
     return [*lines, f"  report: {shown(outcome['report'])} ({written})"]
 
 
-def alerts(outcome: Outcome) -> list[str]:
+def alerts(outcome: CommandOutcome) -> list[str]:
     """When, what kind, and what happened; newest last."""
     lines = []
     for alert in outcome["alerts"]:
@@ -250,13 +249,13 @@ def alerts(outcome: Outcome) -> list[str]:
     return lines or ["No alerts."]
 
 
-def prune(outcome: Outcome) -> list[str]:
+def prune(outcome: CommandOutcome) -> list[str]:
     lines = freed_lines(outcome, "freed" if outcome["deleted"] else "would free")
     again = f"Nothing was deleted. To do it: finflow prune --keep {outcome['keep']} --yes"
     return lines if outcome["deleted"] or not outcome["freed"] else [*lines, again]
 
 
-def freed_lines(outcome: Outcome, verb: str) -> list[str]:
+def freed_lines(outcome: CommandOutcome, verb: str) -> list[str]:
     """What goes, by kind."""
     head = f"--keep {outcome['keep']} {verb} {readable(outcome['bytes'])}; {outcome['kept_runs']} runs stay"
     return [head, *(f"  {one['count']:>7,} {one['kind']:<16} {readable(one['bytes'])}" for one in outcome["freed"]), *outcome["notes"]]

@@ -16,7 +16,6 @@ from finflow.pipelines.definitions.loading import DEFINITIONS, definition_path, 
 from finflow.pipelines.operating.schedules import planned
 from finflow.pipelines.settings.timing import AfterClose, Timing
 
-POOL = "finflow"
 POOL_TYPE = "process"
 #: how finflow's schedule is known among those a person may add to a deployment: its slug begins so, and goes on with the definition's words
 SLUG = "finflow: "

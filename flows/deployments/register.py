@@ -8,7 +8,6 @@ import pandas as pd
 
 from finflow.flows.deployments.plan import (
     COLLISION,
-    POOL,
     POOL_TYPE,
     QUEUES,
     SLUG,
@@ -21,6 +20,7 @@ from finflow.flows.deployments.plan import (
     rule_of,
     runs_of,
 )
+from finflow.flows.runs import POOL
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.settings.timing import AfterClose
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 
-class Outcome(dict[str, Any]):
+class ShownOutcome(dict[str, Any]):
     """The values that the command prints with `--json`, by key; shown as the page that it prints without."""
 
     def __init__(self, values: Mapping[str, Any], page: Callable[[dict[str, Any]], list[str]]) -> None:

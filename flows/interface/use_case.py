@@ -10,7 +10,7 @@ import pandas as pd
 
 from finflow.flows.command_line import commands, pages
 from finflow.flows.interface import frames
-from finflow.flows.interface.outcome import Outcome
+from finflow.flows.interface.outcome import ShownOutcome
 from finflow.flows.interface.process import as_a_command, enter_home
 from finflow.pipelines.backfill.request import BackfillRequest
 from finflow.pipelines.core.errors import FinflowError
@@ -67,7 +67,7 @@ class UseCase:
         """The definition, every default filled in."""
         return load_and_remember(self._name, enter_home())
 
-    def validate(self, as_of: str | None = None) -> Outcome:
+    def validate(self, as_of: str | None = None) -> ShownOutcome:
         """Read the source and check it against the contract, and nothing more: `finflow validate`."""
         return self._outcome(commands.validate, pages.validate, as_of)
 
@@ -81,12 +81,12 @@ class UseCase:
         devices: int = 1,
         strategy: str = "auto",
         precision: str = "32-true",
-    ) -> Outcome:
+    ) -> ShownOutcome:
         """Fit every candidate, compare them with the baselines, and decide: `finflow train`, with its options."""
         hardware = {"accelerator": accelerator, "devices": devices, "strategy": strategy, "precision": precision}
         return self._outcome(commands.train, pages.train, as_of, list(candidates) if candidates else None, seed, hardware)
 
-    def score(self, as_of: str | None = None, *, version: int | None = None) -> Outcome:
+    def score(self, as_of: str | None = None, *, version: int | None = None) -> ShownOutcome:
         """Predict from a date with the champion, or with a version, and keep the rows: `finflow score`."""
         return self._outcome(commands.score, pages.score, as_of, version)
 
@@ -103,24 +103,24 @@ class UseCase:
         retrain: str | None = None,
         restated: bool = False,
         dry_run: bool = False,
-    ) -> Outcome:
+    ) -> ShownOutcome:
         """Fill the predictions of a range of dates, both included: `finflow backfill`, with its options."""
         request = BackfillRequest(start, end, entity, only, model, newest_first, max_active, retrain, restated)
         return self._outcome(commands.backfill, pages.backfill, request, "dry-run" if dry_run else "run")
 
-    def monitor(self, as_of: str | None = None) -> Outcome:
+    def monitor(self, as_of: str | None = None) -> ShownOutcome:
         """Freshness, gaps, drift and realised performance of the champion: `finflow monitor`."""
         return self._outcome(commands.monitor, pages.monitor, as_of)
 
-    def check_leakage(self, as_of: str | None = None) -> Outcome:
+    def check_leakage(self, as_of: str | None = None) -> ShownOutcome:
         """Prove that nothing later than a date enters what is predicted from it: `finflow check-leakage`."""
         return self._outcome(commands.check_leakage, pages.check_leakage, as_of)
 
-    def status(self) -> Outcome:
+    def status(self) -> ShownOutcome:
         """Who is champion and since when, how fresh the data are, where predictions are missing: `finflow status`."""
         return self._outcome(commands.status, pages.status)
 
-    def report(self) -> Outcome:
+    def report(self) -> ShownOutcome:
         """The newest written report: `finflow report`."""
         return self._outcome(commands.report, pages.report)
 
@@ -224,6 +224,8 @@ class UseCase:
         with as_a_command() as home:
             yield open_by_name(self._name, home)
 
-    def _outcome(self, command: Callable[..., dict[str, Any]], page: Callable[[dict[str, Any]], list[str]], *arguments: Any) -> Outcome:
+    def _outcome(
+        self, command: Callable[..., dict[str, Any]], page: Callable[[dict[str, Any]], list[str]], *arguments: Any
+    ) -> ShownOutcome:
         with as_a_command() as home:
-            return Outcome(command(home, self._name, *arguments), page)
+            return ShownOutcome(command(home, self._name, *arguments), page)

@@ -7,13 +7,13 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from finflow.flows.runs import POOL
 from finflow.flows.servers.database import MLFLOW_SCHEMA, MLFLOW_USERS_SCHEMA, PREFECT_SCHEMA, VARIABLE, Database
 from finflow.flows.servers.secrets import USER, Secrets
 from finflow.flows.servers.settings import LOOPBACK, ServerSettings
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.servers import Stack
 
-POOL = "finflow"
 TOKEN, ROLE = "FINFLOW_STACK", "FINFLOW_STACK_ROLE"  # in the environment of what `up` starts, and of its children
 NAMES = ("prefect", "mlflow", "worker")
 

@@ -15,7 +15,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from finflow.flows.servers.plan import POOL, ROLE, TOKEN, Start
+from finflow.flows.runs import POOL
+from finflow.flows.servers.plan import ROLE, TOKEN, Start
 from finflow.flows.servers.secrets import USER, Secrets
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.processes import started_at

@@ -11,7 +11,8 @@ from __future__ import annotations
 import os
 import sys
 
-from finflow.flows.deployments.plan import POOL, POOL_TYPE
+from finflow.flows.deployments.plan import POOL_TYPE
+from finflow.flows.runs import POOL
 from finflow.flows.runs.missed_runs import supersede_missed
 from finflow.flows.servers.diagnostics import diagnose
 from finflow.flows.servers.environment import prepare_environment

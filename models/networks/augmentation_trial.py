@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from finflow.models.augmentation import Augmentation, Float64, Verdict, judge
+from finflow.models.augmentation import Augmentation, AugmentationVerdict, Float64, judge
 from finflow.models.errors import FitFailure
 from finflow.models.samples import Int64, SampleIndex
 
@@ -28,7 +28,7 @@ def try_augmentation(
     train: Callable[[int, Source | None], Forecaster],
     validation: Part,
     index: SampleIndex,
-) -> tuple[Source | None, Verdict]:
+) -> tuple[Source | None, AugmentationVerdict]:
     """The generator, if its samples help, and the verdict. A generator or a training that fails is a reason to do without.
 
     The seeds of the trial are its own, so every fit of a fold, whatever its seed, comes to the same verdict.
@@ -43,7 +43,7 @@ def try_augmentation(
         source = make()
         pairs = [(train(seed, None), train(seed, source)) for seed in range(settings.seeds)]
     except FitFailure as failure:
-        return None, Verdict(False, f"the trial failed: {failure}")
+        return None, AugmentationVerdict(False, f"the trial failed: {failure}")
     losses = [np.array([block_losses(pair[side], validation, blocks) for pair in pairs]) for side in (0, 1)]
     verdict = judge(losses[0], losses[1], np.array([len(block) for block in blocks]), settings.level)
     return (source if verdict.kept else None), verdict

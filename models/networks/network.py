@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from finflow.models.augmentation import Augmentation, Verdict
+from finflow.models.augmentation import Augmentation, AugmentationVerdict
 from finflow.models.base import FitReport, Hardware, Model, ModelSettings, Prediction, Task
 from finflow.models.errors import FitFailure
 from finflow.models.networks.augmentation_trial import try_augmentation
@@ -153,7 +153,7 @@ class Network(Model):
 
     def _try_augmentation(
         self, settings: Augmentation, parts: dict[str, Part], validation: Samples, hardware: Hardware
-    ) -> tuple[Source | None, Verdict]:
+    ) -> tuple[Source | None, AugmentationVerdict]:
         """The trial runs on one device: the size of a step does not depend on their number, so what helps on one helps on several."""
         alone = replace(hardware, devices=1, strategy="auto")
 

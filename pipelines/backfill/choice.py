@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-RETRAIN = "retrain-"
+RETRAIN_PREFIX = "retrain-"
 
 
 @dataclass(frozen=True)

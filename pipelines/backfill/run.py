@@ -13,7 +13,7 @@ import pandas as pd
 
 from finflow.models.errors import FitFailure
 from finflow.pipelines.backfill.changes import compare
-from finflow.pipelines.backfill.choice import RETRAIN
+from finflow.pipelines.backfill.choice import RETRAIN_PREFIX
 from finflow.pipelines.backfill.plan import BackfillPlan, backfill_as_of, plan_backfill
 from finflow.pipelines.backfill.request import BackfillRequest
 from finflow.pipelines.backfill.result import BackfillResult, ChunkResult, DateResult, backfill_result, shown_plan
@@ -205,7 +205,7 @@ def _keep(context: Context, plan: BackfillPlan, served: ServedModel, trained: pd
         restated=plan.restated,
         digests=windows,
     )
-    if plan.model.startswith(RETRAIN) and rows["in_sample"].any():
+    if plan.model.startswith(RETRAIN_PREFIX) and rows["in_sample"].any():
         raise StateError(f"version {served.version} was trained on targets of the dates that it is to answer: a walk has no in-sample row.")
     digests = {str(date): digest for date, digest in date_digests(samples, length, windows).items()}
     unusable = unusable_dates(rows)

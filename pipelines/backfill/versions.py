@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from finflow.pipelines.backfill.choice import RETRAIN, Choice
+from finflow.pipelines.backfill.choice import RETRAIN_PREFIX, Choice
 from finflow.pipelines.backfill.walk_forward import walk_choices
 from finflow.pipelines.core.manifests import CleanManifest
 from finflow.pipelines.data.knowledge import published
@@ -23,8 +23,8 @@ def choosing(context: Context, model: str) -> Context:
     Args:
         model: champion, as-of, a version's number, retrain-monthly or retrain-quarterly.
     """
-    if model.startswith(RETRAIN):
-        return replace(context, promotions=WalkRecord(context.lake, context.name, model.removeprefix(RETRAIN)))
+    if model.startswith(RETRAIN_PREFIX):
+        return replace(context, promotions=WalkRecord(context.lake, context.name, model.removeprefix(RETRAIN_PREFIX)))
     return context
 
 
@@ -44,8 +44,8 @@ def choose_versions(
     Raises:
         RegistryError: a version that was never registered.
     """
-    if model.startswith(RETRAIN):
-        return walk_choices(context, model.removeprefix(RETRAIN), dates, clean, failures)
+    if model.startswith(RETRAIN_PREFIX):
+        return walk_choices(context, model.removeprefix(RETRAIN_PREFIX), dates, clean, failures)
     if model == "as-of":
         versions = _effective(context, dates)
     elif model == "champion":

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from finflow.models.base import Hardware
-from finflow.pipelines.backfill.choice import RETRAIN, Choice
+from finflow.pipelines.backfill.choice import RETRAIN_PREFIX, Choice
 from finflow.pipelines.backfill.walk_periods import Period, periods, unasked
 from finflow.pipelines.backfill.walk_run import walk_run
 from finflow.pipelines.core.code import code_version
@@ -124,10 +124,10 @@ def walk_steps(context: Context, model: str, untrained: Sequence[str], raw: RawM
         model: the selector of a backfill (see `BackfillPlan`).
         untrained: ISO dates whose model is not there.
     """
-    if not model.startswith(RETRAIN) or not untrained:
+    if not model.startswith(RETRAIN_PREFIX) or not untrained:
         return ()
 
-    every = model.removeprefix(RETRAIN)
+    every = model.removeprefix(RETRAIN_PREFIX)
     record = WalkRecord(context.lake, context.name, every)
     steps: list[WalkStep] = []
     found = periods(context, raw, every, max(untrained))

@@ -8,7 +8,7 @@ from finflow.pipelines.core.errors import FinflowError
 
 FIRST_YEAR, LAST_YEAR = 1700, 2200
 ONLY = ("missing", "failed", "stale", "all")
-RETRAIN = ("monthly", "quarterly")
+RETRAIN_PERIODS = ("monthly", "quarterly")
 
 
 def parse_range(start: str, end: str) -> tuple[pd.Timestamp, pd.Timestamp]:
@@ -81,8 +81,8 @@ def parse_choice(model: str, retrain: str | None) -> str:
     """
     if retrain is None:
         return parse_selector(model)
-    if retrain not in RETRAIN:
-        raise FinflowError(f"--retrain {retrain!a}: expected {' or '.join(RETRAIN)}.")
+    if retrain not in RETRAIN_PERIODS:
+        raise FinflowError(f"--retrain {retrain!a}: expected {' or '.join(RETRAIN_PERIODS)}.")
     if model != "champion":
         raise FinflowError(f"--retrain {retrain} trains the models that answer, and --model {model} names one: give one of the two.")
     return f"retrain-{retrain}"

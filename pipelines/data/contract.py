@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from finflow.expectations.batch import PERIOD, SESSION, codes, prepare
-from finflow.expectations.examine import Examination, Outcome, examine
+from finflow.expectations.examine import Examination, RuleOutcome, examine
 from finflow.expectations.page import render_page
 from finflow.expectations.rule import Graded, Mask
 from finflow.expectations.rules.quarantined import FewQuarantined
@@ -48,11 +48,11 @@ class Judgement:
     examinations: tuple[Examination, ...]
 
     @property
-    def outcomes(self) -> tuple[Outcome, ...]:
+    def outcomes(self) -> tuple[RuleOutcome, ...]:
         return tuple(outcome for examination in self.examinations for outcome in examination.outcomes)
 
     @property
-    def critical(self) -> tuple[Outcome, ...]:
+    def critical(self) -> tuple[RuleOutcome, ...]:
         return tuple(outcome for examination in self.examinations for outcome in examination.failed("critical"))
 
 
@@ -160,7 +160,7 @@ def _quarantine_rows(definition: Definition, rows: pd.DataFrame, judgement: Judg
     return broken
 
 
-def _rule_result(outcome: Outcome) -> RuleResult:
+def _rule_result(outcome: RuleOutcome) -> RuleResult:
     graded = outcome.graded
     return RuleResult(graded.rule.name, graded.severity, outcome.passed, outcome.finding.count, outcome.finding.detail)
 

@@ -20,7 +20,7 @@ from finflow.pipelines.core.digest import digest_arrays, digest_json
 from finflow.pipelines.core.errors import FitError
 from finflow.pipelines.core.manifests import CandidateEvaluation, Check, Evaluation, Metric
 from finflow.pipelines.evaluation.comparisons import Compared, daily_means, days_of, superior, units_of
-from finflow.pipelines.evaluation.inputs import EvaluationRequest, Panel, make_panel
+from finflow.pipelines.evaluation.inputs import EvaluationPanel, EvaluationRequest, make_panel
 from finflow.pipelines.evaluation.measures import Measured, measure
 from finflow.pipelines.evaluation.store import read_evaluation, store_evaluation, stored_evaluation
 from finflow.pipelines.evaluation.tables import day, protocol, write_tables
@@ -64,7 +64,7 @@ def evaluate(request: EvaluationRequest) -> Evaluation:
     return evaluation
 
 
-def _inputs_digest(request: EvaluationRequest, panel: Panel) -> str:
+def _inputs_digest(request: EvaluationRequest, panel: EvaluationPanel) -> str:
     """Of all that the evaluation depends on."""
     definition = request.definition
     recipes = {name: recipe.digest for name, recipe in request.recipes.items()}
@@ -74,7 +74,7 @@ def _inputs_digest(request: EvaluationRequest, panel: Panel) -> str:
     return digest_json([settings, written, _digest(panel)])
 
 
-def _leaderboard(request: EvaluationRequest, panel: Panel, measured: Measured) -> tuple[CandidateEvaluation, ...]:
+def _leaderboard(request: EvaluationRequest, panel: EvaluationPanel, measured: Measured) -> tuple[CandidateEvaluation, ...]:
     """Every recipe that was predicted or failed, the lowest loss first, those that cannot be compared last."""
     confidence = _confidence(measured.valid, measured.block, request.definition.seed)
     found = [
@@ -86,7 +86,9 @@ def _leaderboard(request: EvaluationRequest, panel: Panel, measured: Measured) -
     return tuple(sorted(found, key=lambda one: (one.invalid is not None, mean.get(one.candidate, np.inf))))
 
 
-def _entry(request: EvaluationRequest, panel: Panel, measured: Measured, name: str, confidence_p: float | None) -> CandidateEvaluation:
+def _entry(
+    request: EvaluationRequest, panel: EvaluationPanel, measured: Measured, name: str, confidence_p: float | None
+) -> CandidateEvaluation:
     """A recipe's row of the leaderboard."""
     definition, recipe, wrong = request.definition, request.recipes[name], measured.invalid.get(name)
     checks: tuple[Check, ...] = ()
@@ -110,7 +112,9 @@ def _entry(request: EvaluationRequest, panel: Panel, measured: Measured, name: s
     )
 
 
-def _evaluation(request: EvaluationRequest, panel: Panel, measured: Measured, found: tuple[CandidateEvaluation, ...]) -> Evaluation:
+def _evaluation(
+    request: EvaluationRequest, panel: EvaluationPanel, measured: Measured, found: tuple[CandidateEvaluation, ...]
+) -> Evaluation:
     definition, entries = request.definition, measured.entries
     candidates = [name for name, baseline in entries.items() if not baseline]
     return Evaluation(
@@ -133,7 +137,7 @@ def _evaluation(request: EvaluationRequest, panel: Panel, measured: Measured, fo
     )
 
 
-def _tested(request: EvaluationRequest, panel: Panel, measured: Measured, evaluation: Evaluation) -> Tested:
+def _tested(request: EvaluationRequest, panel: EvaluationPanel, measured: Measured, evaluation: Evaluation) -> Tested:
     """What the problem's own tables are made of."""
     definition = request.definition
     return Tested(
@@ -157,7 +161,7 @@ def date_losses(problem: Problem, loss: str, prediction: Prediction, samples: Sa
     return pd.Series(values, index=pd.DatetimeIndex(dates), name=loss)
 
 
-def _digest(panel: Panel) -> str:
+def _digest(panel: EvaluationPanel) -> str:
     arrays: dict[str, NDArray[Any]] = {
         "positions": panel.positions,
         "fold": panel.fold,
@@ -182,7 +186,7 @@ def _no_skill(daily: Mapping[str, Float64], candidates: Sequence[str], reference
     return superior_predictive_ability(daily[reference], own, block=block, replications=CONFIDENCE_REPLICATIONS, seed=seed)
 
 
-def _metrics(problem: Problem, panel: Panel, measured: Measured, name: str) -> tuple[Metric, ...]:
+def _metrics(problem: Problem, panel: EvaluationPanel, measured: Measured, name: str) -> tuple[Metric, ...]:
     found, answer = [], panel.forecasts[name].ensemble
     with np.errstate(all="ignore"):
         memory = problem.memory(answer, panel.index, panel.fold, measured.train)
@@ -191,7 +195,7 @@ def _metrics(problem: Problem, panel: Panel, measured: Measured, name: str) -> t
     return tuple(found)
 
 
-def _fold_losses(panel: Panel, losses: Float64) -> dict[str, float]:
+def _fold_losses(panel: EvaluationPanel, losses: Float64) -> dict[str, float]:
     """The deciding loss of each fold, a date counting once."""
     found, units = {}, units_of(panel.index, panel.folds)
     for number, fold in enumerate(panel.folds):
@@ -201,7 +205,7 @@ def _fold_losses(panel: Panel, losses: Float64) -> dict[str, float]:
     return found
 
 
-def _seed_losses(request: EvaluationRequest, panel: Panel, name: str) -> dict[str, float]:
+def _seed_losses(request: EvaluationRequest, panel: EvaluationPanel, name: str) -> dict[str, float]:
     """The deciding loss of each seed alone: the spread that averaging hides."""
     found = {}
     for seed, prediction in panel.forecasts[name].seeds.items():

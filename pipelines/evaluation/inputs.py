@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 INTERVAL_REPLICATIONS = 1_000
 Int64 = NDArray[np.int64]
 #: candidate -> fold name -> seed -> positions (int64, into the samples) and the prediction for them
-Predictions = Mapping[str, Mapping[str, Mapping[Any, tuple[Int64, Prediction]]]]
+FoldPredictions = Mapping[str, Mapping[str, Mapping[Any, tuple[Int64, Prediction]]]]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -50,7 +50,7 @@ class EvaluationRequest:
     problem: Problem
     samples: Samples
     folds: Sequence[Fold]
-    predictions: Predictions
+    predictions: FoldPredictions
     recipes: Mapping[str, Recipe]
     run_key: str
     as_of: str
@@ -62,7 +62,7 @@ class EvaluationRequest:
 
 
 @dataclass(frozen=True, eq=False)
-class Forecast:
+class CandidateForecast:
     """What one candidate predicts for every test sample.
 
     Attributes:
@@ -77,7 +77,7 @@ class Forecast:
 
 
 @dataclass(frozen=True, eq=False)
-class Panel:
+class EvaluationPanel:
     """The test samples of all folds, fold after fold, and every candidate's forecast of them.
 
     Attributes:
@@ -91,10 +91,10 @@ class Panel:
     fold: Int64
     folds: tuple[Fold, ...]
     entities: tuple[str, ...]
-    forecasts: Mapping[str, Forecast]
+    forecasts: Mapping[str, CandidateForecast]
 
 
-def make_panel(samples: Samples, folds: Sequence[Fold], predictions: Predictions) -> Panel:
+def make_panel(samples: Samples, folds: Sequence[Fold], predictions: FoldPredictions) -> EvaluationPanel:
     """Check that all candidates predict the same test samples, and average each one's seeds.
 
     Raises:
@@ -117,7 +117,7 @@ def make_panel(samples: Samples, folds: Sequence[Fold], predictions: Predictions
     if not index.labelled.all():
         raise FitError(f"{int((~index.labelled).sum())} test samples have targets that are not known: they cannot be evaluated.")
     entities = samples.observations.entities
-    return Panel(
+    return EvaluationPanel(
         positions=positions,
         index=index,
         fold=np.repeat(np.arange(len(folds)), [len(expected[fold.name]) for fold in folds]),
@@ -127,7 +127,7 @@ def make_panel(samples: Samples, folds: Sequence[Fold], predictions: Predictions
     )
 
 
-def _expected_positions(folds: Sequence[Fold], predictions: Predictions) -> dict[str, Int64]:
+def _expected_positions(folds: Sequence[Fold], predictions: FoldPredictions) -> dict[str, Int64]:
     """By fold, the test positions, ascending: those of the first candidate, whom all others must equal."""
     first = next(iter(predictions))
     expected: dict[str, Int64] = {}
@@ -153,7 +153,7 @@ def _forecast(
     expected: Mapping[str, Int64],
     index: SampleIndex,
     entities: tuple[str, ...],
-) -> Forecast:
+) -> CandidateForecast:
     seeds = sorted(found[folds[0].name], key=int)
     for fold in folds:
         if sorted(found[fold.name], key=int) != seeds:
@@ -168,7 +168,7 @@ def _forecast(
         at = int(np.flatnonzero(broken)[0])
         where = f"{entities[index.entity[at]]}, {np.datetime_as_string(index.time[at], unit='D')}"
         invalid = f"{int(broken.sum())} of {len(index)} predictions of seed {wrong[0]} are not finite (the first: {where})"
-    return Forecast(ensemble=average(list(by_seed.values())), seeds=by_seed, invalid=invalid)
+    return CandidateForecast(ensemble=average(list(by_seed.values())), seeds=by_seed, invalid=invalid)
 
 
 def _ordered(positions: Int64, prediction: Prediction) -> Prediction:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from finflow.models.samples import SampleIndex
 from finflow.pipelines.core.errors import DefinitionError, FitError
 from finflow.pipelines.evaluation.comparisons import Compared, compare_all, daily_means, overlap, units_of
-from finflow.pipelines.evaluation.inputs import INTERVAL_REPLICATIONS, EvaluationRequest, Panel
+from finflow.pipelines.evaluation.inputs import INTERVAL_REPLICATIONS, EvaluationPanel, EvaluationRequest
 from finflow.pipelines.problems.base import Problem
 from finflow.pipelines.samples.folds import select
 from finflow.pipelines.statistics import default_block
@@ -56,7 +56,7 @@ class Measured:
         return {name: values for name, values in self.daily.items() if name not in self.invalid}
 
 
-def measure(request: EvaluationRequest, panel: Panel) -> Measured:
+def measure(request: EvaluationRequest, panel: EvaluationPanel) -> Measured:
     """Losses, comparisons, and what metrics and their intervals need.
 
     Raises:
@@ -89,7 +89,7 @@ def measure(request: EvaluationRequest, panel: Panel) -> Measured:
     return Measured(losses, daily, invalid, entries, compared, dates, horizon, block, train, scale, draws)
 
 
-def _losses(request: EvaluationRequest, panel: Panel) -> dict[str, dict[str, Float64]]:
+def _losses(request: EvaluationRequest, panel: EvaluationPanel) -> dict[str, dict[str, Float64]]:
     """By candidate and loss: float64, [n]. NaN throughout where a prediction is not finite."""
     found: dict[str, dict[str, Float64]] = {}
     loss = request.definition.gate.loss
@@ -104,7 +104,7 @@ def _losses(request: EvaluationRequest, panel: Panel) -> dict[str, dict[str, Flo
     return found
 
 
-def _invalid(panel: Panel, losses: Mapping[str, Mapping[str, Float64]]) -> dict[str, str]:
+def _invalid(panel: EvaluationPanel, losses: Mapping[str, Mapping[str, Float64]]) -> dict[str, str]:
     """Why candidates cannot be compared."""
     found: dict[str, str] = {}
     for name, forecast in panel.forecasts.items():
@@ -116,13 +116,13 @@ def _invalid(panel: Panel, losses: Mapping[str, Mapping[str, Float64]]) -> dict[
     return found
 
 
-def _training_parts(request: EvaluationRequest, panel: Panel) -> list[SampleIndex]:
+def _training_parts(request: EvaluationRequest, panel: EvaluationPanel) -> list[SampleIndex]:
     """By fold, its training samples."""
     index, embargo = request.samples.index, request.definition.folds.embargo
     return [index.take(select(fold, index, embargo).train) for fold in panel.folds]
 
 
-def _scales(problem: Problem, panel: Panel, train: Sequence[SampleIndex]) -> Float64:
+def _scales(problem: Problem, panel: EvaluationPanel, train: Sequence[SampleIndex]) -> Float64:
     """Each test sample's scale for scaled errors, from the training part of its own fold: float64, [n]."""
     scale = np.ones(len(panel.index))
     for number, part in enumerate(train):

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from finflow.pipelines.evaluation.comparisons import hac_lag, units_of
-from finflow.pipelines.evaluation.inputs import INTERVAL_REPLICATIONS, EvaluationRequest, Panel
+from finflow.pipelines.evaluation.inputs import INTERVAL_REPLICATIONS, EvaluationPanel, EvaluationRequest
 from finflow.pipelines.problems.answers import actual_of
 from finflow.pipelines.problems.base import Problem
 from finflow.pipelines.statistics import default_block
@@ -19,7 +19,7 @@ from finflow.pipelines.statistics import default_block
 Float64 = NDArray[np.float64]
 
 
-def protocol(request: EvaluationRequest, panel: Panel, horizon: int) -> str:
+def protocol(request: EvaluationRequest, panel: EvaluationPanel, horizon: int) -> str:
     """One sentence that says what the numbers rest on."""
     definition, replications = request.definition, request.replications
     units = len(np.unique(units_of(panel.index, panel.folds)))
@@ -43,7 +43,7 @@ def protocol(request: EvaluationRequest, panel: Panel, horizon: int) -> str:
     )
 
 
-def _stratified_protocol(request: EvaluationRequest, panel: Panel, entities: int, seeds: int) -> str:
+def _stratified_protocol(request: EvaluationRequest, panel: EvaluationPanel, entities: int, seeds: int) -> str:
     definition = request.definition
     parts = {fold.stratified.parts for fold in panel.folds if fold.stratified is not None}.pop()
     simulated = " of SIMULATED data" if definition.simulated else ""
@@ -59,7 +59,7 @@ def _stratified_protocol(request: EvaluationRequest, panel: Panel, entities: int
 def write_tables(
     folder: Path,
     problem: Problem,
-    panel: Panel,
+    panel: EvaluationPanel,
     losses: Mapping[str, Mapping[str, Float64]],
     tables: Mapping[str, pd.DataFrame],
 ) -> None:
@@ -92,7 +92,7 @@ def write_tables(
         table.to_csv(folder / "tables" / f"{name}.csv", index=False)
 
 
-def _in_order(rows: pd.DataFrame, panel: Panel, each: int) -> bool:
+def _in_order(rows: pd.DataFrame, panel: EvaluationPanel, each: int) -> bool:
     """Whether the rows are so many a sample, sample after sample."""
     if each * len(panel.index) != len(rows):
         return False

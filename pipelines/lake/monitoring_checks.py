@@ -13,7 +13,7 @@ PARTS = (DATA, FEATURES, PREDICTIONS, LOSS, COVERAGE)
 
 
 @dataclass(frozen=True)
-class Check(Manifest):
+class MonitoringCheck(Manifest):
     """One check of one subject.
 
     Attributes:
@@ -59,13 +59,13 @@ def measured(
     high: float | None = None,
     alarm: bool = False,
     detail: str = "",
-) -> Check:
-    return Check(part, check, subject, MEASURED, value, threshold, low, high, alarm, detail)
+) -> MonitoringCheck:
+    return MonitoringCheck(part, check, subject, MEASURED, value, threshold, low, high, alarm, detail)
 
 
-def not_measured(part: str, reason: str) -> Check:
+def not_measured(part: str, reason: str) -> MonitoringCheck:
     """A whole part that cannot be measured, with the reason."""
-    return Check(part, part, "all", NOT_MEASURED, None, None, None, None, False, reason)
+    return MonitoringCheck(part, part, "all", NOT_MEASURED, None, None, None, None, False, reason)
 
 
 def number(value: float | None) -> str:

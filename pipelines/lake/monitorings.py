@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from finflow.pipelines.lake.conflicts import kept_writing, retry_conflicts
-from finflow.pipelines.lake.monitoring_checks import Check
+from finflow.pipelines.lake.monitoring_checks import MonitoringCheck
 
 if TYPE_CHECKING:
     from finflow.pipelines.lake.lake import Lake
@@ -20,7 +20,7 @@ _NUMBERS = ("value", "threshold", "low", "high")
 class Monitorings:
     """The monitorings of one definition.
 
-    A row is a check (see `monitoring_checks.Check`) with `as_of`, `recorded_at` (UTC), `champion_version` (null while there was none),
+    A row is a check (see `MonitoringCheck`) with `as_of`, `recorded_at` (UTC), `champion_version` (null while there was none),
     `data_version` (of the clean table), `data_digest` (of the rows known at the as-of) and `monitoring_key`.
     """
 
@@ -28,7 +28,7 @@ class Monitorings:
         self.lake = lake
         self.table = f"monitoring/{definition}"
 
-    def record(self, key: str, as_of: pd.Timestamp, version: int | None, data: tuple[int, str], checks: Sequence[Check]) -> int:
+    def record(self, key: str, as_of: pd.Timestamp, version: int | None, data: tuple[int, str], checks: Sequence[MonitoringCheck]) -> int:
         """Append a monitoring in one commit, unless it is there; the number of rows written.
 
         Args:
@@ -78,7 +78,7 @@ class Monitorings:
         }
 
 
-def _frame(key: str, as_of: pd.Timestamp, version: int | None, data: tuple[int, str], checks: Sequence[Check]) -> pd.DataFrame:
+def _frame(key: str, as_of: pd.Timestamp, version: int | None, data: tuple[int, str], checks: Sequence[MonitoringCheck]) -> pd.DataFrame:
     frame = pd.DataFrame([one.to_dict() for one in checks])
     frame["monitoring_key"] = key
     frame["as_of"] = pd.Series([as_of] * len(frame), dtype="datetime64[us, UTC]")

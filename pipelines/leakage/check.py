@@ -19,7 +19,7 @@ from finflow.pipelines.definitions.definition import problem_of
 from finflow.pipelines.features.kinds import CATEGORY
 from finflow.pipelines.features.panel import first_rows
 from finflow.pipelines.lake.as_of import read_as_of
-from finflow.pipelines.leakage.data import World, changed_columns, cut_dates, knowing_columns, with_column, worlds_without_future
+from finflow.pipelines.leakage.data import AlteredFuture, changed_columns, cut_dates, knowing_columns, with_column, worlds_without_future
 from finflow.pipelines.leakage.models import peeking_candidates, shuffled_models, skill_on_shuffled
 from finflow.pipelines.leakage.outcome import telling_columns
 from finflow.pipelines.problems.outcome import Outcome
@@ -105,8 +105,8 @@ def _without_time(definition: Definition, clean: pd.DataFrame, samples: Samples,
     return LeakageReport(all(check.passed for check in checks), (nothing, *checks))
 
 
-def _past(samples: Samples, worlds: list[World]) -> LeakageCheck:
-    faults: dict[str, World] = {}
+def _past(samples: Samples, worlds: list[AlteredFuture]) -> LeakageCheck:
+    faults: dict[str, AlteredFuture] = {}
     for world in worlds:
         for name in changed_columns(samples, world):
             faults.setdefault(name, world)
@@ -155,7 +155,7 @@ def _self_test(definition: Definition, clean: pd.DataFrame, samples: Samples, cu
     return LeakageCheck(name, not missed, "; ".join(missed) or f"planted in a copy and caught: {told}", (PLANTED,) if missed else ())
 
 
-def _peeks(definition: Definition, samples: Samples, world: World) -> LeakageCheck:
+def _peeks(definition: Definition, samples: Samples, world: AlteredFuture) -> LeakageCheck:
     faults = peeking_candidates(definition, samples, world, task_of(definition, samples.columns))
     count = len(definition.recipes)
     detail = "; ".join(faults.values()) or (

@@ -26,7 +26,7 @@ _KEYS = ("entity", "time", "known_at")
 
 
 @dataclass(frozen=True, eq=False)
-class World:
+class AlteredFuture:
     """The clean rows with everything after `cut` (a date) changed, and the samples made of them."""
 
     what: str
@@ -42,13 +42,14 @@ def cut_dates(clean: pd.DataFrame, shares: tuple[float, ...] = (0.5, 0.75, 0.95)
     return [dates[place] for place in places if place >= 0]
 
 
-def worlds_without_future(definition: Definition, clean: pd.DataFrame, cut: np.datetime64, seed: int) -> list[World]:
+def worlds_without_future(definition: Definition, clean: pd.DataFrame, cut: np.datetime64, seed: int) -> list[AlteredFuture]:
     """The worlds in which everything after the cut is noise, and in which it is gone; so are outcomes that were known only after it."""
     clean = problem_of(definition).forget(clean, cut)
     noisy = replace_future(clean, cut, seed)
     shorter = clean[clean["time"].to_numpy().astype("datetime64[D]") <= cut]
     return [
-        World(what, cut, frame, build_samples(definition, frame)) for what, frame in (("replaced by noise", noisy), ("removed", shorter))
+        AlteredFuture(what, cut, frame, build_samples(definition, frame))
+        for what, frame in (("replaced by noise", noisy), ("removed", shorter))
     ]
 
 
@@ -73,12 +74,12 @@ def replace_future(clean: pd.DataFrame, cut: np.datetime64, seed: int) -> pd.Dat
     return changed
 
 
-def changed_columns(original: Samples, world: World) -> tuple[str, ...]:
+def changed_columns(original: Samples, world: AlteredFuture) -> tuple[str, ...]:
     """What differs, to the bit, up to the cut: names of observation columns, `(samples)` and `(targets)`."""
     return _changed_values(original, world) + _changed_index(original, world)
 
 
-def _changed_values(original: Samples, world: World) -> tuple[str, ...]:
+def _changed_values(original: Samples, world: AlteredFuture) -> tuple[str, ...]:
     left, right = original.observations, world.samples.observations
     mine, other = (np.flatnonzero(one.time.astype("datetime64[D]") <= world.cut) for one in (left, right))
     if len(mine) != len(other):
@@ -97,7 +98,7 @@ def _changed_values(original: Samples, world: World) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _changed_index(original: Samples, world: World) -> tuple[str, ...]:
+def _changed_index(original: Samples, world: AlteredFuture) -> tuple[str, ...]:
     """Which samples there are up to the cut, and the targets whose labels had ended by then."""
     found = []
     parts = []

@@ -16,7 +16,7 @@ from finflow.models.zoo import model_class
 from finflow.pipelines.core.manifests import Fold
 from finflow.pipelines.definitions.definition import problem_of
 from finflow.pipelines.evaluation.comparisons import daily_means, units_of
-from finflow.pipelines.leakage.data import World
+from finflow.pipelines.leakage.data import AlteredFuture
 from finflow.pipelines.samples.folds import Positions, select
 from finflow.pipelines.statistics.diebold_mariano import default_lag, diebold_mariano
 
@@ -80,7 +80,7 @@ def _some(samples: Samples, positions: NDArray[np.int64], count: int) -> NDArray
     return np.unique(np.concatenate(kept))
 
 
-def peeking_candidates(definition: Definition, samples: Samples, world: World, task: Task) -> dict[str, str]:
+def peeking_candidates(definition: Definition, samples: Samples, world: AlteredFuture, task: Task) -> dict[str, str]:
     """Candidates and baselines whose predictions up to the cut depend on what came after it, with what did; fitted briefly.
 
     Each is fitted on the original data and in the other world (which has the same rows), in both with the whole tensor before its eyes, and

@@ -11,7 +11,7 @@ from finflow.pipelines.core.calendars import ranges, sessions
 from finflow.pipelines.data.knowledge import published, resolve_as_of
 from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.lake.lake import literal
-from finflow.pipelines.lake.monitoring_checks import DATA, Check, measured, not_measured
+from finflow.pipelines.lake.monitoring_checks import DATA, MonitoringCheck, measured, not_measured
 
 if TYPE_CHECKING:
     from finflow.pipelines.core.manifests import CleanManifest
@@ -47,7 +47,7 @@ def monitoring_as_of(context: Context, date: str | None, *, version: int, now: p
     return max([latest, *instants[instants <= now]])
 
 
-def check_data(context: Context, clean: CleanManifest) -> list[Check]:
+def check_data(context: Context, clean: CleanManifest) -> list[MonitoringCheck]:
     """Freshness and gaps of the raw rows known at the batch's as-of. Raw, so that a quarantined session counts as one that came.
 
     Rows without a time have neither.
@@ -64,7 +64,7 @@ def check_data(context: Context, clean: CleanManifest) -> list[Check]:
     return [_freshness(context.definition, rows["time"].max(), as_of), *_gaps(context.definition, rows)]
 
 
-def _freshness(definition: Definition, last: pd.Timestamp, as_of: pd.Timestamp) -> Check:
+def _freshness(definition: Definition, last: pd.Timestamp, as_of: pd.Timestamp) -> MonitoringCheck:
     since = sessions(definition.calendar, last + pd.Timedelta(days=1), as_of.tz_convert("UTC").tz_localize(None))
     behind = int((published(definition, pd.DatetimeIndex(since)) <= as_of).sum())
     limit = definition.monitoring.behind
@@ -73,7 +73,7 @@ def _freshness(definition: Definition, last: pd.Timestamp, as_of: pd.Timestamp) 
     return measured(DATA, "freshness", "sessions behind", float(behind), threshold=float(limit), alarm=behind > limit, detail=detail)
 
 
-def _gaps(definition: Definition, rows: pd.DataFrame) -> list[Check]:
+def _gaps(definition: Definition, rows: pd.DataFrame) -> list[MonitoringCheck]:
     if definition.calendar is None:
         return [not_measured(DATA, "gaps: the definition names no calendar, so its own dates are all that is known of sessions")]
     first, last = rows["time"].min(), rows["time"].max()
@@ -88,7 +88,7 @@ def _gaps(definition: Definition, rows: pd.DataFrame) -> list[Check]:
     return [whole, _entity_gaps(rows, recent)]
 
 
-def _entity_gaps(rows: pd.DataFrame, recent: pd.DatetimeIndex) -> Check:
+def _entity_gaps(rows: pd.DataFrame, recent: pd.DatetimeIndex) -> MonitoringCheck:
     """Sessions between an entity's own first and last row, among the recent ones, that it has no row of. A suspension is no alarm."""
     life = rows.groupby("entity", observed=True)["time"].agg(["min", "max"])
     life = life[life["max"] >= recent[0]]

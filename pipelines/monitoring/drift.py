@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from finflow.models.samples import CATEGORIES
 from finflow.pipelines.definitions.definition import problem_of
 from finflow.pipelines.evaluation.comparisons import days_of
-from finflow.pipelines.lake.monitoring_checks import FEATURES, PREDICTIONS, Check, measured, not_measured, number
+from finflow.pipelines.lake.monitoring_checks import FEATURES, PREDICTIONS, MonitoringCheck, measured, not_measured, number
 from finflow.pipelines.monitoring.champion import positions_of
 from finflow.pipelines.samples.features import categorical_features, feature_reach, numeric_features
 from finflow.pipelines.statistics.drift import KS, PSI, SHIFT, SPREAD, Distance, Drift, TooShortError, measure_drift
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Dates = NDArray[np.datetime64]
 
 
-def check_features(definition: Definition, trained: Trained, now: Samples) -> list[Check]:
+def check_features(definition: Definition, trained: Trained, now: Samples) -> list[MonitoringCheck]:
     """Every feature over the last sessions against the rows that the champion was trained on.
 
     Each entity's first rows, which no feature can know, are left out.
@@ -51,7 +51,7 @@ def check_features(definition: Definition, trained: Trained, now: Samples) -> li
     return _compare(definition, FEATURES, (*names, *texts), reference, reference_dates, values[recent], dates[recent], categories)
 
 
-def check_predictions(definition: Definition, trained: Trained, scored: Scored) -> list[Check]:
+def check_predictions(definition: Definition, trained: Trained, scored: Scored) -> list[MonitoringCheck]:
     """What the champion says (median and width of a forecast, say) over the last sessions, against its training's test parts.
 
     Both are out of sample. Its answers on the rows that it was fitted on would be no measure: a network says more there than it can keep.
@@ -91,7 +91,7 @@ def _compare(
     recent: NDArray[np.floating[Any]],
     dates: Dates,
     categories: Mapping[int, int] | None = None,
-) -> list[Check]:
+) -> list[MonitoringCheck]:
     settings = definition.monitoring
     effects = {PSI: settings.psi, KS: settings.ks, SHIFT: settings.shift, SPREAD: settings.spread}
     try:
@@ -101,7 +101,7 @@ def _compare(
     return [_check(part, names[one.column], one, found) for one in found.distances]
 
 
-def _check(part: str, subject: str, one: Distance, drift: Drift) -> Check:
+def _check(part: str, subject: str, one: Distance, drift: Drift) -> MonitoringCheck:
     upper = max(one.high, one.effect)
     lower = min(one.low, -one.effect if one.kind == SHIFT else 1.0 / one.effect)
     down = one.kind in (SHIFT, SPREAD) and one.value < (0.0 if one.kind == SHIFT else 1.0)
@@ -151,7 +151,7 @@ def _places(reference: NDArray[np.int64], recent: NDArray[np.int64]) -> tuple[ND
     return before, after
 
 
-def worst_subjects(checks: Sequence[Check], part: str, count: int) -> list[str]:
+def worst_subjects(checks: Sequence[MonitoringCheck], part: str, count: int) -> list[str]:
     """The subjects of a part that are furthest out, by their value over its threshold; those that alarm first."""
     score: dict[str, float] = {}
     for one in checks:

@@ -10,12 +10,12 @@ from finflow.pipelines.tracking.store import experiment_of
 
 if TYPE_CHECKING:
     from finflow.pipelines.definitions.definition import Definition
-    from finflow.pipelines.monitoring.result import MonitoringResult, Written
+    from finflow.pipelines.monitoring.result import MonitoringResult, WrittenPages
 
 KIND = "monitoring"
 
 
-def log_monitoring(context: Context, result: MonitoringResult, written: Written) -> str:
+def log_monitoring(context: Context, result: MonitoringResult, written: WrittenPages) -> str:
     """Log the values, the report and the plots; the run's id. A run that a crash left open is written again."""
     from mlflow.entities import Param
 

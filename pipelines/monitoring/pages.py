@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from finflow.pipelines.core.markdown import page_of, table_cell
 from finflow.pipelines.core.whole_files import write_whole
 from finflow.pipelines.definitions.context import Context
-from finflow.pipelines.lake.monitoring_checks import COVERAGE, DATA, FEATURES, LOSS, PARTS, PREDICTIONS, Check, number
+from finflow.pipelines.lake.monitoring_checks import COVERAGE, DATA, FEATURES, LOSS, PARTS, PREDICTIONS, MonitoringCheck, number
 from finflow.pipelines.monitoring.plots import draw_monitoring
-from finflow.pipelines.monitoring.result import Pages, Written
+from finflow.pipelines.monitoring.result import Pages, WrittenPages
 
 if TYPE_CHECKING:
     from finflow.pipelines.definitions.definition import Definition
@@ -25,7 +25,7 @@ _TITLES = {
 }
 
 
-def write_pages(context: Context, result: MonitoringResult, pages: Pages) -> Written:
+def write_pages(context: Context, result: MonitoringResult, pages: Pages) -> WrittenPages:
     """Write the report under `home.reports/<definition>/monitoring/`; the same monitoring again writes the same files."""
     definition = context.definition
     folder = context.home.reports / definition.name / "monitoring"
@@ -35,7 +35,7 @@ def write_pages(context: Context, result: MonitoringResult, pages: Pages) -> Wri
     text = report_text(definition, result)
     write_whole(folder / f"{name}.md", text)
     write_whole(folder / f"{name}.html", page_of(f"{definition.title or definition.name}: monitoring", text, plots))
-    return Written(folder / f"{name}.html", folder / f"{name}.md", plots)
+    return WrittenPages(folder / f"{name}.html", folder / f"{name}.md", plots)
 
 
 def report_text(definition: Definition, result: MonitoringResult) -> str:
@@ -63,7 +63,7 @@ def headline(result: MonitoringResult) -> str:
     return f"{said} in {measured} checks ({who}){left}."
 
 
-def _table(checks: Sequence[Check]) -> list[str]:
+def _table(checks: Sequence[MonitoringCheck]) -> list[str]:
     """A row a check."""
     rows = [["check", "subject", "value", "95 %", "alarm beyond", "in words"], ["---"] * 6]
     for one in checks:
@@ -72,7 +72,7 @@ def _table(checks: Sequence[Check]) -> list[str]:
     return _lines(rows)
 
 
-def _drift_table(checks: Sequence[Check]) -> list[str]:
+def _drift_table(checks: Sequence[MonitoringCheck]) -> list[str]:
     """A row a subject, a column a distance, in brackets what an undisturbed window stays within."""
     headers = {"psi": "PSI", "ks": "KS", "shift": "mean moved by (deviations)", "spread": "deviation times"}
     rows = [["subject", *headers.values()], ["---"] * 5]
@@ -82,14 +82,14 @@ def _drift_table(checks: Sequence[Check]) -> list[str]:
     return _lines(rows)
 
 
-def _distance(one: Check | None) -> str:
+def _distance(one: MonitoringCheck | None) -> str:
     if one is None:
         return "-"
     bounds = number(one.high) if one.check in ("psi", "ks") else f"{number(one.low)} to {number(one.high)}"
     return f"{_bold(number(one.value), one)} ({bounds})"
 
 
-def _bold(text: str, one: Check) -> str:
+def _bold(text: str, one: MonitoringCheck) -> str:
     return f"**{text}**" if one.alarm else text
 
 

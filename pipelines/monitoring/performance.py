@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from finflow.pipelines.definitions.definition import problem_of
-from finflow.pipelines.lake.monitoring_checks import COVERAGE, LOSS, Check, measured, not_measured, number
+from finflow.pipelines.lake.monitoring_checks import COVERAGE, LOSS, MonitoringCheck, measured, not_measured, number
 from finflow.pipelines.statistics import default_block
 from finflow.pipelines.statistics.bootstrap import bootstrap_means
 from finflow.pipelines.statistics.multiple import caution
@@ -56,7 +56,7 @@ def mean_over_dates(daily: Float64, horizon: int, seed: int) -> Mean:
     return Mean(value, value + float(low), value + float(high), draws[:, 0])
 
 
-def check_loss(definition: Definition, trained: Trained, scored: Scored) -> list[Check]:
+def check_loss(definition: Definition, trained: Trained, scored: Scored) -> list[MonitoringCheck]:
     """The deciding loss over the last scored sessions, and by which part it lies above the reference's on the same samples.
 
     One loss a date, averaged over entities. The reference is fitted on the rows that the champion was trained on.
@@ -104,7 +104,7 @@ def check_loss(definition: Definition, trained: Trained, scored: Scored) -> list
     ]
 
 
-def check_coverage(definition: Definition, scored: Scored) -> list[Check]:
+def check_coverage(definition: Definition, scored: Scored) -> list[MonitoringCheck]:
     """How often what came lay within each central interval, against how often it should."""
     settings = definition.monitoring
     known, reason = _known(definition, scored)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from finflow.pipelines.core.svg import BLUE, GREY, RED, svg_figure
-from finflow.pipelines.lake.monitoring_checks import FEATURES, PREDICTIONS, Check
+from finflow.pipelines.lake.monitoring_checks import FEATURES, PREDICTIONS, MonitoringCheck
 from finflow.pipelines.monitoring.drift import feature_series, worst_subjects
 from finflow.pipelines.monitoring.performance import daily_losses
 from finflow.pipelines.samples.features import numeric_features
@@ -48,7 +48,7 @@ def draw_monitoring(definition: Definition, result: MonitoringResult, pages: Pag
     return found
 
 
-def part_of_alarm(one: Check) -> float:
+def part_of_alarm(one: MonitoringCheck) -> float:
     """A distance as part of what raises an alarm: above 1 it does."""
     if one.value is None or not one.threshold:
         return 0.0
@@ -57,7 +57,7 @@ def part_of_alarm(one: Check) -> float:
     return abs(one.value / one.threshold)
 
 
-def plot_drift(checks: list[Check], path: Path) -> None:
+def plot_drift(checks: list[MonitoringCheck], path: Path) -> None:
     """A line a subject, a mark a distance; right of 1 is an alarm."""
     subjects = list(dict.fromkeys((one.part, one.subject) for one in checks))[::-1]
     marks = {"psi": "o", "ks": "s", "shift": "^", "spread": "D"}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finflow.pipelines.core.manifests import Manifest
-from finflow.pipelines.lake.monitoring_checks import Check
+from finflow.pipelines.lake.monitoring_checks import MonitoringCheck
 
 if TYPE_CHECKING:
     from finflow.models.samples import Samples
@@ -38,7 +38,7 @@ class MonitoringResult(Manifest):
     champion: dict[str, Any] | None
     data_version: int
     data_digest: str
-    checks: tuple[Check, ...]
+    checks: tuple[MonitoringCheck, ...]
     alarms: tuple[str, ...]
     drift: bool
     new_alarms: tuple[str, ...]
@@ -60,7 +60,7 @@ class Pages:
 
 
 @dataclass(frozen=True)
-class Written:
+class WrittenPages:
     """The files of a report; `plots` by caption."""
 
     html: Path

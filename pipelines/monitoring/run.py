@@ -10,7 +10,7 @@ import pandas as pd
 from finflow.pipelines.core.digest import digest_json
 from finflow.pipelines.core.errors import ConflictError, DiskFullError, FinflowError, FitLostError, UnreachableError
 from finflow.pipelines.definitions.context import Context
-from finflow.pipelines.lake.monitoring_checks import COVERAGE, FEATURES, LOSS, PREDICTIONS, Check, not_measured
+from finflow.pipelines.lake.monitoring_checks import COVERAGE, FEATURES, LOSS, PREDICTIONS, MonitoringCheck, not_measured
 from finflow.pipelines.lake.monitorings import Monitorings
 from finflow.pipelines.monitoring.champion import champion_at
 from finflow.pipelines.monitoring.data import check_data
@@ -80,7 +80,7 @@ def monitor(context: Context, clean: CleanManifest) -> MonitoringResult:
     return MonitoringResult(**{**vars(partial), "written": written, "report": str(report.html), "run_id": run_id})
 
 
-def _check_champion(context: Context, clean: CleanManifest, champion: Trained | None, pages: Pages) -> list[Check]:
+def _check_champion(context: Context, clean: CleanManifest, champion: Trained | None, pages: Pages) -> list[MonitoringCheck]:
     """The four parts that need a champion."""
     definition = context.definition
     parts = (FEATURES, PREDICTIONS, LOSS, COVERAGE)
@@ -94,7 +94,7 @@ def _check_champion(context: Context, clean: CleanManifest, champion: Trained | 
     return found + _measured(parts[1:], lambda: _check_scored(definition, champion, read_scored(context, clean, champion, now), pages))
 
 
-def _check_scored(definition: Definition, champion: Trained, scored: Scored, pages: Pages) -> list[Check]:
+def _check_scored(definition: Definition, champion: Trained, scored: Scored, pages: Pages) -> list[MonitoringCheck]:
     """The three parts that need predictions."""
     pages.scored = scored
     return [
@@ -104,7 +104,7 @@ def _check_scored(definition: Definition, champion: Trained, scored: Scored, pag
     ]
 
 
-def _measured(parts: Sequence[str], check: Callable[[], list[Check]]) -> list[Check]:
+def _measured(parts: Sequence[str], check: Callable[[], list[MonitoringCheck]]) -> list[MonitoringCheck]:
     """Parts' checks, or why they cannot be measured: one part's trouble leaves the others alone."""
     try:
         return check()

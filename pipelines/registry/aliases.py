@@ -19,9 +19,9 @@ from finflow.pipelines.tracking.store import store_client
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-CHAMPION = "champion"
-PREVIOUS = "previous"
-PENDING = "pending"
+CHAMPION_ALIAS = "champion"
+PREVIOUS_ALIAS = "previous"
+PENDING_ALIAS = "pending"
 _DESCRIPTION = 5000  # characters that MLflow keeps
 
 
@@ -45,21 +45,21 @@ def repair_aliases(context: Context) -> None:
 def _follow(client: MlflowClient, name: str, rows: Sequence[PromotionRow]) -> str | None:
     """Put the aliases where `rows` say; or what is wrong with them, unless the rows are older than what moved them."""
     aliases = _aliases(client, name)
-    champion, current = champion_row(rows), aliases.get(CHAMPION)
+    champion, current = champion_row(rows), aliases.get(CHAMPION_ALIAS)
     if current is not None and current not in {row.version for row in rows if row.moves}:
         stands = "there is none" if champion is None else f"version {champion.version}"
         return (
-            f"the alias {name}@{CHAMPION} names version {current}, which was never promoted; the promotions table says {stands}. "
+            f"the alias {name}@{CHAMPION_ALIAS} names version {current}, which was never promoted; the promotions table says {stands}. "
             "Delete the alias in MLflow and run the command again; to change the champion, train or use finflow rollback."
         )
     if champion is not None:
         _move(client, name, champion, aliases)
-    _show_pending(client, name, rows, aliases.get(PENDING))
+    _show_pending(client, name, rows, aliases.get(PENDING_ALIAS))
     return None
 
 
 def _move(client: MlflowClient, name: str, row: PromotionRow, aliases: dict[str, int]) -> None:
-    if aliases.get(CHAMPION) == row.version and aliases.get(PREVIOUS) == row.previous_version:
+    if aliases.get(CHAMPION_ALIAS) == row.version and aliases.get(PREVIOUS_ALIAS) == row.previous_version:
         return
     told = f"{row.verdict} on {row.recorded_at[:10]}, as of {row.effective_as_of}: {row.reason}"
     if not _describe(client, name, row.version, told):
@@ -67,10 +67,14 @@ def _move(client: MlflowClient, name: str, row: PromotionRow, aliases: dict[str,
             f"version {row.version} of {name}, which the promotions table says is champion, is not in the registry: somebody deleted it. "
             f"Put the champion before it back (finflow rollback {name} --why TEXT), or train again."
         )
-    if row.previous_version is not None and aliases.get(PREVIOUS) != row.previous_version and _exists(client, name, row.previous_version):
-        _set(client, name, PREVIOUS, row.previous_version)
-    if aliases.get(CHAMPION) != row.version:
-        _set(client, name, CHAMPION, row.version)
+    if (
+        row.previous_version is not None
+        and aliases.get(PREVIOUS_ALIAS) != row.previous_version
+        and _exists(client, name, row.previous_version)
+    ):
+        _set(client, name, PREVIOUS_ALIAS, row.previous_version)
+    if aliases.get(CHAMPION_ALIAS) != row.version:
+        _set(client, name, CHAMPION_ALIAS, row.version)
 
 
 def _show_pending(client: MlflowClient, name: str, rows: Sequence[PromotionRow], current: int | None) -> None:
@@ -81,14 +85,14 @@ def _show_pending(client: MlflowClient, name: str, rows: Sequence[PromotionRow],
         if champion is None or champion.version != current:
             _describe(client, name, current, f"This version {fate(rows, current) or 'was never proposed'}.")
         if row is None:
-            client.delete_registered_model_alias(name, PENDING)
+            client.delete_registered_model_alias(name, PENDING_ALIAS)
     if row is None:
         return
     told = f"Pending since {row.recorded_at[:10]}, as of {row.effective_as_of}: {row.reason} "
     told += "".join(f"Approved by {one.evidence['by']}; one more must. " for one in approvals_of(rows, row))
     told += f"To approve it: {command('approve', name, row.version)}"
     if _describe(client, name, row.version, told) and current != row.version:
-        _set(client, name, PENDING, row.version)
+        _set(client, name, PENDING_ALIAS, row.version)
 
 
 def _set(client: MlflowClient, name: str, alias: str, version: int | None) -> None:

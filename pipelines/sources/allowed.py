@@ -14,8 +14,8 @@ from finflow.pipelines.core.errors import FinflowError
 FOLDERS, HOSTS, PROTOCOLS = "FINFLOW_SOURCE_FOLDERS", "FINFLOW_SOURCE_HOSTS", "FINFLOW_SOURCE_PROTOCOLS"
 STORES = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory")
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _EMBEDS_IPV4 = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "::/96")))
 # Azure's machine agent answers at a public address, and Oracle's in a range that not every Python counts as private.
@@ -37,7 +37,7 @@ class Allowed:
     folders: tuple[Path, ...]
     fenced: bool
     hosts: frozenset[tuple[str, int | None]]
-    networks: tuple[tuple[Network, int | None], ...]
+    networks: tuple[tuple[IpNetwork, int | None], ...]
     protocols: frozenset[str]
 
     @classmethod
@@ -57,7 +57,7 @@ class Allowed:
         named = os.environ.get(FOLDERS, "")
         folders = [Path.cwd(), *([folder] if folder else []), *(Path(part).expanduser() for part in named.split(os.pathsep) if part)]
         hosts: set[tuple[str, int | None]] = set()
-        networks: list[tuple[Network, int | None]] = []
+        networks: list[tuple[IpNetwork, int | None]] = []
         for entry in _listed(HOSTS):
             name, port = _host_and_port(entry)
             try:
@@ -92,11 +92,11 @@ class Allowed:
                 return f"it is at {address}, {what}"
         return None
 
-    def _admits(self, address: Address, port: int) -> bool:
+    def _admits(self, address: IpAddress, port: int) -> bool:
         return any(allowed in (None, port) and address in network for network, allowed in self.networks)
 
 
-def what_is_private(address: Address) -> str | None:
+def what_is_private(address: IpAddress) -> str | None:
     """What kind of address this is, if it is not one of the public internet; None if it is."""
     if isinstance(address, ipaddress.IPv6Address) and (inner := _embedded(address)) is not None:
         return what_is_private(inner)

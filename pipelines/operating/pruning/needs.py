@@ -32,14 +32,14 @@ _PEOPLE = ("rolled-back", FIRST_APPROVAL, APPROVED, REJECTED)
 
 
 @dataclass(frozen=True)
-class Rule:
+class RetentionRule:
     """What stays beside what is in use: runs of the last `days`, or the last `runs` of each definition. One of the two is set."""
 
     days: int | None = None
     runs: int | None = None
 
     @classmethod
-    def parse(cls, text: str) -> Rule:
+    def parse(cls, text: str) -> RetentionRule:
         """`90d` or `20-runs`.
 
         Raises:
@@ -96,7 +96,7 @@ class Needs:
             self.tables.setdefault(table, set()).add(version)
 
 
-def find_needs(home: Home, client: MlflowClient, rule: Rule, now: pd.Timestamp) -> Needs:
+def find_needs(home: Home, client: MlflowClient, rule: RetentionRule, now: pd.Timestamp) -> Needs:
     """What must stay of a home."""
     recorded = {needs.run_key: needs for needs in read_needs(home)}
     evaluated = _evaluated(home)
@@ -110,7 +110,13 @@ def find_needs(home: Home, client: MlflowClient, rule: Rule, now: pd.Timestamp) 
 
 
 def _add_definition(
-    found: Needs, lake: Lake, name: str, rule: Rule, now: pd.Timestamp, recorded: dict[str, RunNeeds], evaluated: dict[str, pd.Timestamp]
+    found: Needs,
+    lake: Lake,
+    name: str,
+    rule: RetentionRule,
+    now: pd.Timestamp,
+    recorded: dict[str, RunNeeds],
+    evaluated: dict[str, pd.Timestamp],
 ) -> None:
     """Add what one definition needs.
 

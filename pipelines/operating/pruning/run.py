@@ -17,7 +17,7 @@ from finflow.pipelines.core.manifests import Manifest
 from finflow.pipelines.lake.lake import Lake
 from finflow.pipelines.operating.pruning.folders import waste_folders
 from finflow.pipelines.operating.pruning.mlflow import waste_mlflow
-from finflow.pipelines.operating.pruning.needs import Rule, find_needs
+from finflow.pipelines.operating.pruning.needs import RetentionRule, find_needs
 from finflow.pipelines.operating.pruning.tables import waste_tables
 from finflow.pipelines.tracking.store import store_client
 
@@ -68,7 +68,7 @@ def prune(home: Home, keep: str, delete: bool, *, say: Callable[[PruneResult], N
     """
     from filelock import FileLock, Timeout
 
-    rule = Rule.parse(keep)
+    rule = RetentionRule.parse(keep)
     moment = pd.Timestamp.now("UTC") if now is None else pd.Timestamp(now)
     home.root.mkdir(parents=True, exist_ok=True)
     try:
@@ -78,7 +78,9 @@ def prune(home: Home, keep: str, delete: bool, *, say: Callable[[PruneResult], N
         raise FinflowError("another `finflow prune` is at work on this home: wait for it.") from None
 
 
-def _prune(home: Home, keep: str, rule: Rule, delete: bool, say: Callable[[PruneResult], None] | None, now: pd.Timestamp) -> PruneResult:
+def _prune(
+    home: Home, keep: str, rule: RetentionRule, delete: bool, say: Callable[[PruneResult], None] | None, now: pd.Timestamp
+) -> PruneResult:
     client = store_client(home)
     before = _records(home)
     needs = find_needs(home, client, rule, now)

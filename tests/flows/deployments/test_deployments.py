@@ -14,7 +14,6 @@ from finflow.flows.deployments.plan import (
     COLLISION,
     KINDS,
     LONGEST_SCHEDULE,
-    POOL,
     QUEUES,
     coming_runs,
     form_of,
@@ -22,6 +21,7 @@ from finflow.flows.deployments.plan import (
     rule_of,
     runs_of,
 )
+from finflow.flows.runs import POOL
 from finflow.pipelines.core.errors import DefinitionError
 from finflow.pipelines.definitions.loading import DEFINITIONS, load_definition
 from finflow.pipelines.settings.timing import AfterClose, Cron

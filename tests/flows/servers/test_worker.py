@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from finflow.flows.deployments.plan import POOL, POOL_TYPE
-from finflow.flows.runs import missed_runs
+from finflow.flows.deployments.plan import POOL_TYPE
+from finflow.flows.runs import POOL, missed_runs
 from finflow.flows.servers import worker
 from finflow.flows.servers.plan import NAMES, plan_worker
 from finflow.flows.servers.server import free_port

@@ -13,7 +13,7 @@ from finflow.pipelines.core.home import Home
 from finflow.pipelines.definitions.context import open_context
 from finflow.pipelines.definitions.definition import parse_definition
 from finflow.pipelines.lake.lake import Lake
-from finflow.pipelines.lake.monitoring_checks import Check
+from finflow.pipelines.lake.monitoring_checks import MonitoringCheck
 from finflow.pipelines.lake.monitorings import Monitorings
 from finflow.pipelines.monitoring.data import check_data, monitoring_as_of
 from finflow.pipelines.monitoring.performance import check_coverage, check_loss
@@ -23,7 +23,7 @@ from tests.support import tiny_values
 from tests.support.pipelines.serving_support import LAST, bars, make_market
 
 
-def one(checks: list[Check], check: str, subject: str) -> Check:
+def one(checks: list[MonitoringCheck], check: str, subject: str) -> MonitoringCheck:
     return next(found for found in checks if (found.check, found.subject) == (check, subject))
 
 

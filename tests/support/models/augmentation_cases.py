@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from finflow.models.augmentation import Verdict
+from finflow.models.augmentation import AugmentationVerdict
 from finflow.models.base import Hardware, Model, Task
 from finflow.models.networks import augmentation_trial
 from finflow.models.networks.batches import Batches
@@ -66,7 +66,7 @@ def use_source(patch: pytest.MonkeyPatch, make: Any) -> None:
 
 def keep_always(patch: pytest.MonkeyPatch) -> None:
     """Whatever the validation part says, so that the fit is one with generated samples."""
-    patch.setattr(augmentation_trial, "judge", lambda *arguments: Verdict(True, "the test says so"))
+    patch.setattr(augmentation_trial, "judge", lambda *arguments: AugmentationVerdict(True, "the test says so"))
 
 
 def trained(name: str, data: tuple[Samples, Task], seed: int = 1, hardware: Hardware | None = None, **settings: Any) -> tuple[Model, Any]:

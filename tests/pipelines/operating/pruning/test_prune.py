@@ -22,7 +22,7 @@ from finflow.pipelines.lake.lake import Lake
 from finflow.pipelines.lake.promotions import PromotionRow, Promotions
 from finflow.pipelines.operating.approval import reject
 from finflow.pipelines.operating.pruning.folders import Waste, size_of
-from finflow.pipelines.operating.pruning.needs import ALWAYS, Rule
+from finflow.pipelines.operating.pruning.needs import ALWAYS, RetentionRule
 from finflow.pipelines.operating.pruning.run import prune
 from finflow.pipelines.operating.pruning.tables import kept_versions
 from finflow.pipelines.registry.versions import load_version
@@ -39,10 +39,16 @@ LATER = (NOW + pd.Timedelta(days=3)).isoformat()
 
 
 @pytest.mark.parametrize(
-    ("text", "rule"), [("90d", Rule(days=90)), (" 1d ", Rule(days=1)), ("20-runs", Rule(runs=20)), ("1-run", Rule(runs=1))]
+    ("text", "rule"),
+    [
+        ("90d", RetentionRule(days=90)),
+        (" 1d ", RetentionRule(days=1)),
+        ("20-runs", RetentionRule(runs=20)),
+        ("1-run", RetentionRule(runs=1)),
+    ],
 )
-def test_rules(text: str, rule: Rule) -> None:
-    assert Rule.parse(text) == rule
+def test_rules(text: str, rule: RetentionRule) -> None:
+    assert RetentionRule.parse(text) == rule
 
 
 @pytest.mark.parametrize("text", ["", "0d", "0-runs", "90", "d", "-1d", "90 days", "1.5d", "20runs", "9999999d", "all\n"])
@@ -54,10 +60,10 @@ def test_what_is_no_rule(home: Home, text: str) -> None:
 
 def test_cutoffs() -> None:
     days = [pd.Timestamp(f"2024-01-{day:02d}", tz="UTC") for day in (3, 1, 2)]
-    assert Rule(runs=2).cutoff(days, NOW) == days[2]
-    assert Rule(runs=3).cutoff(days, NOW) == ALWAYS
-    assert Rule(runs=1).cutoff([], NOW) == ALWAYS
-    assert Rule(days=10).cutoff(days, days[0]) == pd.Timestamp("2023-12-24", tz="UTC")
+    assert RetentionRule(runs=2).cutoff(days, NOW) == days[2]
+    assert RetentionRule(runs=3).cutoff(days, NOW) == ALWAYS
+    assert RetentionRule(runs=1).cutoff([], NOW) == ALWAYS
+    assert RetentionRule(days=10).cutoff(days, days[0]) == pd.Timestamp("2023-12-24", tz="UTC")
 
 
 def test_versions_of_a_table_that_stay() -> None:

@@ -1,4 +1,4 @@
-"""What a flow answers when a command calls it."""
+"""What a command answers, also where a flow answers for it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from typing import Any
 
 from finflow.pipelines.core.errors import FinflowError
 
+#: the values that a command prints with `--json`, by key
+CommandOutcome = dict[str, Any]
 
-def flow_outcome(answer: Any) -> dict[str, Any]:
+
+def flow_outcome(answer: Any) -> CommandOutcome:
     """The outcome of a flow that was called, not scheduled.
 
     Raises:
