@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from finflow.pipelines.core.manifests import Manifest
+from finflow.pipelines.core.manifests import JsonRecord
 from finflow.pipelines.lake.predictions import COLUMNS
 
 _ROW = ["entity", "time", "horizon"]
@@ -16,7 +16,7 @@ MEDIAN = "q50"
 
 
 @dataclass(frozen=True)
-class Changes(Manifest):
+class Changes(JsonRecord):
     """What differs from before.
 
     Attributes:

@@ -16,7 +16,7 @@ from finflow.pipelines.backfill.versions import choose_versions, choosing
 from finflow.pipelines.core.calendars import sessions
 from finflow.pipelines.core.digest import digest_json
 from finflow.pipelines.core.errors import FinflowError
-from finflow.pipelines.core.manifests import CleanManifest, Manifest
+from finflow.pipelines.core.manifests import CleanManifest, JsonRecord
 from finflow.pipelines.core.options import parse_choice, parse_date, parse_only, parse_range
 from finflow.pipelines.data.contract import validate
 from finflow.pipelines.data.ingest import ingest
@@ -41,7 +41,7 @@ RESTATED = "-restated"
 
 
 @dataclass(frozen=True)
-class DatePlan(Manifest):
+class DatePlan(JsonRecord):
     """One trading day: its status before (done | missing | failed | stale | no-model), whether it will run, and with which version.
 
     `rows` are those that the ledger knows of; `reason` says why it failed, is stale, or cannot run. A date that runs without a version
@@ -57,7 +57,7 @@ class DatePlan(Manifest):
 
 
 @dataclass(frozen=True)
-class BackfillPlan(Manifest):
+class BackfillPlan(JsonRecord):
     """Exactly what a backfill will do.
 
     Attributes:

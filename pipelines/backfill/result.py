@@ -8,11 +8,11 @@ from typing import Any
 
 from finflow.pipelines.backfill.changes import Changes, together
 from finflow.pipelines.backfill.plan import BackfillPlan
-from finflow.pipelines.core.manifests import Manifest
+from finflow.pipelines.core.manifests import JsonRecord
 
 
 @dataclass(frozen=True)
-class DateResult(Manifest):
+class DateResult(JsonRecord):
     """One date after a run (or, in a dry run, as it stands).
 
     `in_sample` counts its rows that the version may have learnt from; None where the date did not run.
@@ -28,7 +28,7 @@ class DateResult(Manifest):
 
 
 @dataclass(frozen=True)
-class ChunkResult(Manifest):
+class ChunkResult(JsonRecord):
     """What a chunk left: `written` new rows in the predictions table at `table_version`, `delivered` new ones in the sink."""
 
     dates: tuple[DateResult, ...]
@@ -40,7 +40,7 @@ class ChunkResult(Manifest):
 
 
 @dataclass(frozen=True)
-class BackfillResult(Manifest):
+class BackfillResult(JsonRecord):
     """Every date of the range, before and after. `ok` is False when a date that ran failed. `mode`: run | dry-run | status."""
 
     mode: str

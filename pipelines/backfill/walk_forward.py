@@ -24,7 +24,7 @@ from finflow.pipelines.backfill.walk_periods import Period, periods, unasked
 from finflow.pipelines.backfill.walk_run import walk_run
 from finflow.pipelines.core.code import code_version
 from finflow.pipelines.core.errors import ContractError, FinflowError, FitError, NotEnoughHistoryError
-from finflow.pipelines.core.manifests import CleanManifest, Manifest, RawManifest, SampleManifest
+from finflow.pipelines.core.manifests import CleanManifest, JsonRecord, RawManifest, SampleManifest
 from finflow.pipelines.data.contract import validate
 from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.evaluation.evaluation import evaluate
@@ -49,7 +49,7 @@ _closed: dict[tuple[str, str], str | None] = {}
 
 
 @dataclass(frozen=True)
-class WalkStep(Manifest):
+class WalkStep(JsonRecord):
     """A period to train. `keys` are those of the periods before it; `registers` is False where only the decision is needed."""
 
     every: str

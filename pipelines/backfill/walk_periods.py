@@ -11,7 +11,7 @@ import pandas as pd
 
 from finflow.pipelines.core.code import code_digest, library_versions, walk_code_digest
 from finflow.pipelines.core.digest import digest_json
-from finflow.pipelines.core.manifests import Manifest, RawManifest
+from finflow.pipelines.core.manifests import JsonRecord, RawManifest
 from finflow.pipelines.data.knowledge import published
 from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.definitions.definition import Definition
@@ -22,7 +22,7 @@ MONTHS = {"monthly": 1, "quarterly": 3}
 
 
 @dataclass(frozen=True)
-class Period(Manifest):
+class Period(JsonRecord):
     """A month or a quarter of the calendar: its first and last day, and the instant whose knowledge trains its model (None: no data)."""
 
     start: str

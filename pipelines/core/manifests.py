@@ -9,7 +9,7 @@ from typing import Any
 from finflow.models.base import Hardware
 
 
-class Manifest:
+class JsonRecord:
     """Base: a record that turns into plain JSON values."""
 
     def to_dict(self) -> dict[str, Any]:
@@ -17,7 +17,7 @@ class Manifest:
 
 
 @dataclass(frozen=True)
-class RawManifest(Manifest):
+class RawManifest(JsonRecord):
     """What ingest left: `added` new row revisions (0: nothing was written) in `table` at `version`."""
 
     table: str
@@ -29,7 +29,7 @@ class RawManifest(Manifest):
 
 
 @dataclass(frozen=True)
-class RuleResult(Manifest):
+class RuleResult(JsonRecord):
     """One rule of the contract over one batch."""
 
     rule: str
@@ -40,7 +40,7 @@ class RuleResult(Manifest):
 
 
 @dataclass(frozen=True)
-class CleanManifest(Manifest):
+class CleanManifest(JsonRecord):
     """The batch that met its contract, as known at `as_of` (ISO instant, UTC): read it back with `knowledge.read_as_of`.
 
     `digest` is of the rows of that view. `folder` holds the Data Docs page, the suite and the result.
@@ -59,7 +59,7 @@ class CleanManifest(Manifest):
 
 
 @dataclass(frozen=True)
-class SampleManifest(Manifest):
+class SampleManifest(JsonRecord):
     """Observations and sample index on disk, as views of the clean batch."""
 
     folder: str
@@ -73,7 +73,7 @@ class SampleManifest(Manifest):
 
 
 @dataclass(frozen=True)
-class Dealt(Manifest):
+class Dealt(JsonRecord):
     """A stratified split: the rows are dealt out to so many parts, and one of them is tested.
 
     Attributes:
@@ -90,7 +90,7 @@ class Dealt(Manifest):
 
 
 @dataclass(frozen=True)
-class Fold(Manifest):
+class Fold(JsonRecord):
     """One walk-forward split by ISO dates: test samples have test_start <= time <= test_end.
 
     A fold named `production` has no test part; it is fitted on all that is known at the as-of.
@@ -113,7 +113,7 @@ def fold_from(values: Mapping[str, Any]) -> Fold:
 
 
 @dataclass(frozen=True)
-class FitSpec(Manifest):
+class FitSpec(JsonRecord):
     """A fit as a job. `key` names its folder; it depends on content, not on names, times or places."""
 
     key: str
@@ -131,7 +131,7 @@ class FitSpec(Manifest):
 
 
 @dataclass(frozen=True)
-class FitResult(Manifest):
+class FitResult(JsonRecord):
     """A finished fit. `reused` says that nothing was fitted. `seconds` is the fit's own wall time when it was done."""
 
     key: str
@@ -144,7 +144,7 @@ class FitResult(Manifest):
 
 
 @dataclass(frozen=True)
-class PredictionResult(Manifest):
+class PredictionResult(JsonRecord):
     """The predictions of one fit for its fold's test samples: `folder` holds values.npy, in the order of `select(split, ...).test`.
 
     The folder is named by content and outlives the run; where the test samples stand in this run's `samples` follows from
@@ -160,7 +160,7 @@ class PredictionResult(Manifest):
 
 
 @dataclass(frozen=True)
-class Metric(Manifest):
+class Metric(JsonRecord):
     """A number with its interval (level 0.95, block bootstrap over dates). None where it cannot be had."""
 
     name: str
@@ -172,7 +172,7 @@ class Metric(Manifest):
 
 
 @dataclass(frozen=True)
-class Comparison(Manifest):
+class Comparison(JsonRecord):
     """One candidate against one baseline, on one loss a date. `effect` is the relative reduction of the loss (positive: better); of a
     logarithmic loss, whose level means nothing, it is the reduction itself."""
 
@@ -184,7 +184,7 @@ class Comparison(Manifest):
 
 
 @dataclass(frozen=True)
-class Check(Manifest):
+class Check(JsonRecord):
     """Something that a model must pass whatever its loss is (a backtest); the gate sees only whether it did, and the words.
 
     Attributes:
@@ -200,7 +200,7 @@ class Check(Manifest):
 
 
 @dataclass(frozen=True)
-class CandidateEvaluation(Manifest):
+class CandidateEvaluation(JsonRecord):
     """The metrics of one candidate over all folds."""
 
     candidate: str
@@ -230,7 +230,7 @@ class CandidateEvaluation(Manifest):
 
 
 @dataclass(frozen=True)
-class Evaluation(Manifest):
+class Evaluation(JsonRecord):
     """The leaderboard: best deciding loss first. `folder` holds losses.parquet, and predictions/<candidate>.parquet fold by fold."""
 
     run_key: str
@@ -260,7 +260,7 @@ class Evaluation(Manifest):
 
 
 @dataclass(frozen=True)
-class Decision(Manifest):
+class Decision(JsonRecord):
     """What the gate decided, in words a person can read.
 
     verdict: promoted | reference | refreshed | kept | demoted | historical | rolled-back | refused (there is no champion, and nobody passes
@@ -278,7 +278,7 @@ class Decision(Manifest):
 
 
 @dataclass(frozen=True)
-class Champion(Manifest):
+class Champion(JsonRecord):
     """The model in use."""
 
     name: str

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from finflow.pipelines.core.home import Home
-from finflow.pipelines.core.manifests import Manifest, SampleManifest
+from finflow.pipelines.core.manifests import JsonRecord, SampleManifest
 from finflow.pipelines.core.whole_files import write_whole
 
 FORMAT = 1
@@ -18,7 +18,7 @@ TRAINING, WALK = "training", "walk"
 
 
 @dataclass(frozen=True)
-class RunNeeds(Manifest):
+class RunNeeds(JsonRecord):
     """One training.
 
     Attributes:

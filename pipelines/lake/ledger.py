@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from finflow.pipelines.core.manifests import Manifest
+from finflow.pipelines.core.manifests import JsonRecord
 from finflow.pipelines.lake.lake import literal
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ ALL_ENTITIES = ""
 
 
 @dataclass(frozen=True)
-class LedgerRow(Manifest):
+class LedgerRow(JsonRecord):
     """One date. A date without a row is missing; a `done` one is stale when what it would read or use has changed since.
 
     Attributes:

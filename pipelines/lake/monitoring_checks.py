@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from finflow.pipelines.core.manifests import Manifest
+from finflow.pipelines.core.manifests import JsonRecord
 
 MEASURED, NOT_MEASURED = "measured", "not measured"
 #: parts of a monitoring, in the order of its report; a training may answer what alarms in the last four
@@ -13,7 +13,7 @@ PARTS = (DATA, FEATURES, PREDICTIONS, LOSS, COVERAGE)
 
 
 @dataclass(frozen=True)
-class MonitoringCheck(Manifest):
+class MonitoringCheck(JsonRecord):
     """One check of one subject.
 
     Attributes:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from finflow.pipelines.core.manifests import Manifest
+from finflow.pipelines.core.manifests import JsonRecord
 
 if TYPE_CHECKING:
     from finflow.pipelines.lake.promotions import PromotionRow
@@ -24,7 +24,7 @@ NEEDS_A_PERSON = ("promoted", "reference", "refreshed")
 
 
 @dataclass(frozen=True)
-class PendingVersion(Manifest):
+class PendingVersion(JsonRecord):
     """A version that waits, as commands show it: since when, for how many people, who approved already, and how to decide."""
 
     version: int

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from finflow.pipelines.core.errors import FinflowError, RegistryError, StateError
-from finflow.pipelines.core.manifests import Champion, Decision, Manifest
+from finflow.pipelines.core.manifests import Champion, Decision, JsonRecord
 from finflow.pipelines.lake.lake import Lake
 
 #: verdicts after which another version is champion
@@ -23,7 +23,7 @@ MOVES = ("promoted", "reference", "refreshed", "demoted", "rolled-back", "approv
 
 
 @dataclass(frozen=True)
-class PromotionRow(Manifest):
+class PromotionRow(JsonRecord):
     """One decision. Instants are ISO texts in UTC, dates are YYYY-MM-DD.
 
     `candidate`, `family`, `version`, `recipe` and `manifest_digest` are those of the champion *after* the decision (of the one that stays,

@@ -10,7 +10,7 @@ import pandas as pd
 
 from finflow.models.samples import Samples
 from finflow.pipelines.core.errors import NotEnoughHistoryError
-from finflow.pipelines.core.manifests import Manifest
+from finflow.pipelines.core.manifests import JsonRecord
 from finflow.pipelines.data.contract import validate
 from finflow.pipelines.data.ingest import ingest
 from finflow.pipelines.data.knowledge import resolve_as_of
@@ -34,7 +34,7 @@ PLANTED = "planted_future"
 
 
 @dataclass(frozen=True)
-class LeakageCheck(Manifest):
+class LeakageCheck(JsonRecord):
     """One attempt: whether it failed to find a leak, what was done in plain words, and the columns or candidates at fault.
 
     What cannot be tried on such data is not `tried`, and has not passed either.
@@ -48,7 +48,7 @@ class LeakageCheck(Manifest):
 
 
 @dataclass(frozen=True)
-class LeakageReport(Manifest):
+class LeakageReport(JsonRecord):
     """All attempts; `passed` when none that was tried found a leak."""
 
     passed: bool

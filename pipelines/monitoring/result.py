@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from finflow.pipelines.core.manifests import Manifest
+from finflow.pipelines.core.manifests import JsonRecord
 from finflow.pipelines.lake.monitoring_checks import MonitoringCheck
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class MonitoringResult(Manifest):
+class MonitoringResult(JsonRecord):
     """What a monitoring found and left.
 
     Attributes:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from finflow.pipelines.core.calendars import published_at, ranges, sessions
 from finflow.pipelines.core.errors import FinflowError, SourceError
-from finflow.pipelines.core.manifests import Manifest, RawManifest
+from finflow.pipelines.core.manifests import JsonRecord, RawManifest
 from finflow.pipelines.data.ingest import ingest, stored_raw
 from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.lake.lake import literal
@@ -32,7 +32,7 @@ class LateDataError(FinflowError):
 
 
 @dataclass(frozen=True)
-class Arrived(Manifest):
+class Arrived(JsonRecord):
     """What came: the raw table, and the entities that had a row at the session before and have none at this one."""
 
     raw: RawManifest
@@ -40,7 +40,7 @@ class Arrived(Manifest):
 
 
 @dataclass(frozen=True)
-class Awaited(Manifest):
+class Awaited(JsonRecord):
     """A look in vain: what has not come and until when it is waited for, in words; and when to look again (ISO instant, UTC)."""
 
     text: str

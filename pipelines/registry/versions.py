@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from finflow.pipelines.core.code import code_version, library_versions
 from finflow.pipelines.core.errors import OutdatedError, RegistryError
 from finflow.pipelines.core.home import Home
-from finflow.pipelines.core.manifests import CandidateEvaluation, Evaluation, FitResult, Manifest, SampleManifest
+from finflow.pipelines.core.manifests import CandidateEvaluation, Evaluation, FitResult, JsonRecord, SampleManifest
 from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.definitions.definition import Definition
 from finflow.pipelines.registry.aliases import repair_aliases
@@ -38,7 +38,7 @@ _RUN_KEY, _CANDIDATE, _DIGEST = "finflow.run_key", "finflow.candidate", "finflow
 
 
 @dataclass(frozen=True)
-class RegisteredVersion(Manifest):
+class RegisteredVersion(JsonRecord):
     """A version in the registry and the digest of its manifest, which the promotions table keeps."""
 
     version: int

@@ -18,7 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from finflow.models.samples import SampleIndex, Samples
-from finflow.pipelines.core.manifests import CleanManifest, Manifest
+from finflow.pipelines.core.manifests import CleanManifest, JsonRecord
 from finflow.pipelines.data.knowledge import published
 from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.definitions.definition import Definition, problem_of
@@ -28,7 +28,7 @@ from finflow.pipelines.samples.windows import build_samples, outcome_column
 
 
 @dataclass(frozen=True)
-class Stretch(Manifest):
+class Stretch(JsonRecord):
     """Consecutive dates that one pass serves; `shared` is False where each date needs its own.
 
     Attributes:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from finflow.pipelines.core.errors import FinflowError, NotEnoughHistoryError, RegistryError
-from finflow.pipelines.core.manifests import CleanManifest, Manifest
+from finflow.pipelines.core.manifests import CleanManifest, JsonRecord
 from finflow.pipelines.data.contract import validate
 from finflow.pipelines.data.ingest import ingest
 from finflow.pipelines.data.knowledge import published, resolve_as_of
@@ -24,7 +24,7 @@ from finflow.pipelines.scoring.rows import prediction_rows, unusable_dates
 
 
 @dataclass(frozen=True)
-class ScoreResult(Manifest):
+class ScoreResult(JsonRecord):
     """What scoring a date left.
 
     Attributes:

@@ -14,7 +14,7 @@ from finflow.models.zoo import model_class
 from finflow.pipelines.core.code import decision_code_digest
 from finflow.pipelines.core.digest import digest_json
 from finflow.pipelines.core.errors import DefinitionError, StateError
-from finflow.pipelines.core.manifests import FitSpec, Fold, Manifest, SampleManifest
+from finflow.pipelines.core.manifests import FitSpec, Fold, JsonRecord, SampleManifest
 from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.definitions.definition import Definition, problem_of
 from finflow.pipelines.fits.fits import plan_fits
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class TrainingPlan(Manifest):
+class TrainingPlan(JsonRecord):
     """Everything that a training will do, before it does it.
 
     Attributes:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from finflow.pipelines.core.home import Home
-from finflow.pipelines.core.manifests import CandidateEvaluation, Evaluation, FitResult, Manifest, SampleManifest
+from finflow.pipelines.core.manifests import CandidateEvaluation, Evaluation, FitResult, JsonRecord, SampleManifest
 from finflow.pipelines.core.markdown import with_interval
 from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.definitions.definition import Definition
@@ -36,7 +36,7 @@ __all__ = ["LoggedTraining", "log_decision", "log_training", "prepare_store"]
 
 
 @dataclass(frozen=True)
-class LoggedTraining(Manifest):
+class LoggedTraining(JsonRecord):
     """The runs of a training: the parent's id, the children's by candidate, and the plots by caption (files that last)."""
 
     run_id: str

@@ -13,7 +13,7 @@ import pandas as pd
 
 from finflow.pipelines.core.errors import ConflictError, FinflowError
 from finflow.pipelines.core.home import Home
-from finflow.pipelines.core.manifests import Manifest
+from finflow.pipelines.core.manifests import JsonRecord
 from finflow.pipelines.lake.lake import Lake
 from finflow.pipelines.operating.pruning.folders import waste_folders
 from finflow.pipelines.operating.pruning.mlflow import waste_mlflow
@@ -23,7 +23,7 @@ from finflow.pipelines.tracking.store import store_client
 
 
 @dataclass(frozen=True)
-class Freed(Manifest):
+class Freed(JsonRecord):
     """How many things of a kind, and their bytes."""
 
     kind: str
@@ -32,7 +32,7 @@ class Freed(Manifest):
 
 
 @dataclass(frozen=True)
-class PruneResult(Manifest):
+class PruneResult(JsonRecord):
     """What a prune frees.
 
     Attributes:
