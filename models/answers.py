@@ -12,8 +12,7 @@ import numpy as np
 
 from finflow.models.base import Kind, Prediction, Task
 from finflow.models.class_codes import class_codes
-from finflow.models.reading import Float64
-from finflow.models.samples import Float32, Samples
+from finflow.models.samples import Float32, Float64, Samples
 
 
 class Answer(ABC):

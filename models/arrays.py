@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finflow.models.base import FitReport, Hardware, Model, ModelSettings, Task
-from finflow.models.reading import STATE, Float64, chunks, labelled_together
-from finflow.models.samples import Samples
+from finflow.models.reading import STATE, chunks, labelled_together
+from finflow.models.samples import Float64, Samples
 
 
 class ArrayModel(Model):

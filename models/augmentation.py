@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-Float64 = NDArray[np.float64]
+from finflow.models.samples import Float64
 
 
 class Augmentation(BaseModel):

@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finflow.models.errors import FitFailure
-from finflow.models.samples import ARRAYS, SampleIndex, Samples
+from finflow.models.samples import ARRAYS, Float64, SampleIndex, Samples
 
 STATE = "state.safetensors"
-Float64 = NDArray[np.float64]
 #: samples looked at together, so that memory grows with them and not with all
 CHUNK = 4096
 

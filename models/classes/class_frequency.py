@@ -9,8 +9,8 @@ import numpy as np
 from finflow.models.base import ModelSettings
 from finflow.models.class_codes import class_codes
 from finflow.models.classes.classifier import Classifier
-from finflow.models.reading import Float64, labelled_together
-from finflow.models.samples import Samples
+from finflow.models.reading import labelled_together
+from finflow.models.samples import Float64, Samples
 
 
 class ClassFrequencySettings(ModelSettings):

@@ -7,8 +7,7 @@ from abc import abstractmethod
 from finflow.models.arrays import ArrayModel
 from finflow.models.base import FitReport, Hardware, Prediction
 from finflow.models.class_codes import check_classes
-from finflow.models.reading import Float64
-from finflow.models.samples import Samples
+from finflow.models.samples import Float64, Samples
 
 
 class Classifier(ArrayModel):

@@ -12,8 +12,8 @@ from finflow.models.class_codes import class_codes
 from finflow.models.classes.classifier import Classifier
 from finflow.models.classes.logistic_regression import choose_strength, scores, softmax, solve
 from finflow.models.errors import FitFailure
-from finflow.models.reading import Float64, chunks, labelled_together
-from finflow.models.samples import Samples
+from finflow.models.reading import chunks, labelled_together
+from finflow.models.samples import Float64, Samples
 
 #: inverse penalties: from nothing left but the base rate to hardly any shrinkage
 STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)

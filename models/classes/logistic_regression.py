@@ -7,12 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from finflow.models.errors import FitFailure
-
-Float64 = NDArray[np.float64]
-Int64 = NDArray[np.int64]
+from finflow.models.samples import Float64, Int64
 
 #: of the gradient of the mean loss: scikit-learn's own, and one that does not leave rare categories short of their weights
 LOOSE, TIGHT = 1e-4, 1e-6

@@ -12,8 +12,8 @@ from finflow.models.base import ModelSettings
 from finflow.models.errors import FitFailure
 from finflow.models.forecasts.classical import Classical
 from finflow.models.forecasts.volatility_scale import SpreadSettings
-from finflow.models.reading import Float64, chunks, known_rows, past
-from finflow.models.samples import Samples
+from finflow.models.reading import chunks, known_rows, past
+from finflow.models.samples import Float64, Samples
 
 #: missing observations between two entities in the pooled likelihood: the filter forgets one before it meets the next
 FORGET = 100

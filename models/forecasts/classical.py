@@ -12,8 +12,8 @@ import numpy as np
 from finflow.models.base import FitReport, Hardware, Model, ModelSettings, Prediction, Task
 from finflow.models.errors import FitFailure
 from finflow.models.forecasts.volatility_scale import Spread, SpreadSettings, fit_spread
-from finflow.models.reading import STATE, Float64, chunks, labelled_together
-from finflow.models.samples import Samples
+from finflow.models.reading import STATE, chunks, labelled_together
+from finflow.models.samples import Float64, Samples
 
 
 class Classical(Model):

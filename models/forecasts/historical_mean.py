@@ -11,8 +11,8 @@ from finflow.models.base import FitReport, Hardware, ModelSettings, Prediction
 from finflow.models.errors import FitFailure
 from finflow.models.forecasts.classical import Classical
 from finflow.models.forecasts.volatility_scale import Spread, SpreadSettings
-from finflow.models.reading import Float64, labelled_together
-from finflow.models.samples import Samples
+from finflow.models.reading import labelled_together
+from finflow.models.samples import Float64, Samples
 
 
 class HistoricalMeanSettings(SpreadSettings):

@@ -10,8 +10,7 @@ import numpy as np
 from finflow.models.base import ModelSettings
 from finflow.models.forecasts.classical import Classical
 from finflow.models.forecasts.volatility_scale import Spread, SpreadSettings
-from finflow.models.reading import Float64
-from finflow.models.samples import Samples
+from finflow.models.samples import Float64, Samples
 
 
 class RandomWalkSettings(SpreadSettings):

@@ -14,8 +14,8 @@ from finflow.models.base import ModelSettings
 from finflow.models.errors import FitFailure
 from finflow.models.forecasts.classical import Classical
 from finflow.models.forecasts.volatility_scale import SpreadSettings
-from finflow.models.reading import CHUNK, Float64, chunks
-from finflow.models.samples import Samples
+from finflow.models.reading import CHUNK, chunks
+from finflow.models.samples import Float64, Samples
 
 #: positions of a block of time; coefficients [penalties, k, outputs] and intercepts [penalties, outputs] that did not see it
 HeldOut = tuple[NDArray[np.int64], Float64, Float64]

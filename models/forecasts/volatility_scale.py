@@ -17,8 +17,8 @@ from pydantic import Field
 
 from finflow.models.base import ModelSettings, Prediction, Task
 from finflow.models.errors import FitFailure
-from finflow.models.reading import CHUNK, Float64, chunks, known_rows, past
-from finflow.models.samples import Samples
+from finflow.models.reading import CHUNK, chunks, known_rows, past
+from finflow.models.samples import Float64, Samples
 
 WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 #: a scale never falls below a tenth of the training standard deviation: a suspended share has no spread of zero tomorrow

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from finflow.models.augmentation import Augmentation, AugmentationVerdict, Float64, judge
+from finflow.models.augmentation import Augmentation, AugmentationVerdict, judge
 from finflow.models.errors import FitFailure
-from finflow.models.samples import Int64, SampleIndex
+from finflow.models.samples import Float64, Int64, SampleIndex
 
 if TYPE_CHECKING:
     from finflow.models.networks.modules.forecaster import Forecaster

@@ -16,8 +16,7 @@ from finflow.models.base import Kind, Prediction, Task
 from finflow.models.class_codes import check_classes, class_codes
 from finflow.models.errors import FitFailure
 from finflow.models.networks.network_settings import NetworkSettings, TrainingSettings
-from finflow.models.reading import Float64
-from finflow.models.samples import Float32, Samples
+from finflow.models.samples import Float32, Float64, Samples
 
 if TYPE_CHECKING:
     from finflow.models.networks.modules.heads import Head

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from finflow.models.base import Task
 from finflow.models.errors import FitFailure
-from finflow.models.samples import Float32, Samples
+from finflow.models.samples import Float32, Float64, Samples
 
-Float64 = NDArray[np.float64]
 How = Literal["standard", "robust", "minmax", "none"]
 
 #: Where scaled features are cut, under the scalings that have a spread: one wild value must not rule a forecast.

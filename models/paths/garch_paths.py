@@ -9,9 +9,8 @@ from pydantic import Field
 
 from finflow.models.base import ModelSettings
 from finflow.models.paths.paths import LARGEST_STEP, PathModel, generators, training_series
-from finflow.models.reading import Float64
 from finflow.models.risk.filtered import variance_path
-from finflow.models.samples import Samples
+from finflow.models.samples import Float64, Samples
 from finflow.models.variances.garch import fit_garch
 
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from finflow.models.arrays import FittedTogether
 from finflow.models.base import Prediction, Task
 from finflow.models.errors import FitFailure
-from finflow.models.reading import Float64, chunks, known_rows, past
-from finflow.models.samples import Samples
+from finflow.models.reading import chunks, known_rows, past
+from finflow.models.samples import Float64, Samples
 
 #: a drawn step is at most so many of its deviations: an explosion of a recursion is no scenario
 LARGEST_STEP = 50.0

@@ -20,9 +20,8 @@ from finflow.models.paths.paths import (
 )
 from finflow.models.paths.scenario_segments import scenario_part, steps_before
 from finflow.models.paths.scenario_settings import ScenarioGanSettings
-from finflow.models.reading import Float64
 from finflow.models.reproducible import one_thread_count, reproducible
-from finflow.models.samples import Samples
+from finflow.models.samples import Float64, Samples
 from finflow.models.weights import below, put_weights, read_weights, write_weights
 
 if TYPE_CHECKING:

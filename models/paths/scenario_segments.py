@@ -10,8 +10,7 @@ import numpy as np
 from finflow.models.base import Task
 from finflow.models.errors import FitFailure
 from finflow.models.paths.paths import past_increments
-from finflow.models.reading import Float64
-from finflow.models.samples import Float32, Int64, Samples
+from finflow.models.samples import Float32, Float64, Int64, Samples
 
 if TYPE_CHECKING:
     from finflow.models.networks.modules.training import Part

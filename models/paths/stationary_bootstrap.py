@@ -9,8 +9,7 @@ from pydantic import Field
 
 from finflow.models.base import ModelSettings
 from finflow.models.paths.paths import PathModel, generators, long_run_deviation, training_series
-from finflow.models.reading import Float64
-from finflow.models.samples import Samples
+from finflow.models.samples import Float64, Samples
 
 
 class StationaryBootstrapSettings(ModelSettings):

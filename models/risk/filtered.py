@@ -10,8 +10,8 @@ import numpy as np
 from finflow.models.arrays import FittedTogether
 from finflow.models.base import Prediction
 from finflow.models.errors import FitFailure
-from finflow.models.reading import Float64, known_rows, past
-from finflow.models.samples import Samples
+from finflow.models.reading import known_rows, past
+from finflow.models.samples import Float64, Samples
 from finflow.models.variances.garch import fit_garch
 
 #: increments below which no GARCH is fitted

@@ -8,9 +8,8 @@ import numpy as np
 from pydantic import Field
 
 from finflow.models.base import ModelSettings
-from finflow.models.reading import Float64
 from finflow.models.risk.filtered import Asymmetry, FilteredModel, fit_filter, variance_path
-from finflow.models.samples import Samples
+from finflow.models.samples import Float64, Samples
 
 
 class GarchTSettings(ModelSettings):

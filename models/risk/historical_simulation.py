@@ -9,9 +9,8 @@ from pydantic import Field
 
 from finflow.models.base import ModelSettings
 from finflow.models.errors import FitFailure
-from finflow.models.reading import Float64
 from finflow.models.risk.filtered import Asymmetry, FilteredModel, fit_filter, known_increments, variance_path
-from finflow.models.samples import Samples
+from finflow.models.samples import Float64, Samples
 
 
 class HistoricalSimulationSettings(ModelSettings):

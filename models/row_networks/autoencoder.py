@@ -15,15 +15,13 @@ from finflow.models.reproducible import one_thread_count
 from finflow.models.row_networks.row_encoding import RowEncoding
 from finflow.models.row_networks.row_network import RowNetwork
 from finflow.models.row_networks.row_settings import AutoencoderSettings
-from finflow.models.samples import Samples
+from finflow.models.samples import Float32, Samples
 from finflow.models.weights import below, read_weights, write_weights
 
 if TYPE_CHECKING:
     from finflow.models.networks.modules.training import Part
     from finflow.models.row_networks.modules.autoencoder import RowAutoencoder
     from finflow.models.row_networks.modules.row_training import RowTraining
-
-Float32 = NDArray[np.float32]
 
 
 class Autoencoder(RowNetwork):

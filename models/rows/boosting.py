@@ -14,9 +14,9 @@ from finflow.models.class_codes import class_codes
 from finflow.models.errors import FitFailure
 from finflow.models.rows.calibration import logistic_curve
 from finflow.models.rows.categories import MISSING_PLACE, Vocabulary
-from finflow.models.rows.tabular import AugmentedSettings, Float32, Float64, TabularModel
+from finflow.models.rows.tabular import AugmentedSettings, TabularModel
 from finflow.models.rows.tree_text import check_tree_text, without_tail
-from finflow.models.samples import Samples
+from finflow.models.samples import Float32, Float64, Samples
 
 if TYPE_CHECKING:
     import lightgbm

@@ -14,9 +14,8 @@ from pydantic import Field
 
 from finflow.models.base import ModelSettings
 from finflow.models.errors import FitFailure
-from finflow.models.samples import Samples
+from finflow.models.samples import Float64, Samples
 
-Float64 = NDArray[np.float64]
 Method = Literal["none", "platt", "isotonic"]
 
 #: a calibration slice with fewer samples of a class says too little

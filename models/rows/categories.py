@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Int64 = NDArray[np.int64]
+from finflow.models.samples import Int64
 
 #: the code of a missing category
 MISSING = 0

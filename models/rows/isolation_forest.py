@@ -18,9 +18,9 @@ from finflow.models.errors import FitFailure
 from finflow.models.reading import labelled_together
 from finflow.models.rows.categories import Vocabulary
 from finflow.models.rows.row_numbers import RowNumbers
-from finflow.models.rows.tabular import Float32, Float64, Int64, TabularSettings
+from finflow.models.rows.tabular import TabularSettings
 from finflow.models.rows.tabular_arrays import TabularArrays
-from finflow.models.samples import Samples
+from finflow.models.samples import Float32, Float64, Int64, Samples
 
 #: rows that walk down the trees together: what they touch stays near the processor
 WALKED = 4096

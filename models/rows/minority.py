@@ -11,9 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from finflow.models.augmentation import one_sided
 from finflow.models.rows.precision import average_precision, bootstrap_precision
-
-Float64 = NDArray[np.float64]
-Int64 = NDArray[np.int64]
+from finflow.models.samples import Float64, Int64
 
 #: what is compared: rows as they are, rows between neighbours (SMOTE), rows of the generator
 NONE, SMOTE, GENERATED = "none", "smote", "generated"

@@ -11,9 +11,9 @@ import numpy as np
 
 from finflow.models.errors import FitFailure
 from finflow.models.reproducible import reproducible
-from finflow.models.rows.minority import GENERATED, NONE, SMOTE, Float64, Int64, MinorityAugmentation, MinorityVerdict, judge_precision
+from finflow.models.rows.minority import GENERATED, NONE, SMOTE, MinorityAugmentation, MinorityVerdict, judge_precision
 from finflow.models.rows.smote import smote
-from finflow.models.samples import CATEGORIES, Float32, SampleIndex, Samples
+from finflow.models.samples import CATEGORIES, Float32, Float64, Int64, SampleIndex, Samples
 
 if TYPE_CHECKING:
     from finflow.models.rows.modules.table_gan_training import RowSource

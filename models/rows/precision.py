@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Float64 = NDArray[np.float64]
+from finflow.models.samples import Float64
 
 #: numbers that are held at once
 VALUES = 4_194_304

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finflow.models.errors import FitFailure
+from finflow.models.samples import Float32, Float64
 from finflow.models.standardization import inverse_scale
 
-Float64 = NDArray[np.float64]
-Float32 = NDArray[np.float32]
 Scale = Literal["standard", "robust"]
 
 

@@ -21,9 +21,9 @@ from finflow.models.rows.binning import Evidence, Least, counted, fine_edges, in
 from finflow.models.rows.calibration import logistic_curve
 from finflow.models.rows.categories import FIRST_PLACE, Vocabulary
 from finflow.models.rows.scorecard_points import PointsSettings, points_table
-from finflow.models.rows.tabular import Float32, Float64, Int64, TabularSettings
+from finflow.models.rows.tabular import TabularSettings
 from finflow.models.rows.tabular_arrays import TabularArrays, sum_of_parts
-from finflow.models.samples import Samples
+from finflow.models.samples import Float32, Float64, Int64, Samples
 from finflow.models.saving import write_json
 
 POINTS = "points.json"

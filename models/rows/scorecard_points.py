@@ -12,8 +12,7 @@ from pydantic import Field
 
 from finflow.models.base import ModelSettings, Task
 from finflow.models.rows.categories import FIRST_PLACE, Vocabulary
-
-Float64 = NDArray[np.float64]
+from finflow.models.samples import Float64
 
 
 class PointsSettings(ModelSettings):

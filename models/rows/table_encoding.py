@@ -9,12 +9,9 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from finflow.models.errors import FitFailure
-from finflow.models.samples import Float32, Int64
-
-Float64 = NDArray[np.float64]
+from finflow.models.samples import Float32, Float64, Int64
 
 #: modes of a number at most, and the least weight of one (Xu et al., 2019)
 MODES, LEAST_WEIGHT = 10, 0.005

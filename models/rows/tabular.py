@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Self, cast
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from finflow.models.base import FitReport, Hardware, Model, ModelSettings, Prediction, Task
@@ -17,11 +16,7 @@ from finflow.models.errors import FitFailure
 from finflow.models.rows.calibration import Calibration, calibrated, check_calibration, fit_calibration, split_validation
 from finflow.models.rows.minority import GENERATED, MinorityAugmentation
 from finflow.models.rows.minority_trial import LabelledRows, makers, try_minority, with_rows
-from finflow.models.samples import Samples
-
-Float64 = NDArray[np.float64]
-Float32 = NDArray[np.float32]
-Int64 = NDArray[np.int64]
+from finflow.models.samples import Float32, Float64, Int64, Samples
 
 CALIBRATION = "calibration.safetensors"
 #: rows that go through a model at once, and numbers at most where rows are wide

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from finflow.models.base import Contributions, ModelSettings, Task
 from finflow.models.reading import STATE
-from finflow.models.rows.tabular import Float64, TabularModel
+from finflow.models.rows.tabular import TabularModel
+from finflow.models.samples import Float64
 
 
 class TabularArrays(TabularModel):

@@ -18,9 +18,9 @@ from finflow.models.reading import labelled_together
 from finflow.models.rows.calibration import logistic_curve
 from finflow.models.rows.categories import Vocabulary
 from finflow.models.rows.row_numbers import RowNumbers, Scale
-from finflow.models.rows.tabular import Float32, Float64, Int64, TabularSettings
+from finflow.models.rows.tabular import TabularSettings
 from finflow.models.rows.tabular_arrays import TabularArrays, sum_of_parts
-from finflow.models.samples import Samples
+from finflow.models.samples import Float32, Float64, Int64, Samples
 
 #: inverse penalties that are tried
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)

@@ -8,8 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from finflow.models.base import ModelSettings
-from finflow.models.reading import Float64
-from finflow.models.samples import Samples
+from finflow.models.samples import Float64, Samples
 from finflow.models.variances.variance import VarianceModel, past_log_variance
 
 

@@ -11,8 +11,8 @@ from pydantic import Field
 
 from finflow.models.base import ModelSettings
 from finflow.models.errors import FitFailure
-from finflow.models.reading import Float64, chunks, known_rows
-from finflow.models.samples import Samples
+from finflow.models.reading import chunks, known_rows
+from finflow.models.samples import Float64, Samples
 from finflow.models.variances.variance import VarianceModel, past_log_variance, past_moves
 
 _FEWEST = 100

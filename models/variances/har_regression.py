@@ -10,8 +10,8 @@ import numpy as np
 
 from finflow.models.base import Task
 from finflow.models.errors import FitFailure
-from finflow.models.reading import Float64, chunks
-from finflow.models.samples import Samples
+from finflow.models.reading import chunks
+from finflow.models.samples import Float64, Samples
 from finflow.models.variances.variance import past_log_variance, past_moves
 
 Form = Literal["har", "log_har", "log_har_leverage"]

@@ -7,8 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from finflow.models.base import ModelSettings
-from finflow.models.reading import Float64
-from finflow.models.samples import Samples
+from finflow.models.samples import Float64, Samples
 from finflow.models.variances.variance import VarianceModel, past_log_variance
 
 

@@ -14,8 +14,8 @@ import numpy as np
 from finflow.models.arrays import ArrayModel
 from finflow.models.base import FitReport, Hardware, Prediction, Task
 from finflow.models.errors import FitFailure
-from finflow.models.reading import Float64, chunks, labelled_together, past
-from finflow.models.samples import Samples
+from finflow.models.reading import chunks, labelled_together, past
+from finflow.models.samples import Float64, Samples
 
 
 def check_variances(task: Task, name: str) -> None:

@@ -36,12 +36,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from finflow.models.samples import SampleIndex
+from finflow.models.samples import Float64, SampleIndex
 from finflow.pipelines.core.manifests import Comparison, Fold
 from finflow.pipelines.statistics import default_block, diebold_mariano
 from finflow.pipelines.statistics.bootstrap import bootstrap_means
 
-Float64 = NDArray[np.float64]
 Times = NDArray[np.datetime64]
 
 REPLICATIONS = 4_999

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from finflow.models.base import Prediction
-from finflow.models.samples import Samples
+from finflow.models.samples import Float64, Samples
 from finflow.models.zoo import model_class
 from finflow.pipelines.core.digest import digest_arrays, digest_json
 from finflow.pipelines.core.errors import FitError
@@ -30,7 +30,6 @@ from finflow.pipelines.statistics import model_confidence_set, superior_predicti
 
 __all__ = ["evaluate", "read_evaluation"]
 
-Float64 = NDArray[np.float64]
 INTERVAL = 0.95
 #: of the model confidence set and the test of superior predictive ability, which decide nothing
 CONFIDENCE_REPLICATIONS = 999

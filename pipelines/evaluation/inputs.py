@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from finflow.models.base import Prediction
 from finflow.models.ensemble import average
-from finflow.models.samples import SampleIndex, Samples
+from finflow.models.samples import Int64, SampleIndex, Samples
 from finflow.pipelines.core.errors import FitError, NotEnoughHistoryError
 from finflow.pipelines.core.manifests import Fold
 from finflow.pipelines.evaluation.comparisons import REPLICATIONS
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 #: bootstrap draws of a metric's interval
 INTERVAL_REPLICATIONS = 1_000
-Int64 = NDArray[np.int64]
 #: candidate -> fold name -> seed -> positions (int64, into the samples) and the prediction for them
 FoldPredictions = Mapping[str, Mapping[str, Mapping[Any, tuple[Int64, Prediction]]]]
 

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from finflow.models.samples import SampleIndex
+from finflow.models.samples import Float64, SampleIndex
 from finflow.pipelines.core.errors import DefinitionError, FitError
 from finflow.pipelines.evaluation.comparisons import Compared, compare_all, daily_means, overlap, units_of
 from finflow.pipelines.evaluation.inputs import INTERVAL_REPLICATIONS, EvaluationPanel, EvaluationRequest
@@ -16,8 +15,6 @@ from finflow.pipelines.problems.base import Problem
 from finflow.pipelines.samples.folds import select
 from finflow.pipelines.statistics import default_block
 from finflow.pipelines.statistics.bootstrap import Resampling
-
-Float64 = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

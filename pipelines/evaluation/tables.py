@@ -8,15 +8,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from finflow.models.samples import Float64
 from finflow.pipelines.evaluation.comparisons import hac_lag, units_of
 from finflow.pipelines.evaluation.inputs import INTERVAL_REPLICATIONS, EvaluationPanel, EvaluationRequest
 from finflow.pipelines.problems.answers import actual_of
 from finflow.pipelines.problems.base import Problem
 from finflow.pipelines.statistics import default_block
-
-Float64 = NDArray[np.float64]
 
 
 def protocol(request: EvaluationRequest, panel: EvaluationPanel, horizon: int) -> str:

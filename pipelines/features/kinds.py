@@ -9,11 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from finflow.pipelines.core.errors import DefinitionError
-from finflow.pipelines.features.panel import Panel
+from finflow.pipelines.features.panel import Float64, Panel
 from finflow.pipelines.features.point_in_time import (
     count_before,
     hour_cos,
@@ -54,8 +51,6 @@ from finflow.pipelines.features.prices import (
 
 if TYPE_CHECKING:
     from finflow.pipelines.settings.parts import Feature
-
-Float64 = NDArray[np.float64]
 
 
 def _no_number(panel: Panel, feature: Feature) -> Float64:

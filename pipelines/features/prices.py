@@ -9,15 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from finflow.pipelines.features.panel import Panel
+from finflow.pipelines.features.panel import Float64, Panel
 from finflow.pipelines.features.variance_estimators import daily_variance
 
 if TYPE_CHECKING:
     from finflow.pipelines.settings.parts import Feature
-
-Float64 = NDArray[np.float64]
 
 
 def _log(values: Float64) -> Float64:

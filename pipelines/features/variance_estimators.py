@@ -10,11 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from finflow.pipelines.features.panel import Panel
-
-Float64 = NDArray[np.float64]
+from finflow.pipelines.features.panel import Float64, Panel
 
 
 @dataclass(frozen=True)

@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from finflow.models.samples import Samples
+from finflow.models.samples import Float64, Samples
 from finflow.pipelines.definitions.definition import problem_of
 from finflow.pipelines.samples.windows import build_samples
 
 if TYPE_CHECKING:
     from finflow.pipelines.definitions.definition import Definition
 
-Float64 = NDArray[np.float64]
 
 #: a rank correlation with the target that no honest feature of a market has
 IMPLAUSIBLE = 0.9

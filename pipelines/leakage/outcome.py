@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from finflow.models.samples import CATEGORIES, Samples
+from finflow.models.samples import CATEGORIES, Float64, Samples
 from finflow.pipelines.samples.features import categorical_features, numeric_features
 from finflow.pipelines.statistics.delong import placements
 
 if TYPE_CHECKING:
     from finflow.pipelines.definitions.definition import Definition
 
-Float64 = NDArray[np.float64]
 
 #: a column that separates the classes so well all by itself holds the outcome
 CERTAIN = 0.95

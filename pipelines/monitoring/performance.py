@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from finflow.models.samples import Float64
 from finflow.pipelines.definitions.definition import problem_of
 from finflow.pipelines.lake.monitoring_checks import COVERAGE, LOSS, MonitoringCheck, measured, not_measured, number
 from finflow.pipelines.statistics import default_block
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from finflow.pipelines.monitoring.champion import Trained
     from finflow.pipelines.monitoring.scored import Scored
 
-Float64 = NDArray[np.float64]
 REPLICATIONS = 1_999
 INTERVAL = 0.95
 

@@ -6,12 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from finflow.models.samples import Int64
 from finflow.pipelines.problems.rank_scores import taken_at_top
 from finflow.pipelines.statistics.metric_parts import Float64, MetricParts
-
-Int64 = NDArray[np.int64]
 
 #: where the calibration error's ten bins end, as parts of the samples: as many in each as equal scores allow
 DECILES = tuple(number / 10 for number in range(1, 10))

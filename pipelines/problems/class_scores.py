@@ -7,14 +7,12 @@ NaN forecast gives a NaN loss.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from finflow.models.base import Prediction
+from finflow.models.samples import Int64
 from finflow.pipelines.problems.quantile_scores import identity
 from finflow.pipelines.statistics.delong import placements
 from finflow.pipelines.statistics.metric_parts import Float64, MetricParts
-
-Int64 = NDArray[np.int64]
 
 #: a class that came with a smaller probability counts as if it had this one (float32's step at 1, as scikit-learn has it): else the log
 #: loss of a forecast that is certain and wrong would be infinite

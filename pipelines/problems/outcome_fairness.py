@@ -16,12 +16,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from finflow.models.samples import Int64
 from finflow.pipelines.core.manifests import Check
 from finflow.pipelines.statistics.bootstrap import Resampling, quantile_interval
 from finflow.pipelines.statistics.delong import area_under_curve
 from finflow.pipelines.statistics.metric_parts import Float64, MetricParts
 
-Int64 = NDArray[np.int64]
 Limit = Literal["selection_rate", "selection_ratio", "acceptance_ratio", "equal_opportunity", "false_positive_rate", "auc", "calibration"]
 
 #: a figure that rests on fewer entities (people, not their rows) is flagged as small, and no limit is held against it

@@ -12,13 +12,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from finflow.models.samples import SampleIndex
+from finflow.models.samples import Int64, SampleIndex
 from finflow.pipelines.problems.calibration_scores import calibration_error, chance_error, cox_metrics, top_decile_error
 from finflow.pipelines.problems.quantile_scores import identity
 from finflow.pipelines.problems.rank_scores import ranking_metrics, top_metrics
 from finflow.pipelines.statistics.metric_parts import Float64, MetricParts
-
-Int64 = NDArray[np.int64]
 
 #: a class that came with a smaller probability counts as if it had this one, as in `class_scores`
 LEAST = float(np.finfo(np.float32).eps)

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from finflow.models.samples import Int64
 from finflow.pipelines.statistics.metric_parts import Cells, Float64, MetricParts
-
-Int64 = NDArray[np.int64]
 
 #: distinct scores beyond which draws are taken over cells of scores
 CELLS = 1000

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from finflow.models.base import Model, Task
 from finflow.models.ensemble import save_ensemble
-from finflow.models.samples import Samples
+from finflow.models.samples import Float32, Int64, Samples
 from finflow.models.saving import load_model
 from finflow.pipelines.core.code import library_versions
 from finflow.pipelines.core.errors import RegistryError
@@ -26,8 +26,6 @@ from finflow.pipelines.registry.files import DATA, LOADER, check_files, write_ma
 from finflow.pipelines.registry.golden_features import FeatureBatch, replay_features, write_features
 from finflow.pipelines.registry.pyfunc import PyfuncModel, predict_windows
 
-Float32 = NDArray[np.float32]
-Int64 = NDArray[np.int64]
 GOLDEN_SAMPLES = 64
 #: a golden output may differ by this part of the largest one (libraries and processors round differently)
 TOLERANCE = 1e-4

@@ -11,12 +11,9 @@ from numpy.typing import NDArray
 from finflow.models.answers import ANSWERS
 from finflow.models.base import Model, Prediction
 from finflow.models.rows.categories import category_codes
-from finflow.models.samples import from_windows
+from finflow.models.samples import Float32, Int64, from_windows
 from finflow.pipelines.core.category_texts import texts_of
 from finflow.pipelines.problems.quantile_scores import quantile_column
-
-Float32 = NDArray[np.float32]
-Int64 = NDArray[np.int64]
 
 
 class PyfuncModel:

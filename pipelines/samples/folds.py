@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from finflow.models.samples import SampleIndex
+from finflow.models.samples import Int64, SampleIndex
 from finflow.pipelines.core.errors import DefinitionError, NotEnoughHistoryError
 from finflow.pipelines.core.manifests import Dealt, Fold
 from finflow.pipelines.samples.stratified import deal, stratified_folds
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from finflow.pipelines.definitions.definition import Definition
     from finflow.pipelines.settings.parts import Folds
 
-Int64 = NDArray[np.int64]
 
 #: a fold with fewer samples in these parts is no basis for a fit
 MINIMUM_TRAIN = 50

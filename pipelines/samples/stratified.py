@@ -5,15 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from finflow.models.samples import SampleIndex
+from finflow.models.samples import Int64, SampleIndex
 from finflow.pipelines.core.manifests import Dealt, Fold
 
 if TYPE_CHECKING:
     from finflow.pipelines.settings.parts import StratifiedFolds
-
-Int64 = NDArray[np.int64]
 
 
 def stratified_folds(settings: StratifiedFolds, seed: int) -> tuple[Fold, ...]:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from finflow.pipelines.sources.draws import Float64, Int64
+
 if TYPE_CHECKING:
     from finflow.pipelines.sources.card_transactions import CardTransactionsSource
 
-Int64 = NDArray[np.int64]
-Float64 = NDArray[np.float64]
 
 #: name to (share of terminals, factor on amounts)
 CATEGORIES = {

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 Float64 = NDArray[np.float64]
+Int64 = NDArray[np.int64]
 
 BLOCK = 30  # days that are drawn at once, whole: so that more days begin with the same days
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from finflow.pipelines.statistics.metric_parts import Float64, Int64
+
 if TYPE_CHECKING:
     from finflow.pipelines.statistics.metric_parts import Cells, MetricParts
 
-Float64 = NDArray[np.float64]
-Int64 = NDArray[np.int64]
 
 #: replications whose draws are held at once
 CHUNK = 250

@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Float64 = NDArray[np.float64]
-Int64 = NDArray[np.int64]
+from finflow.pipelines.statistics.metric_parts import Float64, Int64
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Float64 = NDArray[np.float64]
+from finflow.pipelines.statistics.metric_parts import Float64
+
 Alternative = Literal["less", "greater", "two-sided"]
 
 #: below this, relative to the losses, a variance is rounding

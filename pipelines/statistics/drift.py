@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Float64 = NDArray[np.float64]
+from finflow.pipelines.statistics.metric_parts import Float64
+
 Values = NDArray[np.floating[Any]]
 Dates = NDArray[np.datetime64]
 

@@ -11,12 +11,12 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from finflow.pipelines.statistics.bootstrap import bootstrap_means
 from finflow.pipelines.statistics.diebold_mariano import RELATIVE_ZERO, long_run_variance
+from finflow.pipelines.statistics.metric_parts import Float64
 
-Float64 = NDArray[np.float64]
 Losses = Mapping[str, ArrayLike]
 
 

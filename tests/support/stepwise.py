@@ -8,10 +8,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from finflow.models.samples import Float64
 from finflow.pipelines.statistics.bootstrap import bootstrap_means
 from finflow.pipelines.statistics.multiple import Losses, caution, studentised_advantage
-
-Float64 = NDArray[np.float64]
 
 #: a critical value at `level` should have so many draws beyond it ...
 DRAWS_BEYOND = 10

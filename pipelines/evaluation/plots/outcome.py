@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from finflow.models.samples import Float64
 from finflow.pipelines.core.svg import BLUE, GREY, RED, svg_figure
 from finflow.pipelines.evaluation.plots.classes import class_columns
 from finflow.pipelines.problems.calibration_scores import DECILES, equal_count_bins
@@ -21,7 +22,6 @@ from finflow.pipelines.problems.calibration_scores import DECILES, equal_count_b
 if TYPE_CHECKING:
     import pandas as pd
 
-Float64 = NDArray[np.float64]
 #: told apart by readers who cannot tell red from green (Okabe and Ito, 2008), then again
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 #: where the highest tenth is split further, in which a rare class is decided

@@ -9,9 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import norm
 
+from finflow.models.samples import Float64
 from finflow.pipelines.statistics.delong import area_difference, area_under_curve, placements
-
-Float64 = NDArray[np.float64]
 
 
 def kernel(score: Float64, code: NDArray[np.int64]) -> Float64:

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
+from finflow.models.samples import Float64
 from finflow.pipelines.statistics.drift import KS, PRIOR, PSI, SHIFT, SPREAD, Distance, Drift, TooShortError, measure_drift
 
-Float64 = NDArray[np.float64]
 EFFECTS = {PSI: 0.25, KS: 0.2, SHIFT: 0.5, SPREAD: 1.5}
 RECENT, REACH, ENTITIES = 60, 60, 2
 

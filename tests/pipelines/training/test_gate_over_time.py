@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from finflow.models.samples import Float64
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import CleanManifest, Evaluation, RawManifest
 from finflow.pipelines.definitions.context import open_context
@@ -15,7 +16,7 @@ from finflow.pipelines.lake.promotions import PromotionRow
 from finflow.pipelines.training import decisions
 from finflow.pipelines.training.decisions import promotion_row, training_decision
 from tests.support import tiny_values
-from tests.support.pipelines.evaluation_support import Float64, evaluation_of
+from tests.support.pipelines.evaluation_support import evaluation_of
 
 CLEAN = CleanManifest("clean/tiny", 7, "", "digest", 1, 1, 0, (), "", RawManifest("raw/tiny", 1, 0, 1, "", ""))
 BEFORE, NIGHTS = 500, 252

@@ -7,14 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from finflow.models.samples import Float64
 from finflow.pipelines.core.manifests import CandidateEvaluation, Evaluation
 from finflow.pipelines.evaluation.comparisons import Compared, compare_all, superior
 from finflow.pipelines.evaluation.store import store_evaluation
 from finflow.pipelines.settings.parts import Recipe
-
-Float64 = NDArray[np.float64]
 
 MODELS = {"random-walk": "random_walk", "historical-mean": "historical_mean", "ridge": "ridge", "arima": "arima", "lstm": "recurrent"}
 BASELINES = ("random-walk", "historical-mean", "ridge")
