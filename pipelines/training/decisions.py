@@ -106,7 +106,7 @@ def training_decision(
         found = incumbent or Incumbent()
         refresh = None
         if found.losses is not None and entry is not None:
-            refresh = compare_frozen(dates, losses[entry], found.losses, state.effective_as_of, logarithmic=logarithmic)
+            refresh = compare_incumbent(dates, losses[entry], found.losses, state.effective_as_of, logarithmic=logarithmic)
         state = replace(state, refresh=refresh, changed=found.changed, failed_check=found.failed_check)
     decision = decide(evaluation, definition.gate, state, _history(rows, evaluation, dates, answered))
     ruling = Ruling(decision, None, expected, before, evaluation)
@@ -193,7 +193,7 @@ def against_champion(
     return replace(evaluation, candidates=candidates, champion=champion, superior=superior(compared, baselines, level))
 
 
-def compare_frozen(
+def compare_incumbent(
     dates: NDArray[np.datetime64],
     refitted: NDArray[np.float64],
     frozen: pd.Series[float],

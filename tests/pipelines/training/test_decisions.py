@@ -17,7 +17,7 @@ from finflow.pipelines.definitions.definition import Definition, parse_definitio
 from finflow.pipelines.lake.lake import Lake
 from finflow.pipelines.lake.promotions import PromotionRow, Promotions
 from finflow.pipelines.settings.parts import Recipe
-from finflow.pipelines.training.decisions import Ruling, _new, compare_frozen, next_level, promotion_row, training_decision
+from finflow.pipelines.training.decisions import Ruling, _new, compare_incumbent, next_level, promotion_row, training_decision
 from finflow.pipelines.training.gate import level_to_spend
 from finflow.pipelines.training.incumbent import Incumbent
 from tests.support import tiny_values
@@ -175,11 +175,11 @@ def test_frozen_weights_are_compared_only_after_their_training_ended(life: Life)
 def test_compare_frozen_by_hand() -> None:
     dates = np.array(["2020-01-01", "2020-01-02", "2020-01-03", "2020-01-04"], dtype="datetime64[ns]")
     frozen = pd.Series([9.0, 4.0, 2.0], index=pd.DatetimeIndex(dates[[0, 2, 3]]))
-    found = compare_frozen(dates, np.array([1.0, 1.0, 3.0, 1.5]), frozen, "2020-01-02T22:00:00+00:00")
+    found = compare_incumbent(dates, np.array([1.0, 1.0, 3.0, 1.5]), frozen, "2020-01-02T22:00:00+00:00")
     assert found.dates == 2
     assert found.effect == pytest.approx(1 - 4.5 / 6.0)
-    assert compare_frozen(dates, np.ones(4), frozen, "2020-01-04T22:00:00+00:00").effect is None
-    assert compare_frozen(dates, np.full(4, np.nan), frozen, "2020-01-02T22:00:00+00:00").dates == 0
+    assert compare_incumbent(dates, np.ones(4), frozen, "2020-01-04T22:00:00+00:00").effect is None
+    assert compare_incumbent(dates, np.full(4, np.nan), frozen, "2020-01-02T22:00:00+00:00").dates == 0
 
 
 def test_where_rows_have_no_time_more_entities_are_what_is_new(life: Life) -> None:
