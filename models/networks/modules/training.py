@@ -77,6 +77,12 @@ class Training(lightning.LightningModule):
     its share of every batch, and of every random draw for it, so that each step is the one that a single device would take, but for
     rounding. Losses are summed over the devices before anything is concluded from them, so that all conclude the same.
 
+    Why an epoch runs in here, and not through data loaders and callbacks. A call of Lightning's loop costs over half a millisecond, several
+    times a small network's gradient step, so one call takes STEPS_A_CALL steps. Batches are gathered by index from one array, with no
+    worker processes that would have to copy it, and in an order that hangs on the seed alone. The best weights are kept in memory: a
+    checkpoint on the disk for each epoch would cost more than the epoch. What Lightning does is the rest: devices, precision, strategies,
+    the moving of buffers, and the end of `fit`.
+
     Raises (from `Trainer.fit`):
         FitFailure: a loss is not finite.
     """
