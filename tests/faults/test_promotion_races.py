@@ -51,8 +51,9 @@ TRAIN = """
 APPROVE = """
     from finflow.pipelines.operating.approval import approve
     from finflow.pipelines.core.errors import FinflowError
+    from finflow.pipelines.definitions.context import open_context
     try:
-        decision = approve(trained.definition, trained.home, 1, f"Person {request}", "me first")
+        decision = approve(open_context(trained.definition, trained.home), 1, f"Person {request}", "me first")
         print(json.dumps({"verdict": decision.verdict, "reason": decision.reason}), flush=True)
     except FinflowError as error:
         print(json.dumps({"verdict": "refused", "reason": str(error)}), flush=True)
