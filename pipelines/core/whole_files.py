@@ -7,6 +7,7 @@ out; what a killed one left is removed by the next that makes something in that 
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import re
 import secrets
@@ -17,7 +18,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_HOST = re.sub(r"\W", "_", socket.gethostname())[:40] or "host"
 #: also the files that SQLite has beside a database
 _PART = re.compile(r"\..+\.(?P<host>\w+)-(?P<process>\d+)-[0-9a-f]{12}\.part(-journal|-wal|-shm)?")
 _OLD_SECONDS = 86_400.0
@@ -86,7 +86,7 @@ def remove_whole(folder: Path) -> None:
 
 def part_of(path: Path) -> Path:
     """A path beside `path` that nobody else takes, for what is not finished; `left_behind` finds it once this process has ended."""
-    return path.with_name(f".{path.name}.{_HOST}-{os.getpid()}-{secrets.token_hex(6)}.part")
+    return path.with_name(f".{path.name}.{_host()}-{os.getpid()}-{secrets.token_hex(6)}.part")
 
 
 def left_behind(folder: Path) -> list[Path]:
@@ -98,7 +98,7 @@ def left_behind(folder: Path) -> list[Path]:
         named = _PART.fullmatch(path.name)
         if named is None:
             continue
-        if named["host"] != _HOST:
+        if named["host"] != _host():
             with suppress(FileNotFoundError):
                 found += [path] if time.time() - path.stat().st_mtime > _OLD_SECONDS else []
         elif not psutil.pid_exists(int(named["process"])):
@@ -119,3 +119,9 @@ def remove(path: Path) -> None:
     else:
         with suppress(OSError):
             path.unlink(missing_ok=True)
+
+
+@functools.cache
+def _host() -> str:
+    """This machine's name, as far as it stands in the names of parts."""
+    return re.sub(r"\W", "_", socket.gethostname())[:40] or "host"
