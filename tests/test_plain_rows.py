@@ -9,6 +9,7 @@ import pytest
 
 from finflow.flows.servers.environment import prepare_environment
 from finflow.pipelines.core.home import Home
+from finflow.pipelines.definitions.context import open_context
 from finflow.pipelines.definitions.definition import Definition
 from finflow.pipelines.definitions.loading import load_definition
 from finflow.pipelines.lake.lake import Lake
@@ -58,7 +59,7 @@ def test_plain_rows_from_file_to_backfill(home: Home, tmp_path: Path, monkeypatc
 
 def _check_report(definition: Definition, home: Home) -> None:
     """The problem's own metric, section and pictures are in the report, and pictures of other problems are not."""
-    report = newest_report(definition, home)
+    report = newest_report(open_context(definition, home))
     board = report["text"].partition("## Leaderboard")[2].strip().splitlines()
     header, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in board if line.startswith("|"))
     assert header[3:5] == ["crps", "above_median"]
