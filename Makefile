@@ -27,13 +27,13 @@ install: $(STAMP) ## create .venv with the locked dependencies
 demo: $(STAMP) ## train, decide, score and backfill on real market data (about 6 minutes)
 	$(BIN)/finflow demo
 
-test: $(STAMP) ## the tests (about 8 minutes)
+test: $(STAMP) ## the tests (about 7 minutes)
 	$(BIN)/pytest $(WORKERS) -m "not slow and not benchmark"
 
-test-slow: $(STAMP) ## faults, sizes and real servers (about 15 minutes)
+test-slow: $(STAMP) ## faults, sizes and real servers (about 12 minutes)
 	$(BIN)/pytest $(WORKERS) -m "slow and not benchmark"
 
-test-all: $(STAMP) ## every test, those marked nightly too (about 30 minutes)
+test-all: $(STAMP) ## every test, those marked nightly too (about 20 minutes)
 	$(BIN)/pytest $(WORKERS) -m "not benchmark" --nightly all
 
 test-ci: $(STAMP) ## what .ci/run runs: every test, and a third of those marked nightly
