@@ -41,13 +41,13 @@ class Answer(ABC):
         """The answer of one who knew the targets, [n, outputs]; None where it does not tell them one by one."""
         return None
 
-    def usual(self, samples: Samples, task: Task) -> Float64:
-        """The answer that these labelled samples' targets give, whatever a sample looks like: float64, [*shape(task)].
 
-        Raises:
-            NotImplementedError: more than a mean is asked for.
-        """
-        raise NotImplementedError(f"the mean of the targets is no answer of {task.kind}")
+class Averaged(Answer):
+    """A form that the mean of targets answers in, too."""
+
+    @abstractmethod
+    def usual(self, samples: Samples, task: Task) -> Float64:
+        """The answer that these labelled samples' targets give, whatever a sample looks like: float64, [*shape(task)]."""
 
 
 class Quantiles(Answer):
@@ -71,7 +71,7 @@ class Quantiles(Answer):
         return np.repeat(target[:, :, None], len(levels), axis=2)
 
 
-class Scores(Answer):
+class Scores(Averaged):
     """[outputs], of any scale."""
 
     def shape(self, task: Task) -> tuple[int, ...]:
@@ -106,7 +106,7 @@ class Variances(Scores):
         return target
 
 
-class Probabilities(Answer):
+class Probabilities(Averaged):
     """[classes], summing to 1; a target is a class's position."""
 
     def shape(self, task: Task) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from finflow.models.answers import ANSWERS
+from finflow.models.answers import ANSWERS, Averaged
 from finflow.models.base import FitReport, Hardware, ModelSettings, Prediction
 from finflow.models.errors import FitFailure
 from finflow.models.forecasts.classical import Classical
@@ -34,17 +34,24 @@ class HistoricalMean(Classical):
     family: ClassVar[str] = "historical mean"
 
     def check_task(self) -> None:
-        if self.task.kind == "paths":
+        if self.task.kind != "quantiles":
+            self._averaged()
+
+    def _averaged(self) -> Averaged:
+        answer = ANSWERS[self.task.kind]
+        if not isinstance(answer, Averaged):
             raise FitFailure(
-                "HistoricalMean answers quantiles, scores, variances or probabilities, and this problem asks for paths: leave it out"
+                f"HistoricalMean answers quantiles, scores, variances or probabilities, and this problem asks for {self.task.kind}: "
+                "leave it out"
             )
+        return answer
 
     def fit(self, train: Samples, validation: Samples, *, seed: int, hardware: Hardware) -> FitReport:
         if self.task.kind == "quantiles":
             return super().fit(train, validation, seed=seed, hardware=hardware)
-        self.check_task()
+        form = self._averaged()
         samples = labelled_together(train, validation)
-        answer = ANSWERS[self.task.kind].usual(samples, self.task)
+        answer = form.usual(samples, self.task)
         self.location_state = {"mean": answer}
         self.spread = Spread(np.zeros((len(answer), 1)), centre=0.0, variance=1.0, weight=0.0)
         return FitReport(parameters=answer.size, notes={"samples": len(samples)})

@@ -14,6 +14,7 @@ from finflow.pipelines.definitions.context import open_context
 from finflow.pipelines.definitions.definition import parse_definition
 from finflow.pipelines.training.conclusion import Conclusion
 from tests.support import tiny_values
+from tests.support.patching import replace_everywhere
 from tests.support.pipelines.evaluation_support import evaluation_of, losses_of
 
 EVALUATION = evaluation_of(losses_of({"random-walk": 0.0, "ridge": 0.01, "lstm": 0.2}, 400), invalid={"lstm": "a NaN loss"})
@@ -61,23 +62,13 @@ def test_the_decision_names_the_champion_and_its_sources(home: Home) -> None:
 
 
 def test_a_link_to_an_mlflow_server_shows_no_password(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    import finflow.pipelines.tracking.store
-
     class Client:
         def get_run(self, run: str) -> Any:
             assert run == "abc123"
             info = type("Info", (), {"experiment_id": "7"})
             return type("Run", (), {"info": info})
 
-    for holder in (
-        "finflow.flows.artifacts.store_client",
-        "finflow.flows.command_line.demo.store_client",
-        "finflow.pipelines.backfill.walk_forward.store_client",
-        "finflow.pipelines.monitoring.champion.store_client",
-        "finflow.pipelines.operating.pruning.run.store_client",
-    ):
-        monkeypatch.setattr(holder, lambda home: Client())
-    monkeypatch.setattr(finflow.pipelines.tracking.store, "store_client", lambda home: Client())
+    replace_everywhere(monkeypatch, "finflow.pipelines.tracking.store.store_client", lambda home: Client())
     served = replace(home, tracking_uri="http://ann:Secret99@127.0.0.1:5000/")
     side_by_side, run = mlflow_links(served, "abc123")
     assert run == "[the run in MLflow](http://127.0.0.1:5000/#/experiments/7/runs/abc123)"

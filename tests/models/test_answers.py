@@ -7,7 +7,7 @@ from typing import Any, cast, get_args
 import numpy as np
 import pytest
 
-from finflow.models.answers import ANSWERS
+from finflow.models.answers import ANSWERS, Averaged
 from finflow.models.base import Kind, Prediction, Task
 from finflow.models.networks.learnt import LEARNT
 
@@ -63,6 +63,7 @@ def test_who_knew_the_targets_answers_them() -> None:
     assert [kind for kind, answer in ANSWERS.items() if answer.known(target, ()) is None] == ["probabilities", "scores", "paths"]
 
 
-def test_more_than_a_mean_is_no_usual_answer() -> None:
-    with pytest.raises(NotImplementedError, match="no answer of quantiles"):
-        ANSWERS["quantiles"].usual(cast(Any, None), TASK)
+def test_a_mean_is_an_answer_of_scores_variances_and_probabilities_alone() -> None:
+    assert [kind for kind, answer in ANSWERS.items() if isinstance(answer, Averaged)] == ["probabilities", "scores", "variances"]
+    assert not hasattr(ANSWERS["quantiles"], "usual")
+    assert not hasattr(ANSWERS["paths"], "usual")

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-import finflow.flows.servers.server
 from finflow.flows.command_line import pages
 from finflow.flows.command_line.app import app
 from finflow.pipelines.backfill.request import BackfillRequest
@@ -22,6 +21,7 @@ from finflow.pipelines.definitions.context import open_context
 from finflow.pipelines.definitions.loading import load_definition
 from finflow.pipelines.lake.lake import Lake
 from tests.support import Finflow
+from tests.support.patching import replace_everywhere
 
 RUNNER = CliRunner()
 RANGE = ("--start", "2017-07-03", "--end", "2017-07-31")
@@ -81,7 +81,7 @@ def test_a_mistake_is_said_before_a_server_starts(
     def no_server(home: Home) -> Any:
         raise AssertionError("a server was started")
 
-    monkeypatch.setattr(finflow.flows.servers.server, "prefect_server", no_server)
+    replace_everywhere(monkeypatch, "finflow.flows.servers.server.prefect_server", no_server)
     command, *rest = arguments
     done = RUNNER.invoke(app, [command, str(tiny_definition), *rest])
     assert done.exit_code == 1, done.exception

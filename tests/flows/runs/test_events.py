@@ -7,7 +7,6 @@ from typing import Any
 import pandas as pd
 import pytest
 
-import finflow.flows.runs.events
 from finflow.flows.runs.events import DEMOTED, QUARANTINE, REFUSED, WAITS, announce_decision, watched_quarantine
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import Decision, RawManifest
@@ -17,6 +16,7 @@ from finflow.pipelines.definitions.definition import Definition, parse_definitio
 from finflow.pipelines.lake.lake import Lake
 from finflow.pipelines.training.conclusion import Conclusion
 from tests.support import tiny_values
+from tests.support.patching import replace_everywhere
 
 AS_OF = pd.Timestamp("2018-06-01", tz="UTC")
 
@@ -29,9 +29,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     def emit(event: str, definition: Definition, text: str, **details: Any) -> None:
         found.append((event, text))
 
-    for holder in ("finflow.flows.scheduled.emit", "finflow.flows.tasks.emit"):
-        monkeypatch.setattr(holder, emit)
-    monkeypatch.setattr(finflow.flows.runs.events, "emit", emit)
+    replace_everywhere(monkeypatch, "finflow.flows.runs.events.emit", emit)
     return found
 
 

@@ -13,6 +13,7 @@ from finflow.flows.command_line.output import execute
 from finflow.flows.servers.diagnostics import diagnose
 from finflow.flows.servers.server import free_port
 from finflow.pipelines.core.home import Home
+from tests.support.patching import replace_everywhere
 
 
 def broken(home: Home) -> dict[str, Any]:
@@ -23,7 +24,7 @@ def outcome_of(monkeypatch: pytest.MonkeyPatch, root: Path, **variables: str) ->
     for name in ("FINFLOW_LAKE", "MLFLOW_TRACKING_URI", "PREFECT_API_URL"):
         monkeypatch.setenv(name, variables.get(name, ""))
     monkeypatch.setenv("FINFLOW_HOME", str(root))
-    monkeypatch.setattr("finflow.flows.command_line.output.prepare_environment", lambda home: None)
+    replace_everywhere(monkeypatch, "finflow.flows.servers.environment.prepare_environment", lambda home: None)
     with pytest.raises((typer.Exit, RuntimeError)) as raised:
         execute(True, broken, lambda outcome: [])
     return raised.value

@@ -27,6 +27,7 @@ from finflow.pipelines.core.errors import FinflowError
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.processes import is_alive
 from finflow.pipelines.core.servers import ServerProcess, Stack, read_stack
+from tests.support.patching import replace_everywhere
 
 IDLE = "import time; time.sleep(600)"
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
@@ -73,8 +74,7 @@ def fakes(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fakes]:
         monkeypatch.setenv(name, "http://elsewhere")  # `up` sets them in its process: restored after the test
     for name in NAMES:
         monkeypatch.setattr(under_test, f"plan_{name}", made.plan(name))
-    monkeypatch.setattr(under_test, "health", made.health)
-    monkeypatch.setattr(stack_processes, "health", made.health)
+    replace_everywhere(monkeypatch, "finflow.flows.servers.processes.health", made.health)
     monkeypatch.setattr(under_test, "_register", made.register)
     yield made
     made.unhealthy.clear()

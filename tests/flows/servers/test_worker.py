@@ -8,13 +8,14 @@ import sys
 import pytest
 
 from finflow.flows.deployments.plan import POOL_TYPE
-from finflow.flows.runs import POOL, missed_runs
+from finflow.flows.runs import POOL
 from finflow.flows.servers import worker
 from finflow.flows.servers.plan import NAMES, plan_worker
 from finflow.flows.servers.server import free_port
 from finflow.flows.servers.settings import ServerSettings
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.servers import ServerProcess, Stack
+from tests.support.patching import replace_everywhere
 
 
 @pytest.fixture
@@ -22,8 +23,7 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """What a start does, in order. The environment is as it was afterwards."""
     found: list[object] = []
     monkeypatch.setattr(os, "environ", dict(os.environ))
-    monkeypatch.setattr("finflow.flows.servers.worker.supersede_missed", lambda: found.append("superseded") or 39)
-    monkeypatch.setattr(missed_runs, "supersede_missed", lambda: found.append("superseded") or 39)
+    replace_everywhere(monkeypatch, "finflow.flows.runs.missed_runs.supersede_missed", lambda: found.append("superseded") or 39)
     monkeypatch.setattr(os, "execv", lambda path, command: found.append(command))
     return found
 
@@ -53,8 +53,7 @@ def test_without_a_server_it_says_what_to_do(
     def unreachable() -> int:
         raise ConnectionError("refused")
 
-    monkeypatch.setattr("finflow.flows.servers.worker.supersede_missed", unreachable)
-    monkeypatch.setattr(missed_runs, "supersede_missed", unreachable)
+    replace_everywhere(monkeypatch, "finflow.flows.runs.missed_runs.supersede_missed", unreachable)
     assert worker.main([]) == 1
     assert f"no Prefect server answers at PREFECT_API_URL {address}" in capsys.readouterr().err
     assert done == []

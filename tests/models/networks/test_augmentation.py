@@ -24,6 +24,7 @@ from tests.support.models.augmentation_cases import BRIEF, Drawn, Junk, from_tru
 from tests.support.models.class_cases import class_panel
 from tests.support.models.network_cases import noise, panel, product_of_lags, split
 from tests.support.models.variance_cases import variance_panel
+from tests.support.patching import replace_everywhere
 
 FAMILIES = ("cnn", "dense", "recurrent")
 PLANTED: dict[str, Any] = {"hidden": [64, 64], "epochs": 40, "batch": 32, "learning_rate": 0.005, "dropout": 0.0, "patience": 40}
@@ -146,7 +147,11 @@ def test_rows_after_the_training_part_do_not_reach_the_generator(data: tuple[Sam
     keep_always(monkeypatch)
     sources: list[Any] = []
     fit = window_training.fit_generator
-    monkeypatch.setattr(window_training, "fit_generator", lambda *given, **named: (sources.append(fit(*given, **named)), sources[-1])[1])
+    replace_everywhere(
+        monkeypatch,
+        "finflow.models.networks.modules.window_training.fit_generator",
+        lambda *given, **named: (sources.append(fit(*given, **named)), sources[-1])[1],
+    )
     samples, _ = data
     models = [trained("dense", world, augmentation=BRIEF)[0] for world in (data, *(spoilt(data, part) for part in (0, 1)))]
     states = [source.state_dict() for source in sources]

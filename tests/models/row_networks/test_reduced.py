@@ -25,6 +25,7 @@ from finflow.models.samples import Samples
 from finflow.models.saving import load_model, save_model
 from finflow.models.zoo import model_class
 from tests.support.models.row_network_cases import area, fitted, network, rows, samples_of, split
+from tests.support.patching import replace_everywhere
 
 BRIEF: dict[str, Any] = {"units": 3, "hidden": [8], "epochs": 3, "batch": 64}
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -176,8 +177,8 @@ def test_without_the_option_nothing_of_it_runs(name: str, monkeypatch: pytest.Mo
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("an autoencoder was asked for")
 
-    monkeypatch.setattr("finflow.models.row_networks.supervised.fit_encoder", refuse)
-    monkeypatch.setattr("finflow.models.row_networks.supervised.new_encoder", refuse)
+    replace_everywhere(monkeypatch, "finflow.models.row_networks.reduced.fit_encoder", refuse)
+    replace_everywhere(monkeypatch, "finflow.models.row_networks.reduced.new_encoder", refuse)
     samples, task = some_rows(name, 500)
     model = fitted(name, samples, task, epochs=1)
     assert model.forecaster is not None

@@ -23,6 +23,7 @@ from finflow.models.samples import Samples
 from finflow.models.saving import load_model, save_model
 from finflow.models.zoo import model_class
 from tests.support.models.tabular_cases import as_samples, log_loss, rows, served, split, unfitted
+from tests.support.patching import replace_everywhere
 
 #: settings that make fits quick, by model
 SMALL: dict[str, dict[str, Any]] = {
@@ -48,7 +49,7 @@ def fit(name: str, data: tuple[Samples, Task], seed: int = 1, **more: Any) -> tu
 
 
 def keep_always(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(minority_trial, "judge_precision", lambda *arguments: MinorityVerdict(True, "the test says so"))
+    replace_everywhere(patch, "finflow.models.rows.minority.judge_precision", lambda *arguments: MinorityVerdict(True, "the test says so"))
 
 
 def made_by(patch: pytest.MonkeyPatch, make: Any) -> None:
@@ -59,8 +60,7 @@ def made_by(patch: pytest.MonkeyPatch, make: Any) -> None:
         found = real(own, settings, names, threads)
         return {**found, "generated": lambda seed: make(own, own.wanted(settings), seed)}
 
-    patch.setattr("finflow.models.rows.tabular.makers", makers)
-    patch.setattr(minority_trial, "makers", makers)
+    replace_everywhere(patch, "finflow.models.rows.minority_trial.makers", makers)
 
 
 def junk(own: LabelledRows, count: int, seed: int) -> tuple[NDArray, NDArray]:
@@ -175,7 +175,7 @@ def test_a_refusal_after_an_acceptance_leaves_no_shift(data: tuple[Samples, Task
     train, validation, _ = split(data[0])
     model = unfitted("boosting", data[1], **SMALL["boosting"], augmentation=BRIEF)
     for verdict, kept in ((MinorityVerdict(True, "yes"), True), (MinorityVerdict(False, "no"), False)):
-        monkeypatch.setattr(minority_trial, "judge_precision", lambda *arguments, verdict=verdict: verdict)
+        replace_everywhere(monkeypatch, "finflow.models.rows.minority.judge_precision", lambda *arguments, verdict=verdict: verdict)
         model.fit(train, validation, seed=1, hardware=Hardware())
         assert (model.shift > 0) is kept
 

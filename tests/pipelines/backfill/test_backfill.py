@@ -19,6 +19,7 @@ from finflow.pipelines.definitions.context import open_context
 from finflow.pipelines.lake.ledger import Ledger
 from finflow.pipelines.lake.predictions import Predictions
 from finflow.pipelines.scoring.score import score_clean
+from tests.support.patching import replace_everywhere
 from tests.support.pipelines.backfill_support import DATES, END, START, market, registry, registry_of, rows_of, run, statuses
 from tests.support.pipelines.serving_support import Market, Registry, bars, make_market
 
@@ -76,13 +77,7 @@ def test_many_dates_share_one_pass(market: Market, registry: Registry, monkeypat
 
     passes: list[int] = []
     original = finflow.pipelines.samples.windows.build_samples
-    for holder in (
-        "finflow.pipelines.monitoring.run.build_samples",
-        "finflow.pipelines.samples.as_known.build_samples",
-        "finflow.pipelines.scoring.score.build_samples",
-    ):
-        monkeypatch.setattr(holder, lambda *given: passes.append(1) or original(*given))
-    monkeypatch.setattr(finflow.pipelines.samples.windows, "build_samples", lambda *given: passes.append(1) or original(*given))
+    replace_everywhere(monkeypatch, "finflow.pipelines.samples.windows.build_samples", lambda *given: passes.append(1) or original(*given))
     plan = plan_backfill(market.context, BackfillRequest(START, END), clean=market.clean(END))
     assert len(plan.stretches) == 1
     assert plan.stretches[0].shared

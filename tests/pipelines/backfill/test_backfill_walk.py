@@ -28,6 +28,7 @@ from finflow.pipelines.lake.promotions import Promotions
 from finflow.pipelines.lake.walks import WalkRecord
 from finflow.pipelines.tracking.store import prepare_store, store_client
 from tests.support import tiny_values
+from tests.support.patching import replace_everywhere
 
 START, END = "2017-01-03", "2017-06-30"
 
@@ -153,7 +154,9 @@ def test_the_walk_is_apart_from_the_live_decisions(once: tuple[Place, BackfillRe
 
 def test_a_second_run_fits_nothing_and_trains_nothing(once: tuple[Place, BackfillResult, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     place, _, _ = once
-    monkeypatch.setattr("finflow.pipelines.backfill.walk_forward.train_period", lambda *given: pytest.fail("everything is trained"))
+    replace_everywhere(
+        monkeypatch, "finflow.pipelines.backfill.walk_forward.train_period", lambda *given: pytest.fail("everything is trained")
+    )
     before = fits(place.home)
     again = place.run()
     assert (again.written, again.will_run) == (0, 0)

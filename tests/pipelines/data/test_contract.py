@@ -21,6 +21,7 @@ from finflow.pipelines.lake.as_of import read_as_of
 from finflow.pipelines.lake.lake import Lake
 from tests.support import tiny_values
 from tests.support.expectations.bars import bars
+from tests.support.patching import replace_everywhere
 
 AS_OF = pd.Timestamp("2019-12-31", tz="UTC")
 NOW = pd.Timestamp("2020-01-02", tz="UTC")
@@ -328,7 +329,7 @@ def test_a_run_killed_between_its_two_tables_is_finished_by_the_next(home: Home,
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("finflow.pipelines.data.contract.write_clean", killed)
+        replace_everywhere(patched, "finflow.pipelines.data.contract_tables.write_clean", killed)
         with pytest.raises(KeyboardInterrupt):
             validate(open_context(definition(), home), raw, AS_OF, now=NOW)
     manifest = validate(open_context(definition(), home), raw, AS_OF, now=NOW)

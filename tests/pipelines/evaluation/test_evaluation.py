@@ -21,6 +21,7 @@ from finflow.pipelines.evaluation.store import daily_losses, read_evaluation, re
 from finflow.pipelines.samples.folds import make_folds, select
 from finflow.pipelines.samples.windows import build_samples
 from tests.support import left_by_a_killed_process, tiny_values
+from tests.support.patching import replace_everywhere
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 SPREAD = np.array([-0.03, -0.01, 0.0, 0.01, 0.03])
@@ -170,7 +171,7 @@ def test_what_lies_in_the_folder(case: Case, evaluation: Evaluation) -> None:
 
 def test_the_same_predictions_are_evaluated_once(case: Case, evaluation: Evaluation, monkeypatch: pytest.MonkeyPatch) -> None:
     written = (Path(evaluation.folder) / "losses.parquet").stat().st_mtime_ns
-    monkeypatch.setattr("finflow.pipelines.evaluation.measures.compare_all", lambda *a, **k: pytest.fail("evaluated again"))
+    replace_everywhere(monkeypatch, "finflow.pipelines.evaluation.comparisons.compare_all", lambda *a, **k: pytest.fail("evaluated again"))
     assert case.evaluate() == evaluation
     assert (Path(evaluation.folder) / "losses.parquet").stat().st_mtime_ns == written
 

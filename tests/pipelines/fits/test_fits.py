@@ -28,6 +28,7 @@ from finflow.pipelines.fits.fits import carry_out, carry_out_all, fit_all, plan_
 from finflow.pipelines.samples.folds import production_fold, select
 from finflow.pipelines.samples.windows import open_samples
 from tests.support import REPOSITORY
+from tests.support.patching import replace_everywhere
 from tests.support.pipelines.fit_support import definition, folds_of, listing, market, planned, recipes, record_of, stored
 
 pytestmark = pytest.mark.usefixtures("own_models")
@@ -100,7 +101,6 @@ def test_names_times_and_places_are_no_part_of_a_key(specs: tuple[FitSpec, ...],
 
 
 def test_whatever_bears_on_the_numbers_is_part_of_the_key(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    import finflow.pipelines.fits.keys as fit_keys
 
     made = definition()
     samples = stored(made, home, market())
@@ -112,9 +112,9 @@ def test_whatever_bears_on_the_numbers_is_part_of_the_key(home: Home, monkeypatc
 
     keys = [key(), key(seed=2), key(Hardware(precision="64-true")), key(Hardware(threads=2)), key(chosen=recipes(it={"model": "fixed"}))]
     keys.append(key(chosen=recipes(it={"model": "noisy", "settings": {"width": 0.02}})))
-    monkeypatch.setattr(fit_keys, "library_versions", lambda: {"torch": "3"})
+    replace_everywhere(monkeypatch, "finflow.pipelines.core.code.library_versions", lambda: {"torch": "3"})
     keys.append(key())
-    monkeypatch.setattr(fit_keys, "code_digest", lambda model: "other code")
+    replace_everywhere(monkeypatch, "finflow.pipelines.core.code.code_digest", lambda model: "other code")
     keys.append(key())
     assert len(set(keys)) == len(keys)
     assert key(chosen=recipes(it={"model": "noisy", "settings": {"width": 0.01}})) == keys[-1], "a default written out is the same recipe"

@@ -16,6 +16,7 @@ from finflow.pipelines.leakage.data import worlds_without_future
 from finflow.pipelines.leakage.models import deal_labels, peeking_candidates
 from finflow.pipelines.leakage.outcome import single_areas, telling_columns
 from finflow.pipelines.samples.windows import build_samples, task_of
+from tests.support.patching import replace_everywhere
 from tests.support.row_support import loan_rows, loan_values
 
 AS_OF = pd.Timestamp("2023-01-01T00:00Z")
@@ -112,7 +113,7 @@ def test_an_autoencoder_before_the_network_is_fitted_briefly_and_passes(monkeypa
         epochs.append(arguments[1].epochs)
         return whole(*arguments, **options)
 
-    monkeypatch.setattr(supervised, "fit_encoder", watched)
+    replace_everywhere(monkeypatch, "finflow.models.row_networks.reduced.fit_encoder", watched)
     values = loan_values(Path("x.csv"))
     dense = {"model": "tabular_dense", "settings": {"hidden": [8], "reduced": {"units": 3}}}
     values |= {"candidates": {"dense": dense}, "baselines": {"base-rate": {"model": "class_frequency"}}}

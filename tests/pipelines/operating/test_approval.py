@@ -30,6 +30,7 @@ from finflow.pipelines.settings.parts import Gate
 from finflow.pipelines.tracking.store import store_client
 from finflow.pipelines.training.gate import ChampionState, History, decide
 from tests.support import REPOSITORY, tiny_values, warm
+from tests.support.patching import replace_everywhere
 from tests.support.pipelines.evaluation_support import evaluation_of, losses_of
 from tests.support.pipelines.fit_support import AS_OF, market
 from tests.support.pipelines.serving_support import Market, make_market
@@ -91,8 +92,6 @@ def test_four_eyes_without_approval_is_a_mistake() -> None:
 @pytest.fixture
 def desk(home: Home, monkeypatch: pytest.MonkeyPatch) -> Desk:
     """A definition that asks for approval, a market, and a registry that only notes what it is asked."""
-    import finflow.pipelines.registry.versions as registry
-
     asked: list[Any] = []
     market = make_market(home, gate={"loss": "mae", "approval": "required"})
 
@@ -100,24 +99,8 @@ def desk(home: Home, monkeypatch: pytest.MonkeyPatch) -> Desk:
         asked.append(("load", version))
         return SimpleNamespace(version=version, manifest={"asked": task_signature(market.definition)})
 
-    for holder in (
-        "finflow.flows.interface.use_case.load_version",
-        "finflow.pipelines.backfill.run.load_version",
-        "finflow.pipelines.operating.approval.load_version",
-        "finflow.pipelines.operating.rollback.load_version",
-        "finflow.pipelines.scoring.score.load_version",
-        "finflow.pipelines.training.incumbent.load_version",
-    ):
-        monkeypatch.setattr(holder, load)
-    monkeypatch.setattr(registry, "load_version", load)
-    for holder in (
-        "finflow.pipelines.operating.approval.repair_aliases",
-        "finflow.pipelines.operating.rollback.repair_aliases",
-        "finflow.pipelines.scoring.score.repair_aliases",
-        "finflow.pipelines.training.conclusion.repair_aliases",
-    ):
-        monkeypatch.setattr(holder, lambda context: asked.append("repair"))
-    monkeypatch.setattr(registry, "repair_aliases", lambda context: asked.append("repair"))
+    replace_everywhere(monkeypatch, "finflow.pipelines.registry.versions.load_version", load)
+    replace_everywhere(monkeypatch, "finflow.pipelines.registry.versions.repair_aliases", lambda context: asked.append("repair"))
     return Desk(market, asked)
 
 
@@ -316,16 +299,7 @@ def test_what_may_not_be_loaded_is_not_approved(desk: Desk, monkeypatch: pytest.
     def refuse(*_: object) -> None:
         raise RegistryError("version 1 of tiny is refused: changed")
 
-    for holder in (
-        "finflow.flows.interface.use_case.load_version",
-        "finflow.pipelines.backfill.run.load_version",
-        "finflow.pipelines.operating.approval.load_version",
-        "finflow.pipelines.operating.rollback.load_version",
-        "finflow.pipelines.scoring.score.load_version",
-        "finflow.pipelines.training.incumbent.load_version",
-    ):
-        monkeypatch.setattr(holder, refuse)
-    monkeypatch.setattr("finflow.pipelines.registry.versions.load_version", refuse)
+    replace_everywhere(monkeypatch, "finflow.pipelines.registry.versions.load_version", refuse)
     desk.row("pending", 1)
     with pytest.raises(RegistryError, match="is refused: changed"):
         desk.approve(1)
@@ -439,14 +413,7 @@ def test_a_crash_between_commit_and_alias_is_mended_by_the_next_command(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        for holder in (
-            "finflow.pipelines.operating.approval.repair_aliases",
-            "finflow.pipelines.operating.rollback.repair_aliases",
-            "finflow.pipelines.scoring.score.repair_aliases",
-            "finflow.pipelines.training.conclusion.repair_aliases",
-        ):
-            patch.setattr(holder, die)
-        patch.setattr("finflow.pipelines.registry.versions.repair_aliases", die)
+        replace_everywhere(patch, "finflow.pipelines.registry.versions.repair_aliases", die)
         with pytest.raises(KeyboardInterrupt):
             trained.conclude("one", asking)
     store_client(home).get_registered_model("tiny")
@@ -454,14 +421,7 @@ def test_a_crash_between_commit_and_alias_is_mended_by_the_next_command(
     assert trained.conclude("one", asking).decision.verdict == "pending"
     assert aliases(home) == {"pending": 1}
     with monkeypatch.context() as patch:
-        for holder in (
-            "finflow.pipelines.operating.approval.repair_aliases",
-            "finflow.pipelines.operating.rollback.repair_aliases",
-            "finflow.pipelines.scoring.score.repair_aliases",
-            "finflow.pipelines.training.conclusion.repair_aliases",
-        ):
-            patch.setattr(holder, die)
-        patch.setattr("finflow.pipelines.registry.versions.repair_aliases", die)
+        replace_everywhere(patch, "finflow.pipelines.registry.versions.repair_aliases", die)
         with pytest.raises(KeyboardInterrupt):
             decide_(open_context(asking, home), 1, "Ann", "because")
     assert aliases(home) == {"pending": 1}, "it died before"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import types
 from typing import Any
 
 import pandas as pd
@@ -12,14 +10,14 @@ import pytest
 from finflow.pipelines.core.calendars import ranges
 from finflow.pipelines.core.errors import ConflictError, FinflowError, RegistryError
 from finflow.pipelines.core.home import Home
-from finflow.pipelines.definitions.context import open_context
+from finflow.pipelines.definitions.context import Context, open_context
 from finflow.pipelines.lake.lake import Lake
 from finflow.pipelines.lake.predictions import Predictions
 from finflow.pipelines.lake.promotions import PromotionRow, Promotions
 from finflow.pipelines.operating.history import history
 from finflow.pipelines.operating.rollback import rollback
 from finflow.pipelines.operating.status import status
-from tests.support.patching import replace_names
+from tests.support.patching import replace_everywhere
 from tests.support.pipelines.prediction_rows import rows
 from tests.support.pipelines.serving_support import Market, make_market
 
@@ -33,24 +31,17 @@ def market(home: Home) -> Market:
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What was asked of the registry."""
     asked: list[Any] = []
-    registry: Any = types.ModuleType("finflow.pipelines.registry.versions")
-    registry.load_version = lambda context, version: asked.append(("load", version))
-    registry.repair_aliases = lambda context: asked.append(("repair", context.promotions.champion().version))
-    replace_names(
-        monkeypatch,
-        registry,
-        (
-            "finflow.flows.interface.use_case",
-            "finflow.pipelines.backfill.run",
-            "finflow.pipelines.backfill.walk_forward",
-            "finflow.pipelines.operating.approval",
-            "finflow.pipelines.operating.rollback",
-            "finflow.pipelines.scoring.score",
-            "finflow.pipelines.training.conclusion",
-            "finflow.pipelines.training.incumbent",
-        ),
-    )
-    monkeypatch.setitem(sys.modules, "finflow.pipelines.registry.versions", registry)
+
+    def load(context: Context, version: int) -> None:
+        asked.append(("load", version))
+
+    def repair(context: Context) -> None:
+        champion = context.promotions.champion()
+        assert champion is not None
+        asked.append(("repair", champion.version))
+
+    replace_everywhere(monkeypatch, "finflow.pipelines.registry.versions.load_version", load)
+    replace_everywhere(monkeypatch, "finflow.pipelines.registry.versions.repair_aliases", repair)
     return asked
 
 
@@ -117,16 +108,7 @@ def test_what_cannot_be_rolled_back_is_refused_and_recorded_nowhere(
     def refuse(*_: object) -> None:
         raise RegistryError("version 1 was changed on disk")
 
-    for holder in (
-        "finflow.flows.interface.use_case.load_version",
-        "finflow.pipelines.backfill.run.load_version",
-        "finflow.pipelines.operating.approval.load_version",
-        "finflow.pipelines.operating.rollback.load_version",
-        "finflow.pipelines.scoring.score.load_version",
-        "finflow.pipelines.training.incumbent.load_version",
-    ):
-        monkeypatch.setattr(holder, refuse)
-    monkeypatch.setattr(sys.modules["finflow.pipelines.registry.versions"], "load_version", refuse)
+    replace_everywhere(monkeypatch, "finflow.pipelines.registry.versions.load_version", refuse)
     with pytest.raises(RegistryError, match="changed on disk"):
         rollback(open_context(definition, home), "why")
     assert [row["verdict"] for row in history(open_context(definition, home))["decisions"]] == ["promoted", "promoted"]

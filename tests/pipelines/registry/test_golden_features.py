@@ -27,6 +27,7 @@ from finflow.pipelines.registry.loader import read_served
 from finflow.pipelines.registry.versions import RegisteredVersion, load_version
 from finflow.pipelines.samples.windows import build_samples, needed_history
 from tests.support import REPOSITORY
+from tests.support.patching import replace_everywhere
 from tests.support.pipelines.fit_support import definition, market
 from tests.support.pipelines.training_support import Trained, folder_of, promote, registered
 from tests.support.risk_support import risk_values
@@ -137,9 +138,8 @@ def test_rounding_is_no_change_and_a_missing_value_is(tmp_path: Path, monkeypatc
 def test_what_stands_beside_the_features_is_tried_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     manifest = written(LOANS, tmp_path / "made")
     with monkeypatch.context() as patch:
-        for holder in ("finflow.pipelines.registry.pyfunc.category_codes", "finflow.pipelines.samples.features.category_codes"):
-            patch.setattr(holder, lambda names: np.full(len(names), 7, dtype=np.int64))
-        patch.setattr("finflow.models.rows.categories.category_codes", lambda names: np.full(len(names), 7, dtype=np.int64))
+        address = "finflow.models.rows.categories.category_codes"
+        replace_everywhere(patch, address, lambda names: np.full(len(names), 7, dtype=np.int64))
         with pytest.raises(OutdatedError, match=r"purpose \(another code in \d+ of \d+ rows\)"):
             replay_features(tmp_path / "made", manifest)
     with monkeypatch.context() as patch:

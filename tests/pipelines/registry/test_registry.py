@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from finflow.models.zoo import ZOO
+from finflow.pipelines.core.code import library_versions
 from finflow.pipelines.core.errors import RegistryError
 from finflow.pipelines.lake.lake import Lake
 from finflow.pipelines.lake.promotions import Promotions
@@ -22,6 +23,7 @@ from finflow.pipelines.registry.files import EARLIER_LOADERS, write_manifest
 from finflow.pipelines.registry.versions import RegisteredVersion, load_version, repair_aliases, withdraw
 from finflow.pipelines.samples.windows import open_samples
 from finflow.pipelines.tracking.store import store_client
+from tests.support.patching import replace_everywhere
 from tests.support.pipelines.training_support import Trained, folder_of, promote, registered
 
 
@@ -267,7 +269,6 @@ def test_versions_that_never_were_champion_or_are_gone_are_refused(
 def test_changed_code_is_refused_with_the_reason(
     trained: Trained, made: RegisteredVersion, promotions: Promotions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import finflow.pipelines.registry.loader as served_model
     from tests.support.pipelines.fit_support import Noisy
 
     original = Noisy.predict
@@ -278,8 +279,8 @@ def test_changed_code_is_refused_with_the_reason(
 
     assert ZOO["noisy"] == "tests.support.pipelines.fit_support:Noisy"
     monkeypatch.setattr(Noisy, "predict", other)
-    now = {**served_model.library_versions(), "numpy": "9.9"}
-    monkeypatch.setattr(served_model, "library_versions", lambda: now)
+    now = {**library_versions(), "numpy": "9.9"}
+    replace_everywhere(monkeypatch, "finflow.pipelines.core.code.library_versions", lambda: now)
     with pytest.raises(
         RegistryError, match=r"no longer answers as it did when it was made: its golden batch differs by .*numpy 2\.\S+ became 9\.9"
     ):
@@ -370,11 +371,5 @@ def _nothing_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("something was loaded")
 
-    for holder in (
-        "finflow.pipelines.fits.worker.load_model",
-        "finflow.pipelines.monitoring.champion.load_model",
-        "finflow.pipelines.registry.loader.load_model",
-    ):
-        monkeypatch.setattr(holder, refuse)
-    monkeypatch.setattr("finflow.models.saving.load_model", refuse)
-    monkeypatch.setattr("finflow.pipelines.registry.loader._read_golden", refuse)
+    replace_everywhere(monkeypatch, "finflow.models.saving.load_model", refuse)
+    replace_everywhere(monkeypatch, "finflow.pipelines.registry.loader._read_golden", refuse)

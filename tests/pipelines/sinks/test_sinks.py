@@ -25,6 +25,7 @@ from finflow.pipelines.scoring.score import score_clean
 from finflow.pipelines.sinks.parquet import ParquetSink
 from finflow.pipelines.sinks.sql import SqlSink
 from tests.support import tiny_values, write_definition
+from tests.support.patching import replace_everywhere
 from tests.support.pipelines.backfill_support import DATES, END, START, registry_of, run
 from tests.support.pipelines.serving_support import Market, Registry, make_market
 
@@ -116,9 +117,7 @@ def test_one_entity_first_and_then_all(place: Place, market: Market, registry: R
 
 def test_killed_between_the_lake_and_the_sink(place: Place, market: Market, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        for holder in ("finflow.pipelines.backfill.run.deliver", "finflow.pipelines.scoring.score.deliver"):
-            patch.setattr(holder, lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))
-        patch.setattr(delivering, "deliver", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))
+        replace_everywhere(patch, "finflow.pipelines.scoring.deliver.deliver", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             run(market, max_active=1)
         with pytest.raises(KeyboardInterrupt):

@@ -33,6 +33,7 @@ from finflow.pipelines.training.conclusion import conclude_training, evaluate_tr
 from finflow.pipelines.training.gate import ChampionState, History, decide
 from finflow.pipelines.training.plan import plan_training
 from tests.support import tiny_values
+from tests.support.patching import replace_everywhere
 from tests.support.pipelines.evaluation_support import evaluation_of, losses_of
 
 AS_OF, BEFORE = "2017-06-30", "2017-03-31"
@@ -94,8 +95,7 @@ def mend(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
     """Another formula of `log_range`, as if it stood in the sources: their digest is another one too."""
     kind = FEATURES["log_range"]
     monkeypatch.setitem(FEATURES, "log_range", replace(kind, function=lambda panel, feature: factor * kind.function(panel, feature)))
-    for user in ("finflow.pipelines.samples.windows", "finflow.pipelines.training.decisions"):
-        monkeypatch.setattr(f"{user}.sample_code_digest", lambda problem: f"mended by {factor}")
+    replace_everywhere(monkeypatch, "finflow.pipelines.core.code.sample_code_digest", lambda problem: f"mended by {factor}")
 
 
 def test_a_mended_formula_is_said_in_scoring_and_settled_by_the_next_training(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib
-import sys
 from collections.abc import Callable
 from typing import Any
+
+from tests.support.patching import holders
 
 
 def wrap(place: str, around: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
@@ -21,6 +22,5 @@ def wrap(place: str, around: Callable[[Callable[..., Any]], Callable[..., Any]])
     original = getattr(owner, name)
     wrapped = around(original)
     setattr(owner, name, wrapped)
-    for module in [module for key, module in sys.modules.items() if key.startswith("finflow.")]:
-        if vars(module).get(name) is original:
-            setattr(module, name, wrapped)
+    for module, held in list(holders(original)):
+        setattr(module, held, wrapped)

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from finflow.models.augmentation import AugmentationVerdict
 from finflow.models.base import Hardware, Model, Task
-from finflow.models.networks import augmentation_trial
 from finflow.models.networks.batches import Batches
 from finflow.models.networks.modules.training import Part
 from finflow.models.networks.modules.window_generator import Source
@@ -19,6 +18,7 @@ from finflow.models.networks.network import Network
 from finflow.models.networks.scaling import fit_scaling
 from finflow.models.samples import Samples
 from tests.support.models.network_cases import network, split
+from tests.support.patching import replace_everywhere
 
 #: A short trial.
 BRIEF: dict[str, Any] = {"seeds": 3, "steps": 5}
@@ -66,7 +66,7 @@ def use_source(patch: pytest.MonkeyPatch, make: Any) -> None:
 
 def keep_always(patch: pytest.MonkeyPatch) -> None:
     """Whatever the validation part says, so that the fit is one with generated samples."""
-    patch.setattr(augmentation_trial, "judge", lambda *arguments: AugmentationVerdict(True, "the test says so"))
+    replace_everywhere(patch, "finflow.models.augmentation.judge", lambda *arguments: AugmentationVerdict(True, "the test says so"))
 
 
 def trained(name: str, data: tuple[Samples, Task], seed: int = 1, hardware: Hardware | None = None, **settings: Any) -> tuple[Model, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import types
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,7 @@ from finflow.pipelines.definitions.context import Context, open_context
 from finflow.pipelines.definitions.definition import Definition, parse_definition
 from finflow.pipelines.lake.lake import Lake
 from tests.support import tiny_values
-from tests.support.patching import replace_names
+from tests.support.patching import replace_everywhere
 
 FIRST, LAST = "2017-01-03", "2017-06-30"
 ENTITIES = ("ALPHA", "BETA", "中国银行")
@@ -114,25 +112,9 @@ class Registry:
                 before = [row for row in outer.rows if row.effective_as_of <= instant_of(outer.definition, date)]
                 return before[-1].version if before else None
 
-        registry: Any = types.ModuleType("finflow.pipelines.registry.versions")
-        registry.load_version = lambda context, version: self.load(version)
-        registry.repair_aliases = lambda context: None
         monkeypatch.setattr("finflow.pipelines.definitions.context.Promotions", Promotions)
-        replace_names(
-            monkeypatch,
-            registry,
-            (
-                "finflow.flows.interface.use_case",
-                "finflow.pipelines.backfill.run",
-                "finflow.pipelines.backfill.walk_forward",
-                "finflow.pipelines.operating.approval",
-                "finflow.pipelines.operating.rollback",
-                "finflow.pipelines.scoring.score",
-                "finflow.pipelines.training.conclusion",
-                "finflow.pipelines.training.incumbent",
-            ),
-        )
-        monkeypatch.setitem(sys.modules, "finflow.pipelines.registry.versions", registry)
+        replace_everywhere(monkeypatch, "finflow.pipelines.registry.versions.load_version", lambda context, version: self.load(version))
+        replace_everywhere(monkeypatch, "finflow.pipelines.registry.versions.repair_aliases", lambda context: None)
 
     def load(self, version: int) -> Served:
         from finflow.pipelines.samples.windows import task_of
