@@ -79,14 +79,14 @@ def expectations(graded: Graded, batch: pd.DataFrame) -> list[BatchExpectation]:
     rule = graded.rule
     meta = {"rule": rule.name, "severity": graded.severity, "stage": rule.stage, "remedy": rule.remedy}
     core = rule.core(batch)
-    found: list[BatchExpectation] = []
+    parts: list[BatchExpectation] = []
     if len(core) <= NAMED:
-        found = [getattr(gx, name)(**values, severity=SEVERITIES[graded.severity], meta=meta) for name, values in core]
-    if not found or rule.partly_core:
+        parts = [getattr(gx, name)(**values, severity=SEVERITIES[graded.severity], meta=meta) for name, values in core]
+    if not parts or rule.partly_core:
         told = f"{rule.name} ({graded.severity}): {rule.statement}".replace("$", "$$")
         severity = SEVERITIES[graded.severity]
-        found.append(ExpectRuleToHold(rule=rule.name, settings=rule.settings, description=told, severity=severity, meta=meta))
-    return found
+        parts.append(ExpectRuleToHold(rule=rule.name, settings=rule.settings, description=told, severity=severity, meta=meta))
+    return parts
 
 
 def batch_of(context: Any, frame: pd.DataFrame, name: str) -> Any:

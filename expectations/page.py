@@ -72,7 +72,7 @@ def _rules(examination: Examination) -> str:
     rows = []
     for outcome in sorted(examination.outcomes, key=lambda outcome: outcome.passed):
         rule = outcome.graded.rule
-        found = "holds" if outcome.passed else f"{outcome.finding.detail}. To do: {rule.remedy}"
-        cells = (rule.name, outcome.graded.severity, rule.statement, found)
+        result = "holds" if outcome.passed else f"{outcome.finding.detail}. To do: {rule.remedy}"
+        cells = (rule.name, outcome.graded.severity, rule.statement, result)
         rows.append(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>")
     return f"<table><tr><th>rule</th><th>severity</th><th>demands</th><th>found</th></tr>{''.join(rows)}</table>"

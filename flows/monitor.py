@@ -38,34 +38,34 @@ def monitor_flow(name: str, as_of: str | None = None) -> dict[str, Any] | State[
     instant = monitoring_as_of(context, as_of, version=arrival.raw.version)
     clean = validate_task(context, arrival.raw, instant.isoformat())
     publish_validation(definition, clean)
-    found = monitor_task(context, clean)
-    publish_monitoring(definition, found)
-    emit_monitoring(definition, name, found)
-    return {**found.to_dict(), "title": definition.title or definition.name, "simulated": definition.simulated}
+    result = monitor_task(context, clean)
+    publish_monitoring(definition, result)
+    emit_monitoring(definition, name, result)
+    return {**result.to_dict(), "title": definition.title or definition.name, "simulated": definition.simulated}
 
 
 @task(name="monitor", cache_policy=NO_CACHE, persist_result=False)
 def monitor_task(context: Context, clean: CleanManifest) -> MonitoringResult:
     """Every check, the table's rows, the report, the MLflow run."""
-    found = monitor(context, clean)
+    result = monitor(context, clean)
     DISPLAY.say(
-        f"monitored: {len(found.alarms)} alarms in {sum(one.measured for one in found.checks)} checks, {found.written} rows written"
+        f"monitored: {len(result.alarms)} alarms in {sum(one.measured for one in result.checks)} checks, {result.written} rows written"
     )
-    return found
+    return result
 
 
-def publish_monitoring(definition: Definition, found: MonitoringResult) -> None:
+def publish_monitoring(definition: Definition, result: MonitoringResult) -> None:
     """The checks as a table in the Prefect UI, alarms first."""
     from prefect.artifacts import create_table_artifact
 
     shown = ("part", "check", "subject", "value", "threshold", "low", "high", "status", "detail")
-    checks = sorted(found.checks, key=lambda one: not one.alarm)
+    checks = sorted(result.checks, key=lambda one: not one.alarm)
     rows = [{"alarm": "ALARM" if one.alarm else "", **{name: one.to_dict()[name] for name in shown}} for one in checks]
-    text = f"{definition.title or definition.name} as of {found.as_of[:10]}: {headline(found)}"
+    text = f"{definition.title or definition.name} as of {result.as_of[:10]}: {headline(result)}"
     create_table_artifact(table=rows, key=f"{definition.name}-monitoring", description=text)
 
 
-def emit_monitoring(definition: Definition, name: str, found: MonitoringResult) -> None:
+def emit_monitoring(definition: Definition, name: str, result: MonitoringResult) -> None:
     """One event: `finflow.drift` when drift alarms, `finflow.stale-data` when only the data do (late, with gaps), else `finflow.monitored`.
 
     The resource's label `finflow.retrain` is the definition's `monitoring.retrain` where a training may answer the alarms, else `never`:
@@ -76,27 +76,27 @@ def emit_monitoring(definition: Definition, name: str, found: MonitoringResult) 
     """
     from prefect.events import emit_event
 
-    retrain = found.retrain if found.drift else "never"
+    retrain = result.retrain if result.drift else "never"
     emit_event(
-        event=DRIFT if found.drift else STALE if found.alarms else MONITORED,
+        event=DRIFT if result.drift else STALE if result.alarms else MONITORED,
         resource={
             "prefect.resource.id": f"finflow.definition.{definition.name}",
             "prefect.resource.name": definition.title or definition.name,
             "finflow.retrain": retrain,
-            "finflow.new": str(bool(found.new_alarms)).lower(),
-            "finflow.new-drift": str(found.new_drift).lower(),
+            "finflow.new": str(bool(result.new_alarms)).lower(),
+            "finflow.new-drift": str(result.new_drift).lower(),
         },
         payload={
-            "text": f"{definition.name} as of {found.as_of[:10]}: {'; '.join(found.alarms[:5]) or 'no alarm'}",
+            "text": f"{definition.name} as of {result.as_of[:10]}: {'; '.join(result.alarms[:5]) or 'no alarm'}",
             "definition": definition.name,
             "name": name,
-            "as_of": found.as_of,
-            "alarms": list(found.alarms)[:50],
-            "new_alarms": list(found.new_alarms)[:50],
-            "champion": found.champion,
+            "as_of": result.as_of,
+            "alarms": list(result.alarms)[:50],
+            "new_alarms": list(result.new_alarms)[:50],
+            "champion": result.champion,
             "retrain": retrain,
-            "report": found.report,
-            "run_id": found.run_id,
+            "report": result.report,
+            "run_id": result.run_id,
         },
-        id=uuid.uuid5(uuid.NAMESPACE_URL, f"finflow/monitoring/{found.key}"),
+        id=uuid.uuid5(uuid.NAMESPACE_URL, f"finflow/monitoring/{result.key}"),
     )

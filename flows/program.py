@@ -26,8 +26,8 @@ def program() -> str:
     started = Path(sys.argv[0])
     if started.name != NAME:
         return NAME
-    found = shutil.which(NAME)
-    if found is not None and Path(found).resolve() == started.resolve():
+    on_path = shutil.which(NAME)
+    if on_path is not None and Path(on_path).resolve() == started.resolve():
         return NAME
     # `make demo` starts .venv/bin/finflow and a shell's PATH may hold no such name: what was typed is what can be typed again.
     return shlex.quote(sys.argv[0])

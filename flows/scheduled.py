@@ -62,16 +62,16 @@ def arrive(context: Context, kind: str, as_of: str | None, *, ends_late: bool = 
     if newer is not None:
         return newer
     try:
-        found = look_for_session_task(context, due)
+        arrival = look_for_session_task(context, due)
     except LateDataError as error:
         if ends_late:
             return _late(context.definition, due, error)
         return Arrival(ingest_task(context), session_as_of(context, due.session).isoformat(), due.session)
-    if isinstance(found, Awaited):
+    if isinstance(arrival, Awaited):
         run = _this_run()
         assert run is not None
-        come_back(run, found)
-    return Arrival(found.raw, session_as_of(context, due.session).isoformat(), due.session)
+        come_back(run, arrival)
+    return Arrival(arrival.raw, session_as_of(context, due.session).isoformat(), due.session)
 
 
 def scheduled_session(definition: Definition, kind: str) -> Due | None:
@@ -167,17 +167,17 @@ def _due_runs(client: SyncPrefectClient, run: FlowRun) -> list[FlowRun]:
         state=FlowRunFilterState(type=FlowRunFilterStateType(any_=open_states)),
     )
     mine = DeploymentFilter(id=DeploymentFilterId(any_=[run.deployment_id]))
-    found: dict[Any, FlowRun] = {}
+    runs: dict[Any, FlowRun] = {}
     for wanted in (later, waiting):
         offset = 0
         while page := client.read_flow_runs(flow_run_filter=wanted, deployment_filter=mine, limit=_PAGE, offset=offset):
-            found |= {one.id: one for one in page if one.auto_scheduled and one.id != run.id}
+            runs |= {one.id: one for one in page if one.auto_scheduled and one.id != run.id}
             offset += len(page)
-    return [one for one in found.values() if one.state is None or not one.state.is_cancelled()]
+    return [one for one in runs.values() if one.state is None or not one.state.is_cancelled()]
 
 
 def _renew(client: SyncPrefectClient, run: FlowRun, definition: Definition, kind: str) -> None:
     assert run.deployment_id is not None
-    found = client.read_deployment(run.deployment_id)
+    deployment = client.read_deployment(run.deployment_id)
     timing = definition.schedule.timing(kind)
-    renew_schedule(client, found, Planned(next(one for one in KINDS if one.name == kind), definition, definition.name, timing, True))
+    renew_schedule(client, deployment, Planned(next(one for one in KINDS if one.name == kind), definition, definition.name, timing, True))

@@ -62,10 +62,10 @@ class Quantiles(Answer):
     def signals(self, prediction: Prediction, classes: tuple[str, ...]) -> dict[str, Float64]:
         """`median` and `width` (of the widest central interval) at the last output."""
         last, levels = prediction.values.astype(np.float64)[:, -1, :], prediction.levels
-        found = {"median": last[:, levels.index(0.5)]} if 0.5 in levels else {}
+        median = {"median": last[:, levels.index(0.5)]} if 0.5 in levels else {}
         pairs = ((number, _mirrored(levels, level)) for number, level in enumerate(levels) if level < 0.5)
         lower, upper = next(((low, high) for low, high in pairs if high is not None), (None, None))
-        return found if lower is None or upper is None else {**found, "width": last[:, upper] - last[:, lower]}
+        return median if lower is None or upper is None else {**median, "width": last[:, upper] - last[:, lower]}
 
     def known(self, target: Float32, levels: tuple[float, ...]) -> Float32:
         return np.repeat(target[:, :, None], len(levels), axis=2)

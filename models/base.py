@@ -72,8 +72,8 @@ class Task:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         names = ("levels", "classes", "columns", "features", "steps", "categories")
-        found: dict[str, Any] = {key: tuple(value) if key in names else value for key, value in values.items()}
-        return cls(**found)
+        fields: dict[str, Any] = {key: tuple(value) if key in names else value for key, value in values.items()}
+        return cls(**fields)
 
     @property
     def weight(self) -> int:

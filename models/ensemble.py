@@ -57,15 +57,15 @@ class Ensemble(Model):
 
     def contributions(self, samples: Samples) -> Contributions | None:
         """The means over the members; None where one of them cannot say."""
-        found = [member.contributions(samples) for member in self.members]
-        known = [one for one in found if one is not None]
-        if len(known) < len(found):
+        by_member = [member.contributions(samples) for member in self.members]
+        given = [one for one in by_member if one is not None]
+        if len(given) < len(by_member):
             return None
 
         def mean(arrays: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
             return np.mean(np.stack(arrays).astype(np.float64), axis=0).astype(np.float32)
 
-        return Contributions(*(mean([getattr(one, name) for one in known]) for name in ("values", "base", "score")))
+        return Contributions(*(mean([getattr(one, name) for one in given]) for name in ("values", "base", "score")))
 
     def save(self, folder: Path) -> None:
         for number, member in enumerate(self.members):

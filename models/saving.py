@@ -52,9 +52,9 @@ def load_model(folder: Path) -> Model:
     choose_kernels()
     description = read_description(folder)
     name = description["model"]
-    found = class_at(ENSEMBLE_CLASS) if name == ENSEMBLE else model_class(name)
-    settings = found.Settings.model_validate(description["settings"])
-    return found.load(folder / "state", settings, Task.from_dict(description["task"]))
+    kind = class_at(ENSEMBLE_CLASS) if name == ENSEMBLE else model_class(name)
+    settings = kind.Settings.model_validate(description["settings"])
+    return kind.load(folder / "state", settings, Task.from_dict(description["task"]))
 
 
 def read_description(folder: Path) -> dict[str, Any]:
@@ -71,8 +71,8 @@ def read_description(folder: Path) -> dict[str, Any]:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} cannot be read: {error}") from None
     if not isinstance(description, dict) or description.get("format") != FORMAT:
-        found = description.get("format") if isinstance(description, dict) else None
-        raise ValueError(f"{path} is of format {found!r}; this version reads format {FORMAT}: train again")
+        written = description.get("format") if isinstance(description, dict) else None
+        raise ValueError(f"{path} is of format {written!r}; this version reads format {FORMAT}: train again")
     return description
 
 
@@ -85,8 +85,8 @@ def model_name(model: Model) -> str:
     address = f"{type(model).__module__}:{type(model).__qualname__}"
     if address == ENSEMBLE_CLASS:
         return ENSEMBLE
-    for name, known in ZOO.items():
-        if known == address:
+    for name, registered in ZOO.items():
+        if registered == address:
             return name
     raise KeyError(f"{address} is not in models/zoo.py: add its line there, or it cannot be loaded again")
 

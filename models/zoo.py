@@ -53,5 +53,5 @@ def model_class(name: str) -> type[Model]:
 def class_at(address: str) -> type[Model]:
     """The class at `module:name`, imported only now."""
     module, _, attribute = address.partition(":")
-    found: type[Model] = getattr(importlib.import_module(module), attribute)
-    return found
+    kind: type[Model] = getattr(importlib.import_module(module), attribute)
+    return kind

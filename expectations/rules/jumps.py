@@ -43,11 +43,11 @@ class NoJumps(RowRule):
 
     def returns(self, batch: pd.DataFrame) -> np.ndarray:
         """Log returns from session to session, float64, [rows]; 0 where there is none to judge."""
-        found = dict(numeric(batch, ["close"]))
+        closes = dict(numeric(batch, ["close"]))
         moves = np.zeros(len(batch))
-        if "close" not in found or len(batch) < 2:
+        if "close" not in closes or len(batch) < 2:
             return moves
-        close, open_day = found["close"].astype(np.float64), traded(batch)
+        close, open_day = closes["close"].astype(np.float64), traded(batch)
         judged = follows(batch) & (sessions_since(batch) - 1 <= self.maximum_gap) & (close > 0)
         judged[1:] &= open_day[:-1] & (close[:-1] > 0)
         if self.price_limit is not None:

@@ -29,13 +29,13 @@ class BothClasses(BatchRule):
     def fault(self, batch: pd.DataFrame) -> str | None:
         if self.column not in batch or batch.empty:
             return None
-        found = [as_text(value) for value in batch[self.column].dropna().unique()]
-        if not found:
+        texts = [as_text(value) for value in batch[self.column].dropna().unique()]
+        if not texts:
             return f"no outcome is known: {self.column} is empty in all {len(batch):,} rows"
-        of_last = [text for text in found if text in self.positive]
-        if of_last and len(of_last) < len(found):
+        of_last = [text for text in texts if text in self.positive]
+        if of_last and len(of_last) < len(texts):
             return None
-        shown = ", ".join(map(repr, sorted(found)[:SHOWN])) + (f" and {len(found) - SHOWN:,} more" if len(found) > SHOWN else "")
+        shown = ", ".join(map(repr, sorted(texts)[:SHOWN])) + (f" and {len(texts) - SHOWN:,} more" if len(texts) > SHOWN else "")
         which = "of the last class" if of_last else f"none of the last class ({', '.join(map(repr, self.positive))})"
         return f"every known outcome is of one class: {self.column} holds {shown}, {'all ' if of_last else ''}{which}"
 

@@ -74,8 +74,8 @@ class Types(BatchRule):
         faults = []
         if not pd.api.types.is_datetime64_any_dtype(batch["time"].dtype):
             faults.append(f"time is {batch['time'].dtype}, not a date")
-        found = {column for column, _ in numeric(batch, self.numbers)}
-        others = [column for column in self.numbers if column in batch and column not in found and batch[column].notna().any()]
+        numeric_columns = {column for column, _ in numeric(batch, self.numbers)}
+        others = [column for column in self.numbers if column in batch and column not in numeric_columns and batch[column].notna().any()]
         faults += [f"{column} is {batch[column].dtype}, not a number{_first_text(batch, column)}" for column in others[:NAMED]]
         faults += [f"and {len(others) - NAMED:,} columns more"] if len(others) > NAMED else []
         return "; ".join(faults) or None

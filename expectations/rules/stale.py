@@ -48,11 +48,11 @@ class NotStale(RowRule):
 
     def _runs(self, batch: pd.DataFrame) -> list[np.ndarray]:
         """Positions of each run of at least `days` rows."""
-        found = dict(numeric(batch, ["close"]))
-        if "close" not in found:
+        closes = dict(numeric(batch, ["close"]))
+        if "close" not in closes:
             return []
         open_days = np.flatnonzero(traded(batch))
-        entity, close = codes(batch)[open_days], found["close"][open_days]
+        entity, close = codes(batch)[open_days], closes["close"][open_days]
         still = np.zeros(len(open_days), dtype=bool)
         still[1:] = (entity[1:] == entity[:-1]) & (close[1:] == close[:-1])
         starts = np.flatnonzero(~still)

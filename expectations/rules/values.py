@@ -63,5 +63,5 @@ class Finite(RowRule):
         return rows
 
     def example(self, row: pd.Series) -> str:
-        found = {key: value for key, value in row.items() if key not in NOT_VALUES and isinstance(value, (int, float))}
-        return ", ".join(f"{key} {value:g}" for key, value in found.items() if abs(value) > LARGEST)
+        numbers = {key: value for key, value in row.items() if key not in NOT_VALUES and isinstance(value, (int, float))}
+        return ", ".join(f"{key} {value:g}" for key, value in numbers.items() if abs(value) > LARGEST)

@@ -27,8 +27,8 @@ class VolumeNotNegative(RowRule):
         return [between(column, min_value=0) for column, _ in numeric(batch, ["volume"])]
 
     def broken(self, batch: pd.DataFrame) -> Mask:
-        found = dict(numeric(batch, ["volume"]))
-        return found["volume"] < 0 if "volume" in found else np.zeros(len(batch), dtype=bool)
+        volumes = dict(numeric(batch, ["volume"]))
+        return volumes["volume"] < 0 if "volume" in volumes else np.zeros(len(batch), dtype=bool)
 
     def example(self, row: pd.Series) -> str:
         return f"volume {row['volume']:g}"

@@ -25,8 +25,8 @@ def demo(home: Home) -> CommandOutcome:
 def list_definitions(home: Home) -> CommandOutcome:
     from finflow.pipelines.definitions.loading import DEFINITIONS, load_definition
 
-    found = [load_definition(path.stem) for path in sorted(DEFINITIONS.glob("*.yaml"))]
-    return {"definitions": [{"name": one.name, "title": one.title, "simulated": one.simulated} for one in found]}
+    definitions = [load_definition(path.stem) for path in sorted(DEFINITIONS.glob("*.yaml"))]
+    return {"definitions": [{"name": one.name, "title": one.title, "simulated": one.simulated} for one in definitions]}
 
 
 def show(home: Home, name: str) -> CommandOutcome:
@@ -149,9 +149,9 @@ def check_leakage(home: Home, name: str, as_of: str | None) -> CommandOutcome:
     from finflow.pipelines.leakage.check import check_leakage as check
 
     context = _open(name, home)
-    found = check(context, as_of)
-    columns = sorted({column for one in found.checks if not one.passed for column in one.columns})
-    return {"ok": found.passed, "definition": context.name, "columns": columns, "checks": [one.to_dict() for one in found.checks]}
+    report = check(context, as_of)
+    columns = sorted({column for one in report.checks if not one.passed for column in one.columns})
+    return {"ok": report.passed, "definition": context.name, "columns": columns, "checks": [one.to_dict() for one in report.checks]}
 
 
 def rollback(home: Home, name: str, why: str) -> CommandOutcome:

@@ -44,12 +44,12 @@ def read_alerts(home: Home, last: int) -> list[dict[str, Any]]:
         lines = alerts_path(home).read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
         return []
-    found: list[dict[str, Any]] = []
+    alerts: list[dict[str, Any]] = []
     for line in reversed(lines):
-        if len(found) == last:
+        if len(alerts) == last:
             break
         try:
-            found.append(json.loads(line))
+            alerts.append(json.loads(line))
         except ValueError:
             continue
-    return found[::-1]
+    return alerts[::-1]

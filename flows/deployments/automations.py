@@ -85,7 +85,7 @@ def fill(value: Any, values: dict[str, Any]) -> Any:
     if unknown:
         raise FinflowError(f"{FILE}: ${unknown[0]} is none of the words {', '.join(f'${name}' for name in sorted(values))}.")
     whole = _WORD.fullmatch(value)
-    return values[whole[1]] if whole else _WORD.sub(lambda found: str(values[found[1]]), value)
+    return values[whole[1]] if whole else _WORD.sub(lambda word: str(values[word[1]]), value)
 
 
 def _expand(client: SyncPrefectClient, entry: dict[str, Any], values: dict[str, Any]) -> list[dict[str, Any]]:
@@ -93,7 +93,7 @@ def _expand(client: SyncPrefectClient, entry: dict[str, Any], values: dict[str, 
     entry = dict(entry)
     if not entry.pop("for_each_definition", False):
         return [fill(entry, values)]
-    return [fill(entry, {**values, **found}) for found in _trained(client)]
+    return [fill(entry, {**values, **trained}) for trained in _trained(client)]
 
 
 def _trained(client: SyncPrefectClient) -> list[dict[str, Any]]:
@@ -120,13 +120,13 @@ def _apply(client: SyncPrefectClient, wanted: dict[str, Any]) -> None:
     from prefect.events.schemas.automations import AutomationCore
 
     wanted = {**wanted, "trigger": {"type": "event", "posture": "Reactive", **wanted["trigger"]}}
-    found = client.read_automations_by_name(wanted["name"])
-    if not found:
+    namesakes = client.read_automations_by_name(wanted["name"])
+    if not namesakes:
         client.create_automation(AutomationCore.model_validate(wanted))
         return
-    for spare in found[1:]:  # two `up` at once
+    for spare in namesakes[1:]:  # two `up` at once
         client.delete_automation(spare.id)
-    there = found[0]
+    there = namesakes[0]
     automation = AutomationCore.model_validate({**wanted, "enabled": there.enabled})
     if _content(there) != _content(automation):
         client.update_automation(there.id, automation)

@@ -113,7 +113,7 @@ def plan_deployments(names: list[str]) -> list[Planned]:
         DefinitionError: a definition cannot be read, or two of different files have one name.
     """
     shipped = {path.stem: path.stem for path in sorted(DEFINITIONS.glob("*.yaml"))}
-    found: list[Planned] = []
+    deployments: list[Planned] = []
     places: dict[str, Path] = {}
     for name in dict.fromkeys([*shipped, *(_absolute(name) for name in names)]):
         definition, path = load_definition(name), definition_path(name).resolve()
@@ -124,8 +124,8 @@ def plan_deployments(names: list[str]) -> list[Planned]:
         places[definition.name] = path
         timings = {kind: definition.schedule.timing(kind.name) for kind in KINDS}
         active = definition.source.grows and not definition.schedule.paused
-        found += [Planned(kind, definition, name, timing, active) for kind, timing in timings.items()]
-    return found
+        deployments += [Planned(kind, definition, name, timing, active) for kind, timing in timings.items()]
+    return deployments
 
 
 def coming_runs(definition: Definition, timing: AfterClose, now: pd.Timestamp) -> list[pd.Timestamp]:
@@ -159,10 +159,10 @@ def form_of(planned: Planned) -> dict[str, Any]:
     from prefect.utilities.callables import parameter_schema
     from prefect.utilities.importtools import import_object
 
-    found = parameter_schema(import_object(planned.kind.entrypoint)).model_dump(mode="json", exclude_none=True)
-    name = found["properties"]["name"]
-    found["properties"]["name"] = {**name, "enum": [planned.name], "default": planned.name}
-    return found
+    schema = parameter_schema(import_object(planned.kind.entrypoint)).model_dump(mode="json", exclude_none=True)
+    name = schema["properties"]["name"]
+    schema["properties"]["name"] = {**name, "enum": [planned.name], "default": planned.name}
+    return schema
 
 
 def job_variables() -> dict[str, Any]:

@@ -53,24 +53,24 @@ def register_deployments(home: Home, names: list[str]) -> list[str]:
     return [one.full_name for one in wanted]
 
 
-def renew_schedule(client: SyncPrefectClient, found: DeploymentResponse, planned: Planned) -> bool:
+def renew_schedule(client: SyncPrefectClient, deployment: DeploymentResponse, planned: Planned) -> bool:
     """Let the deployment's schedule say what the definition says; True if it had to be changed.
 
     Exchange dates are renewed once half of them lie in the past, or when they are others than the exchange's now.
     """
-    mine = next((schedule for schedule in found.schedules if (schedule.slug or "").startswith(SLUG)), None)
+    mine = next((schedule for schedule in deployment.schedules if (schedule.slug or "").startswith(SLUG)), None)
     if planned.timing is None:
         if mine is not None:
-            client.delete_deployment_schedule(found.id, mine.id)
+            client.delete_deployment_schedule(deployment.id, mine.id)
         return mine is not None
     now = pd.Timestamp.now("UTC")
     if mine is None:
-        client.create_deployment_schedules(found.id, [_new_schedule(planned, now)])
+        client.create_deployment_schedules(deployment.id, [_new_schedule(planned, now)])
         return True
     wanted = schedule_of(planned, now)
     if mine.slug == planned.slug and _says_the_same(mine.schedule, wanted, now):
         return False
-    client.update_deployment_schedule(found.id, mine.id, schedule=wanted, slug=planned.slug)  # whether it is active stays
+    client.update_deployment_schedule(deployment.id, mine.id, schedule=wanted, slug=planned.slug)  # whether it is active stays
     return True
 
 
@@ -127,7 +127,7 @@ def _register(client: SyncPrefectClient, planned: Planned) -> None:
 
     wanted = _fields(planned)
     try:
-        found = client.read_deployment_by_name(planned.full_name)
+        deployment = client.read_deployment_by_name(planned.full_name)
     except ObjectNotFound:
         schedules = [] if planned.timing is None else [_new_schedule(planned, pd.Timestamp.now("UTC"))]
         flow = client.create_flow_from_name(planned.kind.name)
@@ -141,8 +141,8 @@ def _register(client: SyncPrefectClient, planned: Planned) -> None:
             **wanted,
         )
         return
-    _bring_up_to_date(client, found.id, found, wanted)
-    renew_schedule(client, found, planned)
+    _bring_up_to_date(client, deployment.id, deployment, wanted)
+    renew_schedule(client, deployment, planned)
 
 
 def _fields(planned: Planned) -> dict[str, Any]:
@@ -162,15 +162,15 @@ def _fields(planned: Planned) -> dict[str, Any]:
     }
 
 
-def _bring_up_to_date(client: SyncPrefectClient, identity: UUID, found: DeploymentResponse, wanted: dict[str, Any]) -> None:
+def _bring_up_to_date(client: SyncPrefectClient, identity: UUID, deployment: DeploymentResponse, wanted: dict[str, Any]) -> None:
     from prefect.client.schemas.actions import DeploymentUpdate
 
-    changed = {key: value for key, value in wanted.items() if key != "parameter_openapi_schema" and getattr(found, key) != value}
-    if found.parameter_openapi_schema != wanted["parameter_openapi_schema"]:
+    changed = {key: value for key, value in wanted.items() if key != "parameter_openapi_schema" and getattr(deployment, key) != value}
+    if deployment.parameter_openapi_schema != wanted["parameter_openapi_schema"]:
         changed["parameter_openapi_schema"] = wanted["parameter_openapi_schema"]
     if "work_queue_name" in changed:
         changed["work_pool_name"] = POOL
-    limit = found.global_concurrency_limit
+    limit = deployment.global_concurrency_limit
     if limit is None:
         changed["concurrency_limit"] = 1
     if changed:

@@ -77,14 +77,14 @@ def mark_gone(api: str) -> list[str]:
     from prefect.states import Crashed
 
     states = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.PENDING, StateType.RUNNING]))
-    found = []
+    gone = []
     with SyncPrefectClient(api, auth_string=os.environ.get("PREFECT_API_AUTH_STRING")) as client:
         for run in client.read_flow_runs(flow_run_filter=FlowRunFilter(state=states, tags=FlowRunFilterTags(all_=[COMMAND]))):
             if any(_is_gone(tag) for tag in run.tags):
                 client.set_flow_run_state(run.id, Crashed(message=GONE), force=True)
                 _end_tasks(client, run.id)
-                found.append(str(run.name))
-    return found
+                gone.append(str(run.name))
+    return gone
 
 
 def _end_tasks(client: SyncPrefectClient, run: UUID) -> None:
@@ -105,8 +105,8 @@ def _process_tag() -> str:
 
 def _is_gone(tag: str) -> bool:
     """Whether a tag names a process of this machine that does not run any more."""
-    found = _TAG.fullmatch(tag)
-    return found is not None and found[3] == socket.gethostname() and not is_alive(int(found[1]), float(found[2]))
+    process = _TAG.fullmatch(tag)
+    return process is not None and process[3] == socket.gethostname() and not is_alive(int(process[1]), float(process[2]))
 
 
 def _answers(api: str) -> bool:

@@ -114,12 +114,12 @@ def plan_worker(home: Home, stack: Stack, settings: ServerSettings, secrets: Sec
 
 def client_environment(stack: Stack, secrets: Secrets | None) -> dict[str, str]:
     """What a command or a flow run needs to use these servers."""
-    found = {"PREFECT_API_URL": stack.prefect_api, "MLFLOW_TRACKING_URI": stack.address("mlflow")}
+    environment = {"PREFECT_API_URL": stack.prefect_api, "MLFLOW_TRACKING_URI": stack.address("mlflow")}
     if secrets:
-        found["PREFECT_API_AUTH_STRING"] = secrets.prefect
-        found["MLFLOW_TRACKING_USERNAME"] = USER
-        found["MLFLOW_TRACKING_PASSWORD"] = secrets.mlflow_password
-    return found
+        environment["PREFECT_API_AUTH_STRING"] = secrets.prefect
+        environment["MLFLOW_TRACKING_USERNAME"] = USER
+        environment["MLFLOW_TRACKING_PASSWORD"] = secrets.mlflow_password
+    return environment
 
 
 def users_file(home: Home) -> Path:
@@ -178,5 +178,5 @@ def _hosts(settings: ServerSettings) -> list[str]:
 
 def _origins(stack: Stack, name: str, settings: ServerSettings) -> list[str]:
     port = stack.server(name).port
-    own = [f"http://{host}:{port}" for host in ("127.0.0.1", "localhost")]
-    return list(dict.fromkeys((*own, *([settings.prefect_url.rstrip("/")] if settings.prefect_url else []), *settings.origins)))
+    local = [f"http://{host}:{port}" for host in ("127.0.0.1", "localhost")]
+    return list(dict.fromkeys((*local, *([settings.prefect_url.rstrip("/")] if settings.prefect_url else []), *settings.origins)))

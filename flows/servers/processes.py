@@ -113,16 +113,16 @@ def descendants(stack: Stack, name: str | None = None) -> list[Any]:
     """Every process that carries the token of the stack (started as `name`, or as any), but for this one and those that called it."""
     import psutil
 
-    own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
-    found = []
+    ancestors = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    processes = []
     for process in psutil.process_iter():
         try:
             environment = process.environ()
         except (psutil.Error, OSError):
             continue  # gone, or somebody else's
-        if environment.get(TOKEN) == stack.token and (name is None or environment.get(ROLE) == name) and process.pid not in own:
-            found.append(process)
-    return found
+        if environment.get(TOKEN) == stack.token and (name is None or environment.get(ROLE) == name) and process.pid not in ancestors:
+            processes.append(process)
+    return processes
 
 
 def flow_runs(stack: Stack) -> list[Any]:
@@ -130,12 +130,12 @@ def flow_runs(stack: Stack) -> list[Any]:
     import psutil
 
     below = {process.pid: process for process in descendants(stack, "worker") if process.pid != stack.server("worker").pid}
-    found = []
+    processes = []
     for process in below.values():
         with contextlib.suppress(psutil.NoSuchProcess):
             if process.ppid() not in below:
-                found.append(process)
-    return found
+                processes.append(process)
+    return processes
 
 
 def end(processes: Iterable[Any], grace: float = GRACE_SECONDS) -> int:

@@ -253,12 +253,12 @@ def _register(home: Home, names: list[str]) -> dict[str, Any]:
 
 def _elsewhere(home: Home, before: Stack | None, stack: Stack) -> list[str]:
     """The variables of this shell that send commands to other servers than these."""
-    known = {
+    addresses = {
         f"sqlite:///{home.mlflow / 'mlflow.db'}",
         *(a for one in (before, stack) if one for a in (one.prefect_api, one.address("mlflow"))),
     }
     said = {"PREFECT_API_URL": home.prefect_api, "MLFLOW_TRACKING_URI": home.tracking_uri}
-    return [name for name, address in said.items() if address and address not in known]
+    return [name for name, address in said.items() if address and address not in addresses]
 
 
 def _undo(home: Home, started: list[str]) -> None:

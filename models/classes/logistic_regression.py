@@ -36,14 +36,14 @@ def solve(
     absent = [name for number, name in enumerate(classes) if not (codes == number).any()]
     if absent:
         raise FitFailure(f"no training sample is of class {', '.join(absent)}: give more history, or other labels")
-    found = LogisticRegression(C=strength, max_iter=iterations, tol=tolerance)
+    regression = LogisticRegression(C=strength, max_iter=iterations, tol=tolerance)
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)
         try:
-            found.fit(inputs, codes)
+            regression.fit(inputs, codes)
         except ConvergenceWarning as warning:
             raise FitFailure(f"the logistic regression with c {strength:g} did not converge: raise `iterations` or lower `c`") from warning
-    coefficients, intercept = np.asarray(found.coef_, dtype=np.float64), np.asarray(found.intercept_, dtype=np.float64)
+    coefficients, intercept = np.asarray(regression.coef_, dtype=np.float64), np.asarray(regression.intercept_, dtype=np.float64)
     if len(coefficients) == 1:  # of two classes scikit-learn keeps the second's
         coefficients, intercept = np.vstack([np.zeros_like(coefficients), coefficients]), np.concatenate([[0.0], intercept])
     return {"coefficients": coefficients, "intercept": intercept}
@@ -58,16 +58,16 @@ def solve_rising(inputs: Float64, codes: Int64, classes: tuple[str, ...], streng
     rate = float((codes == 1).mean())
     alone = {"coefficients": np.zeros((2, 0)), "intercept": np.array([0.0, np.log(rate / (1 - rate))])}
     while len(kept):
-        found = solve(inputs[:, kept], codes, classes, strength, iterations, TIGHT)
-        falling = found["coefficients"][1] < 0
+        solution = solve(inputs[:, kept], codes, classes, strength, iterations, TIGHT)
+        falling = solution["coefficients"][1] < 0
         if not falling.any():
             break
         kept = kept[~falling]
     else:
-        found = alone
+        solution = alone
     coefficients = np.zeros((2, inputs.shape[1]))
-    coefficients[:, kept] = found["coefficients"]
-    return {"coefficients": coefficients, "intercept": found["intercept"]}
+    coefficients[:, kept] = solution["coefficients"]
+    return {"coefficients": coefficients, "intercept": solution["intercept"]}
 
 
 def choose_strength(
@@ -83,18 +83,18 @@ def choose_strength(
     losses = []
     for each in strengths:
         state = solver(*train, classes, each, iterations)
-        own = softmax(np.asarray(inputs @ state["coefficients"].T + state["intercept"]))[np.arange(len(came)), came]
-        losses.append(-float(np.log(np.maximum(own, 1e-12)).mean()))
+        of_target = softmax(np.asarray(inputs @ state["coefficients"].T + state["intercept"]))[np.arange(len(came)), came]
+        losses.append(-float(np.log(np.maximum(of_target, 1e-12)).mean()))
     return strengths[int(np.argmin(losses))]
 
 
 def scores(inputs: Float64, state: dict[str, Float64]) -> Float64:
     """float64, [n, classes]. A sum along each row, not a matrix product, whose bits would depend on the number of rows."""
-    found = [(inputs * own).sum(axis=1) + start for own, start in zip(state["coefficients"], state["intercept"], strict=True)]
-    return np.column_stack(found)
+    by_class = [(inputs * weights).sum(axis=1) + start for weights, start in zip(state["coefficients"], state["intercept"], strict=True)]
+    return np.column_stack(by_class)
 
 
 def softmax(scores: Float64) -> Float64:
     """float64, [n, classes]: probabilities of scores of that shape."""
-    found = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return np.asarray(found / found.sum(axis=1, keepdims=True))
+    odds = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return np.asarray(odds / odds.sum(axis=1, keepdims=True))

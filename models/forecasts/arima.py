@@ -99,12 +99,12 @@ def cumulated_forecast(increments: Float64, ar: Float64, ma: Float64, horizon: i
     values = np.concatenate([np.zeros((count, len(ar))), increments, np.zeros((count, horizon))], axis=1)
     shocks = np.zeros((count, len(ma) + length + horizon))
     for step in range(length + horizon):
-        own, shock = step + len(ar), step + len(ma)
-        expected = values[:, own - len(ar) : own][:, ::-1] @ ar + shocks[:, shock - len(ma) : shock][:, ::-1] @ ma
+        now, shock = step + len(ar), step + len(ma)
+        expected = values[:, now - len(ar) : now][:, ::-1] @ ar + shocks[:, shock - len(ma) : shock][:, ::-1] @ ma
         if step < length:
-            shocks[:, shock] = values[:, own] - expected
+            shocks[:, shock] = values[:, now] - expected
         else:
-            values[:, own] = expected
+            values[:, now] = expected
     return np.cumsum(values[:, len(ar) + length :], axis=1)
 
 
@@ -119,7 +119,7 @@ def _fit_arma(series: Float64, p: int, q: int) -> tuple[Float64, Float64, bool]:
             result = SARIMAX(series, order=(p, 0, q), trend="n").fit(disp=0, maxiter=200, cov_type="none")
         except (np.linalg.LinAlgError, ValueError) as error:
             raise FitFailure(f"the likelihood of ARMA({p}, {q}) cannot be maximised over {len(series)} observations: {error}") from error
-    found = np.asarray(result.params, dtype=np.float64)
-    if not np.isfinite(found).all():
+    parameters = np.asarray(result.params, dtype=np.float64)
+    if not np.isfinite(parameters).all():
         raise FitFailure(f"the likelihood of ARMA({p}, {q}) over {len(series)} observations ended in parameters that are not finite")
-    return found[:p], found[p : p + q], bool(result.mle_retvals["converged"])
+    return parameters[:p], parameters[p : p + q], bool(result.mle_retvals["converged"])

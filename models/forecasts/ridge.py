@@ -109,13 +109,13 @@ class Ridge(Classical):
 
     def _held_out(self, samples: Samples, whole: Sums, penalties: tuple[float, ...], blocks: int) -> list[HeldOut]:
         """For each block of time its positions, and by penalty the coefficients that did not see it."""
-        found = []
+        held_out = []
         for inside, near in time_blocks(samples, blocks):
             rest = whole.minus(self._sums(samples.take(near)))
             if rest.count < 2:
                 raise FitFailure(f"{len(samples)} training samples are too few for {blocks} blocks of time whose labels do not overlap")
-            found.append((inside, *rest.solve(penalties)))
-        return found
+            held_out.append((inside, *rest.solve(penalties)))
+        return held_out
 
     def _missed(self, samples: Samples, held_out: list[HeldOut], which: slice) -> Iterator[tuple[NDArray[np.int64], Float64]]:
         """Some positions at a time, and what coefficients that did not see them miss: float64, [penalties, positions, outputs]."""
@@ -137,12 +137,12 @@ def time_blocks(samples: Samples, blocks: int) -> list[tuple[NDArray[np.int64], 
     start = np.where(np.isnat(index.label_start), times, index.label_start)
     end = np.where(np.isnat(index.label_end), times, index.label_end)
     distinct = np.unique(times)
-    found = []
-    for own in np.array_split(distinct, min(blocks, len(distinct))):
-        mask = (times >= own[0]) & (times <= own[-1])
+    parts = []
+    for block in np.array_split(distinct, min(blocks, len(distinct))):
+        mask = (times >= block[0]) & (times <= block[-1])
         overlapping = (start <= end[mask].max()) & (end >= start[mask].min())
-        found.append((np.flatnonzero(mask), np.flatnonzero(mask | overlapping)))
-    return found
+        parts.append((np.flatnonzero(mask), np.flatnonzero(mask | overlapping)))
+    return parts
 
 
 @dataclass(frozen=True, eq=False)

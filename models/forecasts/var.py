@@ -102,9 +102,11 @@ class Rows:
 
 def require_independent(rows: Rows) -> None:
     """Raises FitFailure: a series does not vary, or is a combination of the others."""
-    known = rows.values[np.isfinite(rows.values).all(axis=1)]
-    spread = known.std(axis=0) if len(known) else np.zeros(known.shape[1])
-    if not (spread > 0).all() or np.linalg.matrix_rank((known - known.mean(axis=0)) / spread, tol=1e-6 * np.sqrt(len(known))) < len(spread):
+    complete = rows.values[np.isfinite(rows.values).all(axis=1)]
+    spread = complete.std(axis=0) if len(complete) else np.zeros(complete.shape[1])
+    if not (spread > 0).all() or np.linalg.matrix_rank(
+        (complete - complete.mean(axis=0)) / spread, tol=1e-6 * np.sqrt(len(complete))
+    ) < len(spread):
         raise FitFailure(
             "a series of the VAR does not vary over the training part, or is a combination of the others: leave it out of var.series (the "
             "increment of the problem's column is there already)"
@@ -130,12 +132,12 @@ def least_squares(lagged: Float64, now: Float64) -> tuple[Float64, Float64, Floa
     design = np.concatenate([np.ones((count, 1)), lagged], axis=1)
     if count <= design.shape[1] + series:
         raise FitFailure(f"{count} observations are too few for a VAR of {series} series with {design.shape[1]} coefficients an equation")
-    found, _, rank, _ = np.linalg.lstsq(design, now, rcond=None)
+    solution, _, rank, _ = np.linalg.lstsq(design, now, rcond=None)
     if rank < design.shape[1]:
         raise FitFailure("the past of the VAR's series is a combination of itself over the training part: fewer lags, or other var.series")
     lags = lagged.shape[1] // series
-    coefficients = np.ascontiguousarray(found[1:].reshape(lags, series, series).transpose(0, 2, 1))
-    return found[0], coefficients, now - design @ found
+    coefficients = np.ascontiguousarray(solution[1:].reshape(lags, series, series).transpose(0, 2, 1))
+    return solution[0], coefficients, now - design @ solution
 
 
 def chosen_lags(rows: Rows, most: int, criterion: str) -> int:

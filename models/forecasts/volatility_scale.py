@@ -83,9 +83,9 @@ def moving_variance(increments: Float64, centre: float, otherwise: float, decay:
     Missing increments (NaN) count nothing; a row without any gets `otherwise`.
     """
     weights = decay ** np.arange(increments.shape[1] - 1, -1, -1, dtype=np.float64)
-    known = np.isfinite(increments)
-    squares = np.where(known, increments - centre, 0.0) ** 2
-    total = (known * weights).sum(axis=1)
+    finite = np.isfinite(increments)
+    squares = np.where(finite, increments - centre, 0.0) ** 2
+    total = (finite * weights).sum(axis=1)
     mean = (squares * weights).sum(axis=1) / np.where(total > 0, total, 1.0)
     return np.where(total > 0, mean, otherwise)
 

@@ -62,12 +62,12 @@ def block_losses(forecaster: Forecaster, part: Part, blocks: list[Int64]) -> Flo
     """float64, [blocks]: the mean loss over each block's samples."""
     import torch
 
-    found = []
+    losses = []
     with torch.inference_mode():
         for block in blocks:
             total = 0.0
             for chosen in np.array_split(block, -(-len(block) // DRAWN)):
                 output = forecaster(torch.from_numpy(part.batches.draw(chosen)))
                 total += float(forecaster.loss(output, torch.from_numpy(part.targets[chosen]))) * len(chosen)
-            found.append(total / len(block))
-    return np.array(found)
+            losses.append(total / len(block))
+    return np.array(losses)

@@ -60,10 +60,10 @@ class GarchPaths(PathModel):
         shocks = np.asarray(law.ppf(uniform.ravel(), shape)).reshape(uniform.shape)
         start = float(state["start"][0])
         variance = np.repeat(variance_path(past, state["parameters"], start)[:, -1:], paths, axis=1)
-        found = np.empty(shocks.shape)
+        steps = np.empty(shocks.shape)
         limit = LARGEST_STEP**2 * start
         for step in range(outputs):
             drawn = np.sqrt(variance) * shocks[:, :, step]
-            found[:, :, step] = mean + drawn
+            steps[:, :, step] = mean + drawn
             variance = np.minimum(omega + (alpha + falls * (drawn < 0)) * drawn**2 + beta * variance, limit)
-        return found
+        return steps

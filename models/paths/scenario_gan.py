@@ -133,29 +133,32 @@ class ScenarioGan(Model):
         past = past_increments(samples, self.task, self.context)
         deviation = long_run_deviation(past[:, -self._settings.context :], float(self.state["deviation"][0]))
         seed, shape = int(self.state["seed"][0]), (self.task.paths, self.task.outputs)
-        known = (past[:, -self._settings.filter :] / deviation[:, None]).astype(np.float32)
+        standardised = (past[:, -self._settings.filter :] / deviation[:, None]).astype(np.float32)
         shocks = np.stack([generator.standard_normal(shape, dtype=np.float32) for generator in generators(past, seed)])
         drawn = np.concatenate(
-            [self._draw(known[start : start + TOGETHER], shocks[start : start + TOGETHER]) for start in range(0, len(known), TOGETHER)]
+            [
+                self._draw(standardised[start : start + TOGETHER], shocks[start : start + TOGETHER])
+                for start in range(0, len(standardised), TOGETHER)
+            ]
         )
         if not np.isfinite(drawn).all():
             raise ValueError("a drawn path is not finite: the generator's weights are damaged, or its training ran away")
         return np.clip(drawn, -LARGEST_STEP, LARGEST_STEP) * deviation[:, None, None]
 
-    def _draw(self, known: NDArray[np.float32], shocks: NDArray[np.float32]) -> Float64:
+    def _draw(self, standardised: NDArray[np.float32], shocks: NDArray[np.float32]) -> Float64:
         """Standardised steps after known ones [n, filter] by shocks [n, paths, outputs], n at most TOGETHER."""
         import torch
 
         assert self.generator is not None
         count, paths, outputs = shocks.shape
         rows = np.minimum(np.arange(TOGETHER), count - 1)
-        found = np.empty((TOGETHER, paths, outputs))
+        steps = np.empty((TOGETHER, paths, outputs))
         with one_thread_count(1), torch.inference_mode():
             state = self.generator.start(TOGETHER)
-            for returns in torch.from_numpy(known[rows]).unbind(1):
+            for returns in torch.from_numpy(standardised[rows]).unbind(1):
                 self.generator.observe(state, returns)
             state = state.repeated(paths)
             noise = torch.from_numpy(shocks[rows].reshape(TOGETHER * paths, outputs))
             for step in range(outputs):
-                found[:, :, step] = self.generator.follow(state, noise[:, step]).numpy().reshape(TOGETHER, paths)
-        return found[:count]
+                steps[:, :, step] = self.generator.follow(state, noise[:, step]).numpy().reshape(TOGETHER, paths)
+        return steps[:count]

@@ -49,15 +49,15 @@ class StationaryBootstrap(PathModel):
         following = np.arange(1, len(pool) + 1)
         following[first[1:] - 1] = first[:-1][entity[first[1:] - 1]]
         shape = (self.task.paths, self.task.outputs)
-        found = np.empty((len(past), *shape))
+        steps = np.empty((len(past), *shape))
         for number, generator in enumerate(generators(past, settings.seed)):
             begins = generator.random(shape) < 1.0 / settings.block
             starts = generator.integers(0, len(pool), size=shape)
             place = starts[:, 0]
             for step in range(shape[1]):
                 place = np.where(begins[:, step], starts[:, step], following[place]) if step else place
-                found[number, :, step] = pool[place]
-        return found * long_run_deviation(past, float(state["deviation"][0]))[:, None, None]
+                steps[number, :, step] = pool[place]
+        return steps * long_run_deviation(past, float(state["deviation"][0]))[:, None, None]
 
 
 def _pooled(parts: list[Float64]) -> float:

@@ -64,11 +64,11 @@ class HistoricalSimulation(FilteredModel):
 
 def _quantiles(values: Float64, levels: tuple[float, ...]) -> Float64:
     """float64, [n, levels]: the empirical quantiles of each row's finite values, between two by a line (Hyndman and Fan's seventh)."""
-    found = np.full((len(values), len(levels)), np.nan)
-    known = np.isfinite(values)
-    whole = known.all(axis=1)
+    quantiles = np.full((len(values), len(levels)), np.nan)
+    finite = np.isfinite(values)
+    whole = finite.all(axis=1)
     if whole.any():
-        found[whole] = np.quantile(values[whole], levels, axis=1).T
-    for row in np.flatnonzero(~whole & known.any(axis=1)):
-        found[row] = np.quantile(values[row, known[row]], levels)
-    return found
+        quantiles[whole] = np.quantile(values[whole], levels, axis=1).T
+    for row in np.flatnonzero(~whole & finite.any(axis=1)):
+        quantiles[row] = np.quantile(values[row, finite[row]], levels)
+    return quantiles

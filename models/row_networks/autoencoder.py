@@ -100,8 +100,8 @@ class Autoencoder(RowNetwork):
         """Errors [n, 1], the bottleneck [n, reduced], or scaled numbers [n, features], in batches of one shape."""
         import torch
 
-        encoding, found = self._fitted()
-        network = cast("RowAutoencoder", found)
+        encoding, forecaster = self._fitted()
+        network = cast("RowAutoencoder", forecaster)
         batches, count = self._batches(samples, encoding), len(samples)
         parts = [np.zeros((0, (1, self.settings.reduced, len(self.task.features))[what]), dtype=np.float32)]
         with one_thread_count(1), torch.inference_mode():

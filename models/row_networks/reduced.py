@@ -74,10 +74,10 @@ def fit_encoder(
         raise type(error)(f"the autoencoder that `reduced` asks for: {error}") from error
     module = cast("RowForecaster", model.forecaster)
     encoder = Encoder(module.inputs, cast("RowBody", module.body))
-    found = model.reduced(train).astype(np.float64)
-    spread = found.std(axis=0)
+    codes = model.reduced(train).astype(np.float64)
+    spread = codes.std(axis=0)
     inverse = np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > LEAST_SPREAD)
-    encoder.location.copy_(torch.from_numpy(found.mean(axis=0)))
+    encoder.location.copy_(torch.from_numpy(codes.mean(axis=0)))
     encoder.inverse.copy_(torch.from_numpy(inverse))
     notes = {
         "units": reduced.units,

@@ -98,7 +98,7 @@ class RowEncoding:
         missed = (codes == 0).any(axis=0)
         places = _places(vocabulary, missed, codes)
         common = [int(np.bincount(column).argmax()) for column in places.T]
-        found = cls(
+        encoding = cls(
             how=how,
             location=np.ascontiguousarray(spreads[:, 0]),
             inverse=np.ascontiguousarray(spreads[:, 1]),
@@ -108,15 +108,15 @@ class RowEncoding:
             common=np.array(common, dtype=np.int64),
         )
         if not bins:
-            return found
-        scaled = found.encode(numbers, codes)[:, : numbers.shape[1]]
-        return replace(found, edges=piecewise_edges(np.where(np.isnan(numbers), np.float32(np.nan), scaled), bins))
+            return encoding
+        scaled = encoding.encode(numbers, codes)[:, : numbers.shape[1]]
+        return replace(encoding, edges=piecewise_edges(np.where(np.isnan(numbers), np.float32(np.nan), scaled), bins))
 
     def encode(self, numbers: Float32, codes: Int64) -> Float32:
         """float32, [n, width]; a row's bits depend on that row alone. Places are whole numbers, exact in float32."""
-        found = np.empty((len(numbers), self.width), dtype=np.float32)
+        encoded = np.empty((len(numbers), self.width), dtype=np.float32)
         features = len(self.location)
-        scaled = found[:, :features]
+        scaled = encoded[:, :features]
         np.subtract(numbers, self.location, out=scaled)
         scaled *= self.inverse
         if self.how == "robust":
@@ -125,9 +125,9 @@ class RowEncoding:
             np.clip(scaled, -LIMIT, LIMIT, out=scaled)
         absent = np.isnan(numbers)
         scaled[absent] = 0
-        found[:, features : self.numbers] = absent[:, self.signed]
-        found[:, self.numbers :] = _places(self.vocabulary, self.missed, codes)
-        return found
+        encoded[:, features : self.numbers] = absent[:, self.signed]
+        encoded[:, self.numbers :] = _places(self.vocabulary, self.missed, codes)
+        return encoded
 
     def raw(self, scaled: Float32) -> Float32:
         """float32, [n, features]: the numbers that scaled ones stand for; the location where a feature never varied."""
@@ -140,10 +140,10 @@ class RowEncoding:
 
     def arrays(self) -> dict[str, NDArray]:
         """By name, to be saved beside the weights."""
-        own = {name: getattr(self, name) for name in ("location", "inverse", "signed", "common")}
+        arrays = {name: getattr(self, name) for name in ("location", "inverse", "signed", "common")}
         if self.edges is not None:
-            own["edges"] = self.edges
-        return {**own, "missed": self.missed.astype(np.int64), **self.vocabulary.arrays()}
+            arrays["edges"] = self.edges
+        return {**arrays, "missed": self.missed.astype(np.int64), **self.vocabulary.arrays()}
 
     @classmethod
     def from_arrays(cls, how: How, arrays: dict[str, NDArray], features: int, categories: int, bins: int = 0) -> Self:
@@ -153,18 +153,18 @@ class RowEncoding:
             ValueError: it is of other rows than the task describes, or of other bins than the settings say.
         """
         vocabulary = Vocabulary.from_arrays(arrays)
-        found = {name: arrays.get(name, np.zeros(0)) for name in ("location", "inverse", "signed", "common", "missed")}
-        if len(found["location"]) != features or len(found["common"]) != categories or len(vocabulary.codes) != categories:
+        saved = {name: arrays.get(name, np.zeros(0)) for name in ("location", "inverse", "signed", "common", "missed")}
+        if len(saved["location"]) != features or len(saved["common"]) != categories or len(vocabulary.codes) != categories:
             raise ValueError(
-                f"the saved encoding is of {len(found['location'])} features and {len(found['common'])} categories; the task has "
+                f"the saved encoding is of {len(saved['location'])} features and {len(saved['common'])} categories; the task has "
                 f"{features} and {categories}"
             )
-        found["missed"] = found["missed"].astype(bool)
+        saved["missed"] = saved["missed"].astype(bool)
         edges = arrays.get("edges")
         shape = None if edges is None else list(edges.shape)
         if (shape is not None) != (bins > 0) or (shape and (shape[0] != features or not 2 <= shape[-1] <= bins + 1)):
             raise ValueError(f"the saved encoding has edges of the shape {shape}; the settings ask for {bins} bins of {features} features")
-        return cls(how=how, vocabulary=vocabulary, edges=edges, **found)
+        return cls(how=how, vocabulary=vocabulary, edges=edges, **saved)
 
 
 def piecewise_edges(scaled: Float32, bins: int) -> Float32:
@@ -173,16 +173,16 @@ def piecewise_edges(scaled: Float32, bins: int) -> Float32:
 
     Rising; a feature with fewer edges than the most repeats its last. One that never varied has the edges 0 and 1.
     """
-    found = []
+    by_feature = []
     for column in scaled.T:
         there = column[~np.isnan(column)].astype(np.float64)
         values = np.unique(there)
         edges = values if len(values) <= bins + 1 else np.unique(np.quantile(there, np.linspace(0, 1, bins + 1)))
         edges = edges[np.diff(edges, prepend=-np.inf) > NARROWEST]
-        found.append(edges if len(edges) > 1 else np.array([0.0, 1.0]))
-    most = max((len(edges) for edges in found), default=2)
-    rows = [np.append(edges, np.full(most - len(edges), edges[-1])) for edges in found]
-    return np.array(rows, dtype=np.float32).reshape(len(found), most)
+        by_feature.append(edges if len(edges) > 1 else np.array([0.0, 1.0]))
+    most = max((len(edges) for edges in by_feature), default=2)
+    rows = [np.append(edges, np.full(most - len(edges), edges[-1])) for edges in by_feature]
+    return np.array(rows, dtype=np.float32).reshape(len(by_feature), most)
 
 
 def check_finite(numbers: Float32, names: Sequence[str]) -> None:

@@ -147,13 +147,13 @@ class RowNetwork(TabularModel):
         encoding, forecaster = self._fitted()
         batches = self._batches(samples, encoding)
         count = len(samples)
-        found = np.empty(count, dtype=np.float32)
+        log_odds = np.empty(count, dtype=np.float32)
         with one_thread_count(1), torch.inference_mode():
             for start in range(0, count, PREDICTION_ROWS):
                 stop = min(start + PREDICTION_ROWS, count)
                 rows = torch.from_numpy(batches.draw(np.minimum(np.arange(start, start + PREDICTION_ROWS), count - 1)))
-                found[start:stop] = forecaster(rows).numpy()[: stop - start, 0]
-        return found
+                log_odds[start:stop] = forecaster(rows).numpy()[: stop - start, 0]
+        return log_odds
 
     def contributions(self, samples: Samples) -> Contributions | None:
         """Integrated gradients (Sundararajan, Taly and Yan, 2017) of the log odds before calibration, from the row at the training part's

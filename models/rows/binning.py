@@ -66,11 +66,11 @@ def information_value(events: Float64, rows: Float64, weight: Float64) -> float:
 
 def fine_edges(values: Float64, bins: int) -> Float64:
     """float64, ascending: the upper ends of all bins but the last, of about equal numbers of known values. A bin holds its upper end."""
-    known = values[~np.isnan(values)]
-    if not len(known):
+    present = values[~np.isnan(values)]
+    if not len(present):
         return np.zeros(0)
-    edges = np.unique(np.quantile(known, np.arange(1, bins) / bins, method="lower"))
-    return edges[edges < known.max()]
+    edges = np.unique(np.quantile(present, np.arange(1, bins) / bins, method="lower"))
+    return edges[edges < present.max()]
 
 
 def places(values: NDArray, edges: Float64) -> Int64:
@@ -90,8 +90,10 @@ def rising(events: Float64, rows: Float64, least: Least, rate: Callable[[float, 
         if not short:
             break
         one = min(short, key=lambda number: groups[number][1])
-        own = rate(*groups[one][:2])
-        other = min((n for n in (one - 1, one + 1) if 0 <= n < len(groups)), key=lambda number: abs(rate(*groups[number][:2]) - own))
+        rate_of_one = rate(*groups[one][:2])
+        other = min(
+            (n for n in (one - 1, one + 1) if 0 <= n < len(groups)), key=lambda number: abs(rate(*groups[number][:2]) - rate_of_one)
+        )
         first = min(one, other)
         groups[first : first + 2] = [_sum(groups[first], groups[first + 1])]
         groups = _pooled(groups, rate)
@@ -100,13 +102,13 @@ def rising(events: Float64, rows: Float64, least: Least, rate: Callable[[float, 
 
 def monotone(events: Float64, rows: Float64, least: Least, evidence: Evidence) -> Int64:
     """As `rising`, or with rates that fall, whichever has the greater information value."""
-    found = []
+    ways = []
     for way in (slice(None), slice(None, None, -1)):
         group = rising(events[way], rows[way], least, evidence.rate)
         together = counted(group, events[way]), counted(group, rows[way])
-        own = (group.max() - group[::-1]) if way.step else group
-        found.append((information_value(*together, evidence.weight(*together)), own))
-    return found[0][1] if found[0][0] >= found[1][0] else found[1][1]
+        joined = (group.max() - group[::-1]) if way.step else group
+        ways.append((information_value(*together, evidence.weight(*together)), joined))
+    return ways[0][1] if ways[0][0] >= ways[1][0] else ways[1][1]
 
 
 def counted(group: Int64, weights: Float64, size: int = 0) -> Float64:
@@ -122,9 +124,9 @@ def _sum(one: Group, other: Group) -> Group:
 
 
 def _pooled(groups: list[Group], rate: Callable[[float, float], float]) -> list[Group]:
-    found: list[Group] = []
+    pooled: list[Group] = []
     for group in groups:
-        found.append(group)
-        while len(found) > 1 and rate(*found[-1][:2]) <= rate(*found[-2][:2]):
-            found[-2:] = [_sum(found[-2], found[-1])]
-    return found
+        pooled.append(group)
+        while len(pooled) > 1 and rate(*pooled[-1][:2]) <= rate(*pooled[-2][:2]):
+            pooled[-2:] = [_sum(pooled[-2], pooled[-1])]
+    return pooled

@@ -73,17 +73,19 @@ class Boosting(TabularModel):
         first = len(self.task.features)
         categorical = list(range(first, first + len(self.task.categories)))
         parameters = self._parameters(seed, hardware.threads)
-        own = lightgbm.Dataset(
+        training = lightgbm.Dataset(
             self._inputs(train), class_codes(train, self.task), params=parameters, categorical_feature=categorical, free_raw_data=True
         )
         codes = class_codes(validation, self.task)
         # Trees learn the base rate of the training rows; what stops them is the loss at that of the real ones.
-        stopping = own.create_valid(self._inputs(validation), codes, init_score=np.full(len(codes), -self.shift) if self.shift else None)
+        stopping = training.create_valid(
+            self._inputs(validation), codes, init_score=np.full(len(codes), -self.shift) if self.shift else None
+        )
         stop = lightgbm.early_stopping(settings.patience, verbose=False)
-        found = lightgbm.train(parameters, own, settings.rounds, valid_sets=[stopping], callbacks=[stop])
-        kept = max(found.best_iteration, 1)
-        self._read(without_tail(found.model_to_string(num_iteration=kept)))
-        loss = found.best_score["valid_0"]["binary_logloss"]
+        booster = lightgbm.train(parameters, training, settings.rounds, valid_sets=[stopping], callbacks=[stop])
+        kept = max(booster.best_iteration, 1)
+        self._read(without_tail(booster.model_to_string(num_iteration=kept)))
+        loss = booster.best_score["valid_0"]["binary_logloss"]
         leaves = sum(int(line.partition("=")[2]) for line in self.text.splitlines() if line.startswith("num_leaves="))
         return FitReport(parameters=leaves, notes={"trees": kept, "stopping_log_loss": float(loss)})
 
@@ -93,9 +95,9 @@ class Boosting(TabularModel):
     def contributions(self, samples: Samples) -> Contributions:
         """Exact Shapley values of the trees (Lundberg et al. 2020), of the log odds before calibration."""
         inputs = self._inputs(samples)
-        found = np.asarray(self._fitted().predict(inputs, pred_contrib=True, num_threads=1), dtype=np.float64)
-        base = found[:, -1] - self.shift
-        return Contributions(found[:, :-1].astype(np.float32), base.astype(np.float32), self._log_odds(inputs).astype(np.float32))
+        contributions = np.asarray(self._fitted().predict(inputs, pred_contrib=True, num_threads=1), dtype=np.float64)
+        base = contributions[:, -1] - self.shift
+        return Contributions(contributions[:, :-1].astype(np.float32), base.astype(np.float32), self._log_odds(inputs).astype(np.float32))
 
     def save_rows(self, folder: Path) -> None:
         from safetensors.numpy import save_file
@@ -143,7 +145,7 @@ class Boosting(TabularModel):
 
     def _parameters(self, seed: int, threads: int) -> dict[str, Any]:
         settings = cast(BoostingSettings, self.settings)
-        found: dict[str, Any] = {
+        parameters: dict[str, Any] = {
             "objective": "binary",
             "metric": "binary_logloss",
             "learning_rate": settings.learning_rate,
@@ -162,8 +164,8 @@ class Boosting(TabularModel):
         }
         if settings.monotone:
             ways = [settings.monotone.get(name, 0) for name in self.task.features] + [0] * len(self.task.categories)
-            found |= {"monotone_constraints": ways, "monotone_constraints_method": "advanced"}
-        return found
+            parameters |= {"monotone_constraints": ways, "monotone_constraints_method": "advanced"}
+        return parameters
 
 
 def _library() -> Any:

@@ -88,8 +88,8 @@ def fit_calibration(method: Method, probability: Float64, code: NDArray[np.int64
     if method == "isotonic":
         from sklearn.isotonic import IsotonicRegression
 
-        found = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(probability, code)
-        x, y = np.asarray(found.X_thresholds_, dtype=np.float64), np.asarray(found.y_thresholds_, dtype=np.float64)
+        isotonic = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(probability, code)
+        x, y = np.asarray(isotonic.X_thresholds_, dtype=np.float64), np.asarray(isotonic.y_thresholds_, dtype=np.float64)
         return {"x": x, "y": y}
     slope, intercept = _platt(log_odds(probability), code, 0.0 if slope_spread is None else 1 / slope_spread**2)
     return {"slope": np.array([slope]), "intercept": np.array([intercept])}
@@ -115,12 +115,12 @@ def check_calibration(method: Method, state: dict[str, NDArray]) -> None:
 def calibrated(state: dict[str, Float64], probability: Float64) -> Float64:
     """The calibrated probabilities, float64, [n], within [EDGE, 1 - EDGE]; a value's bits depend on that value alone."""
     if "x" in state:
-        found = np.interp(probability, state["x"], state["y"])
+        moved = np.interp(probability, state["x"], state["y"])
     elif "slope" in state:
-        found = logistic_curve(state["slope"][0] * log_odds(probability) + state["intercept"][0])
+        moved = logistic_curve(state["slope"][0] * log_odds(probability) + state["intercept"][0])
     else:
-        found = probability
-    return np.clip(found, EDGE, 1 - EDGE)
+        moved = probability
+    return np.clip(moved, EDGE, 1 - EDGE)
 
 
 def log_odds(probability: Float64) -> Float64:

@@ -25,15 +25,15 @@ def category_code(text: str) -> int:
 
 def category_codes(texts: Sequence[str | None]) -> Int64:
     """int64, [n]: the code of every text, 0 for None and for what is not equal to itself (NaN, NA)."""
-    known: dict[object, int] = {}
+    by_text: dict[object, int] = {}
     codes = np.empty(len(texts), dtype=np.int64)
     for place, text in enumerate(texts):
         if not isinstance(text, str):
             codes[place] = MISSING
             continue
-        code = known.get(text)
+        code = by_text.get(text)
         if code is None:
-            code = known[text] = category_code(text)
+            code = by_text[text] = category_code(text)
         codes[place] = code
     return codes
 
@@ -51,11 +51,11 @@ class Vocabulary:
     @classmethod
     def of(cls, codes: Int64, fewest: int = 1) -> Vocabulary:
         """The codes, [n, features], that at least `fewest` rows hold."""
-        found = []
+        frequent = []
         for column in codes.T:
             values, counts = np.unique(column, return_counts=True)
-            found.append(values[(counts >= fewest) & (values != MISSING)])
-        return cls(tuple(found))
+            frequent.append(values[(counts >= fewest) & (values != MISSING)])
+        return cls(tuple(frequent))
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -65,13 +65,13 @@ class Vocabulary:
     def places(self, codes: Int64) -> Int64:
         """int64, [n, features]: 0 for a missing category, 1 for one that is not known here, else 2 and up."""
         places = np.empty(codes.shape, dtype=np.int64)
-        for number, known in enumerate(self.codes):
+        for number, listed in enumerate(self.codes):
             column = codes[:, number]
-            if not len(known):
+            if not len(listed):
                 places[:, number] = np.where(column == MISSING, MISSING_PLACE, UNKNOWN_PLACE)
                 continue
-            at = np.minimum(np.searchsorted(known, column), len(known) - 1)
-            here = np.where(known[at] == column, at + FIRST_PLACE, UNKNOWN_PLACE)
+            at = np.minimum(np.searchsorted(listed, column), len(listed) - 1)
+            here = np.where(listed[at] == column, at + FIRST_PLACE, UNKNOWN_PLACE)
             places[:, number] = np.where(column == MISSING, MISSING_PLACE, here)
         return places
 

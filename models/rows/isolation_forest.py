@@ -117,7 +117,7 @@ def _walkable(tree: object) -> dict[str, NDArray]:
     """
     left, right = (np.asarray(getattr(tree, name), dtype=np.int64) for name in ("children_left", "children_right"))
     leaf = left < 0
-    own = np.arange(len(left))
+    itself = np.arange(len(left))
     depth = np.zeros(len(left), dtype=np.int64)
     for node in np.flatnonzero(~leaf):  # children come after their parents
         depth[[left[node], right[node]]] = depth[node] + 1
@@ -125,7 +125,7 @@ def _walkable(tree: object) -> dict[str, NDArray]:
     return {
         "feature": np.where(leaf, 0, np.asarray(tree.feature, dtype=np.int64)),  # type: ignore[attr-defined]
         "threshold": np.where(leaf, 0.0, np.asarray(tree.threshold, dtype=np.float64)),  # type: ignore[attr-defined]
-        "child": np.column_stack([np.where(leaf, own, left), np.where(leaf, own, right)]),
+        "child": np.column_stack([np.where(leaf, itself, left), np.where(leaf, itself, right)]),
         "length": np.where(leaf, depth + further, 0.0),
         "depth": depth,
     }
@@ -134,5 +134,5 @@ def _walkable(tree: object) -> dict[str, NDArray]:
 def _usual_length(rows: Int64) -> Float64:
     """float64: the mean path length of an unsuccessful search among so many rows (Liu, Ting and Zhou 2008, equation 1)."""
     many = np.maximum(rows, 3).astype(np.float64)
-    found = 2 * (np.log(many - 1) + np.euler_gamma) - 2 * (many - 1) / many
-    return np.where(rows > 2, found, np.where(rows == 2, 1.0, 0.0))
+    length = 2 * (np.log(many - 1) + np.euler_gamma) - 2 * (many - 1) / many
+    return np.where(rows > 2, length, np.where(rows == 2, 1.0, 0.0))

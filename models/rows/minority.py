@@ -54,7 +54,7 @@ class MinorityVerdict:
     def gains(self, rival: str) -> list[float]:
         """Seed by seed, the average precision with generated rows less the rival's."""
         pairs = zip(self.precision.get(GENERATED, ()), self.precision.get(rival, ()), strict=True)
-        return [own - other for own, other in pairs]
+        return [ours - other for ours, other in pairs]
 
     def notes(self, settings: MinorityAugmentation) -> dict[str, Any]:
         """For the fit's report."""
@@ -91,9 +91,9 @@ def judge_precision(scores: dict[str, Float64], positive: NDArray[np.bool_], clu
     drawn = {name: bootstrap_precision(values, positive, cluster, DRAWS, seed=0) for name, values in scores.items()}
     p_seeds = {name: one_sided(np.subtract(precision[GENERATED], precision[name])) for name in RIVALS}
     p_rows = {name: float((1 + (drawn[GENERATED] <= drawn[name]).sum()) / (1 + DRAWS)) for name in RIVALS}
-    found = MinorityVerdict(False, "", 0, precision, p_seeds, p_rows)
+    verdict = MinorityVerdict(False, "", 0, precision, p_seeds, p_rows)
     for rival in RIVALS:
-        against = _objection(rival, float(np.mean(found.gains(rival))), p_seeds[rival], p_rows[rival], level)
+        against = _objection(rival, float(np.mean(verdict.gains(rival))), p_seeds[rival], p_rows[rival], level)
         if against:
             return MinorityVerdict(False, against, 0, precision, p_seeds, p_rows)
     reason = "the average precision is higher with generated rows than without and than with SMOTE, over seeds and over rows"

@@ -49,10 +49,10 @@ def _weighted(score: Float64, positive: NDArray[np.bool_], weights: Float64) -> 
     """float64, [draws], for weights [draws, n]."""
     order = np.argsort(-score, kind="stable")
     last = np.flatnonzero(np.append(np.diff(score[order]) != 0, True))
-    own = weights[:, order]
-    met = np.cumsum(own, axis=1)[:, last]
-    hits = np.cumsum(own * positive[order], axis=1)[:, last]
+    ordered = weights[:, order]
+    met = np.cumsum(ordered, axis=1)[:, last]
+    hits = np.cumsum(ordered * positive[order], axis=1)[:, last]
     precision = np.divide(hits, met, out=np.zeros_like(hits), where=met > 0)
     total = hits[:, -1]
-    found = (np.diff(hits, axis=1, prepend=0) * precision).sum(axis=1)
-    return np.divide(found, total, out=np.zeros_like(total), where=total > 0)
+    gained = (np.diff(hits, axis=1, prepend=0) * precision).sum(axis=1)
+    return np.divide(gained, total, out=np.zeros_like(total), where=total > 0)

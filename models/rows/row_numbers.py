@@ -49,13 +49,13 @@ class RowNumbers:
         median, location, inverse = np.zeros(count), np.zeros(count), np.zeros(count)
         missing = np.isnan(values)
         for number, column in enumerate(values.T):
-            known = column[~missing[:, number]].astype(np.float64)
-            if not len(known):
+            present = column[~missing[:, number]].astype(np.float64)
+            if not len(present):
                 continue
-            low, median[number], high = np.quantile(known, (0.25, 0.5, 0.75))
+            low, median[number], high = np.quantile(present, (0.25, 0.5, 0.75))
             robust = scale == "robust" and high > low
-            location[number] = median[number] if scale == "robust" else known.mean()
-            spread = (high - low) / 1.349 if robust else known.std()
+            location[number] = median[number] if scale == "robust" else present.mean()
+            spread = (high - low) / 1.349 if robust else present.std()
             inverse[number] = inverse_scale(spread, location[number])
         marked = np.flatnonzero(missing.any(axis=0) & ~missing.all(axis=0))
         return cls(median, location, inverse, marked, np.array([clip]))
@@ -66,9 +66,9 @@ class RowNumbers:
 
     def scaled(self, values: Float32) -> Float64:
         """float64, [n, k], C-contiguous and finite."""
-        known, limit = self.filled(values), self.clip[0]
+        filled, limit = self.filled(values), self.clip[0]
         # an infinite value times the inverse of a constant, 0, is no number
-        return np.where(self.inverse == 0, 0.0, np.clip((np.clip(known, -1e38, 1e38) - self.location) * self.inverse, -limit, limit))
+        return np.where(self.inverse == 0, 0.0, np.clip((np.clip(filled, -1e38, 1e38) - self.location) * self.inverse, -limit, limit))
 
     def marks(self, values: Float32) -> Float64:
         """float64, [n, marked]: 1 where a marked number is missing."""

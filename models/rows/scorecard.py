@@ -69,8 +69,8 @@ class Scorecard(TabularArrays):
         together = labelled_together(train, validation)
         bins = self._bins(together)
         inputs = self._evidence(together, bins)
-        found = solve_rising(inputs, class_codes(together, self.task), classes, strength, settings.iterations)
-        self.state = {**bins, "weight": found["coefficients"][1], "centre": inputs.mean(axis=0), "intercept": found["intercept"][1:]}
+        solution = solve_rising(inputs, class_codes(together, self.task), classes, strength, settings.iterations)
+        self.state = {**bins, "weight": solution["coefficients"][1], "centre": inputs.mean(axis=0), "intercept": solution["intercept"][1:]}
         value, used = bins["information"], np.flatnonzero(self.state["weight"] > 0)
         names = (*self.task.features, *self.task.categories)
         order = np.argsort(-value, kind="stable")[:NOTED]
@@ -110,25 +110,25 @@ class Scorecard(TabularArrays):
         least = Least(settings.least_share * len(events), settings.least_events)
         values, codes = self.numbers(samples), self.codes(samples)
         vocabulary = Vocabulary.of(codes, settings.fewest)
-        edges, groups, found = [], [], []
+        edges, groups, by_column = [], [], []
         for column in values.T:
-            own, counts = _binned(column.astype(np.float64), events, settings.bins, least, evidence)
-            edges.append(own)
-            found.append(counts)
+            cuts, counts = _binned(column.astype(np.float64), events, settings.bins, least, evidence)
+            edges.append(cuts)
+            by_column.append(counts)
         for column, size in zip(vocabulary.places(codes).T, vocabulary.sizes, strict=True):
             group, counts = _grouped(column, size, events, least, evidence)
             groups.append(group)
-            found.append(counts)
-        woe = [evidence.weight(*counts) for counts in found]
-        information = np.array([information_value(*counts, own) for counts, own in zip(found, woe, strict=True)])
+            by_column.append(counts)
+        woe = [evidence.weight(*counts) for counts in by_column]
+        information = np.array([information_value(*counts, weights) for counts, weights in zip(by_column, woe, strict=True)])
         return {
             "edges": _joined(edges),
             "first_edge": _first(edges),
             "group": _joined(groups).astype(np.int64),
             "first_group": _first(groups),
             "woe": _joined(woe),
-            "events": _joined([counts[0] for counts in found]),
-            "rows": _joined([counts[1] for counts in found]),
+            "events": _joined([counts[0] for counts in by_column]),
+            "rows": _joined([counts[1] for counts in by_column]),
             "first_bin": _first(woe),
             "information": information,
             "used": np.flatnonzero(information >= max(settings.least_information, 1e-12)),
@@ -139,17 +139,17 @@ class Scorecard(TabularArrays):
         """float64, [n, features + categories]: the weight of evidence of each row's bin; 0 of features that are left out."""
         values: Float32 = self.numbers(samples)
         coded = Vocabulary.from_arrays(state).places(self.codes(samples))
-        found = np.zeros((len(samples), len(state["information"])))
+        evidence = np.zeros((len(samples), len(state["information"])))
         count = values.shape[1]
         for place in state["used"] if chosen is None else chosen:
-            own = state["woe"][state["first_bin"][place] : state["first_bin"][place + 1]]
+            weights = state["woe"][state["first_bin"][place] : state["first_bin"][place + 1]]
             if place < count:
                 bins = places(values[:, place], state["edges"][state["first_edge"][place] : state["first_edge"][place + 1]])
             else:
                 start, stop = state["first_group"][place - count : place - count + 2]
                 bins = state["group"][start:stop][coded[:, place - count]]
-            found[:, place] = own[bins]
-        return found
+            evidence[:, place] = weights[bins]
+        return evidence
 
     def _parts(self, samples: Samples) -> Float64:
         weight = self.state["weight"]

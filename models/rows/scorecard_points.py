@@ -55,10 +55,10 @@ def points_table(state: Mapping[str, NDArray], task: Task, settings: PointsSetti
                 "bin": label,
                 "rows": int(row),
                 "event_rate": float(f"{event / row:.6g}") if row else None,
-                "weight_of_evidence": float(f"{own:.6g}"),
-                "points": round(start - settings.factor * weight * float(own)),
+                "weight_of_evidence": float(f"{evidence:.6g}"),
+                "points": round(start - settings.factor * weight * float(evidence)),
             }
-            for label, row, event, own in zip(labels, rows, events, woe, strict=True)
+            for label, row, event, evidence in zip(labels, rows, events, woe, strict=True)
         ]
         information = float(f"{state['information'][place]:.6g}")
         features.append({"feature": names[place], "information_value": information, "weight": float(f"{weight:.6g}"), "bins": bins})
@@ -75,5 +75,5 @@ def _number_labels(state: Mapping[str, NDArray], place: int) -> list[str]:
 def _group_labels(state: Mapping[str, NDArray], number: int, vocabulary: Vocabulary) -> list[str | list[int]]:
     group = state["group"][state["first_group"][number] : state["first_group"][number + 1]]
     codes = vocabulary.codes[number]
-    found: list[str | list[int]] = ["missing", "rare or unknown"]
-    return found + [codes[group[FIRST_PLACE:] == own].tolist() for own in range(FIRST_PLACE, int(group.max()) + 1)]
+    labels: list[str | list[int]] = ["missing", "rare or unknown"]
+    return labels + [codes[group[FIRST_PLACE:] == place].tolist() for place in range(FIRST_PLACE, int(group.max()) + 1)]

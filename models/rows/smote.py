@@ -33,29 +33,29 @@ def smote(
     """
     from imblearn.over_sampling import SMOTE, SMOTENC
 
-    own = int((classes == wanted).sum())
-    if own < 2:
-        raise FitFailure(f"SMOTE needs two rows of a class to draw between, and there are {own}")
+    members = int((classes == wanted).sum())
+    if members < 2:
+        raise FitFailure(f"SMOTE needs two rows of a class to draw between, and there are {members}")
     ready = RowNumbers.of(numbers, names, "standard", 1e6)
     varying = np.flatnonzero(ready.inverse > 0)
     if not len(varying):
         raise FitFailure("SMOTE draws between numbers, and no feature is one that varies")
     scaled = ready.scaled(numbers)[:, varying]
-    known = [np.unique(column) for column in codes.T]
-    places = [np.searchsorted(values, column) for values, column in zip(known, codes.T, strict=True)]
+    categories = [np.unique(column) for column in codes.T]
+    places = [np.searchsorted(values, column) for values, column in zip(categories, codes.T, strict=True)]
     table = np.column_stack([scaled, ready.marks(numbers), *places])
     nominal = list(range(scaled.shape[1], table.shape[1]))
-    given = {"sampling_strategy": {wanted: own + count}, "k_neighbors": min(neighbours, own - 1), "random_state": seed}
+    given = {"sampling_strategy": {wanted: members + count}, "k_neighbors": min(neighbours, members - 1), "random_state": seed}
     sampler = SMOTENC(categorical_features=nominal, **given) if nominal else SMOTE(**given)
     try:
         made = np.asarray(sampler.fit_resample(table, classes)[0][len(table) :], dtype=np.float64)
     except ValueError as error:
         raise FitFailure(f"SMOTE cannot draw between these rows: {error}") from error
-    found = np.tile(ready.median, (count, 1))
-    found[:, varying] = made[:, : len(varying)] / ready.inverse[varying] + ready.location[varying]
-    found[:, np.isnan(numbers).all(axis=0)] = np.nan
+    unscaled = np.tile(ready.median, (count, 1))
+    unscaled[:, varying] = made[:, : len(varying)] / ready.inverse[varying] + ready.location[varying]
+    unscaled[:, np.isnan(numbers).all(axis=0)] = np.nan
     absent = made[:, len(varying) : len(varying) + len(ready.marked)] > 0.5
-    found[:, ready.marked] = np.where(absent, np.nan, found[:, ready.marked])
+    unscaled[:, ready.marked] = np.where(absent, np.nan, unscaled[:, ready.marked])
     at = made[:, len(varying) + len(ready.marked) :].round().astype(np.int64)
-    back = [values[place] for values, place in zip(known, at.T, strict=True)]
-    return found.astype(np.float32), np.column_stack(back).astype(np.int64) if back else np.zeros((count, 0), dtype=np.int64)
+    back = [values[place] for values, place in zip(categories, at.T, strict=True)]
+    return unscaled.astype(np.float32), np.column_stack(back).astype(np.int64) if back else np.zeros((count, 0), dtype=np.int64)

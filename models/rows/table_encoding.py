@@ -87,8 +87,8 @@ class Modes:
     def encode(self, column: Float64, random: np.random.Generator) -> tuple[Float32, Int64]:
         """Where a value lies within its mode, float32 [n] in -1 to 1, and its mode, int64 [n], drawn by how likely each is."""
         absent = np.isnan(column)
-        known = np.where(absent, self.mean[0], column)
-        distance = (known[:, None] - self.mean) / self.deviation
+        filled = np.where(absent, self.mean[0], column)
+        distance = (filled[:, None] - self.mean) / self.deviation
         logarithm = np.log(self.weight) - np.log(self.deviation) - 0.5 * np.square(distance)
         mode = (logarithm + random.gumbel(size=logarithm.shape)).argmax(axis=1)
         within = np.clip(distance[np.arange(len(mode)), mode] / REACH, -1, 1)
@@ -96,8 +96,8 @@ class Modes:
 
     def decode(self, within: Float32, mode: Int64) -> Float64:
         """float64, [n]: the values, never outside the range of the training part."""
-        own = np.minimum(mode, len(self.mean) - 1)
-        values = np.clip(self.mean[own] + REACH * self.deviation[own] * within, self.low, self.high)
+        chosen = np.minimum(mode, len(self.mean) - 1)
+        values = np.clip(self.mean[chosen] + REACH * self.deviation[chosen] * within, self.low, self.high)
         return np.where(mode == len(self.mean), np.nan, values)
 
 
@@ -137,11 +137,11 @@ class TableEncoding:
         """
         modes, values = {}, {}
         for place, column in enumerate(numbers.T.astype(np.float64)):
-            found = np.unique(column)  # one NaN, the last
-            if len(found) - bool(np.isnan(found[-1])) > FEW_VALUES:
+            distinct = np.unique(column)  # one NaN, the last
+            if len(distinct) - bool(np.isnan(distinct[-1])) > FEW_VALUES:
                 modes[place] = Modes.fit(column, seed)
             else:
-                values[place] = found
+                values[place] = distinct
         made = cls(modes, values, tuple(np.unique(column) for column in codes.T))
         if sum(made.sizes) > MOST_VALUES:
             raise FitFailure(
@@ -164,11 +164,11 @@ class TableEncoding:
         """Numbers float32 [n, features], codes int64 [n, categories], and classes int64 [n], of what `encode` gives."""
         numbers = np.empty((len(places), len(self.modes) + len(self.values)), dtype=np.float32)
         column = iter(places.T)
-        for own, (place, one) in enumerate(self.modes.items()):
-            numbers[:, place] = one.decode(within[:, own], next(column))
+        for number, (place, one) in enumerate(self.modes.items()):
+            numbers[:, place] = one.decode(within[:, number], next(column))
         for place, values in self.values.items():
             numbers[:, place] = values[next(column)]
         codes = np.empty((len(places), len(self.codes)), dtype=np.int64)
-        for place, known in enumerate(self.codes):
-            codes[:, place] = known[next(column)]
+        for place, vocabulary in enumerate(self.codes):
+            codes[:, place] = vocabulary[next(column)]
         return numbers, codes, next(column)

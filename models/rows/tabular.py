@@ -161,10 +161,10 @@ class TabularModel(Model):
             model.shift = rows.shift(len(made[0]))
             return with_rows(train, self.task.feature_positions, *made, rows.rare)
 
-        def score(own: int, made: tuple[Float32, Int64] | None) -> Float64:
+        def score(seed_of_fit: int, made: tuple[Float32, Int64] | None) -> Float64:
             model = type(self)(plain, self.task)
             samples = train if made is None else extended(model, made)
-            model.fit_rows(samples, selection, seed=own, hardware=replace(hardware, devices=1, strategy="auto"))
+            model.fit_rows(samples, selection, seed=seed_of_fit, hardware=replace(hardware, devices=1, strategy="auto"))
             return model._raw(selection)
 
         verdict = try_minority(rows, settings, make, score, self._labelled(selection), selection.index)

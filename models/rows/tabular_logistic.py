@@ -54,9 +54,9 @@ class TabularLogistic(TabularArrays):
         together = labelled_together(train, validation)
         numbers, vocabulary = self._prepared(together)
         inputs = self._inputs(together, numbers, vocabulary)
-        found = solve(inputs, class_codes(together, self.task), classes, strength, settings.iterations, TIGHT)
+        solution = solve(inputs, class_codes(together, self.task), classes, strength, settings.iterations, TIGHT)
         mean = np.asarray(inputs.mean(axis=0)).ravel()
-        self.state = {**numbers.arrays(), **vocabulary.arrays(), **self._weights(found, mean, numbers, vocabulary)}
+        self.state = {**numbers.arrays(), **vocabulary.arrays(), **self._weights(solution, mean, numbers, vocabulary)}
         notes = {"c": strength, "inputs": len(mean), "samples": len(together)}
         return FitReport(parameters=len(mean) + 1, notes=notes)
 
@@ -86,23 +86,23 @@ class TabularLogistic(TabularArrays):
         coded = sparse.csr_matrix((np.ones(rows * each), columns, np.arange(rows + 1) * each), shape=(rows, starts[-1]))
         return sparse.hstack([sparse.csr_matrix(dense), coded], format="csr")
 
-    def _weights(self, found: dict[str, Float64], mean: Float64, numbers: RowNumbers, vocabulary: Vocabulary) -> dict[str, Float64]:
+    def _weights(self, solution: dict[str, Float64], mean: Float64, numbers: RowNumbers, vocabulary: Vocabulary) -> dict[str, Float64]:
         """What a row is asked with: `number` and its `centre` [k], `mark` and `mark_centre` [marked], a `table` a category, `base`."""
-        own, start = found["coefficients"][1], found["intercept"][1]
+        coefficients, start = solution["coefficients"][1], solution["intercept"][1]
         count, marks = len(numbers.median), len(numbers.marked)
         state = {
-            "number": own[:count],
+            "number": coefficients[:count],
             "centre": mean[:count],
-            "mark": own[count : count + marks],
+            "mark": coefficients[count : count + marks],
             "mark_centre": mean[count : count + marks],
         }
         place = count + marks
         for number, size in enumerate(vocabulary.sizes):
-            weights, share = own[place : place + size], mean[place : place + size]
+            weights, share = coefficients[place : place + size], mean[place : place + size]
             average = float(weights @ share)
             state[f"table.{number}"] = np.where(share > 0, weights - average, 0.0)
             place += size
-        return {**state, "base": np.array([start + float(own @ mean)])}
+        return {**state, "base": np.array([start + float(coefficients @ mean)])}
 
     def _parts(self, samples: Samples) -> Float64:
         """float64, [n, features + categories]: by how much each moves the log odds from those of the average training row."""

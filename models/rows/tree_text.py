@@ -34,8 +34,8 @@ def check_tree_text(text: str, features: int) -> None:
     Raises:
         ValueError: it is not; the message says where.
     """
-    head, found, rest = text.partition("\n\n")
-    if not found or not head.startswith("tree\n"):
+    head, separator, rest = text.partition("\n\n")
+    if not separator or not head.startswith("tree\n"):
         raise ValueError("no text of LightGBM's trees: it begins otherwise, or is cut short")
     header = _lines(head.removeprefix("tree\n"), "the header")
     for name, wanted in {**FIXED, "max_feature_idx": str(features - 1)}.items():
@@ -112,28 +112,28 @@ def _check_categories(tree: dict[str, str], kind: list[int], splits: int, where:
 
 
 def _lines(text: str, where: str) -> dict[str, str]:
-    found: dict[str, str] = {}
+    lines: dict[str, str] = {}
     for line in text.split("\n"):
         name, sign, value = line.partition("=")
-        if not sign or name in found:
+        if not sign or name in lines:
             raise ValueError(f"{where} has a line without a value, or twice: {line[:60]!r}")
-        found[name] = value
-    return found
+        lines[name] = value
+    return lines
 
 
 def _whole(text: str, length: int | None, where: str) -> list[int]:
     values = text.split(" ")
     if (length is not None and len(values) != length) or not all(_WHOLE.match(value) for value in values):
         raise ValueError(f"{where}: expected {'whole numbers' if length is None else f'{length} whole numbers'}, found {text[:60]!r}")
-    found = [int(value) for value in values]
-    if not all(-(2**31) <= value < 2**32 for value in found):
+    numbers = [int(value) for value in values]
+    if not all(-(2**31) <= value < 2**32 for value in numbers):
         raise ValueError(f"{where}: a number is beyond 32 bits")
-    return found
+    return numbers
 
 
 def _finite(text: str, length: int, where: str, infinite: bool = False) -> list[float]:
     values = text.split(" ")
-    known = all(_NUMBER.match(value) and (math.isfinite(float(value)) or (infinite and value in ("inf", "-inf"))) for value in values)
-    if len(values) != length or not known:
+    readable = all(_NUMBER.match(value) and (math.isfinite(float(value)) or (infinite and value in ("inf", "-inf"))) for value in values)
+    if len(values) != length or not readable:
         raise ValueError(f"{where}: expected {length} finite numbers, found {text[:60]!r}")
     return [float(value) for value in values]

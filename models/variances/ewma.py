@@ -36,6 +36,6 @@ class Ewma(VarianceModel):
         settings = cast(EwmaSettings, self.settings)
         values = np.exp(past_log_variance(samples, self.task, settings.context))
         weights = settings.decay ** np.arange(settings.context - 1, -1, -1, dtype=np.float64)
-        known = np.isfinite(values)
-        mean = (np.where(known, values, 0.0) * weights).sum(axis=1) / (known * weights).sum(axis=1)
+        finite = np.isfinite(values)
+        mean = (np.where(finite, values, 0.0) * weights).sum(axis=1) / (finite * weights).sum(axis=1)
         return np.repeat(mean[:, None], self.task.outputs, axis=1)

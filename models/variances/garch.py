@@ -72,9 +72,9 @@ class Garch(VarianceModel):
         if settings.level == "training":
             return forecast
         ratio = np.exp(past_log_variance(samples, self.task, settings.context)) / path
-        known = np.isfinite(ratio)
-        days = np.where(known, ratio, 0.0).sum(axis=1) / state["ratio"][0]  # each 1 on average where the level is that of training
-        return forecast * ((days + _PRIOR_DAYS) / (known.sum(axis=1) + _PRIOR_DAYS))[:, None]
+        finite = np.isfinite(ratio)
+        days = np.where(finite, ratio, 0.0).sum(axis=1) / state["ratio"][0]  # each 1 on average where the level is that of training
+        return forecast * ((days + _PRIOR_DAYS) / (finite.sum(axis=1) + _PRIOR_DAYS))[:, None]
 
     def _pooled(self, samples: Samples, observations: int) -> Float64:
         """Known returns, entity after entity."""
@@ -138,12 +138,12 @@ def fit_garch(returns: Float64, asymmetric: bool, *, skewed: bool = False) -> tu
         FitFailure: it ended in parameters that are not finite.
     """
     scale = float(returns.std())
-    found = _search(returns / scale, asymmetric, skewed)
+    optimum = _search(returns / scale, asymmetric, skewed)
     units = np.array([scale, scale**2, 1.0, 1.0, 1.0])  # the mean is a return, omega a variance
-    parameters = found.parameters[:5] * units
+    parameters = optimum.parameters[:5] * units
     if not np.isfinite(parameters).all():
         raise FitFailure(f"the likelihood of GARCH over {len(returns)} returns ended in parameters that are not finite")
-    return parameters, tuple(found.parameters[5:].tolist()), found.converged
+    return parameters, tuple(optimum.parameters[5:].tolist()), optimum.converged
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,14 +164,14 @@ def _search(returns: Float64, asymmetric: bool, skewed: bool) -> _Optimum:
     places = np.arange(len(common)) if asymmetric else np.delete(np.arange(len(common)), 3)  # no gamma
     nested = _search(returns, False, skewed) if asymmetric else None
     starts = (None, common[places] if nested is None else nested.parameters)
-    found = [] if nested is None else [nested]
+    optima = [] if nested is None else [nested]
     for start in starts:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what the search ended with is checked and reported instead
             result = model.fit(disp="off", show_warning=False, options={"maxiter": 500}, starting_values=start)
         parameters = np.zeros(len(common))
         parameters[places] = result.params.to_numpy()
-        found.append(_Optimum(parameters, float(result.loglikelihood), result.convergence_flag == 0))
-    usual = found[-2]  # from arch's own start: it stands unless another is materially higher
-    best = max(found, key=lambda one: one.likelihood if np.isfinite(one.likelihood) else -np.inf)
+        optima.append(_Optimum(parameters, float(result.loglikelihood), result.convergence_flag == 0))
+    usual = optima[-2]  # from arch's own start: it stands unless another is materially higher
+    best = max(optima, key=lambda one: one.likelihood if np.isfinite(one.likelihood) else -np.inf)
     return usual if usual.likelihood >= best.likelihood - MATERIAL else best

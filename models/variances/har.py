@@ -36,8 +36,8 @@ class Har(VarianceModel):
         return cast(HarSettings, self.settings).form
 
     def fit_state(self, samples: Samples) -> tuple[dict[str, Float64], dict[str, object]]:
-        found = HarRegression.fit(self.form, samples, self.task)
-        return found.state(), {"coefficients": found.coefficients.tolist(), "smearing": np.exp(found.shift).tolist()}
+        regression = HarRegression.fit(self.form, samples, self.task)
+        return regression.state(), {"coefficients": regression.coefficients.tolist(), "smearing": np.exp(regression.shift).tolist()}
 
     def variances(self, samples: Samples, state: dict[str, Float64]) -> Float64:
         return np.exp(HarRegression.from_state(self.form, state).log_forecast(samples, self.task))

@@ -104,5 +104,5 @@ def har_terms(form: str, samples: Samples, task: Task) -> Float64:
 
 def _mean(values: Float64) -> Float64:
     """float64, [n]: of what is there; a row's newest value always is."""
-    known = np.isfinite(values)
-    return np.where(known, values, 0.0).sum(axis=1) / known.sum(axis=1)
+    finite = np.isfinite(values)
+    return np.where(finite, values, 0.0).sum(axis=1) / finite.sum(axis=1)

@@ -79,11 +79,11 @@ def together(parts: Iterable[Changes]) -> Changes:
     if not changed:
         return Changes(compared)
     shares = [part.relative for part in changed]
-    known = [share for share in shares if share is not None]
+    measured = [share for share in shares if share is not None]
     return Changes(
         compared=compared,
         dates=tuple(sorted({date for part in changed for date in part.dates})),
         column=changed[0].column,
         absolute=max(part.absolute for part in changed),
-        relative=max(known) if len(known) == len(shares) else None,
+        relative=max(measured) if len(measured) == len(shares) else None,
     )

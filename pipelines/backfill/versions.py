@@ -61,10 +61,10 @@ def _effective(context: Context, dates: Sequence[str]) -> dict[str, int | None]:
     """By date, the version effective at its as-of; asked once between any two decisions, since only a decision changes it."""
     instants = published(context.definition, pd.DatetimeIndex(list(dates)))
     decided = pd.DatetimeIndex(sorted(pd.Timestamp(row.effective_as_of) for row in context.promotions.rows()), tz="UTC")
-    found: dict[int, int | None] = {}
+    by_place: dict[int, int | None] = {}
     versions = {}
     for date, instant, place in zip(dates, instants, decided.searchsorted(instants, side="right").tolist(), strict=True):
-        if place not in found:
-            found[place] = context.promotions.effective(instant)
-        versions[date] = found[place]
+        if place not in by_place:
+            by_place[place] = context.promotions.effective(instant)
+        versions[date] = by_place[place]
     return versions

@@ -72,14 +72,14 @@ def walk_choices(
         context: its promotions are the walk's.
         failures: by a period's start, why its model could not be trained: no later one can be then.
     """
-    found = periods(context, clean.raw, every, dates[-1])
-    starts = [period.start for period in found]
+    walked = periods(context, clean.raw, every, dates[-1])
+    starts = [period.start for period in walked]
     by_period: dict[int, Choice] = {}
     choices = {}
     for date in dates:
         place = int(np.searchsorted(starts, date, side="right")) - 1
         if place not in by_period:
-            by_period[place] = _choice(context, clean.raw, found[place] if place >= 0 else None, failures)
+            by_period[place] = _choice(context, clean.raw, walked[place] if place >= 0 else None, failures)
         choices[date] = by_period[place]
     return choices
 
@@ -130,14 +130,14 @@ def walk_steps(context: Context, model: str, untrained: Sequence[str], raw: RawM
     every = model.removeprefix(RETRAIN_PREFIX)
     record = WalkRecord(context.lake, context.name, every)
     steps: list[WalkStep] = []
-    found = periods(context, raw, every, max(untrained))
-    for place, period in enumerate(found):
+    walked = periods(context, raw, every, max(untrained))
+    for place, period in enumerate(walked):
         if period.as_of is None or period.start <= f"{time_folds(context.definition).first_test:%Y-%m-%d}":
             continue
         needed = any(period.start <= date <= period.end for date in untrained)
         row = record.of(period.key)
         if row is None or (needed and row.version is None):
-            steps.append(WalkStep(every, period, tuple(one.key for one in found[:place]), needed, raw))
+            steps.append(WalkStep(every, period, tuple(one.key for one in walked[:place]), needed, raw))
     return tuple(steps)
 
 

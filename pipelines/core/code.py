@@ -126,8 +126,8 @@ def code_digest(model: str) -> str:
         ModuleNotFoundError: see `source_digests`.
     """
     start = ZOO[model].partition(":")[0]
-    own = start.rpartition(".")[0] or start  # a model of a person's own may have its parts beside it
-    return digest_json(dict(source_digests((start, *ours(*_AROUND)), (*ours("models"), own), ours("finflow.models.zoo"))))
+    package = start.rpartition(".")[0] or start  # a model of a person's own may have its parts beside it
+    return digest_json(dict(source_digests((start, *ours(*_AROUND)), (*ours("models"), package), ours("finflow.models.zoo"))))
 
 
 def sample_code(problem: type) -> Mapping[str, str]:
@@ -165,13 +165,13 @@ def ours(*addresses: str) -> tuple[str, ...]:
 @functools.cache
 def library_versions() -> dict[str, str]:
     """By distribution, its release; those not installed are left out."""
-    found = {"python": ".".join(platform.python_version_tuple()[:2])}
+    versions = {"python": ".".join(platform.python_version_tuple()[:2])}
     for name in LIBRARIES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 @functools.cache
@@ -211,7 +211,7 @@ def source_digests(starts: tuple[str, ...], follow: tuple[str, ...], without: tu
     """
     for address in (*starts, *follow, *without):
         _file_of(address)
-    found: dict[str, str] = {}
+    digests: dict[str, str] = {}
     seen, waiting = set(without), list(starts)
     while waiting:
         module = waiting.pop()
@@ -222,16 +222,16 @@ def source_digests(starts: tuple[str, ...], follow: tuple[str, ...], without: tu
         if path is None:
             continue
         source = _read(path)
-        found[module] = source.digest
+        digests[module] = source.digest
         waiting += _imported(module, path, source.imports, follow)
         waiting += [package for package in _parents(module) if _lies_in(package, follow)]
-    return found
+    return digests
 
 
 def _for_problem(problem: type, starts: tuple[str, ...], without: tuple[str, ...] = ()) -> Mapping[str, str]:
     module = problem.__module__
-    own = module.rpartition(".")[0] or module  # a kind of problem of a person's own may have its parts beside it
-    return source_digests((*ours(*starts), module), (*ours("pipelines", "models", "expectations"), own), ours(*LEFT_OUT, *without))
+    package = module.rpartition(".")[0] or module  # a kind of problem of a person's own may have its parts beside it
+    return source_digests((*ours(*starts), module), (*ours("pipelines", "models", "expectations"), package), ours(*LEFT_OUT, *without))
 
 
 def _imported(module: str, path: Path, imports: Iterable[_Import], follow: tuple[str, ...]) -> Iterator[str]:
@@ -268,11 +268,11 @@ def _file_of(module: str, importer: str | None = None) -> Path | None:
     Raises:
         ModuleNotFoundError: there is no such module.
     """
-    found = _find(module)
-    if found is None:
+    path = _find(module)
+    if path is None:
         where = "a digest of code names it" if importer is None else f"{importer} imports it"
         raise ModuleNotFoundError(f"there is no module {module}, and {where}: correct the address where it stands, or put the module back.")
-    return None if found.is_dir() else found
+    return None if path.is_dir() else path
 
 
 @functools.cache

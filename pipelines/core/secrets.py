@@ -23,8 +23,8 @@ def refuse_password(url: str, what: str) -> str:
         ValueError: one does; the message does not repeat it.
     """
     for pattern in (_LOGIN, _QUERY):
-        for found in pattern.finditer(url):
-            if found.group(1) and not _PLACEHOLDER.fullmatch(found.group(1)):
+        for login in pattern.finditer(url):
+            if login.group(1) and not _PLACEHOLDER.fullmatch(login.group(1)):
                 raise ValueError(f"{what} holds a password: put it in an environment variable and write ${{NAME}} in its place")
     return url
 
@@ -48,8 +48,8 @@ def expand(text: str) -> str:
         if any(ord(character) < 32 or ord(character) == 127 for character in value):
             raise FinflowError(f"the environment variable {name} holds a line break or control character, which no address can: mend it.")
         remember(name, value)
-        for found in _LOGIN.finditer(value):  # the variable holds a whole URL: its password may be said alone
-            remember(name, unquote(found[1]))
+        for address in _LOGIN.finditer(value):  # the variable holds a whole URL: its password may be said alone
+            remember(name, unquote(address[1]))
         before, after = text[: match.start()], text[match.end() :]
         login = re.search(r"://[^/?#]*$", before) and re.match(r"[^/?#]*@", after)
         return quote(value, safe="") if login or re.search(r"://.*\?", before) else value

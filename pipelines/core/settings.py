@@ -43,7 +43,7 @@ class ByKind:
         )
 
     def __get_pydantic_json_schema__(self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        schemas = [_written_out(found.model_json_schema()) for found in self.classes().values()]
+        schemas = [_written_out(settings.model_json_schema()) for settings in self.classes().values()]
         return {"oneOf": schemas, "discriminator": {"propertyName": "kind"}}
 
 
@@ -59,5 +59,5 @@ def _written_out(schema: dict[str, Any]) -> dict[str, Any]:
         name = str(value.get("$ref", "")).removeprefix("#/$defs/")
         return {key: put(one) for key, one in {**parts.get(name, {}), **value}.items() if key != "$ref" or name not in parts}
 
-    found: dict[str, Any] = put(schema)
-    return found
+    written: dict[str, Any] = put(schema)
+    return written

@@ -93,17 +93,17 @@ def left_behind(folder: Path) -> list[Path]:
     """What killed processes left in a folder: those of this machine that run no more, and those of others of more than a day ago."""
     import psutil
 
-    found = []
+    remains = []
     for path in sorted(folder.glob(".*.part*")):
         named = _PART.fullmatch(path.name)
         if named is None:
             continue
         if named["host"] != _host():
             with suppress(FileNotFoundError):
-                found += [path] if time.time() - path.stat().st_mtime > _OLD_SECONDS else []
+                remains += [path] if time.time() - path.stat().st_mtime > _OLD_SECONDS else []
         elif not psutil.pid_exists(int(named["process"])):
-            found.append(path)
-    return found
+            remains.append(path)
+    return remains
 
 
 def sweep(folder: Path) -> None:

@@ -130,15 +130,15 @@ def _notes_of_persons(columns: Sequence[Column]) -> list[str]:
     """Rows are split at random, or by a time that tells no rows of one person apart: these columns may tell persons, who recur."""
     notes = []
     for column in columns:
-        words, known = _words(column.header), column.values.dropna()
+        words, present = _words(column.header), column.values.dropna()
         if column.kind == "time" or not (_ID.search(words) or _PERSON.search(words)):
             continue
-        if column.kind == "number" and not (known % 1 == 0).all():
+        if column.kind == "number" and not (present % 1 == 0).all():
             continue
-        if 1 < known.nunique() < len(known):
+        if 1 < present.nunique() < len(present):
             notes.append(
-                f"careful: {column.header!r} recurs ({known.nunique():,} values in {len(known):,} rows), so one person's rows may lie in "
-                "training and in test, and the figures flatter then: keep one row of each, or leave this if it is no person's."
+                f"careful: {column.header!r} recurs ({present.nunique():,} values in {len(present):,} rows), so one person's rows may lie "
+                "in training and in test, and the figures flatter then: keep one row of each, or leave this if it is no person's."
             )
     return notes
 
@@ -171,10 +171,10 @@ def _why_not(column: Column) -> str | None:
     """Why no feature is made of a column."""
     if column.kind == "time":
         return "which is a date"
-    distinct, known = column.values.nunique(), int(column.values.notna().sum())
+    distinct, present = column.values.nunique(), int(column.values.notna().sum())
     if distinct < 2:
         return "which has one value, or none"
-    if column.kind == "text" and distinct > MOST_DISTINCT * known:
+    if column.kind == "text" and distinct > MOST_DISTINCT * present:
         return "nearly every row of which has a value of its own"
     return None
 
@@ -188,7 +188,7 @@ def _name(header: str, taken: set[str]) -> str:
     plain = re.sub(r'[/\\:*?"<>|\x00-\x1f]+', "_", header).replace("..", "_").strip(" ._=+-@")[:LONGEST_NAME].rstrip(" ._=+-@")
     name = plain if plain and _is_name(plain) and not plain.startswith("__") else "column"
     name += "_value" if name.casefold() in (*STANDARD, *RESERVED, "date") else ""
-    found, number = name, 2
-    while found.casefold() in taken:
-        found, number = f"{name}_{number}", number + 1
-    return found
+    free, number = name, 2
+    while free.casefold() in taken:
+        free, number = f"{name}_{number}", number + 1
+    return free

@@ -92,11 +92,11 @@ def name_columns(headers: Sequence[str], path: Path) -> dict[str, str]:
     """
     plain = {header: re.sub(r"[\W_]", "", header.casefold()) for header in headers}
     columns: dict[str, str] = {}
-    for name, known in HEADERS.items():
-        # The order of `known` decides between candidates: an adjusted close only where there is no other.
-        found = [header for word in known for header in headers if plain[header] == word and header not in columns.values()]
-        if found:
-            columns[name] = found[0]
+    for name, synonyms in HEADERS.items():
+        # The order of `synonyms` decides between candidates: an adjusted close only where there is no other.
+        matching = [header for word in synonyms for header in headers if plain[header] == word and header not in columns.values()]
+        if matching:
+            columns[name] = matching[0]
     for name, what in (("time", "dates"), ("close", "closing prices")):
         if name not in columns:
             shown = ", ".join(map(repr, headers[:20]))
@@ -137,7 +137,7 @@ def encoding_of(content: bytes, path: Path, words: Sequence[str] = ()) -> str:
             continue
         # Nearly any bytes are some Chinese text: it counts as such only where its header holds a word that market files use.
         if encoding != "gb18030" or any(
-            word in text.partition("\n")[0] for known in (*HEADERS.values(), words) for word in known if not word.isascii()
+            word in text.partition("\n")[0] for synonyms in (*HEADERS.values(), words) for word in synonyms if not word.isascii()
         ):
             if "\0" in text:
                 break

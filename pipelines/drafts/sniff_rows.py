@@ -109,11 +109,11 @@ def _csv(path: Path, outcome: str) -> Table:
     settings |= {key: value for key, value in marks.items() if value != delimiter}
     columns, times, unknown = [], {}, set[str]()
     for header, column in zip(headers, texts, strict=True):
-        found, more = _typed(header, column, settings, path)
+        typed, more = _typed(header, column, settings, path)
         unknown |= more
-        if found.kind == "time":
+        if typed.kind == "time":
             times[header] = _settings(_known(_distinct(column)), header, path)
-        columns.append(found)
+        columns.append(typed)
     settings |= {"missing": [*MISSING, *sorted(unknown)]} if unknown else {}
     return Table(settings, tuple(columns), times)
 
@@ -122,13 +122,13 @@ def _typed(header: str, texts: pd.Series, settings: dict[str, Any], path: Path) 
     """The column, and the words that mean in it that a number is missing."""
     import pyarrow as pa
 
-    known = _known(_distinct(texts))
-    if known and _are_times(header, known, path):
+    cells = _known(_distinct(texts))
+    if cells and _are_times(header, cells, path):
         return Column(header, "time", texts), set()
-    if _are_codes(known):
+    if _are_codes(cells):
         return Column(header, "text", texts), set()
-    words = {cell for cell in known if cell.casefold() in UNKNOWN}
-    if words and len(words) < len(known) and not all(_NUMBER.fullmatch(cell) for cell in known if cell not in words):
+    words = {cell for cell in cells if cell.casefold() in UNKNOWN}
+    if words and len(words) < len(cells) and not all(_NUMBER.fullmatch(cell) for cell in cells if cell not in words):
         words = set()
     reader = CsvSource.model_validate({**settings, "missing": [*MISSING, *sorted(words)]})
     try:
@@ -140,21 +140,21 @@ def _typed(header: str, texts: pd.Series, settings: dict[str, Any], path: Path) 
     return Column(header, "number", numbers), words
 
 
-def _are_codes(known: Sequence[str]) -> bool:
+def _are_codes(texts: Sequence[str]) -> bool:
     """Whether the cells are digits that name something, as the zip 00042: nobody writes a number with noughts before it."""
-    cells = [cell for cell in known if cell.casefold() not in UNKNOWN]
+    cells = [cell for cell in texts if cell.casefold() not in UNKNOWN]
     return any(map(_LEADING_NOUGHT.fullmatch, cells)) and all(re.fullmatch("[0-9]+", cell) for cell in cells)
 
 
-def _are_times(header: str, known: Sequence[str], path: Path) -> bool:
+def _are_times(header: str, cells: Sequence[str], path: Path) -> bool:
     """Whether all cells (one at least) are dates. Eight digits alone are one only where the header says so."""
     named = re.sub(r"[\W_]", "", header.casefold()) in HEADERS["time"]
-    if all(PATTERN.fullmatch(cell) and (named or not cell.isdigit()) for cell in known):
+    if all(PATTERN.fullmatch(cell) and (named or not cell.isdigit()) for cell in cells):
         return True
-    if not known or len(re.findall(r"[^\W_]+", known[0])) != len(("day", "month", "year")):
+    if not cells or len(re.findall(r"[^\W_]+", cells[0])) != len(("day", "month", "year")):
         return False  # which spares numbers twelve slow questions
 
-    few = pd.Series(known[:SAMPLE_LINES], dtype="str")
+    few = pd.Series(cells[:SAMPLE_LINES], dtype="str")
     return any(pd.to_datetime(few, format=form, errors="coerce").notna().all() for form in FORMATS)
 
 
@@ -191,9 +191,9 @@ def _parquet(path: Path) -> Table:
         except (FinflowError, pa.ArrowException):
             unreadable.append(header)
             continue
-        known = _known(_distinct(values)) if textual else []
-        if known and _are_times(header, known, path):
-            times[header] = _settings(known, header, path)
+        cells = _known(_distinct(values)) if textual else []
+        if cells and _are_times(header, cells, path):
+            times[header] = _settings(cells, header, path)
             columns.append(Column(header, "time", values))
         else:
             columns.append(Column(header, "text" if textual else "number", values))

@@ -97,12 +97,12 @@ class Panel:
         Raises:
             DefinitionError: the problem has no outcomes of rows.
         """
-        found = self._outcomes_of(self.clean) if self._outcomes_of else None
-        if found is None:
+        outcomes = self._outcomes_of(self.clean) if self._outcomes_of else None
+        if outcomes is None:
             raise DefinitionError(
                 "features: outcomes of earlier rows are asked for, and this kind of problem has none: use `kind: outcome`."
             )
-        return found
+        return outcomes
 
     @property
     def time(self) -> NDArray[np.datetime64]:
@@ -241,8 +241,8 @@ class Past:
         """The key's earlier outcomes, each at the instant it became known, `delay_days` after its row at the earliest."""
         if (key, delay_days) not in self._outcomes:
             outcomes = self._panel.outcomes
-            known = outcomes.known.astype("datetime64[ns]").astype(np.int64)
+            known_at = outcomes.known.astype("datetime64[ns]").astype(np.int64)
             earliest = self.time + (delay_days or 0) * DAY
-            absent = (known == _NEVER) | np.isnan(outcomes.positive)
-            self._outcomes[key, delay_days] = Before(self.key(key), self.time, np.where(absent, _NEVER, np.maximum(known, earliest)))
+            absent = (known_at == _NEVER) | np.isnan(outcomes.positive)
+            self._outcomes[key, delay_days] = Before(self.key(key), self.time, np.where(absent, _NEVER, np.maximum(known_at, earliest)))
         return self._outcomes[key, delay_days]

@@ -68,8 +68,8 @@ def outcome_count_before(panel: Panel, feature: Feature) -> Float64:
 
 def outcome_rate_before(panel: Panel, feature: Feature) -> Float64:
     """The share of the positive among the outcomes of the key that became known in these days; NaN where none did."""
-    known = panel.past.outcomes(feature.key_columns, feature.delay_days).count(feature.days)
-    return _with_key(panel, feature.key_columns, _ratio(_positives(panel, feature), known.astype(np.float64)))
+    outcomes = panel.past.outcomes(feature.key_columns, feature.delay_days).count(feature.days)
+    return _with_key(panel, feature.key_columns, _ratio(_positives(panel, feature), outcomes.astype(np.float64)))
 
 
 def hour_sin(panel: Panel, feature: Feature) -> Float64:

@@ -52,13 +52,13 @@ def daily_variance(estimator: str, panel: Panel, *, overnight: bool, floor: floa
         overnight: add the squared log return from the entity's last close to the open to an estimator of the session alone.
         floor: what a smaller variance, a zero above all, counts as.
     """
-    found = ESTIMATORS[estimator]
+    chosen = ESTIMATORS[estimator]
     with np.errstate(all="ignore"):
-        log = {name: np.log(np.where(panel[name] > 0, panel[name], np.nan)) for name in found.columns}
-        if not found.range_based:
-            return floored(found.function(log["close"], panel.previous(log["close"])), floor)
+        log = {name: np.log(np.where(panel[name] > 0, panel[name], np.nan)) for name in chosen.columns}
+        if not chosen.range_based:
+            return floored(chosen.function(log["close"], panel.previous(log["close"])), floor)
         within = (np.maximum(log["open"], log["close"]) <= log["high"]) & (np.minimum(log["open"], log["close"]) >= log["low"])
-        variance = np.where(within, found.function(**log), np.nan)
+        variance = np.where(within, chosen.function(**log), np.nan)
         if overnight:
             variance = variance + (log["open"] - panel.previous(log["close"])) ** 2
     return floored(variance, floor)

@@ -72,10 +72,10 @@ def plan_fits(
             place = (fold, model.context)
             if place not in digests:
                 digests[place] = digest_of(view, training_groups(blank, view), model.context)
-            own = hardware if model.accelerated else Hardware(threads=hardware.threads)
+            used = hardware if model.accelerated else Hardware(threads=hardware.threads)
             for seed in seeds if model.seeded else (0,):
-                key = fit_key(digests[place], recipe.model, settings, samples.task, seed, own)
-                specs.append(replace(blank, key=key, seed=seed, hardware=own, rows_digest=digests[place]))
+                key = fit_key(digests[place], recipe.model, settings, samples.task, seed, used)
+                specs.append(replace(blank, key=key, seed=seed, hardware=used, rows_digest=digests[place]))
     return tuple(specs)
 
 

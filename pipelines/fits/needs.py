@@ -42,13 +42,13 @@ class RunNeeds(JsonRecord):
 def record_needs(home: Home, definition_name: str, run_key: str, keys: Sequence[str], samples: SampleManifest, kind: str) -> None:
     """Write what a planned training needs, fits of these keys among it; planned again, it counts as used now, and keeps what was added."""
     clean = samples.clean
-    found = _read(_path(home, run_key))
+    recorded = _read(_path(home, run_key))
     needs = RunNeeds(
         run_key=run_key,
         definition=definition_name,
         kind=kind,
         at=pd.Timestamp.now("UTC").isoformat(),
-        fits=tuple(dict.fromkeys([*(found.fits if found else ()), *keys])),
+        fits=tuple(dict.fromkeys([*(recorded.fits if recorded else ()), *keys])),
         samples=Path(samples.folder).name,
         validation=Path(clean.folder).name,
         tables={clean.table: clean.version, clean.raw.table: clean.raw.version},
@@ -58,15 +58,15 @@ def record_needs(home: Home, definition_name: str, run_key: str, keys: Sequence[
 
 def add_fits(home: Home, run_key: str, keys: Sequence[str]) -> None:
     """Further fits of a training that was planned: those of production."""
-    found = _read(_path(home, run_key))
-    if found is not None and not set(keys) <= set(found.fits):
-        _write(home, replace(found, fits=tuple(dict.fromkeys([*found.fits, *keys]))))
+    recorded = _read(_path(home, run_key))
+    if recorded is not None and not set(keys) <= set(recorded.fits):
+        _write(home, replace(recorded, fits=tuple(dict.fromkeys([*recorded.fits, *keys]))))
 
 
 def read_needs(home: Home) -> list[RunNeeds]:
     """All that are recorded; one that cannot be read is left out."""
-    found = (_read(path) for path in sorted(home.runs.glob("*.json")))
-    return [needs for needs in found if needs is not None]
+    recorded = (_read(path) for path in sorted(home.runs.glob("*.json")))
+    return [needs for needs in recorded if needs is not None]
 
 
 def _path(home: Home, run_key: str) -> Path:

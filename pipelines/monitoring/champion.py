@@ -65,8 +65,8 @@ class Trained:
         """
         if self.row.data_version is None:
             raise StateError(f"the promotions table does not say which data version {self.version} was trained on.")
-        known = replace(self.clean, version=self.row.data_version, as_of=self.row.effective_as_of, digest=self.row.data_digest)
-        return store_samples(self.context, known)
+        clean = replace(self.clean, version=self.row.data_version, as_of=self.row.effective_as_of, digest=self.row.data_digest)
+        return store_samples(self.context, clean)
 
     @cached_property
     def samples(self) -> Samples:
@@ -109,8 +109,8 @@ class Trained:
         if path.is_file():
             return pd.DataFrame(parquet.ParquetFile(path).read(use_threads=False).to_pandas(use_threads=False))
         with tempfile.TemporaryDirectory(prefix="finflow-") as scratch:
-            found = _logged_predictions(self.context.home, self.row.run_key, self.entry, Path(scratch))
-            return pd.DataFrame(parquet.ParquetFile(found).read(use_threads=False).to_pandas(use_threads=False))
+            logged = _logged_predictions(self.context.home, self.row.run_key, self.entry, Path(scratch))
+            return pd.DataFrame(parquet.ParquetFile(logged).read(use_threads=False).to_pandas(use_threads=False))
 
 
 def champion_at(context: Context, clean: CleanManifest) -> Trained | None:
@@ -137,8 +137,8 @@ def positions_of(samples: Samples, rows: pd.DataFrame) -> np.ndarray:
     there = pd.MultiIndex.from_arrays([names, samples.index.time.astype("datetime64[us]")])
     wanted = rows[["entity", "time"]].drop_duplicates()
     keys = pd.MultiIndex.from_arrays([wanted["entity"].astype(object), wanted["time"].to_numpy("datetime64[us]")])
-    found = there.get_indexer(keys)
-    return np.sort(found[found >= 0])
+    positions = there.get_indexer(keys)
+    return np.sort(positions[positions >= 0])
 
 
 def _logged_predictions(home: Home, run_key: str, entry: str, scratch: Path) -> Path:

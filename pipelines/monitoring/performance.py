@@ -61,20 +61,30 @@ def check_loss(definition: Definition, trained: Trained, scored: Scored) -> list
     One loss a date, averaged over entities. The reference is fitted on the rows that the champion was trained on.
     """
     settings, loss = definition.monitoring, definition.gate.loss
-    known, reason = _known(definition, scored)
+    scored_rows, reason = _known(definition, scored)
     if reason:
         return [not_measured(LOSS, reason)]
-    daily = known.groupby("time")[["loss", "reference"]].mean()
-    spoken = f"{len(daily)} sessions from {daily.index[0]:%Y-%m-%d} to {daily.index[-1]:%Y-%m-%d}, {_origin(known)}"
-    own = mean_over_dates(daily["loss"].to_numpy(), scored.horizon, definition.seed)
+    daily = scored_rows.groupby("time")[["loss", "reference"]].mean()
+    spoken = f"{len(daily)} sessions from {daily.index[0]:%Y-%m-%d} to {daily.index[-1]:%Y-%m-%d}, {_origin(scored_rows)}"
+    mean_loss = mean_over_dates(daily["loss"].to_numpy(), scored.horizon, definition.seed)
     who = trained.row.candidate
-    found = [measured(LOSS, loss, who, own.value, low=own.low, high=own.high, detail=f"{loss} {number(own.value)} over {spoken}")]
+    checks = [
+        measured(
+            LOSS,
+            loss,
+            who,
+            mean_loss.value,
+            low=mean_loss.low,
+            high=mean_loss.high,
+            detail=f"{loss} {number(mean_loss.value)} over {spoken}",
+        )
+    ]
     both = daily.dropna()
     if trained.is_reference and both.empty:
-        return [*found, not_measured(LOSS, f"the champion is the reference {definition.reference}: there is nothing to compare it with")]
+        return [*checks, not_measured(LOSS, f"the champion is the reference {definition.reference}: there is nothing to compare it with")]
     if len(both) < settings.minimum_dates:
         return [
-            *found,
+            *checks,
             not_measured(LOSS, scored.trouble or f"{len(both)} sessions have a loss of {definition.reference} beside the champion's"),
         ]
     against = float(both["reference"].mean())
@@ -82,13 +92,13 @@ def check_loss(definition: Definition, trained: Trained, scored: Scored) -> list
     logarithmic = problem_of(definition).logarithmic(loss)
     whole = 1.0 if logarithmic else against
     if not whole > 0:
-        return [*found, not_measured(LOSS, f"{definition.reference}'s {loss} is {number(against)}: no part of it can be taken")]
+        return [*checks, not_measured(LOSS, f"{definition.reference}'s {loss} is {number(against)}: no part of it can be taken")]
     value, p_value = excess.value / whole, excess.above(0.0)
     told = f"{value:+.3f}, a difference of logarithms," if logarithmic else f"{value:+.1%}"
     detail = f"{loss} {told} against {definition.reference}'s {number(against)} over {len(both)} sessions"
     detail += f", p {p_value:.3f} that it is no higher"
     return [
-        *found,
+        *checks,
         measured(
             LOSS,
             "excess loss",
@@ -106,20 +116,20 @@ def check_loss(definition: Definition, trained: Trained, scored: Scored) -> list
 def check_coverage(definition: Definition, scored: Scored) -> list[MonitoringCheck]:
     """How often what came lay within each central interval, against how often it should."""
     settings = definition.monitoring
-    known, reason = _known(definition, scored)
+    scored_rows, reason = _known(definition, scored)
     if reason:
         return [not_measured(COVERAGE, reason)]
     if not scored.nominal:
         return [not_measured(COVERAGE, "the predictions have no intervals")]
-    found = []
+    checks = []
     for name, nominal in scored.nominal.items():
-        daily = known.groupby("time")[name].mean().dropna()
+        daily = scored_rows.groupby("time")[name].mean().dropna()
         mean = mean_over_dates(daily.to_numpy(), scored.horizon, definition.seed)
         # both sides, and as many intervals as there are: Bonferroni, for they are few
         p_value = min(1.0, 2.0 * min(mean.above(nominal), mean.below(nominal)) * len(scored.nominal))
         lower = mean.value < nominal
         low, high = max(mean.low, 0.0), min(mean.high, 1.0)
-        found.append(
+        checks.append(
             measured(
                 COVERAGE,
                 "coverage",
@@ -132,31 +142,31 @@ def check_coverage(definition: Definition, scored: Scored) -> list[MonitoringChe
                 detail=f"{mean.value:.1%} [{low:.1%}, {high:.1%}] of the targets lay within the {nominal:.0%} interval, p {p_value:.3f}",
             )
         )
-    return found
+    return checks
 
 
 def daily_losses(scored: Scored, sessions: int) -> pd.DataFrame:
     """The loss of champion and reference, one a date, over the last `sessions` dates with known targets."""
-    known = scored.frame[scored.frame["known"]]
-    return known.groupby("time")[["loss", "reference"]].mean().iloc[-sessions:]
+    labelled = scored.frame[scored.frame["known"]]
+    return labelled.groupby("time")[["loss", "reference"]].mean().iloc[-sessions:]
 
 
 def _known(definition: Definition, scored: Scored) -> tuple[pd.DataFrame, str]:
     """The samples with known targets on the last sessions that count, or why they are too few."""
     settings = definition.monitoring
-    known = scored.frame[scored.frame["known"].astype(bool)]
-    dates = np.sort(known["time"].unique())[-settings.performance_sessions :]
+    labelled = scored.frame[scored.frame["known"].astype(bool)]
+    dates = np.sort(labelled["time"].unique())[-settings.performance_sessions :]
     if len(dates) < settings.minimum_dates:
         there = scored.frame["time"].nunique()
-        return known, (
+        return labelled, (
             f"{len(dates)} scored sessions have known targets ({there} have out-of-sample predictions), {settings.minimum_dates} are "
             f"needed: finflow score or backfill {definition.name}"
         )
-    return known[known["time"] >= dates[0]], ""
+    return labelled[labelled["time"] >= dates[0]], ""
 
 
-def _origin(known: pd.DataFrame) -> str:
+def _origin(labelled: pd.DataFrame) -> str:
     """Where the predictions come from."""
-    versions = ", ".join(str(version) for version in sorted(known["version"].unique()))
-    live = int(known["live"].sum())
-    return f"{live:,} of {len(known):,} predictions served live, the others backfilled, by version {versions}"
+    versions = ", ".join(str(version) for version in sorted(labelled["version"].unique()))
+    live = int(labelled["live"].sum())
+    return f"{live:,} of {len(labelled):,} predictions served live, the others backfilled, by version {versions}"

@@ -27,25 +27,25 @@ POINTS = 800
 
 def draw_monitoring(definition: Definition, result: MonitoringResult, pages: Pages, folder: Path) -> dict[str, Path]:
     """Draw what there is into `folder`; the files by caption."""
-    found: dict[str, Path] = {}
+    plots: dict[str, Path] = {}
     drift = [one for one in result.checks if one.part in (FEATURES, PREDICTIONS) and one.measured]
     if drift:
-        found["Drift, as part of what raises an alarm"] = folder / "drift.svg"
-        plot_drift(drift, found["Drift, as part of what raises an alarm"])
+        plots["Drift, as part of what raises an alarm"] = folder / "drift.svg"
+        plot_drift(drift, plots["Drift, as part of what raises an alarm"])
     numbers = numeric_features(definition)  # a category has no mean that could be drawn
     names = [name for name in worst_subjects(result.checks, FEATURES, len(result.checks)) if name in numbers][:DRAWN]
     if names and pages.now is not None and pages.champion is not None:
         caption = "The features furthest out (mean over entities; grey: what the champion was trained on)"
-        found[caption] = folder / "features.svg"
+        plots[caption] = folder / "features.svg"
         series = feature_series(definition, pages.now, names)
-        plot_features(series, pages.champion.as_of.tz_localize(None), definition.monitoring.sessions, found[caption])
+        plot_features(series, pages.champion.as_of.tz_localize(None), definition.monitoring.sessions, plots[caption])
     if pages.scored is not None:
         losses = daily_losses(pages.scored, definition.monitoring.performance_sessions).dropna()
         if len(losses) >= definition.monitoring.minimum_dates:
             caption = f"Loss saved against {definition.reference}, added up (rising is better)"
-            found[caption] = folder / "loss.svg"
-            plot_saved(losses, definition.gate.loss, found[caption])
-    return found
+            plots[caption] = folder / "loss.svg"
+            plot_saved(losses, definition.gate.loss, plots[caption])
+    return plots
 
 
 def part_of_alarm(one: MonitoringCheck) -> float:

@@ -90,8 +90,8 @@ def _check_champion(context: Context, clean: CleanManifest, champion: Trained | 
     as_of = pd.Timestamp(clean.as_of)
     now = build_samples(definition, view_as_known(context, clean, as_of, as_of.tz_localize(None)), as_of)
     pages.champion, pages.now = champion, now
-    found = _measured((FEATURES,), lambda: check_features(definition, champion, now))
-    return found + _measured(parts[1:], lambda: _check_scored(definition, champion, read_scored(context, clean, champion, now), pages))
+    checks = _measured((FEATURES,), lambda: check_features(definition, champion, now))
+    return checks + _measured(parts[1:], lambda: _check_scored(definition, champion, read_scored(context, clean, champion, now), pages))
 
 
 def _check_scored(definition: Definition, champion: Trained, scored: Scored, pages: Pages) -> list[MonitoringCheck]:

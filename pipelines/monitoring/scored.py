@@ -114,8 +114,8 @@ def wanted_sessions(definition: Definition, sessions: NDArray[np.datetime64], no
     """
     settings = definition.monitoring
     wanted = sessions[-(max(settings.performance_sessions, settings.sessions) + definition.window.horizon) :]
-    known = np.unique(now.index.time[now.index.labelled].astype("datetime64[D]"))[-settings.performance_sessions :]
-    return sessions[sessions >= min(wanted[0], known[0])] if len(known) else wanted
+    labelled = np.unique(now.index.time[now.index.labelled].astype("datetime64[D]"))[-settings.performance_sessions :]
+    return sessions[sessions >= min(wanted[0], labelled[0])] if len(labelled) else wanted
 
 
 def _rows(
@@ -159,22 +159,22 @@ def _judge(context: Context, chosen: Samples, index: SampleIndex, rows: pd.DataF
     prediction = context.problem.answers(rows, chosen.index, chosen.observations.entities)
     keys = pd.MultiIndex.from_arrays([_names(chosen), index.time.astype("datetime64[us]")])
     live = rows.drop_duplicates(["entity", "time"]).set_index(["entity", "time"])["__live"]
-    found = pd.DataFrame({"time": days_of(index.time), "version": model.version, "live": live.reindex(keys).to_numpy(dtype=bool)})
-    found["known"] = index.labelled
+    judged = pd.DataFrame({"time": days_of(index.time), "version": model.version, "live": live.reindex(keys).to_numpy(dtype=bool)})
+    judged["known"] = index.labelled
     for name, values in context.problem.signals(prediction).items():
-        found[name] = values
+        judged[name] = values
         parts.signals[name] = None
-    places = np.flatnonzero(found["known"])
-    found["loss"], found["reference"] = np.nan, np.nan
+    places = np.flatnonzero(judged["known"])
+    judged["loss"], judged["reference"] = np.nan, np.nan
     if len(places):
         answer, targets = prediction.take(places), index.take(places)
-        found.loc[places, "loss"] = context.problem.losses(answer, targets)[context.definition.gate.loss]
+        judged.loc[places, "loss"] = context.problem.losses(answer, targets)[context.definition.gate.loss]
         for metric in context.problem.coverages(answer, targets):
-            found.loc[places, metric.name] = np.asarray(metric.components[0], dtype=np.float64)
+            judged.loc[places, metric.name] = np.asarray(metric.components[0], dtype=np.float64)
             parts.nominal[metric.name] = float(metric.target or 0.0)
         try:
             if not model.is_reference:
-                found.loc[places, "reference"] = context.problem.losses(model.reference.predict(chosen.take(places)), targets)[
+                judged.loc[places, "reference"] = context.problem.losses(model.reference.predict(chosen.take(places)), targets)[
                     context.definition.gate.loss
                 ]
         except (FitError, NotEnoughHistoryError, StateError) as error:
@@ -183,20 +183,20 @@ def _judge(context: Context, chosen: Samples, index: SampleIndex, rows: pd.DataF
             parts.trouble[f"{context.definition.reference} could not be fitted on what version {model.version} was trained on: {error}"] = (
                 None
             )
-    parts.frames.append(found)
+    parts.frames.append(judged)
 
 
 def _targets(chosen: Samples, now: Samples) -> SampleIndex:
     """The index of the samples as known at their dates, with the targets known now: none where the row is gone or not labelled."""
     there = pd.MultiIndex.from_arrays([_names(now), now.index.time])
     place = there.get_indexer(pd.MultiIndex.from_arrays([_names(chosen), chosen.index.time]))
-    found, absent = now.index.take(np.maximum(place, 0)), place < 0
+    placed, absent = now.index.take(np.maximum(place, 0)), place < 0
     nat = np.datetime64("NaT", "ns")
     return replace(
         chosen.index,
-        target=np.where(absent[:, None], np.float32(np.nan), found.target),
-        label_start=np.where(absent, nat, found.label_start),
-        label_end=np.where(absent, nat, found.label_end),
+        target=np.where(absent[:, None], np.float32(np.nan), placed.target),
+        label_start=np.where(absent, nat, placed.label_start),
+        label_end=np.where(absent, nat, placed.label_end),
     )
 
 

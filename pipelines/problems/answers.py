@@ -72,9 +72,9 @@ def read_back(problem: Problem, rows: pd.DataFrame, index: SampleIndex, entities
                 f"{type(problem).__name__} changes its answers as it lays them out in `rows`: give it `answers`, the inverse."
             )
         sample = cell.reshape(len(laid), -1)[:, 0].astype(np.int64) // each
-        found = ordered_values(rows, part.take(sample), laid["horizon"].to_numpy(), entities, columns)
+        ordered = ordered_values(rows, part.take(sample), laid["horizon"].to_numpy(), entities, columns)
         values = np.empty(len(part) * each, dtype=np.float32)
-        values[cell.astype(np.int64)] = found.ravel()
+        values[cell.astype(np.int64)] = ordered.ravel()
         parts.append(values.reshape(len(part), *shape))
     return Prediction(task.kind, np.concatenate(parts), task.levels)
 
@@ -103,8 +103,8 @@ def actual_of(problem: Problem, prediction: Prediction, index: SampleIndex, enti
     classes = problem.task((), ()).classes
     if classes:
         return np.array(classes, dtype=object)[index.target[:, 0].astype(np.int64)]
-    known = ANSWERS[prediction.kind].known(index.target.astype(np.float32), prediction.levels)
-    if known is None:
+    actual = ANSWERS[prediction.kind].known(index.target.astype(np.float32), prediction.levels)
+    if actual is None:
         return None
-    rows = problem.rows(Prediction(prediction.kind, known, prediction.levels), index, entities)
+    rows = problem.rows(Prediction(prediction.kind, actual, prediction.levels), index, entities)
     return rows[next(name for name in map(str, rows.columns) if name not in _BESIDE)].to_numpy(dtype=np.float64)

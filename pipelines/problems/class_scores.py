@@ -46,8 +46,8 @@ def hits(probabilities: Float64, codes: Int64) -> Float64:
     """float64, [n]: 1 where the likeliest class came; where several share the highest probability, a guess among them."""
     best = probabilities == probabilities.max(axis=1, keepdims=True)
     count = best.sum(axis=1)
-    found = best[np.arange(len(codes)), codes] / np.maximum(count, 1)
-    return np.where(count > 0, found, np.nan)
+    share = best[np.arange(len(codes)), codes] / np.maximum(count, 1)
+    return np.where(count > 0, share, np.nan)
 
 
 def auc_parts(probabilities: Float64, codes: Int64) -> MetricParts:
@@ -61,9 +61,14 @@ def auc_parts(probabilities: Float64, codes: Int64) -> MetricParts:
     components: list[Float64] = []
     areas: list[float] = []
     for position in positions:
-        own = codes == position
-        placed, area = placements(probabilities[:, position], own.astype(np.int64))
-        components += [np.where(own, placed, 0.0), own.astype(np.float64), np.where(own, 0.0, placed), (~own).astype(np.float64)]
+        belongs = codes == position
+        placed, area = placements(probabilities[:, position], belongs.astype(np.int64))
+        components += [
+            np.where(belongs, placed, 0.0),
+            belongs.astype(np.float64),
+            np.where(belongs, 0.0, placed),
+            (~belongs).astype(np.float64),
+        ]
         areas.append(area)
 
     def combine(*means: Float64) -> Float64:
@@ -108,7 +113,7 @@ def class_metrics(probabilities: Float64, codes: Int64, classes: tuple[str, ...]
     """Both losses, `accuracy`, `auc`, `calibration_error`; and `excess_up` for each class but the first: mean probability minus the part
     that came, which aims at 0."""
     came = _came(probabilities, codes)
-    found = [
+    metrics = [
         MetricParts("log_loss", (log_loss(probabilities, codes),), identity, "lower"),
         MetricParts("brier", (brier(probabilities, codes),), identity, "lower"),
         MetricParts("accuracy", (hits(probabilities, codes),), identity, "higher"),
@@ -116,8 +121,8 @@ def class_metrics(probabilities: Float64, codes: Int64, classes: tuple[str, ...]
         calibration_parts(probabilities, codes),
     ]
     for number, name in enumerate(classes[1:], start=1):
-        found.append(MetricParts(f"excess_{name}", (probabilities[:, number], came[:, number]), _difference, "target", 0.0))
-    return found
+        metrics.append(MetricParts(f"excess_{name}", (probabilities[:, number], came[:, number]), _difference, "target", 0.0))
+    return metrics
 
 
 def _difference(left: Float64, right: Float64) -> Float64:

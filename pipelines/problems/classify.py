@@ -94,11 +94,11 @@ class Classify(OfClasses):
             code[np.isnan(moves[:, -1])] = np.nan
         else:
             code, step = self._barriers(panel, level, moves)
-        known = np.isfinite(code)
+        finite = np.isfinite(code)
         return Targets(
             values=code[:, None].astype(np.float32),
-            label_start=np.where(known, times[:, 0], _NAT),
-            label_end=np.where(known, times[np.arange(len(clean)), step], _NAT),
+            label_start=np.where(finite, times[:, 0], _NAT),
+            label_end=np.where(finite, times[np.arange(len(clean)), step], _NAT),
             target_time=times[:, -1:],
             origin=price,
         )

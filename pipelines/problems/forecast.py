@@ -92,9 +92,9 @@ class Forecast(Problem):
         last = np.repeat(first[1:] - 1, np.diff(first))
         values = np.full((rows, horizon), np.nan, dtype=np.float32)
         for step in range(1, horizon + 1):
-            known = np.flatnonzero(np.arange(rows) + step <= last)
+            reached = np.flatnonzero(np.arange(rows) + step <= last)
             with np.errstate(over="ignore", invalid="ignore"):  # beyond float32: infinite, and no label
-                values[known, step - 1] = level[known + step] - level[known]
+                values[reached, step - 1] = level[reached + step] - level[reached]
         target_time = upcoming_times(clean, horizon, calendar)
         known_all = np.isfinite(values).all(axis=1)
         return Targets(
@@ -138,25 +138,25 @@ class Forecast(Problem):
         levels = prediction.levels
         median = quantiles[:, :, levels.index(0.5)]
         mase = np.abs(median - target).mean(axis=1) / scale
-        found = error_metrics("", quantiles, target, levels)
-        found.append(MetricParts("mase", (mase,), identity, "lower"))
+        metrics = error_metrics("", quantiles, target, levels)
+        metrics.append(MetricParts("mase", (mase,), identity, "lower"))
         if self.settings.transform == "log":
-            found += error_metrics("price_", self._price(quantiles, index), self._price(target[:, :, None], index)[:, :, 0], levels)
-        found += interval_metrics(quantiles, target, levels)
-        found.append(MetricParts("directional_accuracy", (directional_accuracy(median, target),), identity, "higher"))
+            metrics += error_metrics("price_", self._price(quantiles, index), self._price(target[:, :, None], index)[:, :, 0], levels)
+        metrics += interval_metrics(quantiles, target, levels)
+        metrics.append(MetricParts("directional_accuracy", (directional_accuracy(median, target),), identity, "higher"))
         if len(np.unique(index.entity)) > 2:
             coefficient, rank_coefficient = information_coefficients(median[:, -1], target[:, -1], index.time)
-            found.append(MetricParts("ic", (coefficient,), identity, "higher"))
-            found.append(MetricParts("rank_ic", (rank_coefficient,), identity, "higher"))
-        return found
+            metrics.append(MetricParts("ic", (coefficient,), identity, "higher"))
+            metrics.append(MetricParts("rank_ic", (rank_coefficient,), identity, "higher"))
+        return metrics
 
     def scale_of(self, train: SampleIndex) -> Mapping[int, float]:
         """The mean absolute one-step change of each entity. An entity without training samples, or that never moved, has the panel's."""
         change = np.abs(train.target[:, 0].astype(np.float64))
-        known = np.isfinite(change)
-        pooled = float(change[known].mean()) if known.any() and change[known].any() else 1.0
-        totals = np.bincount(train.entity[known], change[known])
-        counts = np.bincount(train.entity[known])
+        finite = np.isfinite(change)
+        pooled = float(change[finite].mean()) if finite.any() and change[finite].any() else 1.0
+        totals = np.bincount(train.entity[finite], change[finite])
+        counts = np.bincount(train.entity[finite])
         scales: defaultdict[int, float] = defaultdict(lambda: pooled)
         scales.update({int(code): float(totals[code] / counts[code]) for code in np.flatnonzero(totals > 0)})
         return scales
@@ -181,10 +181,10 @@ class Forecast(Problem):
         horizon, levels = self.window.horizon, self.settings.levels
         steps = np.tile(np.arange(1, horizon + 1), len(index))
         samples = np.repeat(np.arange(len(index)), horizon)
-        found = ordered_values(rows, index.take(samples), steps, entities, [quantile_column(level) for level in levels])
+        levels_of_rows = ordered_values(rows, index.take(samples), steps, entities, [quantile_column(level) for level in levels])
         origin = np.repeat(index.origin, horizon)[:, None]
         with np.errstate(all="ignore"):
-            change = found - origin if self.settings.transform == "none" else np.log(found / origin)
+            change = levels_of_rows - origin if self.settings.transform == "none" else np.log(levels_of_rows / origin)
         return Prediction("quantiles", change.reshape(len(index), horizon, len(levels)).astype(np.float32), levels)
 
     def _level(self, clean: pd.DataFrame) -> Float64:

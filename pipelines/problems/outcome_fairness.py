@@ -72,12 +72,12 @@ def group_figures(decided: Decided, groups: Mapping[str, NDArray[np.str_]], draw
         against: dict[str, tuple[Any, ...]] = {}
         for number in np.argsort(-counts, kind="stable"):
             mine = place.ravel() == number
-            found = _rates(decided, mine, draws)
-            found["auc"] = _auc(decided, mine)
-            against = against or found
+            rates = _rates(decided, mine, draws)
+            rates["auc"] = _auc(decided, mine)
+            against = against or rates
             about = {"column": column, "group": str(names[number]), "rows": int(counts[number]), "positives": int(decided.code[mine].sum())}
-            for figure, one in found.items():
-                same = found is against
+            for figure, one in rates.items():
+                same = rates is against
                 compared = _unlike(figure, one, against[figure]) if not same else {}
                 rows.append({**about, "figure": figure, **_plain(one), **compared})
     columns = [
@@ -99,16 +99,16 @@ def _rates(decided: Decided, mine: NDArray[np.bool_], draws: Resampling | None) 
         "mean_probability": (decided.probability, mine),
         "calibration": (decided.probability - came, mine),
     }
-    found: dict[str, tuple[Any, ...]] = {}
+    rates: dict[str, tuple[Any, ...]] = {}
     for figure, (part, whole) in held.items():
         base = len(np.unique(decided.entity[whole]))
         if draws is None or not base:
-            found[figure] = (float(part[whole].mean()) if base else float("nan"), None, base)
+            rates[figure] = (float(part[whole].mean()) if base else float("nan"), None, base)
             continue
         weight = whole.astype(np.float64)
         value, replicates = draws.take(MetricParts(figure, (weight * part, weight), _ratio, "target", pooled=True))
-        found[figure] = (float("nan") if value is None else value, replicates, base)
-    return found
+        rates[figure] = (float("nan") if value is None else value, replicates, base)
+    return rates
 
 
 def _auc(decided: Decided, mine: NDArray[np.bool_]) -> tuple[Any, ...]:
@@ -128,20 +128,20 @@ def _unlike(figure: str, one: tuple[Any, ...], other: tuple[Any, ...]) -> dict[s
     """Difference and ratio to the largest group's. Under the same draws, so that what both share (a bad year) is no difference; of AUCs, of
     different people, the errors add up."""
     (value, spread, _), (against, other_spread, _) = one, other
-    found: dict[str, Any] = {"difference": value - against}
+    unlike: dict[str, Any] = {"difference": value - against}
     if figure == "auc":
         if spread.error is not None and other_spread.error is not None:
             reach = 1.959963984540054 * float(np.hypot(spread.error, other_spread.error))
-            found |= {"difference_low": value - against - reach, "difference_high": value - against + reach}
-        return found
+            unlike |= {"difference_low": value - against - reach, "difference_high": value - against + reach}
+        return unlike
     if figure != "calibration":
-        found["ratio"] = value / against if against else float("nan")
+        unlike["ratio"] = value / against if against else float("nan")
     if spread is None or other_spread is None:
-        return found
-    found["difference_low"], found["difference_high"] = quantile_interval(spread - other_spread, LEVEL)
+        return unlike
+    unlike["difference_low"], unlike["difference_high"] = quantile_interval(spread - other_spread, LEVEL)
     if figure != "calibration" and (other_spread > 0).all():
-        found["ratio_low"], found["ratio_high"] = quantile_interval(spread / other_spread, LEVEL)
-    return found
+        unlike["ratio_low"], unlike["ratio_high"] = quantile_interval(spread / other_spread, LEVEL)
+    return unlike
 
 
 def _ratio(part: Float64, whole: Float64) -> Float64:

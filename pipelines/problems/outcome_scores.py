@@ -60,8 +60,8 @@ def flagged(probability: Float64, stake: Float64, costs: CostsOf) -> NDArray[np.
 def cost_loss(probability: Float64, code: Int64, stake: Float64, costs: CostsOf) -> Float64:
     """float64, [n]: what deciding by the cost threshold costs in each row; NaN where the probability is."""
     wrong = np.where(code == 1, cost_of_missing(stake, costs), costs.false_positive)
-    found = np.where(flagged(probability, stake, costs) == (code == 1), 0.0, wrong)
-    return np.where(np.isnan(probability), np.nan, found)
+    cost = np.where(flagged(probability, stake, costs) == (code == 1), 0.0, wrong)
+    return np.where(np.isnan(probability), np.nan, cost)
 
 
 def log_loss(probability: Float64, code: Int64) -> Float64:
@@ -127,8 +127,8 @@ def cost_metrics(cost: Float64, code: Int64, stake: Float64, costs: CostsOf) -> 
     accept = np.where(code == 1, cost_of_missing(stake, costs), 0.0)
     refuse = np.where(code == 1, 0.0, costs.false_positive)
 
-    def saved(own: Float64, accepting: Float64, refusing: Float64) -> Float64:
-        return np.asarray(1.0 - np.divide(own, np.minimum(accepting, refusing)))
+    def saved(spent: Float64, accepting: Float64, refusing: Float64) -> Float64:
+        return np.asarray(1.0 - np.divide(spent, np.minimum(accepting, refusing)))
 
     return [
         MetricParts("cost_accept_all", (accept,), identity, "lower"),

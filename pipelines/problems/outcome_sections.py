@@ -111,12 +111,12 @@ def _periods(table: pd.DataFrame, evaluation: Evaluation) -> list[str]:
     rows = [["candidate", *(str(period) for period in few), f"mean over {what}s", "deviation"]]
     for candidate, part in table.groupby("candidate", sort=False):
         areas = part.set_index("period")["auc"].astype(np.float64)
-        known = areas.dropna()
-        spread = number(float(known.std(ddof=1))) if len(known) > 1 else "-"
+        measured = areas.dropna()
+        spread = number(float(measured.std(ddof=1))) if len(measured) > 1 else "-"
         cells = [number(None if np.isnan(areas.get(period, np.nan)) else float(areas[period])) for period in few]
-        mean = number(float(known.mean()) if len(known) else None)
+        mean = number(float(measured.mean()) if len(measured) else None)
         if parts is not None:
-            over = mean_over_splits(known, parts)
+            over = mean_over_splits(measured, parts)
             mean += "" if over.low is None else f" [{number(over.low)}, {number(over.high)}]"
         rows.append([str(candidate), *cells, mean, spread])
     first = table[table["candidate"] == table["candidate"].iloc[0]]

@@ -75,19 +75,19 @@ def period_table(tested: Tested, settings: SettingsOf) -> pd.DataFrame:
             here = np.flatnonzero(tested.fold == number)
             if len(here):
                 index = tested.index.take(here)
-                found = _period(_probability(tested, name)[here], index.target[:, 0].astype(np.int64), index, settings)
-                rows.append({"candidate": name, "period": fold.name, **found})
+                figures = _period(_probability(tested, name)[here], index.target[:, 0].astype(np.int64), index, settings)
+                rows.append({"candidate": name, "period": fold.name, **figures})
     return pd.DataFrame(rows)
 
 
 def fairness_table(tested: Tested, settings: SettingsOf) -> pd.DataFrame:
     """`group_figures` of every candidate, with its name first."""
-    found = []
+    tables = []
     for name in tested.forecasts if tested.index.groups else ():
         figures = group_figures(decided_of(_probability(tested, name), tested.index, settings), tested.index.groups, tested.draws)
         figures.insert(0, "candidate", name)
-        found.append(figures)
-    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+        tables.append(figures)
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
 def decided_of(probability: Float64, index: SampleIndex, settings: SettingsOf) -> Decided:
@@ -134,16 +134,16 @@ def _of_area(area: Area | SplitMean) -> dict[str, Any]:
     return {"value": area.value, "low": area.low, "high": area.high, "p_value": area.p_value}
 
 
-def difference_of_draws(own: tuple[float | None, Float64 | None], other: tuple[float | None, Float64 | None]) -> dict[str, Any]:
+def difference_of_draws(one: tuple[float | None, Float64 | None], other: tuple[float | None, Float64 | None]) -> dict[str, Any]:
     """The difference under the same draws, its percentile interval, and the two-sided p-value that goes with that."""
-    if own[0] is None or other[0] is None:
+    if one[0] is None or other[0] is None:
         return {}
-    if own[1] is None or other[1] is None:
-        return {"value": own[0] - other[0]}
-    drawn = own[1] - other[1]
+    if one[1] is None or other[1] is None:
+        return {"value": one[0] - other[0]}
+    drawn = one[1] - other[1]
     low, high = quantile_interval(drawn, LEVEL)
     tail = min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
-    return {"value": own[0] - other[0], "low": low, "high": high, "p_value": min(1.0, 2.0 * (1 + tail) / (len(drawn) + 1))}
+    return {"value": one[0] - other[0], "low": low, "high": high, "p_value": min(1.0, 2.0 * (1 + tail) / (len(drawn) + 1))}
 
 
 def _probability(tested: Tested, name: str) -> Float64:

@@ -70,13 +70,13 @@ def fair_crps(drawn: Float64, actual: Float64) -> Float64:
 def functional_scores(prediction: Prediction, target: Float64) -> dict[str, Float64]:
     """By functional, the fair CRPS of its distribution over paths: float64, [n] each."""
     paths = paths_of(prediction)
-    found = {name: np.empty(len(paths)) for name in FUNCTIONALS}
+    scores = {name: np.empty(len(paths)) for name in FUNCTIONALS}
     for start in range(0, len(paths), _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
         drawn, actual = paths[part].astype(np.float64), target[part]
         for name, functional in FUNCTIONALS.items():
-            found[name][part] = fair_crps(functional(drawn), functional(actual))
-    return found
+            scores[name][part] = fair_crps(functional(drawn), functional(actual))
+    return scores
 
 
 def energy_parts(prediction: Prediction, target: Float64) -> tuple[Float64, Float64]:

@@ -76,12 +76,12 @@ def membership(
     share = np.full(len(index), np.nan)
     for number, members in enumerate(train):
         here = np.flatnonzero(fold == number)
-        known = np.flatnonzero(members.labelled)
-        if not len(here) or not len(known):
+        labelled = np.flatnonzero(members.labelled)
+        if not len(here) or not len(labelled):
             continue
         flat = paths[here].reshape(-1, paths.shape[2])
         pool = _shapes(flat[generator.choice(len(flat), min(_POOL, len(flat)), replace=False)].astype(np.float64))
-        some = known[np.unique(np.linspace(0, len(known) - 1, min(len(known), 4 * len(here))).astype(np.int64))]
+        some = labelled[np.unique(np.linspace(0, len(labelled) - 1, min(len(labelled), 4 * len(here))).astype(np.int64))]
         inside = np.sort(_nearest(_shapes(members.target[some].astype(np.float64)), pool))
         outside = _nearest(_shapes(index.target[here].astype(np.float64)), pool)
         share[here] = 0.5 * (np.searchsorted(inside, outside, "left") + np.searchsorted(inside, outside, "right")) / len(inside)
@@ -131,8 +131,8 @@ def _shapes(paths: Float64) -> Float64:
 
 def _nearest(wanted: Float64, pool: Float64) -> Float64:
     """float64, [n]: the squared distance of each row to the nearest of the pool."""
-    found = np.empty(len(wanted))
+    squares = np.empty(len(wanted))
     for start in range(0, len(wanted), 256):
         part = wanted[start : start + 256]
-        found[start : start + 256] = ((part**2).sum(1)[:, None] + (pool**2).sum(1)[None] - 2.0 * part @ pool.T).min(axis=1)
-    return found
+        squares[start : start + 256] = ((part**2).sum(1)[:, None] + (pool**2).sum(1)[None] - 2.0 * part @ pool.T).min(axis=1)
+    return squares

@@ -45,8 +45,8 @@ class Plot:
             ImportError, AttributeError: there is nothing at the address.
         """
         module, _, name = self.draw.partition(":")
-        found: Callable[..., None] = getattr(importlib.import_module(module), name)
-        return found
+        function: Callable[..., None] = getattr(importlib.import_module(module), name)
+        return function
 
 
 #: of a point forecast, and the quantiles around it where there are some

@@ -64,7 +64,7 @@ def directional_accuracy(forecast: Float64, target: Float64) -> Float64:
 
 def interval_metrics(quantiles: Float64, target: Float64, levels: Sequence[float]) -> list[MetricParts]:
     """The coverage of every central interval whose two levels are there, widest first: `coverage_90` aims at 0.9."""
-    found = []
+    metrics = []
     for lower, level in enumerate(levels):
         upper = next((number for number, other in enumerate(levels) if abs(other + level - 1.0) < 1e-9), None)
         if level >= 0.5 or upper is None:
@@ -73,8 +73,8 @@ def interval_metrics(quantiles: Float64, target: Float64, levels: Sequence[float
         share = np.where(np.isfinite(quantiles[:, :, lower] + quantiles[:, :, upper]), inside, np.nan).mean(axis=1)
         nominal = round(1.0 - 2.0 * level, 9)
         name = "coverage_" + quantile_column(nominal)[1:]
-        found.append(MetricParts(name, (share,), identity, "target", nominal))
-    return found
+        metrics.append(MetricParts(name, (share,), identity, "target", nominal))
+    return metrics
 
 
 def error_metrics(prefix: str, quantiles: Float64, target: Float64, levels: Sequence[float]) -> list[MetricParts]:

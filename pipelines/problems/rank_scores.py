@@ -55,8 +55,8 @@ def _edges(score: Float64, code: Int64) -> Float64:
     are taken, and all of the highest, for which precision hangs on each.
     """
     part = CELLS // 4
-    own, other = np.sort(score[code == 1]), np.sort(score[code == 0])
-    chosen = own if len(own) <= 2 * part else np.concatenate([own[-part:], _quantiles(own, part)])
+    positives, other = np.sort(score[code == 1]), np.sort(score[code == 0])
+    chosen = positives if len(positives) <= 2 * part else np.concatenate([positives[-part:], _quantiles(positives, part)])
     return np.unique(np.concatenate([chosen, np.nextafter(chosen, -np.inf), _quantiles(other, part)]))
 
 
@@ -71,8 +71,8 @@ def area(negative: Float64, positive: Float64) -> Float64:
     Args:
         negative, positive: float64, [..., cells]; how many of each class have each score, highest first.
     """
-    found = np.cumsum(positive, axis=-1) - positive / 2
-    return np.asarray((negative * found).sum(axis=-1) / (negative.sum(axis=-1) * positive.sum(axis=-1)))
+    up_to = np.cumsum(positive, axis=-1) - positive / 2
+    return np.asarray((negative * up_to).sum(axis=-1) / (negative.sum(axis=-1) * positive.sum(axis=-1)))
 
 
 def gini(negative: Float64, positive: Float64) -> Float64:
@@ -82,17 +82,17 @@ def gini(negative: Float64, positive: Float64) -> Float64:
 
 def kolmogorov_smirnov(negative: Float64, positive: Float64) -> Float64:
     """The largest distance between the two classes' distributions of scores. As `area`."""
-    found, wrong = np.cumsum(positive, axis=-1), np.cumsum(negative, axis=-1)
-    return np.asarray(np.abs(found / found[..., -1:] - wrong / wrong[..., -1:]).max(axis=-1))
+    caught, wrong = np.cumsum(positive, axis=-1), np.cumsum(negative, axis=-1)
+    return np.asarray(np.abs(caught / caught[..., -1:] - wrong / wrong[..., -1:]).max(axis=-1))
 
 
 def average_precision(negative: Float64, positive: Float64) -> Float64:
     """The mean precision at each of the last class, equal scores taken at once: the area below precision and recall, with no interpolation.
     NaN where the last class never came. As `area`."""
-    found = np.cumsum(positive, axis=-1)
-    taken = found + np.cumsum(negative, axis=-1)
-    precision = np.divide(found, taken, out=np.zeros_like(found), where=taken > 0)
-    return np.asarray((positive * precision).sum(axis=-1) / found[..., -1])
+    caught = np.cumsum(positive, axis=-1)
+    taken = caught + np.cumsum(negative, axis=-1)
+    precision = np.divide(caught, taken, out=np.zeros_like(caught), where=taken > 0)
+    return np.asarray((positive * precision).sum(axis=-1) / caught[..., -1])
 
 
 _RANKED: tuple[tuple[str, Callable[[Float64, Float64], Float64]], ...] = (
@@ -112,12 +112,12 @@ def ranking_metrics(score: Float64, code: Int64) -> list[MetricParts]:
     """
     ranked = ranking(score, code)
     both = 0 < code.sum() < len(code)
-    found = []
+    metrics = []
     for name, metric in _RANKED:
         with np.errstate(all="ignore"):
             exact = float(metric(ranked.above[:, 0], ranked.above[:, 1])[0]) if both else float("nan")
-        found.append(MetricParts(name, (ranked.cells,), _of_cells(metric), "higher", pooled=True, exact=exact))
-    return found
+        metrics.append(MetricParts(name, (ranked.cells,), _of_cells(metric), "higher", pooled=True, exact=exact))
+    return metrics
 
 
 def _of_cells(metric: Callable[[Float64, Float64], Float64]) -> Callable[[Float64], Float64]:
@@ -162,13 +162,13 @@ def top_metrics(score: Float64, code: Int64, time: NDArray[np.datetime64], entit
         time: datetime64, [n].
         entity: int64, [n].
     """
-    found: list[MetricParts] = []
+    metrics: list[MetricParts] = []
     if not counts:
-        return found
+        return metrics
     day = np.unique(time.astype("datetime64[D]"), return_inverse=True)[1].astype(np.int64)
     for count in counts:
         taken = taken_at_top(score, day, count)
-        found += _precision_recall("", count, taken, code.astype(np.float64))
+        metrics += _precision_recall("", count, taken, code.astype(np.float64))
     pairs, place = np.unique(np.column_stack([day, entity]), axis=0, return_inverse=True)
     if len(pairs) < len(score):
         place = place.ravel()
@@ -180,8 +180,8 @@ def top_metrics(score: Float64, code: Int64, time: NDArray[np.datetime64], entit
         for count in counts:
             taken, wanted = np.zeros(len(score)), np.zeros(len(score))
             taken[stands], wanted[stands] = taken_at_top(highest, pairs[:, 0].astype(np.int64), count), came
-            found += _precision_recall("entity_", count, taken, wanted)
-    return found
+            metrics += _precision_recall("entity_", count, taken, wanted)
+    return metrics
 
 
 def _precision_recall(prefix: str, count: int, taken: Float64, wanted: Float64) -> list[MetricParts]:

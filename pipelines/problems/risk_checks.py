@@ -53,19 +53,19 @@ def backtest(name: str, prediction: Prediction, index: SampleIndex, risks: Risks
     if confidence not in risks.confidences:
         raise DefinitionError(f"gate.backtests: {name} needs confidence {confidence:g} among problem.confidences.")
     codes = np.unique(index.entity)
-    found = []
+    checks = []
     for code in codes:
         mine = np.flatnonzero(index.entity == code)
         mine = mine[np.argsort(index.time[mine], kind="stable")]
         at_risk, shortfall = (values[mine] for values in risks.at(confidence))
         losses = index.target[mine, 0].astype(np.float64)
         if name == "traffic_light":
-            found.append(_light(losses > at_risk, index.time[mine], confidence))
+            checks.append(_light(losses > at_risk, index.time[mine], confidence))
         else:
             quantiles = prediction.values[mine, 0, :].astype(np.float64)
             tail = (quantiles, prediction.levels, shape)
-            found.append(_test(name, losses, at_risk, shortfall, confidence, tail, gate.backtest_level / len(codes), seed))
-    return max(found, key=lambda check: (not check.passed, check.severity))
+            checks.append(_test(name, losses, at_risk, shortfall, confidence, tail, gate.backtest_level / len(codes), seed))
+    return max(checks, key=lambda check: (not check.passed, check.severity))
 
 
 def _light(hits: np.ndarray, time: np.ndarray, confidence: float) -> Check:

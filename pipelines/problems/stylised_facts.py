@@ -59,11 +59,11 @@ def _means(steps: Float64, lags: list[int], leverage_lags: list[int], grid: Floa
 
 def _products(first: Float64, second: Float64, lags: list[int]) -> Float64:
     """[n, 3 * lags]: means of the first, of the second `lag` steps later, and of their product, over the steps that have both."""
-    found = []
+    products = []
     for lag in lags:
         one, other = first[:, :, :-lag], second[:, :, lag:]
-        found += [one.mean(axis=(1, 2)), other.mean(axis=(1, 2)), (one * other).mean(axis=(1, 2))]
-    return np.stack(found, axis=1)
+        products += [one.mean(axis=(1, 2)), other.mean(axis=(1, 2)), (one * other).mean(axis=(1, 2))]
+    return np.stack(products, axis=1)
 
 
 def _columns(parts: tuple[Float64, ...]) -> tuple[Float64, ...]:

@@ -26,12 +26,12 @@ def upcoming_times(clean: pd.DataFrame, horizon: int, calendar: str | None) -> N
     first, rows = first_rows(clean), len(clean)
     time = clean["time"].to_numpy().astype("datetime64[ns]")
     last = np.repeat(first[1:] - 1, np.diff(first))
-    found = np.full((rows, horizon), _NAT)
+    upcoming = np.full((rows, horizon), _NAT)
     for step in range(1, horizon + 1):
-        known = np.flatnonzero(np.arange(rows) + step <= last)
-        found[known, step - 1] = time[known + step]
-    _fill_from_calendar(found, time, last, calendar)
-    return found
+        reached = np.flatnonzero(np.arange(rows) + step <= last)
+        upcoming[reached, step - 1] = time[reached + step]
+    _fill_from_calendar(upcoming, time, last, calendar)
+    return upcoming
 
 
 def _fill_from_calendar(
@@ -48,6 +48,6 @@ def _fill_from_calendar(
     ahead = coming[after[:, None] + np.arange(horizon)]
     for observed in range(horizon):
         rows = ends - observed
-        own = rows >= 0
-        own[own] = last[rows[own]] == ends[own]
-        target_time[rows[own], observed:] = ahead[place[own], : horizon - observed]
+        last_rows = rows >= 0
+        last_rows[last_rows] = last[rows[last_rows]] == ends[last_rows]
+        target_time[rows[last_rows], observed:] = ahead[place[last_rows], : horizon - observed]

@@ -79,14 +79,14 @@ def check_files(folder: Path) -> dict[str, Any]:
     Raises:
         RegistryError: another loader, bundled code, a file that is missing, changed, added, or of a kind that is never admitted.
     """
-    found = _files(folder)
-    for name in sorted(found):
+    present = _files(folder)
+    for name in sorted(present):
         if name != "MLmodel" and Path(name).suffix not in _SUFFIXES:
             raise RegistryError(f"{name} in {folder}: files of this kind are never loaded (only {', '.join(sorted(_SUFFIXES))}).")
     _check_loader(folder)
     manifest = read_manifest(folder)
     expected: dict[str, str] = manifest["files"]
-    added, missing = sorted(found - set(expected)), sorted(set(expected) - found)
+    added, missing = sorted(present - set(expected)), sorted(set(expected) - present)
     if added:
         raise RegistryError(
             f"{added[0]} in {folder} is not in the version's manifest: somebody added it. Restore the folder or train again."

@@ -106,8 +106,8 @@ def replay_features(folder: Path, manifest: Mapping[str, Any]) -> None:
     rows, then, columns = _read_rows(folder), load_file(folder / FEATURES), tuple(recorded["columns"])
     try:
         definition = _definition(str(manifest.get("definition", "")), recorded["settings"])
-        found, now = _made(definition, rows)
-        changes = _changes(columns, then, found, now, categorical_features(definition))
+        columns_now, now = _made(definition, rows)
+        changes = _changes(columns, then, columns_now, now, categorical_features(definition))
     except Exception as error:
         changes = [f"they cannot be made any more ({type(error).__name__}: {error})"]
     if changes:
@@ -142,10 +142,10 @@ def _made(definition: Definition, rows: pd.DataFrame) -> tuple[tuple[str, ...], 
     return samples.columns, made
 
 
-def _changes(columns: tuple[str, ...], then: _Made, found: tuple[str, ...], now: _Made, categories: tuple[str, ...]) -> list[str]:
+def _changes(columns: tuple[str, ...], then: _Made, columns_now: tuple[str, ...], now: _Made, categories: tuple[str, ...]) -> list[str]:
     """What differs, in words; nothing where all is the same."""
-    if columns != found:
-        return [f"the columns were {', '.join(columns)}, and are {', '.join(found)}"]
+    if columns != columns_now:
+        return [f"the columns were {', '.join(columns)}, and are {', '.join(columns_now)}"]
     if then["values"].shape != now["values"].shape or then.keys() != now.keys():
         return [f"{then['values'].shape[0]} rows with {len(then)} parts became {now['values'].shape[0]} with {len(now)}"]
     pairs = {name: (then["values"][:, place], now["values"][:, place]) for place, name in enumerate(columns)}
@@ -207,8 +207,8 @@ def _chosen(samples: Samples, rows: int) -> Int64:
 
 def _earlier(past: Past, key: Int64, row: int) -> Int64:
     """int64: the last rows with the row's key before it."""
-    found = np.flatnonzero((key == key[row]) & (key >= 0) & (past.time < past.time[row]))
-    return found[np.argsort(past.time[found], kind="stable")[-EARLIER_ROWS:]]
+    earlier = np.flatnonzero((key == key[row]) & (key >= 0) & (past.time < past.time[row]))
+    return earlier[np.argsort(past.time[earlier], kind="stable")[-EARLIER_ROWS:]]
 
 
 def _outdated(change: str, manifest: Mapping[str, Any]) -> OutdatedError:

@@ -71,8 +71,8 @@ class PyfuncModel:
             return predict_windows(self.model, fitted_context(windows, self.model.context))
         expected = (*windows.shape[:2], len(task.categories))
         if codes is None or codes.shape != expected or codes.dtype.kind not in "iu":
-            found = "absent" if codes is None else f"{codes.dtype} of shape {codes.shape}"
-            raise ValueError(f"the codes of the categories {', '.join(task.categories)} are {found}; expected int64 of shape {expected}")
+            given = "absent" if codes is None else f"{codes.dtype} of shape {codes.shape}"
+            raise ValueError(f"the codes of the categories {', '.join(task.categories)} are {given}; expected int64 of shape {expected}")
         context = self.model.context
         return predict_windows(self.model, fitted_context(windows, context), fitted_context(codes.astype(np.int64), context))
 

@@ -26,10 +26,10 @@ PARTS = ("features", "window", "problem")
 
 def task_signature(definition: Definition) -> dict[str, Any]:
     """What a version of this definition answers, as JSON-able values with every default filled in."""
-    found = definition.model_dump(mode="json", include=set(PARTS))
+    signature = definition.model_dump(mode="json", include=set(PARTS))
     beside = problem_of(definition).beside
-    found["problem"] = {key: value for key, value in found["problem"].items() if key not in beside}
-    return found
+    signature["problem"] = {key: value for key, value in signature["problem"].items() if key not in beside}
+    return signature
 
 
 def task_signature_digest(definition: Definition) -> str:
@@ -86,21 +86,21 @@ def _changes(definition: Definition, recorded: Mapping[str, Any]) -> list[str]:
     if problem.get("kind") != definition.problem.kind:
         return [_was("problem.kind", problem.get("kind"), definition.problem.kind)]
     now = task_signature(definition)
-    found = _features([_filled(Feature, one) for one in recorded["features"]], now["features"])
+    changes = _features([_filled(Feature, one) for one in recorded["features"]], now["features"])
     for part, settings in (("window", Window), ("problem", type(definition.problem))):
         then = _filled(settings, recorded[part])
-        found += [_was(f"{part}.{key}", then.get(key), value) for key, value in now[part].items() if then.get(key) != value]
-    return found
+        changes += [_was(f"{part}.{key}", then.get(key), value) for key, value in now[part].items() if then.get(key) != value]
+    return changes
 
 
 def _features(then: list[dict[str, Any]], now: list[dict[str, Any]]) -> list[str]:
     old, new = ({Feature.model_validate(one).label: one for one in features} for features in (then, now))
-    found = [f"feature {name} is no more" for name in old if name not in new]
-    found += [f"feature {name} is new" for name in new if name not in old]
+    changes = [f"feature {name} is no more" for name in old if name not in new]
+    changes += [f"feature {name} is new" for name in new if name not in old]
     for name in old.keys() & new.keys():
         before = old[name]
-        found += [_was(f"feature {name}: {key}", before.get(key), value) for key, value in new[name].items() if before.get(key) != value]
-    return found or (["the features stand in another order"] if list(old) != list(new) else [])
+        changes += [_was(f"feature {name}: {key}", before.get(key), value) for key, value in new[name].items() if before.get(key) != value]
+    return changes or (["the features stand in another order"] if list(old) != list(new) else [])
 
 
 def _filled(settings: type[BaseModel], recorded: dict[str, Any]) -> dict[str, Any]:

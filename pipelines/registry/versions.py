@@ -83,9 +83,9 @@ def register(
     client = store_client(context.home)
     context.home.mlflow.mkdir(parents=True, exist_ok=True)
     with FileLock(context.home.mlflow / "registry.lock"):
-        found = _versions_of(client, context.name, evaluation.run_key, candidate)
-        if found:
-            return RegisteredVersion(int(found[0].version), found[0].tags[_DIGEST])
+        registered = _versions_of(client, context.name, evaluation.run_key, candidate)
+        if registered:
+            return RegisteredVersion(int(registered[0].version), registered[0].tags[_DIGEST])
         return _register(client, _Registration(context, evaluation, candidate, members, samples, run_id))
 
 
@@ -97,8 +97,8 @@ def withdraw(context: Context, run_key: str) -> list[int]:
     """
     named = {row.version for row in context.promotions.rows()}
     client = store_client(context.home)
-    found = client.search_model_versions(f"name = '{context.promotions.name}' and tags.`{_RUN_KEY}` = '{run_key}'")
-    left = sorted(int(version.version) for version in found if int(version.version) not in named)
+    registered = client.search_model_versions(f"name = '{context.promotions.name}' and tags.`{_RUN_KEY}` = '{run_key}'")
+    left = sorted(int(version.version) for version in registered if int(version.version) not in named)
     for number in left:
         client.delete_model_version(context.promotions.name, str(number))
     return left
@@ -224,19 +224,19 @@ def _versions_of(client: MlflowClient, name: str, run_key: str, candidate: str) 
     from mlflow.exceptions import MlflowException
 
     try:
-        found = client.search_model_versions(f"name = '{name}' and tags.`{_RUN_KEY}` = '{run_key}'")
+        of_run = client.search_model_versions(f"name = '{name}' and tags.`{_RUN_KEY}` = '{run_key}'")
     except MlflowException:
         return []
-    mine = [version for version in found if version.tags.get(_CANDIDATE) == candidate and _DIGEST in version.tags]
+    mine = [version for version in of_run if version.tags.get(_CANDIDATE) == candidate and _DIGEST in version.tags]
     return sorted(mine, key=lambda version: int(version.version))
 
 
 def _logged_models(client: MlflowClient, experiment: str, run_key: str, candidate: str) -> list[Any]:
     """What an interrupted run of the same key has begun to log, the first first."""
-    found = client.search_logged_models(
+    models = client.search_logged_models(
         [experiment], filter_string=f"tags.`{_RUN_KEY}` = '{run_key}' and tags.`{_CANDIDATE}` = '{candidate}'"
     )
-    return sorted(found, key=lambda model: (model.creation_timestamp, model.model_id))
+    return sorted(models, key=lambda model: (model.creation_timestamp, model.model_id))
 
 
 def _entry(evaluation: Evaluation, candidate: str) -> CandidateEvaluation:

@@ -29,13 +29,13 @@ def reason_texts(served: ServedModel, samples: Samples, count: int) -> list[str 
     """
     if not count:
         return [None] * len(samples)
-    found = served.model.contributions(samples)
-    if found is None:
+    contributions = served.model.contributions(samples)
+    if contributions is None:
         return [None] * len(samples)
-    check_completeness(found, served.version)
+    check_completeness(contributions, served.version)
     names = (*served.model.task.features, *served.model.task.categories)
-    order = np.argsort(-np.abs(found.values), axis=1, kind="stable")[:, :count]
-    effects = np.take_along_axis(found.values, order, axis=1)
+    order = np.argsort(-np.abs(contributions.values), axis=1, kind="stable")[:, :count]
+    effects = np.take_along_axis(contributions.values, order, axis=1)
     return [
         json.dumps(
             [{"feature": names[place], "effect": float(f"{effect:.4g}")} for place, effect in zip(places, row, strict=True) if effect]
@@ -44,10 +44,10 @@ def reason_texts(served: ServedModel, samples: Samples, count: int) -> list[str 
     ]
 
 
-def check_completeness(found: Contributions, version: int) -> None:
+def check_completeness(contributions: Contributions, version: int) -> None:
     """Raises FinflowError: the parts do not add up to the score."""
-    error = np.abs(found.error)
-    wrong = ~(error <= COMPLETENESS * np.maximum(np.abs(found.score), 1.0))
+    error = np.abs(contributions.error)
+    wrong = ~(error <= COMPLETENESS * np.maximum(np.abs(contributions.score), 1.0))
     if wrong.any():
         raise FinflowError(
             f"the reasons of version {version} do not add up to the score for {int(wrong.sum())} of {len(error)} rows (the worst misses it "

@@ -152,10 +152,10 @@ def _present(connection: Connection, table: Table, records: list[dict[str, Any]]
     definitions = {record["definition"] for record in records}
     versions = {record["version"] for record in records}
     times = [record["time"] for record in records]
-    found = select(*(table.c[name] for name in KEY)).where(
+    query = select(*(table.c[name] for name in KEY)).where(
         table.c.definition.in_(definitions), table.c.version.in_(versions), table.c.time.between(min(times), max(times))
     )
-    return {tuple(_plain(value) for value in row) for row in connection.execute(found)}
+    return {tuple(_plain(value) for value in row) for row in connection.execute(query)}
 
 
 def _plain(value: Any) -> Any:

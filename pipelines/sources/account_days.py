@@ -66,10 +66,10 @@ class AccountDaysSource(SourceSettings):
         time = pd.Series((np.datetime64(self.start, "us") + frame["day"].to_numpy() * np.timedelta64(1, "D")).astype("datetime64[us]"))
         account = frame["account"].to_numpy()
         names = np.array([f"AC{number:06d}" for number in range(1, self.accounts + 1)], dtype=object)
-        found = frame.drop(columns=["account", "day", "age", "reported"])
-        found.insert(0, "entity", pd.Series(names[account], dtype="str"))
-        found.insert(1, "time", time)
-        return found.assign(
+        rows = frame.drop(columns=["account", "day", "age", "reported"])
+        rows.insert(0, "entity", pd.Series(names[account], dtype="str"))
+        rows.insert(1, "time", time)
+        return rows.assign(
             account_age=np.floor(frame["age"]),
             segment=pd.Series(np.array(SEGMENTS, dtype=object)[segment[account]], dtype="str"),
             reported=known_outcome(frame["reported"].to_numpy(), time, self.start, self.days, OUTCOME_DAYS),

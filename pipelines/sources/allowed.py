@@ -65,7 +65,7 @@ class Allowed:
             except ValueError:
                 hosts.add((name, port))
         return cls(
-            folders=tuple(Path(os.path.realpath(found)) for found in folders),
+            folders=tuple(Path(os.path.realpath(folder_name)) for folder_name in folders),
             fenced=bool(named),
             hosts=frozenset(hosts),
             networks=tuple(networks),

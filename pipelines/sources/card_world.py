@@ -95,8 +95,8 @@ class World:
         amount[single] *= SINGLE_FACTOR * random.lognormal(0, 0.5, int(single.sum()))
         channel[single] = ONLINE
         terminal[single] = random.integers(0, len(self.category), int(single.sum()))
-        own = Day(customer, terminal, channel, second, amount, fraud, np.zeros_like(customer))
-        return self._settled(_joined(own, self._stolen(day)), day)
+        genuine = Day(customer, terminal, channel, second, amount, fraud, np.zeros_like(customer))
+        return self._settled(_joined(genuine, self._stolen(day)), day)
 
     def _places(self, customer: Int64, random: np.random.Generator) -> tuple[Int64, Int64]:
         """Terminals (habitual ones, or any on a journey and online) and channels."""
@@ -186,10 +186,10 @@ def make_world(settings: CardTransactionsSource) -> World:
 
 def _nearest(homes: Float64, places: Float64) -> Int64:
     """int64, [homes, HABITUAL]: the nearest places, the nearest first."""
-    found = np.empty((len(homes), HABITUAL), dtype=np.int64)
+    habitual = np.empty((len(homes), HABITUAL), dtype=np.int64)
     for begin in range(0, len(homes), _CHUNK):
         apart = ((homes[begin : begin + _CHUNK, None] - places) ** 2).sum(axis=2)
         nearest = np.argpartition(apart, HABITUAL - 1, axis=1)[:, :HABITUAL]
         by_distance = np.argsort(np.take_along_axis(apart, nearest, axis=1), axis=1)
-        found[begin : begin + _CHUNK] = np.take_along_axis(nearest, by_distance, axis=1)
-    return found
+        habitual[begin : begin + _CHUNK] = np.take_along_axis(nearest, by_distance, axis=1)
+    return habitual

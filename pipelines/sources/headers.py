@@ -39,18 +39,18 @@ def match_columns(settings: TableSource, headers: Sequence[str], label: str) -> 
     for name, aliases in ALIASES.items():
         if name in chosen or _is_given(settings, name) or (settings.wide and name not in ("time", "known_at")):
             continue
-        found = [
+        matching = [
             place
             for place, header in enumerate(names)
             if header.casefold() in aliases and place not in taken and header not in settings.ignore
         ]
-        if len(found) > 1:
-            shown = " and ".join(cell(names[place]) for place in found)
+        if len(matching) > 1:
+            shown = " and ".join(cell(names[place]) for place in matching)
             raise SourceError(
                 f"{label}: columns {shown} could both be `{name}`; say which under `columns`, and put the other under `ignore`."
             )
-        if found:
-            chosen[name] = found[0]
+        if matching:
+            chosen[name] = matching[0]
     if "time" not in chosen and settings.date is None:
         raise SourceError(
             f"{label}: no column is the time. There are {listed(names)}; map one: columns: {{time: ...}}. If the table has no time, say "

@@ -116,7 +116,7 @@ def find_files(path: str, suffixes: tuple[str, ...], folder: Path | None = None)
     system, root = _file_system(address)
     prefix = address[: address.index("://") + 3] if kind == "store" else ""
     try:
-        found = sorted(map(str, _found(address, system, root, suffixes)))
+        entries = sorted(map(str, _found(address, system, root, suffixes)))
     except PermissionError:
         raise SourceError(f"{address}: may not be read; check its permissions.") from None
     except (OSError, ValueError) as error:
@@ -124,25 +124,27 @@ def find_files(path: str, suffixes: tuple[str, ...], folder: Path | None = None)
             raise
         raise SourceError(f"{address!r}: cannot be looked up ({error}).") from None
     if not prefix:
-        _check_local(found, allowed, fenced=allowed.fenced or kind == "file")
-    return [DataFile(prefix + entry if prefix and "://" not in entry else entry, _stem(entry), system, entry) for entry in found]
+        _check_local(entries, allowed, fenced=allowed.fenced or kind == "file")
+    return [DataFile(prefix + entry if prefix and "://" not in entry else entry, _stem(entry), system, entry) for entry in entries]
 
 
 def _found(path: str, system: Any, root: str, suffixes: tuple[str, ...]) -> list[str]:
     if system.isdir(root):
-        found = [entry for entry in system.ls(root, detail=False) if _wanted(entry, suffixes) and system.isfile(entry)]
-        if not found:
+        entries = [entry for entry in system.ls(root, detail=False) if _wanted(entry, suffixes) and system.isfile(entry)]
+        if not entries:
             raise SourceError(f"{path}: no file in this folder ends in {', '.join(suffixes)}.")
     elif system.exists(root):
-        found = [root]
+        entries = [root]
     elif any(character in root for character in "*?["):
         hidden = PurePosixPath(root).name.startswith(".")
-        found = [entry for entry in system.glob(root) if system.isfile(entry) and (hidden or not PurePosixPath(entry).name.startswith("."))]
-        if not found:
+        entries = [
+            entry for entry in system.glob(root) if system.isfile(entry) and (hidden or not PurePosixPath(entry).name.startswith("."))
+        ]
+        if not entries:
             raise SourceError(f"{path}: no file matches this glob.")
     else:
         raise SourceError(f"{path}: there is no such file or folder. A relative path counts from the folder of the definition.")
-    return found
+    return entries
 
 
 def _kind(address: str, allowed: Allowed) -> Literal["local", "file", "web", "store"]:
@@ -170,8 +172,8 @@ def _kind(address: str, allowed: Allowed) -> Literal["local", "file", "web", "st
     return "store"
 
 
-def _check_local(found: list[str], allowed: Allowed, *, fenced: bool) -> None:
-    for entry in found:
+def _check_local(entries: list[str], allowed: Allowed, *, fenced: bool) -> None:
+    for entry in entries:
         if fenced and not allowed.holds(entry):
             raise SourceError(
                 f"{entry}: lies outside the folders that sources may read (the definition's, the working folder, and those of {FOLDERS}). "

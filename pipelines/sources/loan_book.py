@@ -172,7 +172,7 @@ def _withheld(random: np.random.Generator, columns: dict[str, Any]) -> dict[str,
     low = 0.10 * (columns["income"] < 1800) + 0.12 * (columns["employment"] == "self-employed")
     thin = np.where(columns["age"] < 24, 0.35, 0.03)
     gone = {"income": random.random(rows) < 0.03 + low, "bureau_score": random.random(rows) < thin}
-    found: dict[str, Any] = {name: np.where(mask, np.nan, columns[name]) for name, mask in gone.items()}
-    found["months_employed"] = np.where(random.random(rows) < 0.04, np.nan, columns["months_employed"])
-    found["housing"] = np.where(random.random(rows) < 0.05, None, columns["housing"])
-    return columns | found
+    withheld: dict[str, Any] = {name: np.where(mask, np.nan, columns[name]) for name, mask in gone.items()}
+    withheld["months_employed"] = np.where(random.random(rows) < 0.04, np.nan, columns["months_employed"])
+    withheld["housing"] = np.where(random.random(rows) < 0.05, None, columns["housing"])
+    return columns | withheld

@@ -75,11 +75,11 @@ class OpenmlSource(TableSource):
         which: dict[str, Any] = {"data_id": self.id} if self.name is None else {"name": self.name, "version": self.version}
         folder = Home.from_environment().root / "openml"
         try:
-            found = fetch_openml(**which, data_home=str(folder), as_frame=True, parser="pandas", target_column=None)
+            dataset = fetch_openml(**which, data_home=str(folder), as_frame=True, parser="pandas", target_column=None)
         except Exception as error:  # of its web client, of OpenML, of the parser: all mean the same here
             why = type(error).__name__ + ("" if are_cells_hidden() else f": {' '.join(str(error).split())[:200]}")
             raise SourceError(
                 f"{self.path}: cannot be fetched ({why}). Check the name and the connection, or download it and use `kind: csv`."
             ) from None
-        frame: pd.DataFrame = found.frame if found.frame is not None else found.data
+        frame: pd.DataFrame = dataset.frame if dataset.frame is not None else dataset.data
         return frame

@@ -12,7 +12,7 @@ def package_file(package: str, *parts: str) -> Path:
     Raises:
         ImportError: the package is not installed.
     """
-    found = find_spec(package)  # of a top-level package this imports nothing
-    if found is None or found.origin is None:
+    spec = find_spec(package)  # of a top-level package this imports nothing
+    if spec is None or spec.origin is None:
         raise ImportError(f"{package} is not installed")
-    return Path(found.origin).parent.joinpath(*parts)
+    return Path(spec.origin).parent.joinpath(*parts)

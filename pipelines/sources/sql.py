@@ -89,8 +89,8 @@ class SqlSource(TableSource):
 
     def resolved(self, folder: Path) -> Self:
         """SQLite's relative files count from the folder of the definition."""
-        found = re.fullmatch(r"(sqlite(?:\+\w+)?:///)([^/$:?][^?]*)(\?.*)?", self.url)
-        url = self.url if found is None else f"{found[1]}{folder / found[2]}{found[3] or ''}"
+        relative = re.fullmatch(r"(sqlite(?:\+\w+)?:///)([^/$:?][^?]*)(\?.*)?", self.url)
+        url = self.url if relative is None else f"{relative[1]}{folder / relative[2]}{relative[3] or ''}"
         resolved = self.model_copy(update={"url": url})
         resolved._folder = folder
         return resolved

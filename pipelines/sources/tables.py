@@ -85,8 +85,8 @@ def with_keys(settings: TableSource, frame: pd.DataFrame, before: int = 0) -> No
 def long_rows(frame: pd.DataFrame, value: str) -> pd.DataFrame:
     """A wide file's rows as one for each entity and time that has a value: entity, time, known_at where there is one, and `value`."""
     keys = [name for name in ("time", "known_at") if name in frame]
-    found = frame.melt(id_vars=keys, var_name="entity", value_name=value).dropna(subset=value, ignore_index=True)
-    return found.astype({"entity": "str"})[["entity", *keys, value]]
+    rows = frame.melt(id_vars=keys, var_name="entity", value_name=value).dropna(subset=value, ignore_index=True)
+    return rows.astype({"entity": "str"})[["entity", *keys, value]]
 
 
 def _entity_of(file: DataFile, named: dict[str, str]) -> str:

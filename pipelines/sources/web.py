@@ -83,10 +83,10 @@ class Web:
     def _connect(self, parts: SplitResult, url: str) -> http.client.HTTPConnection:
         host, port = str(parts.hostname), parts.port or PORTS[parts.scheme]
         try:
-            found = list(dict.fromkeys(str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
+            addresses = list(dict.fromkeys(str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
         except (OSError, UnicodeError) as error:
             raise _Passing(f"the host {host!a} is not found: {error}") from None
-        reason = self.allowed.refuses(host, port, found)
+        reason = self.allowed.refuses(host, port, addresses)
         if reason is not None:
             via = "" if url == self.url else f" leads to {url}, whose"
             raise SourceError(
@@ -94,13 +94,13 @@ class Web:
                 f"allow it in the environment: {HOSTS}={host}:{port}"
             )
         kind = _Pinned if parts.scheme == "http" else _PinnedSecure
-        return kind(host, port, found)
+        return kind(host, port, addresses)
 
     def _ask(self, connection: http.client.HTTPConnection, parts: SplitResult, *, with_password: bool) -> http.client.HTTPResponse:
         headers = {"User-Agent": "finflow", "Accept": "*/*", "Accept-Encoding": "identity", "Connection": "close"}
-        own = urlsplit(self.url)
-        if with_password and own.username is not None:
-            pair = f"{unquote(own.username)}:{unquote(own.password or '')}"
+        configured = urlsplit(self.url)
+        if with_password and configured.username is not None:
+            pair = f"{unquote(configured.username)}:{unquote(configured.password or '')}"
             headers["Authorization"] = f"Basic {b64encode(pair.encode()).decode()}"
         target = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._") + (f"?{quote(parts.query, safe=_IN_QUERY)}" if parts.query else "")
         connection.request("GET", target, headers=headers)

@@ -139,9 +139,9 @@ class Resampling:
         if not pooled:
             series = _daily_mean(component, self._code, self.dates)
             return _mean(whole, series), _mean(counts, series)
-        known = ~np.isnan(component)
-        total = np.bincount(self._code[known], weights=component[known], minlength=self.dates)
-        sizes = self._sizes if known.all() else np.bincount(self._code[known], minlength=self.dates).astype(np.float64)
+        finite = ~np.isnan(component)
+        total = np.bincount(self._code[finite], weights=component[finite], minlength=self.dates)
+        sizes = self._sizes if finite.all() else np.bincount(self._code[finite], minlength=self.dates).astype(np.float64)
         return (whole @ total) / (whole @ sizes), (counts @ total) / (counts @ sizes)
 
     def _cells(self, cells: Cells) -> tuple[Float64, Float64]:
@@ -178,9 +178,9 @@ def quantile_interval(replicates: Float64 | None, level: float) -> tuple[float |
 
 def _daily_mean(component: Float64, code: Int64, dates: int) -> Float64:
     """Mean of the known values of each date: float64, [dates]; NaN for a date without any."""
-    known = ~np.isnan(component)
-    total = np.bincount(code[known], weights=component[known], minlength=dates)
-    count = np.bincount(code[known], minlength=dates)
+    finite = ~np.isnan(component)
+    total = np.bincount(code[finite], weights=component[finite], minlength=dates)
+    count = np.bincount(code[finite], minlength=dates)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
@@ -189,9 +189,9 @@ def _mean(counts: Float64, series: Float64) -> Float64:
 
     Every row of counts adds up to the number of dates.
     """
-    known = ~np.isnan(series)
-    if known.all():
+    finite = ~np.isnan(series)
+    if finite.all():
         return np.asarray(counts @ series / len(series))
-    weights = counts @ known.astype(np.float64)
-    total = counts @ np.where(known, series, 0.0)
+    weights = counts @ finite.astype(np.float64)
+    total = counts @ np.where(finite, series, 0.0)
     return np.where(weights > 0, total / np.where(weights > 0, weights, 1.0), np.nan)

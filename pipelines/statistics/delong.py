@@ -49,14 +49,14 @@ def placements(score: Float64, code: Int64) -> tuple[Float64, float]:
         float64, [n], NaN throughout where a class is absent or a score is not a number; and the area.
     """
     placed = np.full(len(score), np.nan)
-    own = code == 1
-    positive, negative = np.sort(score[own]), np.sort(score[~own])
+    is_positive = code == 1
+    positive, negative = np.sort(score[is_positive]), np.sort(score[~is_positive])
     if not len(positive) or not len(negative) or np.isnan(score).any():
         return placed, float("nan")
-    below = np.searchsorted(negative, score[own], "left") + np.searchsorted(negative, score[own], "right")
-    above = np.searchsorted(positive, score[~own], "left") + np.searchsorted(positive, score[~own], "right")
-    placed[own], placed[~own] = below / (2 * len(negative)), 1.0 - above / (2 * len(positive))
-    return placed, float(placed[own].mean())
+    below = np.searchsorted(negative, score[is_positive], "left") + np.searchsorted(negative, score[is_positive], "right")
+    above = np.searchsorted(positive, score[~is_positive], "left") + np.searchsorted(positive, score[~is_positive], "right")
+    placed[is_positive], placed[~is_positive] = below / (2 * len(negative)), 1.0 - above / (2 * len(positive))
+    return placed, float(placed[is_positive].mean())
 
 
 def area_under_curve(score: Float64, code: Int64, *, cluster: NDArray[Any] | None = None, level: float = 0.95) -> Area:
@@ -82,8 +82,8 @@ def area_difference(score: Float64, other: Float64, code: Int64, *, cluster: NDA
     """
     if not len(score) == len(other) == len(code):
         raise ValueError(f"one score a row from each: got {len(score)} and {len(other)} scores for {len(code)} rows")
-    (own, area), (against, other_area) = placements(score, code), placements(other, code)
-    return _area(own - against, area - other_area, 0.0, code, cluster, level)
+    (placed, area), (against, other_area) = placements(score, code), placements(other, code)
+    return _area(placed - against, area - other_area, 0.0, code, cluster, level)
 
 
 def _area(placed: Float64, value: float, nothing: float, code: Int64, cluster: NDArray[Any] | None, level: float) -> Area:
@@ -103,12 +103,12 @@ def _area(placed: Float64, value: float, nothing: float, code: Int64, cluster: N
     return Area(value, error, value - reach, value + reach, p_value, clusters)
 
 
-def _variance(deviation: Float64, own: NDArray[np.bool_], group: Int64, clusters: int) -> float | None:
+def _variance(deviation: Float64, is_positive: NDArray[np.bool_], group: Int64, clusters: int) -> float | None:
     """Obuchowski's (1997, equation 2) of rows' deviations from the area; None where a class is of a single cluster."""
-    positives, negatives = int(own.sum()), int((~own).sum())
-    above = np.bincount(group[own], deviation[own], clusters) / positives
-    below = np.bincount(group[~own], deviation[~own], clusters) / negatives
-    first, second = len(np.unique(group[own])), len(np.unique(group[~own]))
+    positives, negatives = int(is_positive.sum()), int((~is_positive).sum())
+    above = np.bincount(group[is_positive], deviation[is_positive], clusters) / positives
+    below = np.bincount(group[~is_positive], deviation[~is_positive], clusters) / negatives
+    first, second = len(np.unique(group[is_positive])), len(np.unique(group[~is_positive]))
     if first < 2 or second < 2:
         return None
     both = clusters / (clusters - 1)

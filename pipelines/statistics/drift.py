@@ -149,11 +149,11 @@ def measure_drift(
             usual.append(inside)
             now.append(value)
     bounds = _bounds(keys, usual, windows, level)
-    found = tuple(
+    distances = tuple(
         Distance(column, _told(kind), _plain(kind, value), *bound, effects[_told(kind)])
         for (column, kind), value, bound in zip(keys, now, bounds, strict=True)
     )
-    return Drift(found, np.isnan(recent).mean(axis=0), sessions, windows)
+    return Drift(distances, np.isnan(recent).mean(axis=0), sessions, windows)
 
 
 def _bounds(keys: list[tuple[int, str]], usual: list[Float64], windows: float, level: float) -> list[tuple[float, float]]:
@@ -176,18 +176,18 @@ def _bounds(keys: list[tuple[int, str]], usual: list[Float64], windows: float, l
     logs = np.log(largest)
     more = math.sqrt((windows + 1.0) / (windows - 1.0))
     reach = math.exp(logs.mean() + float(student.ppf(1.0 - level, windows - 1.0)) * float(logs.std()) * more) * more
-    found = []
+    bounds = []
     for (_, kind), mean, deviation in zip(keys, means, deviations, strict=True):
         low = _plain(kind, mean - reach * deviation) if kind in (SHIFT, SPREAD) else 0.0
-        found.append((low, _plain(kind, mean + reach * deviation)))
-    return found
+        bounds.append((low, _plain(kind, mean + reach * deviation)))
+    return bounds
 
 
 def _column(
     reference: Float64, code: NDArray[np.int64], dates: int, recent: Float64, sessions: int, places: int | None
 ) -> list[tuple[str, Float64, float]]:
     """Of one column, by kind: the scaled distance of every window of the reference from the rest, [windows], and of the recent values."""
-    found = []
+    measured = []
     distances = ((PSI, BINS, log_psi), (KS, GRID, _ks)) if places is None else ((_CATEGORIES, 0, _root_psi),)
     for kind, cells, distance in distances:
         edges = edges_of(reference, cells) if places is None else np.arange(places, dtype=np.float64)
@@ -196,21 +196,21 @@ def _column(
         total = counts.sum(axis=0)
         inside = _windows(counts, sessions)
         now = np.bincount(cells_of(recent, edges), minlength=width).astype(np.float64)[None]
-        found.append((kind, distance(inside, total - inside), float(distance(now, total[None])[0])))
-    return found + (_moments(reference, code, dates, recent, sessions) if places is None else [])
+        measured.append((kind, distance(inside, total - inside), float(distance(now, total[None])[0])))
+    return measured + (_moments(reference, code, dates, recent, sessions) if places is None else [])
 
 
 def _moments(reference: Float64, code: NDArray[np.int64], dates: int, recent: Float64, sessions: int) -> list[tuple[str, Float64, float]]:
     """The distances of mean and deviation, as `_column`; none where the reference or the recent values do not vary or are missing."""
-    known = ~np.isnan(reference)
-    centre = float(reference[known].mean()) if known.any() else 0.0
-    scale = float(reference[known].std()) if known.any() else 0.0
+    finite = ~np.isnan(reference)
+    centre = float(reference[finite].mean()) if finite.any() else 0.0
+    scale = float(reference[finite].std()) if finite.any() else 0.0
     recent = (recent[~np.isnan(recent)] - centre) / (scale or 1.0)
     if scale <= 1e-12 * max(abs(centre), 1e-300) or len(recent) < 2:
         return []
-    values = (reference[known] - centre) / scale
+    values = (reference[finite] - centre) / scale
     weights = (np.ones(len(values)), values, values**2)
-    sums = np.stack([np.bincount(code[known], one, minlength=dates) for one in weights], axis=1).astype(np.float64)
+    sums = np.stack([np.bincount(code[finite], one, minlength=dates) for one in weights], axis=1).astype(np.float64)
     inside = _windows(sums, sessions)
     rest = sums.sum(axis=0) - inside
     with np.errstate(all="ignore"):
@@ -252,18 +252,18 @@ def edges_of(values: Float64, cells: int) -> Float64:
     """Distinct quantiles of the known values that split them into `cells` parts: ascending. A value that is several of them (a weekday's,
     a constant) gets a cell of its own, so that what lies just below it is told apart.
     """
-    known = values[~np.isnan(values)]
-    if not len(known):
+    finite = values[~np.isnan(values)]
+    if not len(finite):
         return np.empty(0)
-    found, times = np.unique(np.quantile(known, np.arange(1, cells) / cells, method="inverted_cdf"), return_counts=True)
-    return np.union1d(found, np.nextafter(found[times > 1], -np.inf))
+    cuts, times = np.unique(np.quantile(finite, np.arange(1, cells) / cells, method="inverted_cdf"), return_counts=True)
+    return np.union1d(cuts, np.nextafter(cuts[times > 1], -np.inf))
 
 
 def cells_of(values: Float64, edges: Float64) -> NDArray[np.int64]:
     """The cell of each value: int64, [n]; cell k ends at edges[k], which belongs to it, and the last is for what is missing."""
-    found = np.searchsorted(edges, values, side="left")
-    found[np.isnan(values)] = len(edges) + 1
-    return np.asarray(found, dtype=np.int64)
+    cells = np.searchsorted(edges, values, side="left")
+    cells[np.isnan(values)] = len(edges) + 1
+    return np.asarray(cells, dtype=np.int64)
 
 
 def log_psi(inside: Float64, rest: Float64) -> Float64:

@@ -39,15 +39,15 @@ def mean_over_splits(values: ArrayLike, parts: int, level: float = 0.95) -> Spli
 
     if parts < 2:
         raise ValueError(f"parts {parts} must be at least 2")
-    found = np.asarray(values, dtype=np.float64)
-    found = found[np.isfinite(found)]
-    splits = len(found)
+    finite = np.asarray(values, dtype=np.float64)
+    finite = finite[np.isfinite(finite)]
+    splits = len(finite)
     if not splits:
         return SplitMean(None, None, None, None, None, 0)
-    value = float(found.mean())
+    value = float(finite.mean())
     if splits < 2:
         return SplitMean(value, None, None, None, None, splits)
-    error = math.sqrt(float(found.var(ddof=1)) * (1.0 / splits + 1.0 / (parts - 1)))
+    error = math.sqrt(float(finite.var(ddof=1)) * (1.0 / splits + 1.0 / (parts - 1)))
     reach = float(student.ppf((1 + level) / 2, splits - 1)) * error
     p_value = 1.0 if error <= 1e-12 else float(2.0 * student.sf(abs(value) / error, splits - 1))
     return SplitMean(value, error, value - reach, value + reach, p_value, splits)

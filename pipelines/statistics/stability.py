@@ -27,8 +27,8 @@ def stability_index(reference: NDArray[np.floating[Any]], recent: NDArray[np.flo
 
 def category_index(reference: NDArray[np.int64], recent: NDArray[np.int64]) -> tuple[float, int]:
     """As `stability_index`, of codes of categories, int64; 0 is missing."""
-    known = common_categories(reference)
-    return _index(category_cells(reference, known), category_cells(recent, known), OWN + 2)
+    common = common_categories(reference)
+    return _index(category_cells(reference, common), category_cells(recent, common), OWN + 2)
 
 
 def common_categories(codes: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -37,16 +37,16 @@ def common_categories(codes: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.asarray(values[np.argsort(-counts, kind="stable")][:OWN], dtype=np.int64)
 
 
-def category_cells(codes: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.int64]:
-    """int64, [n]: the place among `known`, OWN for all other codes, OWN + 1 for what is missing."""
-    order = np.argsort(known)
-    found = np.full(len(codes), OWN, dtype=np.int64)
-    if len(known):
-        at = np.minimum(np.searchsorted(known, codes, sorter=order), len(known) - 1)
-        same = known[order[at]] == codes
-        found[same] = order[at][same]
-    found[codes == 0] = OWN + 1
-    return found
+def category_cells(codes: NDArray[np.int64], categories: NDArray[np.int64]) -> NDArray[np.int64]:
+    """int64, [n]: the place among `categories`, OWN for all other codes, OWN + 1 for what is missing."""
+    order = np.argsort(categories)
+    cells = np.full(len(codes), OWN, dtype=np.int64)
+    if len(categories):
+        at = np.minimum(np.searchsorted(categories, codes, sorter=order), len(categories) - 1)
+        same = categories[order[at]] == codes
+        cells[same] = order[at][same]
+    cells[codes == 0] = OWN + 1
+    return cells
 
 
 def chance_index(reference: int, recent: int, cells: int, level: float = 0.95) -> float:

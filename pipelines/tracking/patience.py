@@ -43,11 +43,11 @@ class Patient:
         self._address = address
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._client, name)
-        if not callable(found):
-            return found
+        attribute = getattr(self._client, name)
+        if not callable(attribute):
+            return attribute
         return lambda *arguments, **named: patiently(
-            lambda: found(*arguments, **named), self._address, makes=name in _MAKES, deletes=name.startswith("delete_")
+            lambda: attribute(*arguments, **named), self._address, makes=name in _MAKES, deletes=name.startswith("delete_")
         )
 
 
@@ -101,17 +101,17 @@ def once(find: Callable[[], Sequence[Made]], make: Callable[[], Made], drop: Cal
     """
 
     def first() -> Made | None:
-        found = find()
-        for extra in found[1:]:
+        existing = find()
+        for extra in existing[1:]:
             drop(extra)
-        return found[0] if found else None
+        return existing[0] if existing else None
 
     retries, _ = _retries()
     lost: UnansweredError | None = None
     for attempt in range(retries + 1):
-        found = first()
-        if found is not None:
-            return found
+        existing = first()
+        if existing is not None:
+            return existing
         try:
             made = make()
         except UnansweredError as error:
@@ -120,10 +120,10 @@ def once(find: Callable[[], Sequence[Made]], make: Callable[[], Made], drop: Cal
             continue
         # After a lost answer the earlier request may have arrived late: the first of both counts.
         return made if lost is None else first() or made
-    found = first()
-    if found is None:
+    existing = first()
+    if existing is None:
         raise lost or UnansweredError("MLflow was not asked.")
-    return found
+    return existing
 
 
 def is_passing(error: BaseException) -> bool:
@@ -141,8 +141,8 @@ def is_passing(error: BaseException) -> bool:
 
 def _told(address: str, error: BaseException, tries: int, seconds: float) -> str:
     text = str(error)
-    known = re.search(r"Connection refused|Read timed out|timed out|Connection reset|without response|too many \d+ error responses", text)
-    reason = known[0] if known else " ".join(text.split())[-200:]
+    cause = re.search(r"Connection refused|Read timed out|timed out|Connection reset|without response|too many \d+ error responses", text)
+    reason = cause[0] if cause else " ".join(text.split())[-200:]
     count = "1 try" if tries == 1 else f"{tries} tries"
     return (
         f"MLflow at {address} does not answer ({reason}; {count} in {seconds:.0f} s). What is finished is kept. Start it, or name another "
@@ -157,8 +157,8 @@ def _wait(attempt: int) -> float:
 def _retries() -> tuple[int, bool]:
     """How often to try again, and whether the time is bounded too."""
     with _LOCK:
-        own = _kept[RETRIES] if _depth else os.environ.get(RETRIES)
-    return (DEFAULT_RETRIES, True) if own is None or not own.isdigit() else (int(own), False)
+        asked = _kept[RETRIES] if _depth else os.environ.get(RETRIES)
+    return (DEFAULT_RETRIES, True) if asked is None or not asked.isdigit() else (int(asked), False)
 
 
 def _number(name: str, default: float) -> float:

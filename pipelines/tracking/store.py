@@ -118,18 +118,18 @@ def experiment_of(home: Home, client: MlflowClient, name: str) -> str:
     """The id of a definition's experiment, which exists after this."""
     from mlflow.exceptions import MlflowException
 
-    found = client.get_experiment_by_name(name)
-    if found is None:
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
         try:
             location = f"{_artifacts(home)}/{name}" if database_file(home) else None
             return str(client.create_experiment(name, artifact_location=location))
         except MlflowException:
-            found = client.get_experiment_by_name(name)  # another run was quicker
-            if found is None:
+            experiment = client.get_experiment_by_name(name)  # another run was quicker
+            if experiment is None:
                 raise
-    if found.lifecycle_stage == "deleted":
-        client.restore_experiment(found.experiment_id)
-    return str(found.experiment_id)
+    if experiment.lifecycle_stage == "deleted":
+        client.restore_experiment(experiment.experiment_id)
+    return str(experiment.experiment_id)
 
 
 def _patient(uri: str) -> str:

@@ -27,8 +27,8 @@ class Convolution(nn.Module):
         """[batch, (steps - kernel) // stride + 1, channels]."""
         last = values.shape[1] - self.kernel + 1
         taken = torch.cat([values[:, step : last + step : self.stride] for step in range(self.kernel)], dim=2)
-        found: Tensor = self.linear(taken)
-        return found
+        output: Tensor = self.linear(taken)
+        return output
 
 
 class Block(nn.Module):
@@ -48,9 +48,9 @@ class Block(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """[batch, steps, inputs] to [batch, (steps - reach - 1) // 2 + 1, channels]; steps is odd."""
-        found = self.dropout(torch.relu(self.first(values)))
-        found = self.dropout(torch.relu(self.second(found)))
-        output: Tensor = torch.relu(found + self.skip(values[:, self.reach :: 2]))
+        hidden = self.dropout(torch.relu(self.first(values)))
+        hidden = self.dropout(torch.relu(self.second(hidden)))
+        output: Tensor = torch.relu(hidden + self.skip(values[:, self.reach :: 2]))
         return output
 
 
@@ -94,11 +94,11 @@ class PooledBody(nn.Module):
     def forward(self, windows: Tensor) -> Tensor:
         values = windows
         for convolution in self.convolutions:
-            found = torch.relu(convolution(values))
-            steps = found.shape[1] // self.pool
+            hidden = torch.relu(convolution(values))
+            steps = hidden.shape[1] // self.pool
             # steps that fill no pool are left out, the newest ones stay
-            found = found[:, found.shape[1] - steps * self.pool :]
-            values = self.dropout(found.reshape(len(found), steps, self.pool, -1).amax(dim=2))
+            hidden = hidden[:, hidden.shape[1] - steps * self.pool :]
+            values = self.dropout(hidden.reshape(len(hidden), steps, self.pool, -1).amax(dim=2))
         output: Tensor = self.dense(values.flatten(1))
         return output
 

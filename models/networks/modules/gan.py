@@ -78,8 +78,8 @@ class Generator(Forecaster):
         return steps.cumsum(-1) if self.sums else steps
 
     def loss(self, output: Tensor, targets: Tensor) -> Tensor:
-        found = self.quantiles(output)
-        return qlike(found[:, :, 0], targets) if self.mean else pinball(found, targets, self.levels)
+        quantiles = self.quantiles(output)
+        return qlike(quantiles[:, :, 0], targets) if self.mean else pinball(quantiles, targets, self.levels)
 
     def quantiles(self, output: Tensor) -> Tensor:
         """Empirical quantiles of the draws, linear between order statistics; of logarithms of variances that of the mean variance."""
@@ -114,13 +114,13 @@ class Critic(nn.Module):
 
     def state(self, windows: Tensor) -> Tensor:
         """[batch, hidden]: what the critic knows of the window."""
-        found: Tensor = self.window(windows)
-        return found
+        state: Tensor = self.window(windows)
+        return state
 
     def forward(self, state: Tensor, steps: Tensor) -> Tensor:
         """Logits [batch] for steps [batch, outputs]."""
-        found: Tensor = self.judge(torch.cat((state, steps, steps.abs()), dim=1))
-        return found.squeeze(1)
+        verdict: Tensor = self.judge(torch.cat((state, steps, steps.abs()), dim=1))
+        return verdict.squeeze(1)
 
 
 def _directions(outputs: int, noise: int) -> Tensor:

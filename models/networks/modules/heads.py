@@ -54,8 +54,8 @@ class QuantileHead(Head):
         self.register_buffer("base", torch.zeros(outputs, len(levels)))
 
     def begin(self, targets: Tensor) -> None:
-        found = torch.quantile(targets[:: max(1, len(targets) // 100_000)].double(), self.levels.double(), dim=0).T
-        self.base.copy_(found.to(self.base.dtype))
+        quantiles = torch.quantile(targets[:: max(1, len(targets) // 100_000)].double(), self.levels.double(), dim=0).T
+        self.base.copy_(quantiles.to(self.base.dtype))
 
     def forward(self, features: Tensor) -> Tensor:
         raw = self.linear(features).view(-1, self.outputs, self.count)
@@ -119,8 +119,8 @@ class StudentHead(Head):
         from scipy import stats
 
         degrees = self.degrees().detach().double().cpu().numpy()
-        found = stats.t.ppf(torch.tensor(self.level_values).double().numpy()[None, :], degrees[:, None])
-        self.multipliers.copy_(torch.from_numpy(found))
+        multipliers = stats.t.ppf(torch.tensor(self.level_values).double().numpy()[None, :], degrees[:, None])
+        self.multipliers.copy_(torch.from_numpy(multipliers))
         # ppf(0.5) is nought up to rounding; the median is the location itself.
         self.multipliers[:, self.level_values.index(0.5)] = 0.0
 
@@ -148,8 +148,8 @@ class PointHead(Head):
             self.linear.bias.copy_(targets.mean(0))
 
     def forward(self, features: Tensor) -> Tensor:
-        found: Tensor = self.linear(features)
-        return found
+        output: Tensor = self.linear(features)
+        return output
 
     def loss(self, output: Tensor, targets: Tensor) -> Tensor:
         return functional.mse_loss(output, targets)
@@ -187,8 +187,8 @@ class VarianceHead(Head):
             self.linear.bias.copy_(targets.double().exp().mean(0).log())
 
     def forward(self, features: Tensor) -> Tensor:
-        found: Tensor = self.linear(features)
-        return found
+        output: Tensor = self.linear(features)
+        return output
 
     def loss(self, output: Tensor, targets: Tensor) -> Tensor:
         return qlike(output, targets)
@@ -213,8 +213,8 @@ class ClassHead(Head):
             self.linear.bias.copy_(((counts + 1) / (counts.sum() + self.classes)).log())
 
     def forward(self, features: Tensor) -> Tensor:
-        found: Tensor = self.linear(features)
-        return found
+        output: Tensor = self.linear(features)
+        return output
 
     def loss(self, output: Tensor, targets: Tensor) -> Tensor:
         return functional.cross_entropy(output, targets[:, 0].long())

@@ -122,8 +122,8 @@ class WindowCritic(nn.Module):
     def forward(self, windows: Tensor, condition: Tensor) -> Tensor:
         """Scores [batch]. Sizes stand beside the values: volatility shows in them."""
         beside = condition[:, None].expand(-1, windows.shape[1], -1)
-        found: Tensor = self.judge(self.body(torch.cat((windows, windows.abs(), beside), dim=2)))
-        return found.squeeze(1)
+        verdict: Tensor = self.judge(self.body(torch.cat((windows, windows.abs(), beside), dim=2)))
+        return verdict.squeeze(1)
 
 
 def _sizes(length: int) -> list[int]:
@@ -136,5 +136,5 @@ def _sizes(length: int) -> list[int]:
 
 def _spread(values: Tensor) -> Tensor:
     """Standard deviations of columns; 1 where there is none."""
-    found = values.double().std(0, correction=0)
-    return torch.where(found > 1e-6, found, torch.ones_like(found)).to(values.dtype)
+    deviation = values.double().std(0, correction=0)
+    return torch.where(deviation > 1e-6, deviation, torch.ones_like(deviation)).to(values.dtype)

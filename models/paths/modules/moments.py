@@ -34,9 +34,9 @@ class Moments:
 
     def distance(self, drawn: Tensor) -> Tensor:
         """The mean absolute difference of each kind of moment, added up: a scalar, 0 where all agree."""
-        found, real = _moments(drawn), self.real
-        correlations = (found.clustering - real.clustering).abs().mean() + (found.leverage - real.leverage).abs().mean()
-        return CORRELATIONS * correlations + (found.quantiles - real.quantiles).abs().mean() + (found.sizes - real.sizes).abs().sum()
+        of_drawn, real = _moments(drawn), self.real
+        correlations = (of_drawn.clustering - real.clustering).abs().mean() + (of_drawn.leverage - real.leverage).abs().mean()
+        return CORRELATIONS * correlations + (of_drawn.quantiles - real.quantiles).abs().mean() + (of_drawn.sizes - real.sizes).abs().sum()
 
 
 def _moments(returns: Tensor) -> _Found:

@@ -59,9 +59,9 @@ class ScenarioGenerator(Forecaster):
         layer_input = self.enter(self._inputs(shocks[:, :-1]))
         steps, seen = shocks.shape[1] - self.reach, []
         for layer, dilation in zip(self.layers, self.dilations, strict=True):
-            found = functional.silu(layer(torch.cat((layer_input[:, :-dilation], layer_input[:, dilation:]), dim=2)))
-            layer_input = layer_input[:, dilation:] + found
-            seen.append(found[:, -steps:])
+            hidden = functional.silu(layer(torch.cat((layer_input[:, :-dilation], layer_input[:, dilation:]), dim=2)))
+            layer_input = layer_input[:, dilation:] + hidden
+            seen.append(hidden[:, -steps:])
         volatility = self._bounded(self.leave(torch.cat(seen, dim=2)).squeeze(2))
         return self.location + torch.exp(self.scale + volatility) * self.transform(shocks[:, -steps:])
 
@@ -113,10 +113,10 @@ class ScenarioGenerator(Forecaster):
 
     def observe(self, state: State, returns: Tensor) -> Tensor:
         """Move on by standardised returns [rows] that were seen; NaN says that nothing is known of it. Returns the shocks [rows]."""
-        known = torch.isfinite(returns)
-        values = torch.where(known, returns - self.location, torch.zeros_like(returns)) * torch.exp(-self.scale - self._volatility(state))
+        finite = torch.isfinite(returns)
+        values = torch.where(finite, returns - self.location, torch.zeros_like(returns)) * torch.exp(-self.scale - self._volatility(state))
         shocks = self.undo(values).clamp(-LARGEST_SHOCK, LARGEST_SHOCK)
-        self._advance(state, torch.where(known[:, None], self._inputs(shocks), torch.zeros_like(self._inputs(shocks))))
+        self._advance(state, torch.where(finite[:, None], self._inputs(shocks), torch.zeros_like(self._inputs(shocks))))
         return shocks
 
     def follow(self, state: State, shocks: Tensor) -> Tensor:
@@ -134,10 +134,10 @@ class ScenarioGenerator(Forecaster):
         for number, (layer, dilation) in enumerate(zip(self.layers, self.dilations, strict=True)):
             place = state.taken % dilation
             memory = state.memories[number]
-            found = functional.silu(layer(torch.cat((memory[:, place], current), dim=1)))
+            hidden = functional.silu(layer(torch.cat((memory[:, place], current), dim=1)))
             memory[:, place] = current
-            current = current + found
-            seen.append(found)
+            current = current + hidden
+            seen.append(hidden)
         state.seen = torch.cat(seen, dim=1)
         state.taken += 1
 
@@ -173,8 +173,8 @@ class ScenarioCritic(nn.Module):
         self.judge = spectral_norm(nn.Linear(2 * width, 1))
 
     def forward(self, returns: Tensor) -> Tensor:
-        found = torch.stack((returns, returns.abs()), dim=1)
+        hidden = torch.stack((returns, returns.abs()), dim=1)
         for layer in self.body:
-            found = functional.leaky_relu(layer(found), 0.2)
-        verdict: Tensor = self.judge(torch.cat((found.mean(2), found.amax(2)), dim=1))
+            hidden = functional.leaky_relu(layer(hidden), 0.2)
+        verdict: Tensor = self.judge(torch.cat((hidden.mean(2), hidden.amax(2)), dim=1))
         return verdict.squeeze(1)

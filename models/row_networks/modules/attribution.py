@@ -31,8 +31,8 @@ def integrated_gradients(forecaster: RowForecaster, encoding: RowEncoding, batch
         for start in range(0, len(left), ROWS):
             chosen = left[start : start + ROWS]
             padded = np.concatenate([chosen, np.repeat(chosen[-1], ROWS - len(chosen))])
-            own, at_base, at_row = _attribute(forecaster, encoding, torch.from_numpy(batches.draw(padded)), steps)
-            values[chosen], base[chosen], score[chosen] = own[: len(chosen)], at_base[: len(chosen)], at_row[: len(chosen)]
+            attributed, at_base, at_row = _attribute(forecaster, encoding, torch.from_numpy(batches.draw(padded)), steps)
+            values[chosen], base[chosen], score[chosen] = attributed[: len(chosen)], at_base[: len(chosen)], at_row[: len(chosen)]
         missed = np.abs(Contributions(values, base, score).error)
         left = np.flatnonzero(missed > TOLERANCE)
         if not len(left):
@@ -53,30 +53,30 @@ def _attribute(forecaster: RowForecaster, encoding: RowEncoding, rows: Tensor, s
     named = [end.shape[-1] > 0 for end in ends]
 
     def score(*given: Tensor) -> Tensor:
-        own = iter(given)
-        full = [next(own) if there else end[:1].expand(len(given[0]), -1, -1) for there, end in zip(named, ends, strict=True)]
+        given_parts = iter(given)
+        full = [next(given_parts) if there else end[:1].expand(len(given[0]), -1, -1) for there, end in zip(named, ends, strict=True)]
         same = None if real is None else real.repeat(len(given[0]) // len(real), 1, 1)
         odds: Tensor = forecaster.score(full[0], full[1], same)[:, 0]
         return odds
 
-    found = IntegratedGradients(score).attribute(  # type: ignore[no-untyped-call]
+    gradients = IntegratedGradients(score).attribute(  # type: ignore[no-untyped-call]
         tuple(end for end, there in zip(ends, named, strict=True) if there),
         tuple(begin for begin, there in zip(begins, named, strict=True) if there),
         n_steps=steps,
         method="gausslegendre",
         internal_batch_size=ROWS * 16,
     )
-    parts = iter(found)
+    parts = iter(gradients)
     full = [next(parts) if there else torch.zeros_like(end) for there, end in zip(named, ends, strict=True)]
     return _by_name(full[0].sum(1), full[1].sum(1), inputs, encoding), at_base.numpy(), at_row.numpy()
 
 
 def _by_name(numbers: Tensor, vectors: Tensor, inputs: RowInputs, encoding: RowEncoding) -> Float32:
     """float32, [n, features + categories]: a feature with its sign of missing, a category with all of its vectors."""
-    own = inputs.by_feature(numbers[:, : inputs.own])
-    own[:, torch.from_numpy(encoding.signed)] += numbers[:, inputs.own :]
-    found: Float32 = torch.cat((own, _by_category(vectors, inputs)), dim=1).detach().numpy().astype(np.float32)
-    return found
+    by_feature = inputs.by_feature(numbers[:, : inputs.own])
+    by_feature[:, torch.from_numpy(encoding.signed)] += numbers[:, inputs.own :]
+    by_column: Float32 = torch.cat((by_feature, _by_category(vectors, inputs)), dim=1).detach().numpy().astype(np.float32)
+    return by_column
 
 
 def _by_category(vectors: Tensor, inputs: RowInputs) -> Tensor:

@@ -35,12 +35,12 @@ class RowAutoencoder(RowForecaster):
 
     def reduced(self, rows: Tensor) -> Tensor:
         """[batch, reduced]: the numbers in the bottleneck."""
-        found: Tensor = self.body(self.inputs(rows))
-        return found
+        code: Tensor = self.body(self.inputs(rows))
+        return code
 
     def forward(self, rows: Tensor) -> Tensor:
-        found: Tensor = self.last(self.decoder(self.reduced(rows)[:, None]))
-        return found
+        output: Tensor = self.last(self.decoder(self.reduced(rows)[:, None]))
+        return output
 
     def errors(self, output: Tensor, targets: Tensor) -> Tensor:
         """[batch]: squared errors of the numbers that were there and minus the log likelihood of the categories, over how many there are.
@@ -49,10 +49,10 @@ class RowAutoencoder(RowForecaster):
             targets: [batch, width]; encoded rows, nothing of them hidden.
         """
         inputs, features = self.inputs, self.inputs.features
-        known = torch.ones_like(targets[:, :features])
+        present = torch.ones_like(targets[:, :features])
         if self.signed:
-            known[:, list(self.signed)] = 1 - targets[:, features : inputs.numbers]
-        total = ((output[:, :features] - targets[:, :features]).square() * known).sum(1)
+            present[:, list(self.signed)] = 1 - targets[:, features : inputs.numbers]
+        total = ((output[:, :features] - targets[:, :features]).square() * present).sum(1)
         start = features
         for number, size in enumerate(inputs.sizes):
             place = targets[:, inputs.numbers + number].long()

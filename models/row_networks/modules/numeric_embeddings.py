@@ -38,12 +38,12 @@ class PeriodicEmbedding(nn.Module):
         """`signs`: [..., signed]; 1 where that feature is missing, and anything between on the way there."""
         waves = torch.cos(2 * math.pi * self.frequency * numbers[..., None] + self.phase)
         sums = torch.einsum("...fh,fho->...fo", waves, self.weight) + self.bias
-        found = torch.cat((numbers[..., None], sums), dim=-1)
+        embedded = torch.cat((numbers[..., None], sums), dim=-1)
         if self.absent is not None:
-            there = found[..., self.signed, :]
+            there = embedded[..., self.signed, :]
             blended = there + signs[..., None] * (self.absent - there)
-            found = found.index_copy(found.ndim - 2, self.signed, blended)
-        return found
+            embedded = embedded.index_copy(embedded.ndim - 2, self.signed, blended)
+        return embedded
 
 
 class PiecewiseEncoding(nn.Module):

@@ -37,8 +37,8 @@ class Encoder(nn.Module):
         """[..., width]: of the parts of rows (`RowInputs.parts`, of its own `inputs`); smooth in both."""
         values = self.inputs.read(numbers, vectors)
         # The body reads the last row of a sequence; here each row is one by itself.
-        found: Tensor = self.body(values.reshape(-1, 1, values.shape[-1])).reshape(*values.shape[:-1], self.width)
-        return (found - self.location) * self.inverse
+        code: Tensor = self.body(values.reshape(-1, 1, values.shape[-1])).reshape(*values.shape[:-1], self.width)
+        return (code - self.location) * self.inverse
 
 
 class ReducedInputs(RowInputs):
@@ -57,11 +57,11 @@ class ReducedInputs(RowInputs):
         self.reduced_scale = None if self.scale is None else nn.Parameter(torch.ones(encoder.width))
 
     def parts(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        numbers, own = super().parts(rows)
-        return numbers, torch.cat((own, self.encoder.inputs.parts(rows)[1]), dim=-1)
+        numbers, vectors = super().parts(rows)
+        return numbers, torch.cat((vectors, self.encoder.inputs.parts(rows)[1]), dim=-1)
 
     def read(self, numbers: Tensor, vectors: Tensor) -> Tensor:
-        own, theirs = vectors[..., : self.own_vectors], vectors[..., self.own_vectors :]
+        ours, theirs = vectors[..., : self.own_vectors], vectors[..., self.own_vectors :]
         reduced = self.encoder.read(numbers, theirs)
         reduced = reduced if self.reduced_scale is None else reduced * self.reduced_scale
-        return torch.cat((super().read(numbers, own), reduced), dim=-1)
+        return torch.cat((super().read(numbers, ours), reduced), dim=-1)

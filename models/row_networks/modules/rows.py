@@ -96,10 +96,10 @@ class RowInputs(nn.Module):
 
     def read(self, numbers: Tensor, vectors: Tensor) -> Tensor:
         """[..., width]: what a body reads of `parts`; smooth in both."""
-        own, signs = numbers[..., : self.own], numbers[..., self.own :]
-        found = own if self.numeric is None else self.numeric(own, signs).flatten(-2)
-        found = torch.cat((found, vectors) if self.own_vector else (found, signs, vectors), dim=-1)
-        return found if self.scale is None else found * self.scale
+        values, signs = numbers[..., : self.own], numbers[..., self.own :]
+        row = values if self.numeric is None else self.numeric(values, signs).flatten(-2)
+        row = torch.cat((row, vectors) if self.own_vector else (row, signs, vectors), dim=-1)
+        return row if self.scale is None else row * self.scale
 
     def by_feature(self, numbers: Tensor) -> Tensor:
         """[n, features]: what belongs to each feature, of `numbers`, [n, own]."""
@@ -225,7 +225,7 @@ class RowForecaster(Forecaster):
 
         `factors`: those of RealMLP: 6 for the factors on inputs; 0.1 for biases, bends and the embedding of numbers; else 1.
         """
-        found: dict[tuple[float, bool], list[nn.Parameter]] = {}
+        groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
         for name, parameter in self.named_parameters():
             if not parameter.requires_grad:
                 continue
@@ -234,5 +234,5 @@ class RowForecaster(Forecaster):
                 slow = name.endswith(("bias", "bend")) or ".numeric." in name
                 factor = 6.0 if name in ("inputs.scale", "inputs.reduced_scale") else 0.1 if slow else 1.0
             decays = parameter.ndim > 1 and not name.endswith(("bias", "phase", "absent"))
-            found.setdefault((factor, decays), []).append(parameter)
-        return [{"params": own, "factor": factor, "decays": decays} for (factor, decays), own in found.items()]
+            groups.setdefault((factor, decays), []).append(parameter)
+        return [{"params": parameters, "factor": factor, "decays": decays} for (factor, decays), parameters in groups.items()]

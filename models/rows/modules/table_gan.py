@@ -77,8 +77,8 @@ class TableCritic(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """Scores [batch / pack] of rows [batch, width]."""
-        found: Tensor = self.layers(rows.reshape(len(rows) // PACK, -1))
-        return found.squeeze(1)
+        verdict: Tensor = self.layers(rows.reshape(len(rows) // PACK, -1))
+        return verdict.squeeze(1)
 
     def slope(self, real: Tensor, made: Tensor, random: torch.Generator) -> Tensor:
         """The gradient penalty of WGAN-GP (Gulrajani et al., 2017): how far from 1 slopes are between real and generated packs."""

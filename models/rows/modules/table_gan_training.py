@@ -38,7 +38,7 @@ class RowSource:
         random = torch.Generator().manual_seed(seed)
         condition = torch.zeros(DRAWN, self.generator.condition_width)
         condition[:, self.generator.condition_width - 2 + wanted] = 1.0
-        numbers, codes, found = [], [], 0
+        numbers, codes, drawn = [], [], 0
         for _ in range(1 + TRIES * count // DRAWN):
             with torch.inference_mode():
                 within, scores = self.generator(condition, random)
@@ -48,10 +48,10 @@ class RowSource:
             right = made[2] == wanted
             numbers.append(made[0][right])
             codes.append(made[1][right])
-            found += int(right.sum())
-            if found >= count:
+            drawn += int(right.sum())
+            if drawn >= count:
                 return np.concatenate(numbers)[:count], np.concatenate(codes)[:count]
-        raise FitFailure(f"the generator of rows does not answer to the class: {found} of {TRIES * count} rows came out as asked")
+        raise FitFailure(f"the generator of rows does not answer to the class: {drawn} of {TRIES * count} rows came out as asked")
 
 
 class _Conditions:
@@ -77,9 +77,9 @@ class _Conditions:
         uniform = random.random(count)
         places = np.zeros(count, dtype=np.int64)
         for column in np.unique(columns):
-            own = columns == column
+            chosen = columns == column
             edges = np.cumsum(self.chances[column])
-            places[own] = np.minimum(np.searchsorted(edges, uniform[own] * edges[-1], side="right"), len(edges) - 1)
+            places[chosen] = np.minimum(np.searchsorted(edges, uniform[chosen] * edges[-1], side="right"), len(edges) - 1)
         condition = torch.zeros(count, self.width)
         condition[torch.arange(count), torch.from_numpy(self.offsets[columns] + places)] = 1.0
         return columns, places, condition
@@ -87,11 +87,11 @@ class _Conditions:
     def rows(self, columns: Int64, places: Int64, random: np.random.Generator) -> Int64:
         """int64, [count]: a row that has each."""
         uniform = random.random(len(columns))
-        found = np.empty(len(columns), dtype=np.int64)
+        rows = np.empty(len(columns), dtype=np.int64)
         for place, (column, value) in enumerate(zip(columns.tolist(), places.tolist(), strict=True)):
             start, count = self.starts[column][value], self.counts[column][value]
-            found[place] = self.order[column][start + int(uniform[place] * count)]
-        return found
+            rows[place] = self.order[column][start + int(uniform[place] * count)]
+        return rows
 
 
 def fit_row_source(numbers: Float32, codes: Int64, classes: Int64, steps: int, seed: int) -> RowSource:

@@ -126,11 +126,11 @@ def plot_skill(daily: pd.DataFrame, candidate: str, reference: str, loss: str, p
 
 def quantile_columns(rows: pd.DataFrame) -> dict[float, str]:
     """By level, the columns q05, q50, q97_5 ... of prediction rows, ascending."""
-    found = {}
+    columns = {}
     for name in map(str, rows.columns):
         if re.fullmatch(r"q\d+(_\d+)?", name):
-            found[float(name[1:].replace("_", ".")) / 100] = name
-    return dict(sorted(found.items()))
+            columns[float(name[1:].replace("_", ".")) / 100] = name
+    return dict(sorted(columns.items()))
 
 
 def _bands(levels: Mapping[float, str]) -> list[tuple[str, str]]:

@@ -96,14 +96,14 @@ def plot_ranking(candidates: Mapping[str, pd.DataFrame], baselines: frozenset[st
         for name, rows, style in _styled(candidates, baselines):
             probability, came, _, label = outcome_of(rows)
             rate = float(came.mean())
-            found, taken = _taken(probability, came)
-            wrong = taken - found
-            if not found[-1] or not wrong[-1]:
+            caught, taken = _taken(probability, came)
+            wrong = taken - caught
+            if not caught[-1] or not wrong[-1]:
                 continue
-            at = _thin(len(found))
-            left.plot((wrong / wrong[-1])[at], (found / found[-1])[at], label=name, **style)
+            at = _thin(len(caught))
+            left.plot((wrong / wrong[-1])[at], (caught / caught[-1])[at], label=name, **style)
             kept = at[taken[at] > 0]
-            right.plot((found / found[-1])[kept], (found[kept] / taken[kept]), label=name, **style)
+            right.plot((caught / caught[-1])[kept], (caught[kept] / taken[kept]), label=name, **style)
         right.axhline(rate, color=GREY, linewidth=1)
         left.set_xlabel(f"flagged of those that were not {label}")
         left.set_ylabel(f"flagged of those that were {label}")
@@ -133,10 +133,10 @@ def plot_gains(candidates: Mapping[str, pd.DataFrame], baselines: frozenset[str]
         for name, rows, style in _styled(candidates, baselines):
             probability, came, _, label = outcome_of(rows)
             rate = float(came.mean())
-            found, taken = _taken(probability, came)
-            if found[-1]:
-                at = _thin(len(found))
-                axes.plot((taken / taken[-1])[at], (found / found[-1])[at], label=name, **style)
+            caught, taken = _taken(probability, came)
+            if caught[-1]:
+                at = _thin(len(caught))
+                axes.plot((taken / taken[-1])[at], (caught / caught[-1])[at], label=name, **style)
         axes.plot([0, rate, 1], [0, 1, 1], color=GREY, linewidth=1, linestyle=":")
         axes.set_xlabel("part of rows looked at, highest probability first")
         axes.set_ylabel(f"found of all that were {label}")
@@ -267,19 +267,19 @@ def wilson(part: float, count: float) -> tuple[float, float]:
 
 
 def _styled(candidates: Mapping[str, pd.DataFrame], baselines: frozenset[str]) -> list[tuple[str, pd.DataFrame, dict[str, Any]]]:
-    found = []
+    styled = []
     for number, (name, rows) in enumerate(candidates.items()):
         dashed = "--" if name in baselines else "-"
-        found.append((name, rows, {"color": COLOURS[number % len(COLOURS)], "linestyle": dashed, "linewidth": 1.1}))
-    return found
+        styled.append((name, rows, {"color": COLOURS[number % len(COLOURS)], "linestyle": dashed, "linewidth": 1.1}))
+    return styled
 
 
 def _taken(probability: Float64, came: Float64) -> tuple[Float64, Float64]:
     """How many of the last class, and how many rows, have at least each distinct probability, from the highest; from 0."""
     order = np.argsort(-probability, kind="stable")
     last = np.append(np.flatnonzero(np.diff(probability[order])), len(order) - 1)
-    found = np.cumsum(came[order])[last]
-    return np.concatenate([[0.0], found]), np.concatenate([[0.0], last + 1.0])
+    caught = np.cumsum(came[order])[last]
+    return np.concatenate([[0.0], caught]), np.concatenate([[0.0], last + 1.0])
 
 
 def _thin(count: int) -> NDArray[np.int64]:

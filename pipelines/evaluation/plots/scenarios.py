@@ -35,13 +35,13 @@ def plot_paths(rows: pd.DataFrame, samples: pd.DataFrame, name: str, path: Path)
     columns = scenario_columns(rows)
     entities, dates = list(dict.fromkeys(rows["entity"]))[:2], np.sort(rows["time"].unique())
     chosen = dates[[0, len(dates) // 2, len(dates) - 1]]
-    known = samples.set_index(["entity", "time"])
+    by_sample = samples.set_index(["entity", "time"])
     with svg_figure(path, 10.0, 0.6 + 2.6 * len(entities)) as figure:
         for place, (entity, date) in enumerate((entity, date) for entity in entities for date in chosen):
             part = rows[(rows["entity"] == entity) & (rows["time"] == date)].sort_values("horizon")
             if part.empty:
                 continue
-            came = known.loc[(entity, date)]
+            came = by_sample.loc[(entity, date)]
             origin = float(came["origin"])
             actual = 100 * np.expm1(came[[f"target_{step}" for step in part["horizon"]]].to_numpy(dtype=np.float64))
             drawn = 100 * (part[columns].to_numpy(dtype=np.float64) / origin - 1.0)

@@ -42,7 +42,7 @@ def check_confidences(confidences: Sequence[float]) -> tuple[float, ...]:
     Raises:
         ValueError: they are not.
     """
-    found = tuple(float(one) for one in confidences)
-    if not found or list(found) != sorted(set(found)) or found[0] <= 0.5 or found[-1] >= 1:
-        raise ValueError(f"confidences {list(found)} must ascend and lie between 0.5 and 1 (0.99: one day in a hundred is worse)")
-    return found
+    levels = tuple(float(one) for one in confidences)
+    if not levels or list(levels) != sorted(set(levels)) or levels[0] <= 0.5 or levels[-1] >= 1:
+        raise ValueError(f"confidences {list(levels)} must ascend and lie between 0.5 and 1 (0.99: one day in a hundred is worse)")
+    return levels

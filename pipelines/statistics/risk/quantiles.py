@@ -36,20 +36,22 @@ def risks_of_quantiles(
     Raises:
         ValueError: a confidence beyond the highest level, or below the second half; or levels that do not fit.
     """
-    found = check_confidences(confidences)
+    checked = check_confidences(confidences)
     values = np.asarray(quantiles, dtype=np.float64)
     upper = _upper_half(values, levels, shape)
-    known = np.asarray(levels, dtype=np.float64)[upper]
-    if found[-1] > known[-1] or found[0] < known[0]:
+    tail_levels = np.asarray(levels, dtype=np.float64)[upper]
+    if checked[-1] > tail_levels[-1] or checked[0] < tail_levels[0]:
         raise ValueError(
-            f"value at risk at {found[-1] if found[-1] > known[-1] else found[0]:g} lies outside the forecast's levels {known[0]:g} to "
-            f"{known[-1]:g}: ask the model for a level there"
+            f"value at risk at {checked[-1] if checked[-1] > tail_levels[-1] else checked[0]:g} lies outside the forecast's levels "
+            f"{tail_levels[0]:g} to {tail_levels[-1]:g}: ask the model for a level there"
         )
-    identity = np.eye(len(known))
-    at_risk = np.array([_line(identity, known, np.full(len(known), one), np.arange(len(known)), shape) for one in found])
-    shortfall = np.array([_tail_mean(identity, known, one, shape) for one in found])
+    identity = np.eye(len(tail_levels))
+    at_risk = np.array(
+        [_line(identity, tail_levels, np.full(len(tail_levels), one), np.arange(len(tail_levels)), shape) for one in checked]
+    )
+    shortfall = np.array([_tail_mean(identity, tail_levels, one, shape) for one in checked])
     part = values[:, upper]
-    return Risks(found, (part[:, None, :] * at_risk).sum(axis=2), (part[:, None, :] * shortfall).sum(axis=2))
+    return Risks(checked, (part[:, None, :] * at_risk).sum(axis=2), (part[:, None, :] * shortfall).sum(axis=2))
 
 
 def tail_quantiles(quantiles: Float64, levels: Sequence[float], rows: NDArray[np.int64], at: Float64, *, shape: float = SHAPE) -> Float64:
@@ -66,11 +68,11 @@ def tail_quantiles(quantiles: Float64, levels: Sequence[float], rows: NDArray[np
 
 
 def _upper_half(values: Float64, levels: Sequence[float], shape: float) -> NDArray[np.int64]:
-    known = np.asarray(levels, dtype=np.float64)
-    if values.ndim != 2 or values.shape[1] != len(known) or (np.diff(known) <= 0).any():
-        raise ValueError(f"expected quantiles [n, {len(known)}] at ascending levels, got shape {values.shape} at {list(levels)}")
-    upper = np.flatnonzero(known >= 0.5)
-    if len(upper) < 2 or known[-1] >= 1.0:
+    ascending = np.asarray(levels, dtype=np.float64)
+    if values.ndim != 2 or values.shape[1] != len(ascending) or (np.diff(ascending) <= 0).any():
+        raise ValueError(f"expected quantiles [n, {len(ascending)}] at ascending levels, got shape {values.shape} at {list(levels)}")
+    upper = np.flatnonzero(ascending >= 0.5)
+    if len(upper) < 2 or ascending[-1] >= 1.0:
         raise ValueError(f"a tail needs two levels from 0.5 to below 1 at least, got {list(levels)}")
     if not 0.0 <= shape < 1.0:
         raise ValueError(f"the tail's shape must be at least 0 and below 1, got {shape:g}")

@@ -18,9 +18,9 @@ def kupiec(hits: Any, probability: float, *, replications: int = REPLICATIONS, s
         hits: bool, [days].
         probability: of an exception, as promised (0.01 for 99 %).
     """
-    found = read_hits(hits)[None, :]
-    statistic, asymptotic, exact, bound = kupiec_many(found, probability, replications=replications, seed=seed)
-    days, exceptions = found.shape[1], int(found.sum())
+    exceeded = read_hits(hits)[None, :]
+    statistic, asymptotic, exact, bound = kupiec_many(exceeded, probability, replications=replications, seed=seed)
+    days, exceptions = exceeded.shape[1], int(exceeded.sum())
     return BacktestResult(float(statistic[0]), days, exceptions, float(asymptotic[0]), float(exact[0]), float(bound[0]))
 
 
@@ -31,9 +31,9 @@ def kupiec_many(
     from scipy.stats import chi2
 
     check_probability(probability)
-    found = read_hits(hits)
-    days = found.shape[1]
-    statistic = coverage_ratio(found.sum(axis=1), days, probability)
+    exceeded = read_hits(hits)
+    days = exceeded.shape[1]
+    statistic = coverage_ratio(exceeded.sum(axis=1), days, probability)
     exact, bound = monte_carlo_p(statistic, _null(days, probability, replications, seed), np.random.default_rng([seed, 3]))
     return statistic, chi2.sf(statistic, 1), exact, bound
 

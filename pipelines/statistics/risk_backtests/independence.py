@@ -32,9 +32,9 @@ def christoffersen_independence(hits: Any, *, replications: int = REPLICATIONS, 
     Args:
         hits: bool, [days].
     """
-    found = read_hits(hits)[None, :]
-    statistic, asymptotic, exact, bound = independence_many(found, replications=replications, seed=seed)
-    days, exceptions = found.shape[1], int(found.sum())
+    exceeded = read_hits(hits)[None, :]
+    statistic, asymptotic, exact, bound = independence_many(exceeded, replications=replications, seed=seed)
+    days, exceptions = exceeded.shape[1], int(exceeded.sum())
     return BacktestResult(float(statistic[0]), days, exceptions, float(asymptotic[0]), float(exact[0]), float(bound[0]))
 
 
@@ -47,9 +47,9 @@ def christoffersen(hits: Any, probability: float, *, replications: int = REPLICA
         hits: bool, [days].
         probability: of an exception, as promised (0.01 for 99 %).
     """
-    found = read_hits(hits)[None, :]
-    statistic, asymptotic, exact, bound = conditional_many(found, probability, replications=replications, seed=seed)
-    days, exceptions = found.shape[1], int(found.sum())
+    exceeded = read_hits(hits)[None, :]
+    statistic, asymptotic, exact, bound = conditional_many(exceeded, probability, replications=replications, seed=seed)
+    days, exceptions = exceeded.shape[1], int(exceeded.sum())
     return BacktestResult(float(statistic[0]), days, exceptions, float(asymptotic[0]), float(exact[0]), float(bound[0]))
 
 
@@ -57,14 +57,14 @@ def independence_many(hits: Any, *, replications: int = REPLICATIONS, seed: int 
     """Of each of [series, days]: statistic, asymptotic p, exact p, bound; float64, [series]."""
     from scipy.stats import chi2
 
-    found = read_hits(hits)
-    statistic = independence_ratio(found)
-    counts = found.sum(axis=1)
-    exact, bound = np.empty(len(found)), np.empty(len(found))
+    exceeded = read_hits(hits)
+    statistic = independence_ratio(exceeded)
+    counts = exceeded.sum(axis=1)
+    exact, bound = np.empty(len(exceeded)), np.empty(len(exceeded))
     generator = np.random.default_rng([seed, 5])
     for count in np.unique(counts):
         here = counts == count
-        simulated = _placings(found.shape[1], int(count), replications, seed)
+        simulated = _placings(exceeded.shape[1], int(count), replications, seed)
         exact[here], bound[here] = monte_carlo_p(statistic[here], simulated, generator)
     return statistic, chi2.sf(statistic, 1), exact, bound
 
@@ -76,9 +76,9 @@ def conditional_many(
     from scipy.stats import chi2
 
     check_probability(probability)
-    found = read_hits(hits)
-    statistic = conditional_ratio(found, probability)
-    simulated = _independent(found.shape[1], probability, replications, seed)
+    exceeded = read_hits(hits)
+    statistic = conditional_ratio(exceeded, probability)
+    simulated = _independent(exceeded.shape[1], probability, replications, seed)
     exact, bound = monte_carlo_p(statistic, simulated, np.random.default_rng([seed, 6]))
     return statistic, chi2.sf(statistic, 2), exact, bound
 

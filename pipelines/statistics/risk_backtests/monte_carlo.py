@@ -44,9 +44,9 @@ def monte_carlo_p(statistic: Float64, simulated: Float64, generator: np.random.G
 def ranks(days: int, replications: int, seed: int) -> NDArray[np.int32]:
     """int32, [replications, days]: each row a random order of the days, so that `ranks < x` puts x exceptions on random days."""
     generator = np.random.default_rng([seed, days, 1])
-    found = np.tile(np.arange(days, dtype=np.int32), (replications, 1))
-    generator.permuted(found, axis=1, out=found)
-    return found
+    permutations = np.tile(np.arange(days, dtype=np.int32), (replications, 1))
+    generator.permuted(permutations, axis=1, out=permutations)
+    return permutations
 
 
 def bernoulli_hits(days: int, probability: float, replications: int, seed: int) -> list[NDArray[np.bool_]]:

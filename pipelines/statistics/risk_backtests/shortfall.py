@@ -49,10 +49,10 @@ def expected_shortfall(losses: Any, forecasts: TailForecasts, *, replications: i
     Args:
         losses: float64, [days].
     """
-    found = np.atleast_2d(np.asarray(losses, dtype=np.float64))
-    statistic, exact, bound = shortfall_many(found, forecasts, replications=replications, seed=seed)
-    exceptions = int((found > forecasts.value_at_risk).sum())
-    return BacktestResult(float(statistic[0]), found.shape[1], exceptions, None, float(exact[0]), float(bound[0]))
+    rows = np.atleast_2d(np.asarray(losses, dtype=np.float64))
+    statistic, exact, bound = shortfall_many(rows, forecasts, replications=replications, seed=seed)
+    exceptions = int((rows > forecasts.value_at_risk).sum())
+    return BacktestResult(float(statistic[0]), rows.shape[1], exceptions, None, float(exact[0]), float(bound[0]))
 
 
 def shortfall_many(

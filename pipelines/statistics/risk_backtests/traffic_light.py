@@ -46,16 +46,16 @@ def traffic_light(hits: Any, probability: float = PROBABILITY, days: int = DAYS)
     Args:
         hits: bool, [any], in time order.
     """
-    found = read_hits(hits)[-days:]
-    return light_of(int(found.sum()), len(found), probability, len(np.asarray(hits)) - 1)
+    exceeded = read_hits(hits)[-days:]
+    return light_of(int(exceeded.sum()), len(exceeded), probability, len(np.asarray(hits)) - 1)
 
 
 def worst_light(hits: Any, probability: float = PROBABILITY, days: int = DAYS) -> TrafficLight:
     """The light of the `days` days in a row with the most exceptions; the latest such, where there are several."""
-    found = read_hits(hits)
-    if len(found) <= days:
-        return traffic_light(found, probability, days)
-    counted = np.concatenate(([0], np.cumsum(found)))
+    exceeded = read_hits(hits)
+    if len(exceeded) <= days:
+        return traffic_light(exceeded, probability, days)
+    counted = np.concatenate(([0], np.cumsum(exceeded)))
     windows = counted[days:] - counted[:-days]
     place = len(windows) - 1 - int(np.argmax(windows[::-1]))
     return light_of(int(windows[place]), days, probability, place + days - 1)
