@@ -18,11 +18,8 @@ class KeyNotNull(RowRule):
     name = "key_not_null"
     partly_core = True  # a blank name is none either
     severity = "row"
+    statement = "entity and time are not missing"
     remedy = "fill entity and date at the source"
-
-    @property
-    def statement(self) -> str:
-        return "entity and time are not missing"
 
     def core(self, batch: pd.DataFrame) -> list[Core]:
         return [("ExpectColumnValuesToNotBeNull", {"column": column}) for column in KEYS]
@@ -43,11 +40,8 @@ class UniqueKey(RowRule):
 
     name = "unique_key"
     severity = "row"
+    statement = "entity and time together are unique among the rows that became known at once"
     remedy = "leave one row for each entity and date at the source"
-
-    @property
-    def statement(self) -> str:
-        return "entity and time together are unique among the rows that became known at once"
 
     def core(self, batch: pd.DataFrame) -> list[Core]:
         columns = [*KEYS, *([KNOWN_AT] if KNOWN_AT in batch else [])]

@@ -21,11 +21,8 @@ class PositivePrices(RowRule):
 
     name = "positive_prices"
     severity = "row"
+    statement = "prices are positive"
     remedy = "correct the prices at the source, or set `allow_negative: true` where the market allows them"
-
-    @property
-    def statement(self) -> str:
-        return "prices are positive"
 
     def core(self, batch: pd.DataFrame) -> list[Core]:
         return [between(column, min_value=0, strict_min=True) for column, _ in numeric(batch, PRICES)]
@@ -46,11 +43,8 @@ class BarOrder(RowRule):
 
     name = "bar_order"
     severity = "row"
+    statement = "high >= max(open, close) >= min(open, close) >= low"
     remedy = "correct the bars at the source (swapped columns, a price of another unit)"
-
-    @property
-    def statement(self) -> str:
-        return "high >= max(open, close) >= min(open, close) >= low"
 
     def broken(self, batch: pd.DataFrame) -> Mask:
         prices = dict(numeric(batch, PRICES))

@@ -16,11 +16,8 @@ class NotEmpty(BatchRule):
 
     name = "not_empty"
     severity = "critical"
+    statement = "the batch has rows"
     remedy = "read a source that has rows, or take a later as-of"
-
-    @property
-    def statement(self) -> str:
-        return "the batch has rows"
 
     def core(self, batch: pd.DataFrame) -> list[Core]:
         return [("ExpectTableRowCountToBeBetween", {"min_value": 1})]

@@ -17,11 +17,8 @@ class VolumeNotNegative(RowRule):
 
     name = "volume_not_negative"
     severity = "row"
+    statement = "volume >= 0"
     remedy = "correct the volumes at the source"
-
-    @property
-    def statement(self) -> str:
-        return "volume >= 0"
 
     def core(self, batch: pd.DataFrame) -> list[Core]:
         return [between(column, min_value=0) for column, _ in numeric(batch, ["volume"])]

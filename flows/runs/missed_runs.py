@@ -37,21 +37,26 @@ def supersede_missed() -> int:
         state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])),
     )
     ours = DeploymentFilter(tags=DeploymentFilterTags(all_=["finflow"]))
-    waiting: dict[Any, list[Any]] = {}
     with get_client(sync_client=True) as client:
-        offset = 0
-        while page := client.read_flow_runs(flow_run_filter=due, deployment_filter=ours, limit=_PAGE, offset=offset):
-            for run in page:
-                if run.auto_scheduled:
-                    waiting.setdefault(run.deployment_id, []).append(run)
-            offset += len(page)
         count = 0
-        for runs in waiting.values():
+        for runs in _by_deployment(client, due, ours):
             *older, newest = sorted(runs, key=lambda run: run.expected_start_time)
             for run in older:
                 client.set_flow_run_state(run.id, Cancelled(name=SUPERSEDED, message=superseded_by(newest)))
             count += len(older)
     return count
+
+
+def _by_deployment(client: Any, due: Any, ours: Any) -> list[list[Any]]:
+    """The runs of a schedule that two filters of Prefect's, of runs and of deployments, let through."""
+    waiting: dict[Any, list[Any]] = {}
+    offset = 0
+    while page := client.read_flow_runs(flow_run_filter=due, deployment_filter=ours, limit=_PAGE, offset=offset):
+        for run in page:
+            if run.auto_scheduled:
+                waiting.setdefault(run.deployment_id, []).append(run)
+        offset += len(page)
+    return list(waiting.values())
 
 
 def superseded_by(newest: Any) -> str:

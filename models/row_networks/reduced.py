@@ -12,7 +12,7 @@ from finflow.models.row_networks.autoencoder import Autoencoder
 from finflow.models.row_networks.reduced_settings import Reduced
 from finflow.models.row_networks.row_encoding import RowEncoding
 from finflow.models.row_networks.row_settings import AutoencoderSettings, SupervisedRowSettings
-from finflow.models.samples import Samples
+from finflow.models.samples import Float64, Samples
 
 if TYPE_CHECKING:
     from finflow.models.row_networks.modules.reduced import Encoder
@@ -60,8 +60,6 @@ def fit_encoder(
     Raises:
         FitFailure: a loss is not finite, or a number is infinite.
     """
-    import torch
-
     # late: loads torch
     from finflow.models.row_networks.modules.reduced import Encoder
 
@@ -74,11 +72,7 @@ def fit_encoder(
         raise type(error)(f"the autoencoder that `reduced` asks for: {error}") from error
     module = cast("RowForecaster", model.forecaster)
     encoder = Encoder(module.inputs, cast("RowBody", module.body))
-    codes = model.reduced(train).astype(np.float64)
-    spread = codes.std(axis=0)
-    inverse = np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > LEAST_SPREAD)
-    encoder.location.copy_(torch.from_numpy(codes.mean(axis=0)))
-    encoder.inverse.copy_(torch.from_numpy(inverse))
+    _scale(encoder, model.reduced(train).astype(np.float64))
     notes = {
         "units": reduced.units,
         "epochs": len(report.epochs),
@@ -86,3 +80,13 @@ def fit_encoder(
         "validation_error": min(epoch["validation_loss"] for epoch in report.epochs),
     }
     return encoder, notes
+
+
+def _scale(encoder: Encoder, codes: Float64) -> None:
+    """Have what an encoder gives standardised as these values of it, [n, units], are; what does not vary becomes 0."""
+    import torch
+
+    spread = codes.std(axis=0)
+    inverse = np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > LEAST_SPREAD)
+    encoder.location.copy_(torch.from_numpy(codes.mean(axis=0)))
+    encoder.inverse.copy_(torch.from_numpy(inverse))

@@ -6,7 +6,7 @@ import numpy as np
 
 from finflow.models.errors import FitFailure
 from finflow.models.rows.row_numbers import RowNumbers
-from finflow.models.samples import Float32, Int64
+from finflow.models.samples import Float32, Float64, Int64
 
 
 def smote(
@@ -51,11 +51,17 @@ def smote(
         made = np.asarray(sampler.fit_resample(table, classes)[0][len(table) :], dtype=np.float64)
     except ValueError as error:
         raise FitFailure(f"SMOTE cannot draw between these rows: {error}") from error
-    unscaled = np.tile(ready.median, (count, 1))
-    unscaled[:, varying] = made[:, : len(varying)] / ready.inverse[varying] + ready.location[varying]
+    unscaled = _unscaled(made, ready, varying)
     unscaled[:, np.isnan(numbers).all(axis=0)] = np.nan
-    absent = made[:, len(varying) : len(varying) + len(ready.marked)] > 0.5
-    unscaled[:, ready.marked] = np.where(absent, np.nan, unscaled[:, ready.marked])
     at = made[:, len(varying) + len(ready.marked) :].round().astype(np.int64)
     back = [values[place] for values, place in zip(categories, at.T, strict=True)]
     return unscaled.astype(np.float32), np.column_stack(back).astype(np.int64) if back else np.zeros((count, 0), dtype=np.int64)
+
+
+def _unscaled(made: Float64, ready: RowNumbers, varying: Int64) -> Float64:
+    """float64, [count, features], of standardised numbers of those that vary and, behind them, signs of what is missing."""
+    numbers = np.tile(ready.median, (len(made), 1))
+    numbers[:, varying] = made[:, : len(varying)] / ready.inverse[varying] + ready.location[varying]
+    absent = made[:, len(varying) : len(varying) + len(ready.marked)] > 0.5
+    numbers[:, ready.marked] = np.where(absent, np.nan, numbers[:, ready.marked])
+    return numbers

@@ -16,10 +16,13 @@ if TYPE_CHECKING:
 ROUNDING = 1e-14
 _STYLE = (
     "body{font:15px/1.5 system-ui,'Noto Sans CJK SC','Microsoft YaHei','PingFang SC',sans-serif;"
-    "max-width:62rem;margin:2rem auto;padding:0 1rem}"
-    "table{border-collapse:collapse;font-size:13px;display:block;overflow-x:auto}"
-    "td,th{border:1px solid #ccc;padding:.25rem .5rem;text-align:left}"
-    "th{background:#f2f2f2}img{max-width:100%}blockquote{border-left:4px solid #1f5fa8;margin:0;padding:.3rem 1rem;background:#f4f8fc}"
+    "margin:2rem auto;padding:0 1rem}"
+    # Prose keeps to a width that can be read; a table of many columns takes what the window has, and scrolls only beyond.
+    "body>*{box-sizing:border-box;max-width:62rem;margin-left:auto;margin-right:auto}"
+    "table{border-collapse:collapse;font-size:12px;display:block;overflow-x:auto;width:fit-content;max-width:100%;min-width:min(100%,62rem)}"
+    "td,th{border:1px solid #ccc;padding:.2rem .35rem;text-align:left}td{font-variant-numeric:tabular-nums}"
+    "th{background:#f2f2f2}img{display:block;max-width:min(100%,62rem)}"
+    "blockquote{border-left:4px solid #1f5fa8;padding:.3rem 1rem;background:#f4f8fc}"
 )
 
 

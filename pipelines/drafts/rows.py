@@ -77,15 +77,19 @@ def draft_rows(path: Path, name: str, outcome: str, positive: str | None) -> str
         "seed": 1,
         "seeds": 2,
     }
-    comments = {
-        "source": "".join(f"# left out: {header!r}, {why}\n" for header, why in chosen.left.items())
-        + "".join(f"# {one_line(note)}\n" for note in chosen.notes),
+    rate = float((texts.dropna() == classes[1]).mean())
+    top = HEADER.format(path=one_line(path.name), rows=len(texts), rate=rate, column=one_line(outcome), positive=one_line(classes[1]))
+    return top + commented(values, _comments(chosen))
+
+
+def _comments(chosen: Chosen) -> dict[str, str]:
+    """What stands behind the parts of the text, by part."""
+    left = "".join(f"# left out: {header!r}, {why}\n" for header, why in chosen.left.items())
+    return {
+        "source": left + "".join(f"# {one_line(note)}\n" for note in chosen.notes),
         "contract": PERSONS,
         "folds": (LATER if chosen.time else "") + PROBLEM,
     }
-    rate = float((texts.dropna() == classes[1]).mean())
-    top = HEADER.format(path=one_line(path.name), rows=len(texts), rate=rate, column=one_line(outcome), positive=one_line(classes[1]))
-    return top + commented(values, comments)
 
 
 def _column(table: Table, path: Path, outcome: str) -> Column:

@@ -7,7 +7,7 @@ from typing import Any
 
 from finflow.models.base import FitReport
 from finflow.pipelines.core.manifests import FitResult
-from finflow.pipelines.core.markdown import p_value, table_cell
+from finflow.pipelines.core.markdown import p_value, table_lines
 
 Reports = Sequence[tuple[FitResult, FitReport]]
 
@@ -57,10 +57,6 @@ def _largest(values: dict[str, float | None]) -> float | None:
     return max((one for one in found if one is not None), default=None) if None not in found else None
 
 
-def _table(header: list[str], rows: list[list[str]]) -> list[str]:
-    return [f"| {' | '.join(table_cell(cell) for cell in row)} |" for row in [header, ["---"] * len(header), *rows]]
-
-
 def _windows_section(rows: list[list[str]]) -> list[str]:
     if not rows:
         return []
@@ -68,7 +64,7 @@ def _windows_section(rows: list[list[str]]) -> list[str]:
     return [
         "## Generated training samples",
         "",
-        *_table(header, rows),
+        *table_lines([header, *rows]),
         "",
         "Decided by each fold's validation part, before its test part, on trainings without and with them from the same seed. Gains are of "
         "the validation loss in scaled units (positive: lower with them); p, one-sided: that the gain is an accident of the seeds, or of "
@@ -95,7 +91,7 @@ def _rows_section(rows: list[list[str]]) -> list[str]:
     return [
         "## Generated rows of the rare class",
         "",
-        *_table(header, rows),
+        *table_lines([header, *rows]),
         "",
         "Average precision of the rare class on the validation part that also stops a fit, mean over the seeds: of fits without generated "
         "rows, with rows between neighbours (SMOTE), and with rows of the generator (CTGAN). p, one-sided, the larger of the two rivals': "

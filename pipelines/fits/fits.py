@@ -53,30 +53,35 @@ def plan_fits(
     specs = []
     for candidate, recipe in recipes.items():
         model = unfitted(recipe.model, recipe.settings, samples.task)
-        settings = model.settings.model_dump(mode="json")
+        whole = recipe.model_copy(update={"settings": model.settings.model_dump(mode="json")})  # defaults are settings, too
+        used = hardware if model.accelerated else Hardware(threads=hardware.threads)
         for fold in folds:
-            blank = FitSpec(
-                key="",
-                definition=context.name,
-                candidate=candidate,
-                model=recipe.model,
-                settings=settings,
-                fold=fold,
-                embargo=context.definition.folds.embargo,
-                seed=0,
-                hardware=hardware,
-                samples=str(samples.folder),
-                task=samples.task,
-                rows_digest="",
-            )
+            blank = _blank(context, samples, fold, candidate, whole, used)
             place = (fold, model.context)
             if place not in digests:
                 digests[place] = digest_of(view, training_groups(blank, view), model.context)
-            used = hardware if model.accelerated else Hardware(threads=hardware.threads)
             for seed in seeds if model.seeded else (0,):
-                key = fit_key(digests[place], recipe.model, settings, samples.task, seed, used)
-                specs.append(replace(blank, key=key, seed=seed, hardware=used, rows_digest=digests[place]))
+                key = fit_key(digests[place], blank.model, blank.settings, samples.task, seed, used)
+                specs.append(replace(blank, key=key, seed=seed, rows_digest=digests[place]))
     return tuple(specs)
+
+
+def _blank(context: Context, samples: SampleManifest, fold: Fold, candidate: str, recipe: Recipe, hardware: Hardware) -> FitSpec:
+    """What all seeds' fits of a recipe on a fold have in common; key, seed and rows' digest are not set."""
+    return FitSpec(
+        key="",
+        definition=context.name,
+        candidate=candidate,
+        model=recipe.model,
+        settings=recipe.settings,
+        fold=fold,
+        embargo=context.definition.folds.embargo,
+        seed=0,
+        hardware=hardware,
+        samples=str(samples.folder),
+        task=samples.task,
+        rows_digest="",
+    )
 
 
 def carry_out(spec: FitSpec, home: Home) -> FitResult:

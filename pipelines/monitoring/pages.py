@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from finflow.pipelines.core.markdown import page_of, table_cell
+from finflow.pipelines.core.markdown import page_of, table_lines
 from finflow.pipelines.core.whole_files import write_whole
 from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.lake.monitoring_checks import COVERAGE, DATA, FEATURES, LOSS, PARTS, PREDICTIONS, MonitoringCheck, number
@@ -65,21 +65,21 @@ def headline(result: MonitoringResult) -> str:
 
 def _table(checks: Sequence[MonitoringCheck]) -> list[str]:
     """A row a check."""
-    rows = [["check", "subject", "value", "95 %", "alarm beyond", "in words"], ["---"] * 6]
+    rows = [["check", "subject", "value", "95 %", "alarm beyond", "in words"]]
     for one in checks:
         interval = "-" if one.low is None or one.high is None else f"{number(one.low)} to {number(one.high)}"
         rows.append([_bold(one.check, one), one.subject, number(one.value), interval, number(one.threshold), one.detail])
-    return _lines(rows)
+    return table_lines(rows)
 
 
 def _drift_table(checks: Sequence[MonitoringCheck]) -> list[str]:
     """A row a subject, a column a distance, in brackets what an undisturbed window stays within."""
     headers = {"psi": "PSI", "ks": "KS", "shift": "mean moved by (deviations)", "spread": "deviation times"}
-    rows = [["subject", *headers.values()], ["---"] * 5]
+    rows = [["subject", *headers.values()]]
     for subject in dict.fromkeys(one.subject for one in checks):
         mine = {one.check: one for one in checks if one.subject == subject}
         rows.append([subject, *(_distance(mine.get(kind)) for kind in headers)])
-    return _lines(rows)
+    return table_lines(rows)
 
 
 def _distance(one: MonitoringCheck | None) -> str:
@@ -91,10 +91,6 @@ def _distance(one: MonitoringCheck | None) -> str:
 
 def _bold(text: str, one: MonitoringCheck) -> str:
     return f"**{text}**" if one.alarm else text
-
-
-def _lines(rows: Sequence[Sequence[str]]) -> list[str]:
-    return [f"| {' | '.join(table_cell(cell) for cell in row)} |" for row in rows]
 
 
 def _protocol(definition: Definition, result: MonitoringResult) -> list[str]:

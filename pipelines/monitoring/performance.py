@@ -60,57 +60,48 @@ def check_loss(definition: Definition, trained: Trained, scored: Scored) -> list
 
     One loss a date, averaged over entities. The reference is fitted on the rows that the champion was trained on.
     """
-    settings, loss = definition.monitoring, definition.gate.loss
+    loss = definition.gate.loss
     scored_rows, reason = _known(definition, scored)
     if reason:
         return [not_measured(LOSS, reason)]
     daily = scored_rows.groupby("time")[["loss", "reference"]].mean()
     spoken = f"{len(daily)} sessions from {daily.index[0]:%Y-%m-%d} to {daily.index[-1]:%Y-%m-%d}, {_origin(scored_rows)}"
-    mean_loss = mean_over_dates(daily["loss"].to_numpy(), scored.horizon, definition.seed)
-    who = trained.row.candidate
-    checks = [
-        measured(
-            LOSS,
-            loss,
-            who,
-            mean_loss.value,
-            low=mean_loss.low,
-            high=mean_loss.high,
-            detail=f"{loss} {number(mean_loss.value)} over {spoken}",
-        )
+    mean = mean_over_dates(daily["loss"].to_numpy(), scored.horizon, definition.seed)
+    detail = f"{loss} {number(mean.value)} over {spoken}"
+    return [
+        measured(LOSS, loss, trained.row.candidate, mean.value, low=mean.low, high=mean.high, detail=detail),
+        _excess_loss(definition, trained, scored, daily.dropna()),
     ]
-    both = daily.dropna()
-    if trained.is_reference and both.empty:
-        return [*checks, not_measured(LOSS, f"the champion is the reference {definition.reference}: there is nothing to compare it with")]
-    if len(both) < settings.minimum_dates:
-        return [
-            *checks,
-            not_measured(LOSS, scored.trouble or f"{len(both)} sessions have a loss of {definition.reference} beside the champion's"),
-        ]
-    against = float(both["reference"].mean())
-    excess = mean_over_dates((both["loss"] - both["reference"]).to_numpy(), scored.horizon, definition.seed)
+
+
+def _excess_loss(definition: Definition, trained: Trained, scored: Scored, daily: pd.DataFrame) -> MonitoringCheck:
+    """By which part the loss lies above the reference's, of `daily` that has both on every date."""
+    settings, loss = definition.monitoring, definition.gate.loss
+    if trained.is_reference and daily.empty:
+        return not_measured(LOSS, f"the champion is the reference {definition.reference}: there is nothing to compare it with")
+    if len(daily) < settings.minimum_dates:
+        few = f"{len(daily)} sessions have a loss of {definition.reference} beside the champion's"
+        return not_measured(LOSS, scored.trouble or few)
+    against = float(daily["reference"].mean())
+    excess = mean_over_dates((daily["loss"] - daily["reference"]).to_numpy(), scored.horizon, definition.seed)
     logarithmic = problem_of(definition).logarithmic(loss)
     whole = 1.0 if logarithmic else against
     if not whole > 0:
-        return [*checks, not_measured(LOSS, f"{definition.reference}'s {loss} is {number(against)}: no part of it can be taken")]
+        return not_measured(LOSS, f"{definition.reference}'s {loss} is {number(against)}: no part of it can be taken")
     value, p_value = excess.value / whole, excess.above(0.0)
     told = f"{value:+.3f}, a difference of logarithms," if logarithmic else f"{value:+.1%}"
-    detail = f"{loss} {told} against {definition.reference}'s {number(against)} over {len(both)} sessions"
-    detail += f", p {p_value:.3f} that it is no higher"
-    return [
-        *checks,
-        measured(
-            LOSS,
-            "excess loss",
-            definition.reference,
-            value,
-            threshold=settings.loss,
-            low=excess.low / whole,
-            high=excess.high / whole,
-            alarm=value > settings.loss and p_value <= settings.level,
-            detail=detail,
-        ),
-    ]
+    detail = f"{loss} {told} against {definition.reference}'s {number(against)} over {len(daily)} sessions"
+    return measured(
+        LOSS,
+        "excess loss",
+        definition.reference,
+        value,
+        threshold=settings.loss,
+        low=excess.low / whole,
+        high=excess.high / whole,
+        alarm=value > settings.loss and p_value <= settings.level,
+        detail=f"{detail}, p {p_value:.3f} that it is no higher",
+    )
 
 
 def check_coverage(definition: Definition, scored: Scored) -> list[MonitoringCheck]:

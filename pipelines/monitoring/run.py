@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -41,22 +42,32 @@ def monitor(context: Context, clean: CleanManifest) -> MonitoringResult:
     Raises:
         StateError, ConflictError: the tables cannot be read or written.
     """
-    definition = context.definition
     champion = champion_at(context, clean)
     pages = Pages()
     checks = tuple(check_data(context, clean) + _check_champion(context, clean, champion, pages))
+    result = _result(context, clean, champion, checks)
+    report = write_pages(context, result, pages)
+    run_id = log_monitoring(context, result, report)
+    written = Monitorings(context.lake, context.name).record(
+        result.key, pd.Timestamp(clean.as_of), None if champion is None else champion.version, (clean.version, clean.digest), checks
+    )
+    return replace(result, written=written, report=str(report.html), run_id=run_id)
+
+
+def _result(context: Context, clean: CleanManifest, champion: Trained | None, checks: tuple[MonitoringCheck, ...]) -> MonitoringResult:
+    """What the checks say, before it is reported, logged and recorded."""
+    definition = context.definition
     table = Monitorings(context.lake, definition.name)
     who = (
         None
         if champion is None
         else {"version": champion.version, "candidate": champion.row.candidate, "as_of": champion.as_of.isoformat()}
     )
-    key = digest_json([definition.name, clean.as_of, who, clean.digest, [one.to_dict() for one in checks]])
     before = table.alarms_before(pd.Timestamp(clean.as_of), None if champion is None else champion.version)
     alarms = {(one.part, one.check, one.subject): one for one in checks if one.alarm}
-    partial = MonitoringResult(
+    return MonitoringResult(
         definition=definition.name,
-        key=key,
+        key=digest_json([definition.name, clean.as_of, who, clean.digest, [one.to_dict() for one in checks]]),
         as_of=clean.as_of,
         champion=who,
         data_version=clean.version,
@@ -72,12 +83,6 @@ def monitor(context: Context, clean: CleanManifest) -> MonitoringResult:
         report="",
         run_id="",
     )
-    report = write_pages(context, partial, pages)
-    run_id = log_monitoring(context, partial, report)
-    written = table.record(
-        key, pd.Timestamp(clean.as_of), None if champion is None else champion.version, (clean.version, clean.digest), checks
-    )
-    return MonitoringResult(**{**vars(partial), "written": written, "report": str(report.html), "run_id": run_id})
 
 
 def _check_champion(context: Context, clean: CleanManifest, champion: Trained | None, pages: Pages) -> list[MonitoringCheck]:

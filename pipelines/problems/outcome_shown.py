@@ -9,7 +9,7 @@ PLOTS = (
     Plot(
         "reliability",
         "Calibration of every candidate",
-        "finflow.pipelines.evaluation.plots.outcome:plot_reliability",
+        "finflow.pipelines.evaluation.plots.reliability:plot_reliability",
         reads=("candidates",),
     ),
     Plot("ranking", "Ranking", "finflow.pipelines.evaluation.plots.outcome:plot_ranking", reads=("candidates", "baselines")),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
+from finflow.models.samples import Float64
 from finflow.pipelines.core.errors import DefinitionError
 
 START = 100.0
@@ -40,21 +41,25 @@ def portfolio_bars(clean: pd.DataFrame, weights: Mapping[str, float], name: str)
         common = part.index if common is None else common.intersection(part.index)
     assert common is not None
     time = common.sort_values()
-    members = {member: part.loc[time] for member, part in parts.items()}
-
-    def moved(column: str) -> np.ndarray:
-        """The portfolio's return from the close before to this date's `column`; at the first date against its own close."""
-        total = np.zeros(len(time))
-        for member, weight in weights.items():
-            close = members[member]["close"].to_numpy(dtype=np.float64)
-            source = _EXTREMES.get(column, column) if weight < 0 else column
-            before = np.concatenate([close[:1], close[:-1]])
-            with np.errstate(all="ignore"):  # a price of 0 has no return; no window holds one
-                total += weight * (members[member][source].to_numpy(dtype=np.float64) / np.where(before > 0, before, np.nan) - 1.0)
-        return total
-
+    members = [(part.loc[time], weights[member]) for member, part in parts.items()]
     with np.errstate(all="ignore"):
-        close = START * np.cumprod(1.0 + moved("close"))
+        close = START * np.cumprod(1.0 + _return(members, "close"))
         before = np.concatenate([[START] if len(time) else [], close[:-1]])
-        values = {column: close if column == "close" else before * (1.0 + moved(column)) for column in prices}
+        values = {column: close if column == "close" else before * (1.0 + _return(members, column)) for column in prices}
     return pd.DataFrame({"entity": pd.array([name] * len(time), dtype="str"), "time": time, **values})
+
+
+def _return(members: Sequence[tuple[pd.DataFrame, float]], column: str) -> Float64:
+    """float64, [dates]: the portfolio's return from the close before to a date's `column`; at the first date against its own close.
+
+    Args:
+        members: each one's bars on the same dates, and its weight.
+    """
+    total = np.zeros(len(members[0][0]))
+    for bars, weight in members:
+        close = bars["close"].to_numpy(dtype=np.float64)
+        source = _EXTREMES.get(column, column) if weight < 0 else column
+        before = np.concatenate([close[:1], close[:-1]])
+        with np.errstate(all="ignore"):  # a price of 0 has no return; no window holds one
+            total += weight * (bars[source].to_numpy(dtype=np.float64) / np.where(before > 0, before, np.nan) - 1.0)
+    return total

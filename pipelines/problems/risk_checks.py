@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from finflow.models.base import Prediction
 from finflow.models.samples import SampleIndex
@@ -38,6 +40,30 @@ _TITLES = {
 }
 
 
+@dataclass(frozen=True, eq=False)
+class _Tail:
+    """What an entity lost on its test dates, in order, and what was forecast: float64, [n] each.
+
+    Attributes:
+        at_risk, shortfall: the forecast value at risk and expected shortfall at `confidence`.
+        quantiles: float64, [n, levels], of the losses.
+        shape: of the tail beyond the outermost level.
+    """
+
+    losses: Float64
+    at_risk: Float64
+    shortfall: Float64
+    confidence: float
+    quantiles: Float64
+    levels: tuple[float, ...]
+    shape: float
+
+    @property
+    def hits(self) -> NDArray[np.bool_]:
+        """Days of a loss beyond the value at risk."""
+        return self.losses > self.at_risk
+
+
 def backtest(name: str, prediction: Prediction, index: SampleIndex, risks: Risks, shape: float, gate: Gate, seed: int) -> Check:
     """One backtest over all test dates, each entity by itself.
 
@@ -57,15 +83,18 @@ def backtest(name: str, prediction: Prediction, index: SampleIndex, risks: Risks
     for code in codes:
         mine = np.flatnonzero(index.entity == code)
         mine = mine[np.argsort(index.time[mine], kind="stable")]
-        at_risk, shortfall = (values[mine] for values in risks.at(confidence))
-        losses = index.target[mine, 0].astype(np.float64)
+        tail = _tail(prediction, index, risks, mine, confidence, shape)
         if name == "traffic_light":
-            checks.append(_light(losses > at_risk, index.time[mine], confidence))
+            checks.append(_light(tail.hits, index.time[mine], confidence))
         else:
-            quantiles = prediction.values[mine, 0, :].astype(np.float64)
-            tail = (quantiles, prediction.levels, shape)
-            checks.append(_test(name, losses, at_risk, shortfall, confidence, tail, gate.backtest_level / len(codes), seed))
+            checks.append(_test(name, tail, gate.backtest_level / len(codes), seed))
     return max(checks, key=lambda check: (not check.passed, check.severity))
+
+
+def _tail(prediction: Prediction, index: SampleIndex, risks: Risks, mine: NDArray[np.int64], confidence: float, shape: float) -> _Tail:
+    at_risk, shortfall = (values[mine] for values in risks.at(confidence))
+    quantiles = prediction.values[mine, 0, :].astype(np.float64)
+    return _Tail(index.target[mine, 0].astype(np.float64), at_risk, shortfall, confidence, quantiles, prediction.levels, shape)
 
 
 def _light(hits: np.ndarray, time: np.ndarray, confidence: float) -> Check:
@@ -80,17 +109,8 @@ def _light(hits: np.ndarray, time: np.ndarray, confidence: float) -> Check:
     return Check("traffic_light", worst.zone != "red", words, figures, severity=worst.cumulative)
 
 
-def _test(
-    name: str,
-    losses: Float64,
-    at_risk: Float64,
-    shortfall: Float64,
-    confidence: float,
-    tail: tuple[Float64, tuple[float, ...], float],
-    level: float,
-    seed: int,
-) -> Check:
-    result = _result(name, losses, at_risk, shortfall, round(1.0 - confidence, 9), tail, seed)
+def _test(name: str, tail: _Tail, level: float, seed: int) -> Check:
+    confidence, result = tail.confidence, _result(name, tail, seed)
     if result is None:
         words = f"{_TITLES[name]}: an expected shortfall is not above 0, and cannot be tested"
         return Check(name, False, words, {}, severity=1.0)
@@ -106,26 +126,21 @@ def _test(
     return Check(name, result.bound_p > level, words, figures, severity=1.0 - result.bound_p)
 
 
-def _result(
-    name: str,
-    losses: Float64,
-    at_risk: Float64,
-    shortfall: Float64,
-    probability: float,
-    tail: tuple[Float64, tuple[float, ...], float],
-    seed: int,
-) -> BacktestResult | None:
-    hits = losses > at_risk
+def _result(name: str, tail: _Tail, seed: int) -> BacktestResult | None:
+    """None where an expected shortfall is not above 0."""
+    probability = round(1.0 - tail.confidence, 9)
     if name == "kupiec":
-        return kupiec(hits, probability, seed=seed)
+        return kupiec(tail.hits, probability, seed=seed)
     if name == "christoffersen":
-        return christoffersen(hits, probability, seed=seed)
+        return christoffersen(tail.hits, probability, seed=seed)
     if name == "christoffersen_independence":
-        return christoffersen_independence(hits, seed=seed)
-    if not (shortfall > 0).all():
+        return christoffersen_independence(tail.hits, seed=seed)
+    if not (tail.shortfall > 0).all():
         return None
-    quantiles, levels, shape = tail
     forecasts = TailForecasts(
-        at_risk, shortfall, probability, lambda day, level: tail_quantiles(quantiles, levels, day, level, shape=shape)
+        tail.at_risk,
+        tail.shortfall,
+        probability,
+        lambda day, level: tail_quantiles(tail.quantiles, tail.levels, day, level, shape=tail.shape),
     )
-    return expected_shortfall(losses, forecasts, seed=seed)
+    return expected_shortfall(tail.losses, forecasts, seed=seed)

@@ -28,28 +28,20 @@ def export(context: Context, start: str, end: str, to: Path) -> dict[str, Any]:
     Raises:
         FinflowError: another ending, a folder that is not there, a file that cannot be written, or no prediction in the range.
     """
-    definition = context.definition
     first, last = parse_range(start, end)
     path = Path(to)
     check_name(path.name, "the file's name (--to)")
     write = _writer(path)
     if not path.parent.is_dir():
         raise FinflowError(f"--to {str(path)!a}: the folder {str(path.parent)!a} does not exist; make it, or give another.")
-    predictions = Predictions(context.lake, definition.name)
-    version = predictions.version
-    rows = predictions.latest(first, last).drop(columns="period", errors="ignore")
-    if rows.empty:
-        raise FinflowError(
-            f"{definition.name} has no predictions from {first:%Y-%m-%d} to {last:%Y-%m-%d}: "
-            f"finflow backfill {definition.name} --start {first:%Y-%m-%d} --end {last:%Y-%m-%d}"
-        )
+    version, rows = _predictions(context, first, last)
     try:
         with whole_file(path) as part:
             write(rows, part)
     except OSError as error:
         raise FinflowError(f"--to {str(path)!a} cannot be written ({error.strerror or error}); give another file.") from None
     return {
-        "definition": definition.name,
+        "definition": context.name,
         "path": str(path),
         "rows": len(rows),
         "entities": int(rows["entity"].nunique()),
@@ -57,6 +49,23 @@ def export(context: Context, start: str, end: str, to: Path) -> dict[str, Any]:
         "last": f"{rows['time'].max():%Y-%m-%d}",
         "table_version": version,
     }
+
+
+def _predictions(context: Context, first: pd.Timestamp, last: pd.Timestamp) -> tuple[int | None, pd.DataFrame]:
+    """The version of the predictions table, and its newest view of a range.
+
+    Raises:
+        FinflowError: it has no row.
+    """
+    predictions = Predictions(context.lake, context.name)
+    version = predictions.version
+    rows = predictions.latest(first, last).drop(columns="period", errors="ignore")
+    if rows.empty:
+        raise FinflowError(
+            f"{context.name} has no predictions from {first:%Y-%m-%d} to {last:%Y-%m-%d}: "
+            f"finflow backfill {context.name} --start {first:%Y-%m-%d} --end {last:%Y-%m-%d}"
+        )
+    return version, rows
 
 
 def safe_for_spreadsheets(frame: pd.DataFrame) -> pd.DataFrame:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from finflow.pipelines.core.errors import FinflowError, SinkError
-from finflow.pipelines.core.secrets import expand, redacted, refuse_password
+from finflow.pipelines.core.secrets import expand
+from finflow.pipelines.core.sql import DatabaseUrl, TableName, in_a_line
 from finflow.pipelines.sinks.base import SinkSettings
 
 if TYPE_CHECKING:
@@ -28,20 +28,8 @@ class SqlSink(SinkSettings):
     """
 
     kind: Literal["sql"] = "sql"
-    url: str = Field(min_length=1, description="an SQLAlchemy URL; ${NAME} stands for an environment variable, a password only so")
-    table: str = Field(description="the table, or schema.table: letters, digits and underscores")
-
-    @field_validator("url")
-    @classmethod
-    def _url(cls, value: str) -> str:
-        return refuse_password(value, "url")
-
-    @field_validator("table")
-    @classmethod
-    def _table(cls, value: str) -> str:
-        if not re.fullmatch(r"([A-Za-z_]\w{0,62}\.)?[A-Za-z_]\w{0,62}", value, re.ASCII):
-            raise ValueError("table is no plain name: letters, digits and underscores, perhaps behind a schema and a dot")
-        return value
+    url: DatabaseUrl
+    table: TableName = Field(description="the table, or schema.table: letters, digits and underscores")
 
     def write(self, rows: pd.DataFrame) -> int:
         """See `SinkSettings.write`; all rows in one transaction."""
@@ -53,7 +41,7 @@ class SqlSink(SinkSettings):
             with engine.begin() as connection:
                 return _insert(connection, table, _records(rows, table))
         except SQLAlchemyError as error:
-            said = _in_a_line(getattr(error, "orig", None) or error)
+            said = in_a_line(getattr(error, "orig", None) or error)
             raise SinkError(f"sink {self.url}, table {self.table}: the rows cannot be written ({said}).") from None
         finally:
             engine.dispose()
@@ -67,7 +55,7 @@ class SqlSink(SinkSettings):
         except FinflowError as error:
             raise SinkError(f"sink: {error}") from None
         except (ArgumentError, ImportError) as error:
-            raise SinkError(f"sink {self.url}: {_in_a_line(error)}.") from None
+            raise SinkError(f"sink {self.url}: {in_a_line(error)}.") from None
 
     def _prepared(self, engine: Engine, rows: pd.DataFrame) -> Table:
         """The table, made if it is not there.
@@ -92,10 +80,6 @@ class SqlSink(SinkSettings):
             fault = f"lacks the columns {', '.join(missing)}" if missing else f"has the primary key ({', '.join(key)})"
             raise SinkError(f"sink {self.url}: the table {self.table} {fault}; expected the key ({', '.join(KEY)}). Name another table.")
         return wanted
-
-
-def _in_a_line(error: BaseException) -> str:
-    return " ".join(redacted(str(error)).split())
 
 
 def _table(metadata: Any, name: str, rows: pd.DataFrame) -> Table:

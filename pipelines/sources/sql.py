@@ -14,7 +14,8 @@ from pydantic import ConfigDict, Field, PrivateAttr, field_serializer, field_val
 
 from finflow.pipelines.core.errors import SourceError
 from finflow.pipelines.core.redaction import are_cells_hidden, hidden_in_errors, redacted
-from finflow.pipelines.core.secrets import expand, refuse_password
+from finflow.pipelines.core.secrets import expand
+from finflow.pipelines.core.sql import DatabaseUrl, TableName, in_a_line
 from finflow.pipelines.sources.allowed import FOLDERS, Allowed
 from finflow.pipelines.sources.budget import check_cells, check_rows, check_width
 from finflow.pipelines.sources.headers import match_columns
@@ -40,22 +41,10 @@ class SqlSource(TableSource):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
     kind: Literal["sql"] = "sql"
-    url: str = Field(min_length=1, description="an SQLAlchemy URL; ${NAME} stands for an environment variable, a password only so")
-    table: str | None = Field(default=None, description="the table or view, or schema.table: letters, digits and underscores")
+    url: DatabaseUrl
+    table: TableName | None = Field(default=None, description="the table or view, or schema.table: letters, digits and underscores")
     query: str | None = Field(default=None, description="a SELECT statement, in place of a table")
     _folder: Path | None = PrivateAttr(default=None)
-
-    @field_validator("url")
-    @classmethod
-    def _url(cls, value: str) -> str:
-        return refuse_password(value, "url")
-
-    @field_validator("table")
-    @classmethod
-    def _plain(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"([A-Za-z_]\w{0,62}\.)?[A-Za-z_]\w{0,62}", value, re.ASCII):
-            raise ValueError("table is no plain name: letters, digits and underscores, perhaps behind a schema and a dot")
-        return value
 
     @field_validator("query")
     @classmethod
@@ -105,7 +94,7 @@ class SqlSource(TableSource):
                 return self._frame(connection)
         except SQLAlchemyError as error:
             # A driver's message may repeat a value that it could not take.
-            why = type(error).__name__ if are_cells_hidden() else _in_a_line(getattr(error, "orig", None) or error)
+            why = type(error).__name__ if are_cells_hidden() else in_a_line(getattr(error, "orig", None) or error)
             raise SourceError(f"{self.path}: cannot be read ({why}).") from None
         finally:
             engine.dispose()
@@ -124,7 +113,7 @@ class SqlSource(TableSource):
         try:
             return create_engine(url)
         except (ArgumentError, ImportError) as error:
-            raise SourceError(f"{redacted(self.url)}: {_in_a_line(error)}.") from None
+            raise SourceError(f"{redacted(self.url)}: {in_a_line(error)}.") from None
 
     def _frame(self, connection: Connection) -> pd.DataFrame:
         from sqlalchemy import text
@@ -166,7 +155,7 @@ class SqlSource(TableSource):
         try:
             return pa.array(plain)
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-            why = "" if are_cells_hidden() else f" ({_in_a_line(error)})"
+            why = "" if are_cells_hidden() else f" ({in_a_line(error)})"
             raise SourceError(f"{self.path}, column {name!r}: holds values of more than one type{why}; cast it in a query.") from None
 
     def _assembled(self, pieces: dict[str, list[pa.Array]], chosen: dict[str, int]) -> pd.DataFrame:
@@ -208,7 +197,3 @@ def _common(kinds: set[pa.DataType]) -> pa.DataType:
     if all(pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in kinds):
         return pa.float64()
     raise pa.ArrowInvalid("no common type")
-
-
-def _in_a_line(error: BaseException) -> str:
-    return " ".join(redacted(str(error)).split())[:300]

@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-
 from torch import Tensor, nn
 
 from finflow.models.base import Task
 from finflow.models.networks.learnt import learnt
-from finflow.models.networks.modules.heads import Head
+from finflow.models.networks.modules.heads import Head, Learner
 from finflow.models.networks.network_settings import NetworkSettings
 
 
-class Forecaster(nn.Module, ABC):
+class Forecaster(Learner):
     """Base of what a network trains: windows [batch, length, features] to quantiles [batch, outputs, levels], all scaled."""
-
-    @abstractmethod
-    def begin(self, targets: Tensor) -> None:
-        """See `Head.begin`."""
-
-    @abstractmethod
-    def loss(self, output: Tensor, targets: Tensor) -> Tensor:
-        """What early stopping watches: the mean loss of `forward`'s output, a scalar."""
-
-    def finish(self, output: Tensor, targets: Tensor) -> None:
-        """See `Head.finish`."""
-
-    @abstractmethod
-    def quantiles(self, output: Tensor) -> Tensor:
-        """[batch, outputs, levels], ascending along levels, of `forward`'s output."""
 
 
 class Supervised(Forecaster):

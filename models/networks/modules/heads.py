@@ -18,8 +18,8 @@ from torch.nn import functional
 ONE = math.log(math.e - 1)
 
 
-class Head(nn.Module, ABC):
-    """Base of the heads."""
+class Learner(nn.Module, ABC):
+    """Base of what gradients fit: what stands before them, the loss that they follow, what is left after them, the quantiles it gives."""
 
     @abstractmethod
     def begin(self, targets: Tensor) -> None:
@@ -27,14 +27,18 @@ class Head(nn.Module, ABC):
 
     @abstractmethod
     def loss(self, output: Tensor, targets: Tensor) -> Tensor:
-        """The mean loss, a scalar."""
+        """The mean loss of `forward`'s output, a scalar: what early stopping watches."""
 
     def finish(self, output: Tensor, targets: Tensor) -> None:
         """Fit what is left once the weights stand, on the validation part."""
 
     @abstractmethod
     def quantiles(self, output: Tensor) -> Tensor:
-        """[batch, outputs, levels]."""
+        """[batch, outputs, levels], ascending along levels, of `forward`'s output."""
+
+
+class Head(Learner):
+    """Base of the heads."""
 
 
 class QuantileHead(Head):

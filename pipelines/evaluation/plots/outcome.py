@@ -1,4 +1,4 @@
-"""Plots of outcomes: calibration, ranking, gains and costs of all candidates beside each other; fairness and stability.
+"""Plots of outcomes: ranking, gains and costs of all candidates beside each other; fairness and stability.
 
 Rows are those of an evaluation's predictions/<candidate>.parquet: p_<first>, p_<last>, threshold, actual. A candidate has the same
 colour in every plot; baselines are dashed.
@@ -6,8 +6,7 @@ colour in every plot; baselines are dashed.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,21 +16,16 @@ from numpy.typing import NDArray
 from finflow.models.samples import Float64
 from finflow.pipelines.core.svg import BLUE, GREY, RED, svg_figure
 from finflow.pipelines.evaluation.plots.classes import class_columns
-from finflow.pipelines.problems.calibration_scores import DECILES, equal_count_bins
 
 if TYPE_CHECKING:
     import pandas as pd
 
 #: told apart by readers who cannot tell red from green (Okabe and Ito, 2008), then again
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-#: where the highest tenth is split further, in which a rare class is decided
-TOP = (0.95, 0.98, 0.99, 0.995, 0.999)
 #: points of a curve, at most
 POINTS = 300
 #: a base rate below which precision is drawn on a logarithmic scale
 RARE = 0.05
-#: a bin with fewer rows says too little for a point
-FEWEST = 10
 
 
 def outcome_of(rows: pd.DataFrame) -> tuple[Float64, Float64, Float64, str]:
@@ -42,49 +36,10 @@ def outcome_of(rows: pd.DataFrame) -> tuple[Float64, Float64, Float64, str]:
     return probability, came, threshold, label
 
 
-def plot_reliability(candidates: Mapping[str, pd.DataFrame], path: Path) -> None:
-    """Of every candidate by itself, the part that came against the mean probability in bins by deciles, the highest tenth in six, both on
-    a scale of log odds, so that rare outcomes can be read; below each the count of rows by probability.
-
-    On the diagonal is right. Bars are 95 % intervals (Wilson, 1927), as if rows were independent.
-    """
-    columns = min(len(candidates), 3)
-    lines = math.ceil(len(candidates) / columns)
-    bins = {name: _bins(*outcome_of(rows)[:2]) for name, rows in candidates.items()}
-    values = np.concatenate([np.concatenate([one[0], one[1][one[1] > 0]]) for one in bins.values()])
-    low, high = _logit(max(values.min() / 1.5, 1e-5)), _logit(min(max(values.max() * 1.2, 0.02), 0.995))
-    ticks = [tick for tick in (1e-4, 1e-3, 0.003, 0.01, 0.03, 0.1, 0.25, 0.5, 0.75, 0.9, 0.97) if low <= _logit(tick) <= high]
-    with svg_figure(path, 0.6 + 2.9 * columns, 0.6 + 4.0 * lines) as figure:
-        grid = figure.add_gridspec(lines * 3, columns, height_ratios=[3, 1, 0.3] * lines, hspace=0.35, wspace=0.3)
-        for place, (name, rows) in enumerate(candidates.items()):
-            probability, _, _, label = outcome_of(rows)
-            line, column = divmod(place, columns)
-            axes = figure.add_subplot(grid[3 * line, column])
-            axes.plot([low, high], [low, high], color=GREY, linewidth=1)
-            for stated, seen, count in zip(*bins[name], strict=True):
-                at = _logit(stated)
-                axes.plot([at, at], [_logit(bound) for bound in wilson(seen, count)], color=BLUE, linewidth=1)
-                axes.plot([at], [_logit(seen)], "o", color=BLUE, markersize=4)
-            below = figure.add_subplot(grid[3 * line + 1, column])
-            edges = np.linspace(low, high, 25)
-            below.hist(np.clip(_logit(probability), low, high), bins=edges, color=BLUE, alpha=0.6)
-            below.set_yscale("log")
-            below.minorticks_off()
-            tens = [10**power for power in range(8) if 10**power <= max(len(rows), 10)]
-            below.set_yticks(tens[:: max(1, len(tens) // 3)], [f"{ten:,}" for ten in tens[:: max(1, len(tens) // 3)]])
-            below.set_ylim(0.7, max(len(rows), 10))
-            for each in (axes, below):
-                each.set_xlim(low, high)
-                each.set_xticks([_logit(tick) for tick in ticks], [f"{tick:g}" for tick in ticks], fontsize=6, rotation=45)
-                each.tick_params(axis="y", labelsize=6)
-                each.grid(alpha=0.3)
-            axes.set_ylim(low, high)
-            axes.set_yticks([_logit(tick) for tick in ticks], [f"{tick:g}" for tick in ticks], fontsize=6)
-            axes.set_title(f"{name}, {len(rows):,} rows", fontsize=8, loc="left")
-            below.set_xlabel(f"probability of {label}", fontsize=7)
-            if column == 0:
-                axes.set_ylabel(f"part that was {label}", fontsize=7)
-                below.set_ylabel("rows", fontsize=7)
+def logit(value: Any) -> Any:
+    """The log odds of probabilities, of which none is nearer to 0 or 1 than a millionth."""
+    kept = np.clip(value, 1e-6, 1 - 1e-6)
+    return np.log(kept / (1 - kept))
 
 
 def plot_ranking(candidates: Mapping[str, pd.DataFrame], baselines: frozenset[str], path: Path) -> None:
@@ -157,8 +112,8 @@ def plot_costs(candidates: Mapping[str, pd.DataFrame], baselines: frozenset[str]
         for name, rows, style in _styled(candidates, baselines):
             probability, came, threshold, _ = outcome_of(rows)
             rate = float(np.clip(came.mean(), 1e-5, 1 - 1e-5))
-            low, middle, high = (_logit(value) for value in np.quantile(threshold, [0.25, 0.5, 0.75]))
-            odds = np.linspace(min(low, _logit(rate)) - 3, max(high, _logit(rate)) + 3, 199)
+            low, middle, high = (logit(value) for value in np.quantile(threshold, [0.25, 0.5, 0.75]))
+            odds = np.linspace(min(low, logit(rate)) - 3, max(high, logit(rate)) + 3, 199)
             levels = 1 / (1 + np.exp(-odds))
             missed = np.searchsorted(np.sort(probability[came == 1]), levels, "left") / len(rows)
             wrong = ((came == 0).sum() - np.searchsorted(np.sort(probability[came == 0]), levels, "left")) / len(rows)
@@ -166,9 +121,9 @@ def plot_costs(candidates: Mapping[str, pd.DataFrame], baselines: frozenset[str]
             axes.plot(odds, (levels * wrong + (1 - levels) * missed) / cheaper, label=name, **style)
         axes.axvspan(low, high, color=RED, alpha=0.12, linewidth=0)
         axes.axvline(middle, color=RED, linewidth=1)
-        axes.axvline(_logit(rate), color=GREY, linestyle=":", linewidth=1)
-        ticks = [tick for tick in (1e-4, 0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99) if odds[0] <= _logit(tick) <= odds[-1]]
-        axes.set_xticks([_logit(tick) for tick in ticks], [f"{tick:g}" for tick in ticks])
+        axes.axvline(logit(rate), color=GREY, linestyle=":", linewidth=1)
+        ticks = [tick for tick in (1e-4, 0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99) if odds[0] <= logit(tick) <= odds[-1]]
+        axes.set_xticks([logit(tick) for tick in ticks], [f"{tick:g}" for tick in ticks])
         axes.set_ylim(0, 1.5)
         axes.set_xlabel("c: a false positive's part of the costs, and the threshold (red: the definition's; dotted: the base rate)")
         axes.set_ylabel("cost, of the cheaper of accept all and refuse all")
@@ -258,14 +213,6 @@ def plot_decisions(rows: pd.DataFrame, name: str, path: Path) -> None:
         axes.set_title(f"{name}: {len(rows):,} test rows", fontsize=9, loc="left")
 
 
-def wilson(part: float, count: float) -> tuple[float, float]:
-    """The 95 % interval of a binomial part (Wilson, 1927): it stays within 0 and 1, and holds for rare outcomes."""
-    square = 1.959963984540054**2
-    middle = part + square / (2 * count)
-    reach = math.sqrt(square * (part * (1 - part) / count + square / (4 * count**2)))
-    return (middle - reach) / (1 + square / count), (middle + reach) / (1 + square / count)
-
-
 def _styled(candidates: Mapping[str, pd.DataFrame], baselines: frozenset[str]) -> list[tuple[str, pd.DataFrame, dict[str, Any]]]:
     styled = []
     for number, (name, rows) in enumerate(candidates.items()):
@@ -286,20 +233,6 @@ def _thin(count: int) -> NDArray[np.int64]:
     """At most POINTS places of a curve: all of the first, where a rare class is decided, then evenly."""
     near = np.arange(min(count, POINTS // 3))
     return np.unique(np.concatenate([near, np.linspace(0, count - 1, min(count, POINTS)).astype(np.int64)]))
-
-
-def _bins(probability: Float64, came: Float64) -> tuple[Float64, Float64, Float64]:
-    """Of each bin with enough rows: mean probability, part that came, count."""
-    place = equal_count_bins(probability, (*DECILES, *TOP))
-    counts = np.bincount(place).astype(np.float64)
-    enough = counts >= FEWEST
-    mean: Callable[[Float64], Float64] = lambda values: np.bincount(place, values)[enough] / counts[enough]  # noqa: E731
-    return mean(probability), mean(came), counts[enough]
-
-
-def _logit(value: Any) -> Any:
-    kept = np.clip(value, 1e-6, 1 - 1e-6)
-    return np.log(kept / (1 - kept))
 
 
 def _reversed(axes: Any) -> tuple[list[Any], list[Any]]:

@@ -14,22 +14,24 @@ import pytest
 
 from finflow.pipelines.backfill.walk_periods import periods
 from finflow.pipelines.core import code
+from finflow.pipelines.core import source_digests as walk
 from finflow.pipelines.core.code import (
     code_digest,
     code_version,
     decision_code_digest,
     sample_code,
     sample_code_digest,
-    source_digests,
     walk_code_digest,
 )
 from finflow.pipelines.core.home import Home
+from finflow.pipelines.core.source_digests import PREFIX, source_digests
 from finflow.pipelines.problems.classify import Classify
 from finflow.pipelines.problems.forecast import Forecast
 from finflow.pipelines.problems.generate import Generate
 from finflow.pipelines.problems.outcome import Outcome
 from finflow.pipelines.problems.risk import Risk
 from tests.support import REPOSITORY
+from tests.support.patching import replace_everywhere
 from tests.support.pipelines.serving_support import LAST, make_market
 
 #: what makes a feature, a window or a label: each was once missing from some list by hand
@@ -100,7 +102,7 @@ def fresh() -> Iterator[None]:
 
 
 def _forget() -> None:
-    for cached in (code._read, code._find, source_digests, code_version):
+    for cached in (walk._read, walk._find, source_digests, code_version):
         cached.cache_clear()
 
 
@@ -115,7 +117,7 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def copy(copied: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the sources, which digests are now taken of."""
-    monkeypatch.setattr(code, "ROOT", copied)
+    replace_everywhere(monkeypatch, "finflow.pipelines.core.source_digests.ROOT", copied)
     return copied
 
 
@@ -328,16 +330,16 @@ def test_the_packages_may_lie_in_another(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    here = {name.removeprefix(code.PREFIX) for name in sample_code(Forecast)}
+    here = {name.removeprefix(PREFIX) for name in sample_code(Forecast)}
     assert {name.removeprefix("finflow.") for name in done.stdout.split()} == here
     assert all(name.startswith("finflow.") for name in done.stdout.split())
 
 
 def test_the_version_of_the_code_is_of_all_sources_and_missed_where_there_are_none(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(code, "ROOT", small)
-    monkeypatch.setattr(code, "PACKAGES", ("house", "attic"))
+    replace_everywhere(monkeypatch, "finflow.pipelines.core.source_digests.ROOT", small)
+    replace_everywhere(monkeypatch, "finflow.pipelines.core.source_digests.PACKAGES", ("house", "attic"))
     with pytest.raises(FileNotFoundError, match="attic holds no sources: expected finflow's package attic"):
         code_version()
-    monkeypatch.setattr(code, "PACKAGES", ("house", "elsewhere"))
+    replace_everywhere(monkeypatch, "finflow.pipelines.core.source_digests.PACKAGES", ("house", "elsewhere"))
     assert re.fullmatch(r"[\d.]+\+[0-9a-f]{12}", code_version())
     assert changing(small, ["house/garden.py"], code_version)
