@@ -10,7 +10,7 @@ import pytest
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.definitions.loading import load_definition
 from finflow.pipelines.lake.lake import Lake
-from finflow.pipelines.sources.card_transactions import CardTransactionsSource
+from finflow.pipelines.sources.simulated.card_transactions import CardTransactionsSource
 from tests.support import Finflow, write_definition
 
 SOURCE = {"kind": "card_transactions", "customers": 200, "terminals": 150, "days": 164, "fraud": 0.02, "seed": 4}

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from finflow.pipelines.sources.account_days import AccountDaysSource
 from finflow.pipelines.sources.arch import ArchSource
 from finflow.pipelines.sources.base import SOURCES, SourceSettings, source_settings
-from finflow.pipelines.sources.card_transactions import CardTransactionsSource
 from finflow.pipelines.sources.files import CsvSource, ParquetSource
-from finflow.pipelines.sources.insurance_claims import InsuranceClaimsSource
-from finflow.pipelines.sources.loan_book import LoanBookSource
 from finflow.pipelines.sources.openml import OpenmlSource
 from finflow.pipelines.sources.replay import ReplaySource
-from finflow.pipelines.sources.simulated import SimulatedSource
+from finflow.pipelines.sources.simulated.account_days import AccountDaysSource
+from finflow.pipelines.sources.simulated.bars import SimulatedSource
+from finflow.pipelines.sources.simulated.card_transactions import CardTransactionsSource
+from finflow.pipelines.sources.simulated.insurance_claims import InsuranceClaimsSource
+from finflow.pipelines.sources.simulated.loan_book import LoanBookSource
 from finflow.pipelines.sources.sql import SqlSource
 from finflow.pipelines.sources.statsmodels import StatsmodelsSource
 from finflow.pipelines.sources.yahoo import YahooSource

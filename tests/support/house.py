@@ -10,8 +10,8 @@ from pathlib import Path
 from tests.support import REPOSITORY
 
 PACKAGES = ("expectations", "flows", "models", "pipelines")
-#: folders that are part of the room around them: the torch of a family of models, the rules of the suites
-PARTS = ("modules", "rules")
+#: folders that are part of the room around them: the torch of a family of models, the rules of the suites, the simulators among the sources
+PARTS = ("modules", "rules", "simulated")
 #: where `finflow` itself lies; it is installed under that name alone
 DOOR = "flows/package"
 

@@ -15,7 +15,7 @@ from finflow.models.base import FitReport
 from finflow.pipelines.core.errors import FinflowError
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import CleanManifest, Evaluation, Fold, Metric, RawManifest, RuleResult, SampleManifest
-from finflow.pipelines.core.markdown import table_cell, to_html
+from finflow.pipelines.core.markdown import page_of, table_cell, to_html
 from finflow.pipelines.definitions.context import open_context
 from finflow.pipelines.definitions.definition import parse_definition
 from finflow.pipelines.evaluation.plots.figures import (
@@ -153,6 +153,15 @@ def test_markdown_becomes_html() -> None:
         "<table><thead><tr><th>a</th><th>b</th></tr></thead>"
         "<tbody><tr><td>&lt;i&gt;</td><td>x | <code>y | z</code></td></tr></tbody></table>"
     )
+
+
+def test_a_table_may_take_the_window_and_prose_a_width_that_can_be_read() -> None:
+    page = page_of("A", "# A\n\n| a | b |\n| --- | --- |\n| c | d |", {})
+    rules = dict(re.findall(r"([^{}]+)\{([^{}]*)\}", page[page.index("<style>") + len("<style>") : page.index("</style>")]))
+    assert "max-width" not in rules["body"]
+    assert "max-width:62rem" in rules["body>*"]
+    assert "max-width:100%" in rules["table"]
+    assert "overflow-x:auto" in rules["table"], "what is wider still scrolls by itself, not with the page"
 
 
 @pytest.mark.parametrize("name", ["<script>x</script>", "[x](https://a.org)", "![x](https://a.org/x.svg)", "<https://a.org>", "a\n---\nb"])

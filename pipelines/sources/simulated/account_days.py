@@ -10,7 +10,7 @@ import pandas as pd
 from pydantic import Field
 
 from finflow.pipelines.sources.base import SourceSettings
-from finflow.pipelines.sources.draws import BLOCK, known_outcome
+from finflow.pipelines.sources.simulated.draws import BLOCK, known_outcome
 
 OUTCOME_DAYS = 60
 SEGMENTS = ("private", "student", "shop", "restaurant", "trade", "association")

@@ -10,10 +10,10 @@ import pandas as pd
 from pydantic import Field
 
 from finflow.pipelines.sources.base import SourceSettings
-from finflow.pipelines.sources.card_world import CATEGORIES, CHANNELS, make_world
+from finflow.pipelines.sources.simulated.card_world import CATEGORIES, CHANNELS, make_world
 
 if TYPE_CHECKING:
-    from finflow.pipelines.sources.card_world import World
+    from finflow.pipelines.sources.simulated.card_world import World
 
 
 class CardTransactionsSource(SourceSettings):

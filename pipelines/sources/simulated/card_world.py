@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from finflow.pipelines.sources.draws import Float64, Int64
+from finflow.pipelines.sources.simulated.draws import Float64, Int64
 
 if TYPE_CHECKING:
-    from finflow.pipelines.sources.card_transactions import CardTransactionsSource
+    from finflow.pipelines.sources.simulated.card_transactions import CardTransactionsSource
 
 
 #: name to (share of terminals, factor on amounts)

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from finflow.pipelines.sources.base import SourceSettings
-from finflow.pipelines.sources.draws import by_blocks, chance_of, known_outcome, pick
+from finflow.pipelines.sources.simulated.draws import by_blocks, chance_of, known_outcome, pick
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from finflow.pipelines.core.calendars import sessions
 from finflow.pipelines.sources import SimulatedSource
-from finflow.pipelines.sources.simulated import Process
+from finflow.pipelines.sources.simulated.bars import Process
 
 
 def returns(process: Process, r_squared: float = 0.2, days: int = 40_000) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from finflow.pipelines.sources.card_transactions import CardTransactionsSource
+from finflow.pipelines.sources.simulated.card_transactions import CardTransactionsSource
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from finflow.pipelines.sources import SOURCES, SourceSettings
-from finflow.pipelines.sources.loan_book import LoanBookSource
+from finflow.pipelines.sources.simulated.loan_book import LoanBookSource
 
 
 @pytest.fixture(scope="module")
