@@ -138,25 +138,20 @@ def measure_drift(
             f"the reference has {len(dates)} sessions, fewer than {MINIMUM_WINDOWS} windows of {sessions}: "
             "what is usual for a window cannot be told from it"
         )
-    keys: list[tuple[int, str]] = []
-    usual: list[Float64] = []
-    now: list[float] = []
+    measured: list[tuple[int, str, Float64, float]] = []
     for column in range(reference.shape[1]):
         before, after = (np.asarray(values[:, column], dtype=np.float64) for values in (reference, recent))
         places = None if categories is None else categories.get(column)
-        for kind, inside, value in _column(before, code, len(dates), after, sessions, places):
-            keys.append((column, kind))
-            usual.append(inside)
-            now.append(value)
-    bounds = _bounds(keys, usual, windows, level)
+        measured += [(column, *one) for one in _column(before, code, len(dates), after, sessions, places)]
+    bounds = _bounds([kind for _, kind, _, _ in measured], [inside for _, _, inside, _ in measured], windows, level)
     distances = tuple(
         Distance(column, _told(kind), _plain(kind, value), *bound, effects[_told(kind)])
-        for (column, kind), value, bound in zip(keys, now, bounds, strict=True)
+        for (column, kind, _, value), bound in zip(measured, bounds, strict=True)
     )
     return Drift(distances, np.isnan(recent).mean(axis=0), sessions, windows)
 
 
-def _bounds(keys: list[tuple[int, str]], usual: list[Float64], windows: float, level: float) -> list[tuple[float, float]]:
+def _bounds(kinds: list[str], usual: list[Float64], windows: float, level: float) -> list[tuple[float, float]]:
     """Low and high of each distance in plain units.
 
     The largest standardised distance of a window is positive and skewed; its logarithm is close to normal. A window that took no part in
@@ -164,12 +159,12 @@ def _bounds(keys: list[tuple[int, str]], usual: list[Float64], windows: float, l
     """
     from scipy.stats import t as student
 
-    if not keys:
+    if not kinds:
         return []
     means = [float(inside.mean()) for inside in usual]
     deviations = [max(float(inside.std()), 1e-9) for inside in usual]
     largest = np.full(len(usual[0]), 1e-9)
-    for (_, kind), inside, mean, deviation in zip(keys, usual, means, deviations, strict=True):
+    for kind, inside, mean, deviation in zip(kinds, usual, means, deviations, strict=True):
         standard = (inside - mean) / deviation
         # by their size where the scale is symmetric: of few distances none may be above its mean, and there must be a largest one
         np.maximum(largest, np.abs(standard) if kind in (SHIFT, SPREAD, _CATEGORIES) else standard, out=largest)
@@ -177,7 +172,7 @@ def _bounds(keys: list[tuple[int, str]], usual: list[Float64], windows: float, l
     more = math.sqrt((windows + 1.0) / (windows - 1.0))
     reach = math.exp(logs.mean() + float(student.ppf(1.0 - level, windows - 1.0)) * float(logs.std()) * more) * more
     bounds = []
-    for (_, kind), mean, deviation in zip(keys, means, deviations, strict=True):
+    for kind, mean, deviation in zip(kinds, means, deviations, strict=True):
         low = _plain(kind, mean - reach * deviation) if kind in (SHIFT, SPREAD) else 0.0
         bounds.append((low, _plain(kind, mean + reach * deviation)))
     return bounds
