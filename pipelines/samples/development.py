@@ -19,7 +19,6 @@ from finflow.pipelines.core.errors import ContractError, DefinitionError, NotEno
 from finflow.pipelines.core.manifests import Fold, JsonRecord, RawManifest, SampleManifest
 from finflow.pipelines.data.knowledge import resolve_as_of
 from finflow.pipelines.definitions.context import Context
-from finflow.pipelines.lake.lake import literal
 from finflow.pipelines.samples.folds import (
     MINIMUM_TRAIN,
     MINIMUM_VALIDATION,
@@ -83,7 +82,7 @@ def open_development(context: Context, raw: RawManifest, as_of: str | None) -> D
     """
     settings = development_settings(context.definition)
     asked = resolve_as_of(context, as_of, version=raw.version)
-    rows = context.lake.read(raw.table, version=raw.version, columns=["time"], where=f"known_at <= {literal(asked)}")
+    rows = context.lake.read(raw.table, version=raw.version, columns=["time"])
     dates = np.unique(rows["time"].to_numpy().astype("datetime64[D]"))
     first_test = np.datetime64(settings.first_test, "D")
     before = dates[dates < first_test]
@@ -91,7 +90,8 @@ def open_development(context: Context, raw: RawManifest, as_of: str | None) -> D
         raise NotEnoughHistoryError(_no_history(context.definition, settings, dates, len(before)))
     end = label_limit(dates, first_test, settings.embargo)
     last = (pd.Timestamp(end) - pd.Timedelta(microseconds=1)).tz_localize("UTC").as_unit("us")
-    return Development(min(asked, last).isoformat(), str(first_test), walk_forward_periods(settings, dates))
+    reached = dates[dates <= np.datetime64(asked.tz_localize(None), "D")]
+    return Development(min(asked, last).isoformat(), str(first_test), walk_forward_periods(settings, reached))
 
 
 def walk_forward_periods(settings: Folds, dates: Dates) -> int:

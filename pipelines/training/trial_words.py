@@ -13,8 +13,8 @@ TITLE = "Trial on development folds: nothing is decided"
 def read_text(allowed: Development) -> str:
     """What the trial read, in a sentence."""
     return (
-        f"Rows, corrections and labels are as they were known by {allowed.as_of[:10]}; of the test part, which begins on {allowed.first_test} "
-        "(folds.first_test), no outcome was read."
+        f"Rows, corrections and labels are as they were known by {allowed.as_of[:10]}; of the test part, which begins on "
+        f"{allowed.first_test} (folds.first_test), no outcome was read."
     )
 
 
