@@ -11,8 +11,10 @@ from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import CandidateEvaluation, CleanManifest, Metric
 from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.definitions.definition import Definition
+from finflow.pipelines.fits.needs import TRIAL
 from finflow.pipelines.tracking.store import store_client
 from finflow.pipelines.training.leaderboard import view_address
+from finflow.pipelines.training.trial_words import TITLE, optimism_text
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -46,13 +48,15 @@ def publish_validation(definition: Definition, clean: CleanManifest) -> None:
     create_table_artifact(table=rows, key=artifact_key(definition.name, "validation"), description=text)
 
 
-def publish_leaderboard(definition: Definition, evaluation: Evaluation) -> None:
-    """Every candidate, best first, in numbers that a person can read."""
+def publish_leaderboard(definition: Definition, evaluation: Evaluation, what: str = "leaderboard") -> None:
+    """Every candidate, best first, in numbers that a person can read; `what` names the artifact: leaderboard, or trial."""
     from prefect.artifacts import create_table_artifact
 
     rows = [leaderboard_row(evaluation, place, entry) for place, entry in enumerate(evaluation.candidates, start=1)]
     text = f"{evaluation.protocol}\n\nChanges of the loss against a baseline: negative is better; p: that it is no better."
-    create_table_artifact(table=rows, key=artifact_key(definition.name, "leaderboard"), description=text)
+    if what == TRIAL:
+        text = f"{TITLE}. {optimism_text(definition.name)}\n\n{text}"
+    create_table_artifact(table=rows, key=artifact_key(definition.name, what), description=text)
 
 
 def leaderboard_row(evaluation: Evaluation, place: int, entry: CandidateEvaluation) -> dict[str, Any]:

@@ -20,11 +20,13 @@ from finflow.pipelines.data.contract import validate
 from finflow.pipelines.data.ingest import ingest
 from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.fits.fits import carry_out, predict_fit
+from finflow.pipelines.fits.needs import TRAINING
 from finflow.pipelines.operating.arrival import Awaited, look_for_session, named
 from finflow.pipelines.samples.windows import store_samples
 from finflow.pipelines.scoring.score import score_clean
 from finflow.pipelines.training.conclusion import conclude_training, evaluate_training
 from finflow.pipelines.training.plan import plan_training
+from finflow.pipelines.training.trial import conclude_trial
 
 if TYPE_CHECKING:
     from finflow.pipelines.backfill.request import BackfillRequest
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from finflow.pipelines.backfill.walk_forward import WalkStep
     from finflow.pipelines.operating.arrival import Arrived
     from finflow.pipelines.operating.schedules import Due
+    from finflow.pipelines.samples.development import Development
     from finflow.pipelines.scoring.score import ScoreResult
     from finflow.pipelines.training.conclusion import Conclusion
     from finflow.pipelines.training.plan import TrainingPlan
@@ -175,10 +178,15 @@ def backfill_chunk_task(context: Context, plan: BackfillPlan, dates: tuple[str, 
 
 @task(name="plan", task_run_name="plan folds and fits", cache_policy=NO_CACHE, persist_result=False)
 def plan_task(
-    context: Context, samples: SampleManifest, candidates: list[str] | None, seed: int | None, hardware: Hardware
+    context: Context,
+    samples: SampleManifest,
+    candidates: list[str] | None,
+    seed: int | None,
+    hardware: Hardware,
+    kind: str = TRAINING,
 ) -> TrainingPlan:
-    """Folds, recipes and fits."""
-    plan = plan_training(context, samples, candidates=candidates, seed=seed, hardware=hardware)
+    """Folds, recipes and fits of a training, or of a trial."""
+    plan = plan_training(context, samples, candidates=candidates, seed=seed, hardware=hardware, kind=kind)
     DISPLAY.say(f"{len(plan.recipes)} recipes on {len(plan.folds)} test periods: {len(plan.specs)} fits")
     return plan
 
@@ -206,3 +214,14 @@ def conclude_task(
         announce_decision(context.definition, conclusion)
     DISPLAY.say(f"{conclusion.decision.verdict}: {conclusion.decision.reason}")
     return conclusion
+
+
+@task(name="compare", task_run_name="compare, log and report the trial", cache_policy=NO_CACHE, persist_result=False)
+def conclude_trial_task(
+    context: Context, plan: TrainingPlan, allowed: Development, results: list[PredictionResult | BaseException]
+) -> tuple[Evaluation, dict[str, Any]]:
+    """Every recipe on the same development dates, in MLflow and in a report; no decision."""
+    from prefect.runtime import flow_run
+
+    DISPLAY.say("comparing on development folds: nothing is decided")
+    return conclude_trial(context, plan, allowed, results, tags={"finflow.prefect_run": str(flow_run.id)})

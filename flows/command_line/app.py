@@ -7,6 +7,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from finflow.flows.command_line.options import Accelerator, Candidates, Devices, Precision, Seed, Strategy
 from finflow.pipelines.backfill.request import BackfillRequest
 
 app = typer.Typer(
@@ -93,18 +94,34 @@ def validate(name: Name, as_of: AsOf = None, json: Json = False) -> None:
 def train(
     name: Name,
     as_of: AsOf = None,
-    candidates: Annotated[str | None, typer.Option("--candidates", help="Only these, comma-separated; every baseline runs.")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="The first seed (default: the definition's).", min=0, max=2**31 - 1)] = None,
-    accelerator: Annotated[str, typer.Option("--accelerator", help="cpu, gpu or auto.")] = "cpu",
-    devices: Annotated[int, typer.Option("--devices", help="Devices a fit uses.", min=1)] = 1,
-    strategy: Annotated[str, typer.Option("--strategy", help="Lightning's strategy.")] = "auto",
-    precision: Annotated[str, typer.Option("--precision", help="Lightning's precision.")] = "32-true",
+    candidates: Candidates = None,
+    seed: Seed = None,
+    accelerator: Accelerator = "cpu",
+    devices: Devices = 1,
+    strategy: Strategy = "auto",
+    precision: Precision = "32-true",
     json: Json = False,
 ) -> None:
     """Train every candidate, compare them with the baselines, and decide."""
-    chosen = [part.strip() for part in candidates.split(",") if part.strip()] if candidates else None
     hardware = {"accelerator": accelerator, "devices": devices, "strategy": strategy, "precision": precision}
-    _run(json, "train", name, as_of, chosen, seed, hardware)
+    _run(json, "train", name, as_of, _parts(candidates), seed, hardware)
+
+
+@app.command("try")
+def try_(
+    name: Name,
+    as_of: AsOf = None,
+    candidates: Candidates = None,
+    seed: Seed = None,
+    accelerator: Accelerator = "cpu",
+    devices: Devices = 1,
+    strategy: Strategy = "auto",
+    precision: Precision = "32-true",
+    json: Json = False,
+) -> None:
+    """Compare candidates on folds that end before the first test date, and decide nothing: the place to choose recipes."""
+    hardware = {"accelerator": accelerator, "devices": devices, "strategy": strategy, "precision": precision}
+    _run(json, "try_candidates", name, as_of, _parts(candidates), seed, hardware)
 
 
 @app.command()
@@ -248,6 +265,11 @@ def prune(
 ) -> None:
     """Free what no recorded run needs: the only command that deletes."""
     _run(json, "prune", keep, yes)
+
+
+def _parts(text: str | None) -> list[str] | None:
+    """The names between commas; None where nothing was given."""
+    return [part.strip() for part in text.split(",") if part.strip()] if text else None
 
 
 def _run(as_json: bool, command: str, *arguments: Any) -> NoReturn:

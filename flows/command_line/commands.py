@@ -89,6 +89,22 @@ def train(
         return flow_outcome(train_flow(name, as_of, candidates, seed, **hardware))
 
 
+def try_candidates(
+    home: Home, name: str, as_of: str | None, candidates: list[str] | None, seed: int | None, hardware: dict[str, Any]
+) -> CommandOutcome:
+    from finflow.flows.servers.server import prefect_server
+    from finflow.pipelines.fits.process import warm_up_first
+    from finflow.pipelines.operating.early_checks import check_trial
+
+    check_trial(_open(name, home), as_of, candidates, hardware)
+    if hardware["accelerator"] == "cpu":
+        warm_up_first(home)
+    with prefect_server(home), DISPLAY.live():
+        from finflow.flows.try_candidates import try_flow
+
+        return flow_outcome(try_flow(name, as_of, candidates, seed, **hardware))
+
+
 def score(home: Home, name: str, as_of: str | None, version: int | None) -> CommandOutcome:
     from finflow.flows.servers.server import prefect_server
     from finflow.pipelines.operating.early_checks import check_score

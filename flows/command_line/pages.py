@@ -10,6 +10,7 @@ from typing import Any
 from finflow.flows.command_line.indented import indented_lines
 from finflow.flows.command_line.leaderboard import LEGEND, checks_lines, leaderboard_lines
 from finflow.flows.command_line.outcome import CommandOutcome
+from finflow.pipelines.training.trial_words import folds_text, optimism_text
 
 
 def validated_lines(outcome: CommandOutcome) -> list[str]:
@@ -61,6 +62,28 @@ def training_lines(outcome: CommandOutcome) -> list[str]:
     lines += checks_lines(outcome)
     lines += [f"  failed: {name}: {reason}" for name, reason in outcome["failed"].items()]
     return [*lines, decision_line(outcome), *waiting_lines(outcome["waiting"]), f"  report: {shown(outcome['report'])}"]
+
+
+def try_candidates(outcome: CommandOutcome) -> list[str]:
+    """On what recipes were compared, the leaderboard, each seed alone, and what may not be concluded."""
+    data, found, wanted = outcome["data"], len(outcome["folds"]), outcome["test_periods"]
+    simulated = " (SIMULATED data)" if outcome["simulated"] else ""
+    lines = [f"{outcome['title']}{simulated}: a trial before {outcome['first_test']}. Nothing is decided; no test outcome was read."]
+    lines += _long(
+        f"{data['rows']:,} rows validated ({data['quarantined']} quarantined), {outcome['samples']:,} windows, "
+        f"{outcome['fitted']} fits done, {outcome['reused']} reused. {folds_text(found, wanted, outcome['first_test'])}"
+    )
+    lines += [*leaderboard_lines(outcome), *checks_lines(outcome)]
+    seeds = {row["candidate"]: row["seed_losses"] for row in outcome["leaderboard"] if len(row["seed_losses"]) > 1}
+    alone = "; ".join(f"{name} {', '.join(f'{loss:.5f}' for loss in losses.values())}" for name, losses in seeds.items())
+    lines += _long(f"each seed alone: {alone}") if alone else []
+    lines += [f"  failed: {name}: {reason}" for name, reason in outcome["failed"].items()]
+    lines += _long(optimism_text(outcome["definition"]).replace("`", ""))
+    return [*lines, f"  report: {shown(outcome['report'])}", LEGEND]
+
+
+def _long(text: str) -> list[str]:
+    return _wrapped(text, "  ").splitlines()
 
 
 def shown(path: str) -> str:

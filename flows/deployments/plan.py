@@ -57,6 +57,12 @@ class Kind:
 
 KINDS = (
     Kind("train", "finflow.flows.train.train_flow", "training", "Trains every candidate, compares them with the baselines, and decides."),
+    Kind(
+        "try",
+        "finflow.flows.try_candidates.try_flow",
+        "training",
+        "Compares candidates on folds before the first test date; decides nothing.",
+    ),
     Kind("score", "finflow.flows.score.score_flow", "live", "Predicts from the newest session with the champion, and keeps the rows."),
     Kind("backfill", "finflow.flows.backfill.backfill_flow", "backfill", "Fills the predictions of a range of dates."),
     Kind("monitor", "finflow.flows.monitor.monitor_flow", "live", "Freshness, gaps, drift and realised performance of the champion."),

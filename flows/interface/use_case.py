@@ -86,6 +86,21 @@ class UseCase:
         hardware = {"accelerator": accelerator, "devices": devices, "strategy": strategy, "precision": precision}
         return self._outcome(commands.train, pages.train, as_of, list(candidates) if candidates else None, seed, hardware)
 
+    def try_candidates(
+        self,
+        as_of: str | None = None,
+        *,
+        candidates: Sequence[str] | None = None,
+        seed: int | None = None,
+        accelerator: str = "cpu",
+        devices: int = 1,
+        strategy: str = "auto",
+        precision: str = "32-true",
+    ) -> ShownOutcome:
+        """Compare candidates on folds that end before the first test date, and decide nothing: `finflow try`, with its options."""
+        hardware = {"accelerator": accelerator, "devices": devices, "strategy": strategy, "precision": precision}
+        return self._outcome(commands.try_candidates, pages.try_candidates, as_of, list(candidates) if candidates else None, seed, hardware)
+
     def score(self, as_of: str | None = None, *, version: int | None = None) -> ShownOutcome:
         """Predict from a date with the champion, or with a version, and keep the rows: `finflow score`."""
         return self._outcome(commands.score, pages.score, as_of, version)

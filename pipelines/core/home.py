@@ -62,8 +62,13 @@ class Home:
         return self.root / "evaluations"
 
     @property
+    def trials(self) -> Path:
+        """Evaluations on development folds, one folder each: no training's, and no decision rests on them."""
+        return self.root / "trials"
+
+    @property
     def runs(self) -> Path:
-        """What each training needs, one file each, for `finflow prune`."""
+        """What each training or trial needs, one file each, for `finflow prune`."""
         return self.root / "runs"
 
     @property

@@ -14,15 +14,15 @@ from finflow.pipelines.core.manifests import JsonRecord, SampleManifest
 from finflow.pipelines.core.whole_files import write_whole
 
 FORMAT = 1
-TRAINING, WALK = "training", "walk"
+TRAINING, WALK, TRIAL = "training", "walk", "trial"
 
 
 @dataclass(frozen=True)
 class RunNeeds(JsonRecord):
-    """One training.
+    """One training, or trial.
 
     Attributes:
-        kind: training, or walk: a period of a walk-forward backfill.
+        kind: training; walk: a period of a walk-forward backfill; or trial: recipes compared on development folds.
         at: when it was planned last (ISO, UTC).
         fits: keys, of the folds and of production.
         samples, validation: names of their folders.

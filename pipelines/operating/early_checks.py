@@ -20,6 +20,7 @@ from finflow.pipelines.data.knowledge import resolve_as_of
 from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.fits.fits import resolved
 from finflow.pipelines.lake.promotions import trained_as_of
+from finflow.pipelines.samples.development import development_settings
 from finflow.pipelines.samples.windows import task_of
 from finflow.pipelines.training.plan import check_loss, check_recipes, chosen_recipes
 
@@ -47,6 +48,12 @@ def check_train(context: Context, as_of: str | None, candidates: Sequence[str] |
     if hardware["precision"] not in PRECISIONS:
         raise FinflowError(f"--precision {hardware['precision']!a}: expected one of {', '.join(PRECISIONS)}.")
     _check_as_of(context, as_of)
+
+
+def check_trial(context: Context, as_of: str | None, candidates: Sequence[str] | None, hardware: dict[str, Any]) -> None:
+    """Raises FinflowError: as `check_train`; or there is nothing to try on, because rows without a time are all tested."""
+    development_settings(context.definition)
+    check_train(context, as_of, candidates, hardware)
 
 
 def check_score(context: Context, as_of: str | None, version: int | None) -> None:

@@ -55,10 +55,10 @@ def make_folds(definition: Definition, index: SampleIndex, as_of: pd.Timestamp) 
     found = []
     counts = []
     for number in range(100_000):
-        fold = _period(definition, number)
+        fold = period_of(settings, number)
         if np.datetime64(fold.test_start) > last:
             break
-        dates = len(np.unique(_days(index.time[select(fold, index, settings.embargo).test])))
+        dates = tested_dates(index, select(fold, index, settings.embargo))
         counts.append((fold, dates))
         if dates >= settings.minimum_test:
             found.append(fold)
@@ -88,11 +88,11 @@ def production_fold(definition: Definition, index: SampleIndex, as_of: pd.Timest
     fold = _production(end - pd.DateOffset(months=time_folds(definition).validation_months), end)
     chosen = select(fold, index, definition.folds.embargo)
     if len(chosen.validation) < MINIMUM_VALIDATION and index.labelled.any():
-        newest = pd.Timestamp(_days(index.time[index.labelled]).max()) + pd.Timedelta(days=1)
+        newest = pd.Timestamp(day_of(index.time[index.labelled]).max()) + pd.Timedelta(days=1)
         fold = _production(newest - pd.DateOffset(months=time_folds(definition).validation_months), end)
         chosen = select(fold, index, definition.folds.embargo)
     if len(chosen.train) < 4 * len(chosen.validation) and len(index):
-        labelled = np.unique(_days(index.time[index.labelled]))
+        labelled = np.unique(day_of(index.time[index.labelled]))
         if len(labelled):
             fifth = pd.Timestamp(labelled[len(labelled) - max(len(labelled) // 5, 1)])
             if fifth > pd.Timestamp(fold.validation_start):
@@ -114,12 +114,12 @@ def select(fold: Fold, index: SampleIndex, embargo: int) -> Positions:
     if fold.stratified is not None:
         return Positions(*deal(fold.stratified, index))
     labelled = index.labelled
-    days = _days(index.time)
-    end = _days(index.label_end)
+    days = day_of(index.time)
+    end = day_of(index.label_end)
     sessions = np.unique(days)
     validation_start, test_start, test_end = (np.datetime64(text, "D") for text in (fold.validation_start, fold.test_start, fold.test_end))
-    train_limit = _limit(sessions, validation_start, embargo)
-    validation_limit = test_start if fold.name == PRODUCTION else _limit(sessions, test_start, embargo)
+    train_limit = label_limit(sessions, validation_start, embargo)
+    validation_limit = test_start if fold.name == PRODUCTION else label_limit(sessions, test_start, embargo)
     train = labelled & (days < validation_start) & (end < train_limit)
     validation = labelled & (days >= validation_start) & (days < test_start) & (end < validation_limit)
     test = labelled & (days >= test_start) & (days <= test_end)
@@ -128,7 +128,7 @@ def select(fold: Fold, index: SampleIndex, embargo: int) -> Positions:
     return Positions(np.flatnonzero(train), np.flatnonzero(validation), np.flatnonzero(test))
 
 
-def _limit(sessions: NDArray[np.datetime64], start: np.datetime64, embargo: int) -> np.datetime64:
+def label_limit(sessions: NDArray[np.datetime64], start: np.datetime64, embargo: int) -> np.datetime64:
     """The date before which a label must end: `start`, or the `embargo`-th session before it."""
     before = int(np.searchsorted(sessions, start))
     if embargo == 0:
@@ -151,7 +151,7 @@ def time_folds(definition: Definition) -> Folds:
 
 def _require_no_time(definition: Definition, index: SampleIndex) -> None:
     """Raises DefinitionError: the rows have a time after all, and dealing them out would let later ones teach about earlier ones."""
-    days = np.unique(_days(index.time))
+    days = np.unique(day_of(index.time))
     if len(days) > 1:
         raise DefinitionError(
             f"{definition.name}: folds.kind is stratified, which is for rows without a time; these are of {len(days):,} dates, {days[0]} "
@@ -159,8 +159,18 @@ def _require_no_time(definition: Definition, index: SampleIndex) -> None:
         )
 
 
-def _period(definition: Definition, number: int) -> Fold:
-    settings = time_folds(definition)
+def tested_dates(index: SampleIndex, parts: Positions) -> int:
+    """How many dates the test part has."""
+    return len(np.unique(day_of(index.time[parts.test])))
+
+
+def is_trainable(parts: Positions) -> bool:
+    """Whether there is a basis for a fit."""
+    return len(parts.train) >= MINIMUM_TRAIN and len(parts.validation) >= MINIMUM_VALIDATION
+
+
+def period_of(settings: Folds, number: int) -> Fold:
+    """The test period of that number, from 0, and the dates of its other parts."""
     anchor = pd.Timestamp(settings.first_test)
     # each from the anchor itself: adding a month to 31 January twice would drift to the 28th for good
     start = anchor + pd.DateOffset(months=number * settings.months)
@@ -176,7 +186,7 @@ def _production(validation_start: pd.Timestamp, end: pd.Timestamp) -> Fold:
 
 def _require_training(definition: Definition, index: SampleIndex, fold: Fold) -> None:
     chosen = select(fold, index, definition.folds.embargo)
-    if len(chosen.train) >= MINIMUM_TRAIN and len(chosen.validation) >= MINIMUM_VALIDATION:
+    if is_trainable(chosen):
         return
     if fold.stratified is not None:
         raise NotEnoughHistoryError(
@@ -187,7 +197,7 @@ def _require_training(definition: Definition, index: SampleIndex, fold: Fold) ->
     remedy = "lower folds.validation_months, folds.embargo or window.length"
     if len(chosen.train) >= MINIMUM_TRAIN:
         remedy = "raise folds.validation_months above the time after which labels are known (the outcome window)"
-    first = f"the first sample is of {_days(index.time).min()}" if len(index) else "there is no sample"
+    first = f"the first sample is of {day_of(index.time).min()}" if len(index) else "there is no sample"
     raise NotEnoughHistoryError(
         f"{definition.name}: fold {fold.name} has {len(chosen.train)} training samples whose labels end before {fold.validation_start} "
         f"(needs {MINIMUM_TRAIN}) and {len(chosen.validation)} validation samples before {fold.test_start} "
@@ -204,7 +214,7 @@ def _no_period(definition: Definition, index: SampleIndex, counts: list[tuple[Fo
             f"a test period needs {settings.minimum_test} labelled dates from then on. Give more history, or set folds.first_test earlier."
         )
     fold, dates = max(counts, key=lambda pair: pair[1])
-    reach = f"samples reach from {_days(index.time).min()} to {_days(index.time).max()}" if len(index) else "there is no sample"
+    reach = f"samples reach from {day_of(index.time).min()} to {day_of(index.time).max()}" if len(index) else "there is no sample"
     return (
         f"{definition.name}: no test period has {settings.minimum_test} labelled dates by {last}; the fullest, {fold.test_start} to "
         f"{fold.test_end}, has {dates} and needs {settings.minimum_test - dates} more ({reach}). Give more history, set folds.first_test "
@@ -212,7 +222,8 @@ def _no_period(definition: Definition, index: SampleIndex, counts: list[tuple[Fo
     )
 
 
-def _days(times: NDArray[np.datetime64]) -> NDArray[np.datetime64]:
+def day_of(times: NDArray[np.datetime64]) -> NDArray[np.datetime64]:
+    """datetime64[D]."""
     return times.astype("datetime64[D]")
 
 

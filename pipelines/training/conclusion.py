@@ -14,7 +14,7 @@ from finflow.models.base import Prediction
 from finflow.models.samples import Int64
 from finflow.pipelines.core.code import code_version
 from finflow.pipelines.core.errors import FitError, FitLostError
-from finflow.pipelines.core.manifests import CandidateEvaluation, Decision, Evaluation, FitResult, PredictionResult
+from finflow.pipelines.core.manifests import Decision, Evaluation, FitResult, PredictionResult
 from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.definitions.definition import Definition
 from finflow.pipelines.evaluation.evaluation import evaluate, read_evaluation
@@ -28,6 +28,7 @@ from finflow.pipelines.registry.versions import register, repair_aliases, withdr
 from finflow.pipelines.samples.folds import production_fold
 from finflow.pipelines.samples.windows import open_samples
 from finflow.pipelines.training.decisions import next_level, promotion_row, training_decision
+from finflow.pipelines.training.described import describe_evaluation
 from finflow.pipelines.training.incumbent import Incumbent, answers_another_task, incumbent
 from finflow.pipelines.training.plan import TrainingPlan
 from finflow.pipelines.training.report import write_report
@@ -222,25 +223,8 @@ def describe(
         row: its recorded decision.
         champion: the row of who was champion after it.
     """
-    clean = plan.samples.clean
     return {
-        "definition": definition.name,
-        "title": definition.title or definition.name,
-        "simulated": definition.simulated,
-        "as_of": plan.as_of,
-        "data": {
-            "table": clean.table,
-            "version": clean.version,
-            "digest": clean.digest,
-            "rows": clean.rows,
-            "quarantined": clean.quarantined,
-        },
-        "samples": plan.samples.samples,
-        "folds": [fold.to_dict() for fold in evaluation.folds],
-        "loss": evaluation.loss,
-        "protocol": evaluation.protocol,
-        "spa_p": evaluation.spa_p,
-        "leaderboard": [_leaderboard_row(entry) for entry in evaluation.candidates],
+        **describe_evaluation(definition, plan, evaluation, fits, failed),
         "decision": {
             "verdict": row.verdict,
             "promoted": row.moves,
@@ -252,24 +236,4 @@ def describe(
             },
             "reason": row.reason,
         },
-        "fitted": sum(not fit.reused for fit in fits),
-        "reused": sum(fit.reused for fit in fits),
-        "failed": failed,
-    }
-
-
-def _leaderboard_row(entry: CandidateEvaluation) -> dict[str, Any]:
-    return {
-        "candidate": entry.candidate,
-        "family": entry.family,
-        "baseline": entry.baseline,
-        "seeds": entry.seeds,
-        "invalid": entry.invalid,
-        "metrics": {metric.name: {"value": metric.value, "low": metric.low, "high": metric.high} for metric in entry.metrics},
-        "p_value": {comparison.against: comparison.p_value for comparison in entry.comparisons},
-        "effect": {comparison.against: comparison.effect for comparison in entry.comparisons},
-        "adjusted_p": entry.adjusted_p,
-        "confidence_p": entry.confidence_p,
-        "seed_losses": entry.seed_losses,
-        "checks": [{"name": check.name, "passed": check.passed, "words": check.words, **check.figures} for check in entry.checks],
     }

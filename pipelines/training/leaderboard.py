@@ -14,16 +14,17 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 KEY = "leaderboard"
-TAG = f"mlflow.sharedViewState.{KEY}"
+#: what the tag of a shared view begins with; its key follows
+TAG = "mlflow.sharedViewState."
 #: what MLflow's UI calls an experiment of trained models, as against one of language-model traces
 KIND = ("mlflow.experimentKind", "custom_model_development")
 MOST_METRICS = 6
 
 
-def share_leaderboard(client: MlflowClient, experiment: str, evaluation: Evaluation) -> None:
-    """Make the newest training's candidates, sorted by the deciding loss, the experiment's shared view."""
+def share_leaderboard(client: MlflowClient, experiment: str, evaluation: Evaluation, key: str = KEY) -> None:
+    """Make the newest training's candidates, sorted by the deciding loss, the experiment's shared view of that key."""
     client.set_experiment_tag(experiment, *KIND)
-    client.set_experiment_tag(experiment, TAG, json.dumps(leaderboard_state(evaluation)))
+    client.set_experiment_tag(experiment, f"{TAG}{key}", json.dumps(leaderboard_state(evaluation)))
 
 
 def leaderboard_state(evaluation: Evaluation) -> dict[str, Any]:
@@ -57,6 +58,6 @@ def leaderboard_state(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def view_address(server: str, experiment: str) -> str:
+def view_address(server: str, experiment: str, key: str = KEY) -> str:
     """The address of an experiment's shared view on an MLflow server."""
-    return f"{server.rstrip('/')}/#/experiments/{experiment}/runs?viewStateShareKey={KEY}"
+    return f"{server.rstrip('/')}/#/experiments/{experiment}/runs?viewStateShareKey={key}"

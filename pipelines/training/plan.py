@@ -18,7 +18,7 @@ from finflow.pipelines.core.manifests import FitSpec, Fold, JsonRecord, SampleMa
 from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.definitions.definition import Definition, problem_of
 from finflow.pipelines.fits.fits import plan_fits
-from finflow.pipelines.fits.needs import TRAINING, record_needs
+from finflow.pipelines.fits.needs import TRAINING, TRIAL, record_needs
 from finflow.pipelines.samples.folds import make_folds
 from finflow.pipelines.samples.windows import open_samples
 from finflow.pipelines.settings.parts import Recipe
@@ -62,7 +62,7 @@ def plan_training(
     """Folds, recipes and fits of a training as of the samples' clean batch; what it will need is recorded for `finflow prune`.
 
     Args:
-        kind: what it is recorded as: training, or walk (see `fits.needs`).
+        kind: what it is recorded as: training, walk or trial (see `fits.needs`).
 
     Raises:
         DefinitionError: a candidate that the definition does not have, or a deciding loss that its problem does not have; or
@@ -92,6 +92,8 @@ def plan_training(
         "fits": [spec.key for spec in specs if spec.candidate in own],
         "code": decision_code_digest(type(context.problem)),
     }
+    if kind == TRIAL:  # no training has its key, and it is another trial once there is another champion to compare with
+        key |= {"kind": kind, "champion": champion_recipe and recipes[champion_recipe].digest}
     plan = TrainingPlan(
         run_key=digest_json(key),
         as_of=samples.clean.as_of,

@@ -79,7 +79,6 @@ def report_text(
     reports: Reports = (),
 ) -> str:
     """The report as Markdown: also the note of the MLflow parent run."""
-    clean, problem = samples.clean, problem_of(definition)
     lines = [f"# {definition.title or definition.name}, as of {evaluation.as_of[:10]}", ""]
     if definition.simulated:
         lines += ["**The data are SIMULATED.** Nothing here says anything about a market.", ""]
@@ -90,7 +89,21 @@ def report_text(
             f"Version {row.version} waits for a person: `{command('approve', definition.name, row.version)}`, or `finflow reject`.",
             "",
         ]
-    lines += ["## Leaderboard", "", *leaderboard_table(evaluation, problem.shown), ""]
+    lines += figures_text(definition, evaluation, failed or {}, reports)
+    lines += protocol_text(definition, evaluation, samples)
+    if row.challenge:
+        lines.append(
+            f"- Challenge {row.challenge} of this definition's life; level spent on it: {row.level:.4g} "
+            f"(of {definition.gate.level:g} in all)."
+        )
+    lines += contract_text(samples)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def figures_text(definition: Definition, evaluation: Evaluation, failed: Mapping[str, str], reports: Reports) -> list[str]:
+    """The leaderboard, who fell out and why, the folds one by one, and what the problem adds; Markdown lines."""
+    problem = problem_of(definition)
+    lines = ["## Leaderboard", "", *leaderboard_table(evaluation, problem.shown), ""]
     lines += [
         f"Deciding loss: {evaluation.loss}, the mean over {evaluation.units}; lower is better; in brackets its 95 % interval. "
         "Against a baseline: the change of the loss (negative: a smaller loss, better), and p, one-sided, that the candidate is no better.",
@@ -98,15 +111,21 @@ def report_text(
         confidence_text(evaluation),
         "",
     ]
-    for name, reason in (failed or {}).items():
+    for name, reason in failed.items():
         lines.append(f"- **{name} failed** and is not compared: {reason}")
-    invalid = [entry for entry in evaluation.candidates if entry.invalid and entry.candidate not in (failed or {})]
+    invalid = [entry for entry in evaluation.candidates if entry.invalid and entry.candidate not in failed]
     lines += [f"- **{entry.candidate} is not promotable**: {entry.invalid}" for entry in invalid]
     lines += checks_text(definition, evaluation)
     lines += ["", "## Test period by test period", "", *fold_table(evaluation), ""]
     lines += problem.sections(read_tables(evaluation), evaluation)
     lines += augmentation_text(reports)
-    lines += ["## Protocol", "", evaluation.protocol, ""]
+    return lines
+
+
+def protocol_text(definition: Definition, evaluation: Evaluation, samples: SampleManifest) -> list[str]:
+    """What the figures rest on: folds, data, samples, seeds; Markdown lines."""
+    clean, problem = samples.clean, problem_of(definition)
+    lines = ["## Protocol", "", evaluation.protocol, ""]
     if not any(fold.stratified is not None for fold in evaluation.folds):
         lines += [f"- Test periods: {', '.join(f'{fold.test_start} to {fold.test_end}' for fold in evaluation.folds)}."]
     lines += [
@@ -118,15 +137,14 @@ def report_text(
     ]
     if not problem.independent:
         lines.append("- Losses and returns are per session, not annualised; no costs, no trading rule.")
-    if row.challenge:
-        lines.append(
-            f"- Challenge {row.challenge} of this definition's life; level spent on it: {row.level:.4g} "
-            f"(of {definition.gate.level:g} in all)."
-        )
-    warnings = [rule for rule in clean.rules if not rule.passed]
-    lines += ["", "## Contract", "", f"{len(clean.rules)} rules checked, {len(warnings)} not met."]
-    lines += [f"- {rule.severity}: {rule.rule}: {rule.unexpected:,} rows. {rule.detail}" for rule in warnings]
-    return "\n".join(lines).rstrip() + "\n"
+    return lines
+
+
+def contract_text(samples: SampleManifest) -> list[str]:
+    """The rules that were not met; Markdown lines."""
+    warnings = [rule for rule in samples.clean.rules if not rule.passed]
+    lines = ["", "## Contract", "", f"{len(samples.clean.rules)} rules checked, {len(warnings)} not met."]
+    return lines + [f"- {rule.severity}: {rule.rule}: {rule.unexpected:,} rows. {rule.detail}" for rule in warnings]
 
 
 def leaderboard_table(evaluation: Evaluation, shown: Sequence[str]) -> list[str]:

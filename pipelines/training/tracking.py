@@ -1,4 +1,4 @@
-"""A training in MLflow: one parent run, one child run a candidate, the same names in all families, written in batches.
+"""A training, or a trial, in MLflow: one parent run, one child run a candidate, the same names in all families, written in batches.
 
 Everything is found again by its run key and role (see `finflow.pipelines.tracking.runs`).
 """
@@ -20,9 +20,10 @@ from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.definitions.definition import Definition
 from finflow.pipelines.evaluation.plots.training import draw_training
 from finflow.pipelines.fits.fits import read_report
+from finflow.pipelines.fits.needs import TRAINING, TRIAL
 from finflow.pipelines.tracking.runs import common_tags, finite_metrics, is_open, one_writer, run_of, write_run
 from finflow.pipelines.tracking.store import experiment_of, prepare_store
-from finflow.pipelines.training.leaderboard import share_leaderboard
+from finflow.pipelines.training.leaderboard import KEY, share_leaderboard
 from finflow.pipelines.training.records import candidate_metrics, candidate_params, dataset_input, not_finite, scalars
 
 if TYPE_CHECKING:
@@ -32,7 +33,10 @@ if TYPE_CHECKING:
     from finflow.pipelines.lake.promotions import PromotionRow
     from finflow.pipelines.problems.base import Problem
 
-__all__ = ["LoggedTraining", "log_decision", "log_training", "prepare_store"]
+__all__ = ["LoggedTraining", "log_decision", "log_training", "log_trial_end", "prepare_store"]
+
+#: tag of every run: training or trial (see `finflow.pipelines.fits.needs`)
+KIND = "finflow.kind"
 
 
 @dataclass(frozen=True)
@@ -51,17 +55,19 @@ def log_training(
     samples: SampleManifest,
     *,
     tags: Mapping[str, str] | None = None,
+    kind: str = TRAINING,
 ) -> LoggedTraining:
     """Log a training's evaluation: runs, parameters, metrics, inputs, plots, predictions, Data Docs. What is logged already stays as it is.
 
-    The parent run is left open for `log_decision`.
+    The parent run is left open for `log_decision` (`log_trial_end`).
 
     Args:
         fits: the fits of every candidate on every fold.
         tags: further tags of every run (a Prefect flow run's id, say).
+        kind: training or trial.
     """
     with one_writer(context.home) as client:
-        return _log(client, context, evaluation, fits, samples, tags or {})
+        return _log(client, context, evaluation, fits, samples, {**(tags or {}), KIND: kind})
 
 
 def _log(
@@ -75,7 +81,8 @@ def _log(
     definition = context.definition
     experiment = experiment_of(context.home, client, definition.name)
     common = _common_tags(definition, evaluation, samples, tags)
-    parent = _run(client, experiment, evaluation, "parent", f"train as of {evaluation.as_of[:10]}", common)
+    verb = "try" if tags[KIND] == TRIAL else "train"
+    parent = _run(client, experiment, evaluation, "parent", f"{verb} as of {evaluation.as_of[:10]}", common)
     plots = _draw(context.problem, evaluation, fits)
     children = {}
     for entry in evaluation.candidates:
@@ -105,9 +112,7 @@ def log_decision(home: Home, logged: LoggedTraining, row: PromotionRow, champion
 
 def _close(client: MlflowClient, run: Run, row: PromotionRow, champion: PromotionRow | None, report: Path) -> None:
     run_id = run.info.run_id
-    text = report.with_suffix(".md").read_text(encoding="utf-8")
-    client.log_artifact(run_id, str(report), "report")
-    client.log_artifact(run_id, str(report.with_suffix(".md")), "report")
+    text = _attach(client, run_id, report)
     tags = {
         "finflow.verdict": row.verdict,
         "finflow.champion": "" if champion is None else champion.candidate,
@@ -116,6 +121,21 @@ def _close(client: MlflowClient, run: Run, row: PromotionRow, champion: Promotio
     }
     write_run(client, run_id, finite_metrics({"promoted": float(row.moves)}, run.info.start_time), tags=tags, note=text)
     client.set_terminated(run_id, "FINISHED")
+
+
+def log_trial_end(home: Home, logged: LoggedTraining, report: Path) -> None:
+    """Close the parent run of a trial, with its report as its note and as files. Done once."""
+    with one_writer(home) as client:
+        if is_open(client.get_run(logged.run_id)):
+            write_run(client, logged.run_id, note=_attach(client, logged.run_id, report))
+            client.set_terminated(logged.run_id, "FINISHED")
+
+
+def _attach(client: MlflowClient, run_id: str, report: Path) -> str:
+    """Log a report's HTML and the Markdown beside it, and return the Markdown's text."""
+    for path in (report, report.with_suffix(".md")):
+        client.log_artifact(run_id, str(path), "report")
+    return report.with_suffix(".md").read_text(encoding="utf-8")
 
 
 def _common_tags(definition: Definition, evaluation: Evaluation, samples: SampleManifest, further: Mapping[str, str]) -> dict[str, str]:
@@ -177,7 +197,7 @@ def _log_child(
 
 def _log_parent(client: MlflowClient, run: Run, definition: Definition, evaluation: Evaluation, samples: SampleManifest) -> None:
     run_id = run.info.run_id
-    share_leaderboard(client, run.info.experiment_id, evaluation)
+    share_leaderboard(client, run.info.experiment_id, evaluation, TRIAL if run.data.tags.get(KIND) == TRIAL else KEY)
     metrics, params = scalars(definition, evaluation, samples, run.info.start_time)
     write_run(client, run_id, metrics, params)
     client.log_inputs(run_id, [dataset_input(samples)])

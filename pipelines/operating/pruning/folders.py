@@ -39,7 +39,7 @@ def waste_folders(home: Home, needs: Needs, now: pd.Timestamp) -> Iterator[Waste
         for path in _folders(home.samples):
             if path.name not in needs.samples and fits.is_old(path):
                 yield _folder("samples", path)
-    for path in _folders(home.evaluations):
+    for path in (*_folders(home.evaluations), *_folders(home.trials)):
         if path.name not in needs.runs and fits.is_old(path):
             yield _folder("evaluations", path)
     for path in _folders(home.validations):
@@ -68,7 +68,7 @@ def _folders(parent: Path) -> list[Path]:
 
 def _left_behind(home: Home) -> Iterator[Waste]:
     """What killed commands had not finished, and what a killed prune had renamed."""
-    for parent in (home.fits, home.samples, home.evaluations, home.validations):
+    for parent in (home.fits, home.samples, home.evaluations, home.trials, home.validations):
         for path in left_behind(parent):
             yield Waste(parent.name, path.name, size_of(path), partial(remove, path))
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from finflow.pipelines.core.errors import FinflowError
 from finflow.pipelines.core.home import Home
-from finflow.pipelines.fits.needs import TRAINING, WALK, RunNeeds, read_needs
+from finflow.pipelines.fits.needs import TRAINING, TRIAL, WALK, RunNeeds, read_needs
 from finflow.pipelines.lake.lake import Lake
 from finflow.pipelines.lake.pending import APPROVED, FIRST_APPROVAL, REJECTED, pending_row
 from finflow.pipelines.lake.promotions import PromotionRow, Promotions, champion_row
@@ -135,7 +135,7 @@ def _add_definition(
 
     whole = {key for key, when in trainings.items() if when >= cutoff} | {makers[version] for version in serving}
     found.unknown |= not whole <= set(recorded)
-    whole |= {key for key, needs in recorded.items() if needs.kind == WALK and pd.Timestamp(needs.at) >= cutoff}
+    whole |= {key for key, needs in recorded.items() if needs.kind in (WALK, TRIAL) and pd.Timestamp(needs.at) >= cutoff}
     for key in whole & set(recorded):
         found.keep(recorded[key])
 

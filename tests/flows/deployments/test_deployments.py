@@ -38,7 +38,7 @@ def test_every_definition_has_its_deployments(tmp_path: Path) -> None:
     path = write_definition(tmp_path / "live.yaml", live_values())
     found = plan_deployments([str(path), "index-price"])
     assert {one.full_name for one in found} >= {
-        f"{kind}/{name}" for kind in ("train", "score", "backfill", "monitor", "approve") for name in ("index-price", "live")
+        f"{kind}/{name}" for kind in ("train", "try", "score", "backfill", "monitor", "approve") for name in ("index-price", "live")
     }
     assert len({one.full_name for one in found}) == len(found) == (SHIPPED + 1) * len(KINDS)
     by_name = {one.full_name: one for one in found}
@@ -66,7 +66,7 @@ def test_live_scoring_goes_before_trainings_and_backfills() -> None:
     priority = {queue.name: queue.priority for queue in QUEUES}
     limits = {queue.name: queue.limit for queue in QUEUES}
     queues = {kind.name: kind.queue for kind in KINDS}
-    assert queues == {"train": "training", "score": "live", "backfill": "backfill", "monitor": "live", "approve": "live"}
+    assert queues == {"train": "training", "try": "training", "score": "live", "backfill": "backfill", "monitor": "live", "approve": "live"}
     assert priority["live"] < priority["training"] < priority["backfill"]
     assert (limits["live"], limits["training"], limits["backfill"]) == (None, 1, 1)
 

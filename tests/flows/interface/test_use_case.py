@@ -33,8 +33,10 @@ async def cells(values, folder):
     tiny = finflow.load(values)
     shown = [repr(tiny)]
     validated = tiny.validate("2017-06-30")
+    tried = tiny.try_candidates("2017-06-30", candidates=["dense"])
+    shown.append(repr(tiny))
     trained = tiny.train(as_of="2017-06-30")
-    shown += [repr(trained), repr(tiny)]
+    shown[1:1] = [repr(trained), repr(tiny)]
     again = finflow.load("tiny").train(as_of="2017-06-30")
     os.chdir("/")  # the home stays
     scored = tiny.score("2017-07-14")
@@ -65,6 +67,7 @@ async def cells(values, folder):
     decisions = tiny.decisions()
     return {
         "shown": shown, "validated": validated, "trained": trained, "again": again, "scored": scored, "planned": planned, "filled": filled,
+        "tried": tried,
         "model": model.predict(windows).tolist(), "alone": alone.tolist(), "framed": [list(framed.index), list(framed.columns)],
         "errors": errors, "decisions": decisions.astype(str).to_dict("records"), "status": tiny.status(), "report": tiny.report(),
         "kinds": [str(decisions[name].dtype) for name in ("version", "effective_as_of", "recorded_at")], "threads": torch.get_num_threads(),
@@ -101,11 +104,18 @@ def test_cells_do_what_the_commands_do(finflow: Finflow, folder: Path) -> None:
     assert (cells["scored"]["written"], cells["planned"]["written"], cells["filled"]["written"]) == (4, 0, 32)
     assert cells["definitions"] == len(finflow.json("list")["definitions"])
 
+    # A trial of the same candidates, now that there is a champion: another run, of the same fits.
+    tried = finflow.json("try", "tiny", "--as-of", "2017-06-30", "--candidates", "dense")
+    assert (cells["tried"]["fitted"], tried["fitted"]) == (8, 0)
+    assert [fold["test_start"] for fold in tried["folds"]] == ["2015-07-01", "2016-01-01"]
+    assert tried["leaderboard"] == cells["tried"]["leaderboard"]
+
     # What an object shows, and what changes with a training.
     head = "tiny: A tiny simulated series (SIMULATED data)\n  forecast; candidates dense; baselines random-walk, ridge\n  champion: "
     assert cells["shown"][0] == head + "none yet"
+    assert cells["shown"][3] == cells["shown"][0], "a trial makes no champion"
     assert cells["shown"][2] == head + "random-walk, version 1, as of 2017-06-30"
-    assert cells["shown"][3].startswith("tiny version 1: random-walk, as of 2017-06-30\n  reads ")
+    assert cells["shown"][4].startswith("tiny version 1: random-walk, as of 2017-06-30\n  reads ")
 
     # The model answers as MLflow's own loading does, and a notebook's threads are its own again afterwards.
     assert np.shape(cells["model"]) == (8, 2, 5)

@@ -6,7 +6,7 @@ import json
 import re
 
 from finflow.pipelines.tracking.store import store_client
-from finflow.pipelines.training.leaderboard import TAG, view_address
+from finflow.pipelines.training.leaderboard import KEY, TAG, view_address
 from finflow.pipelines.training.tracking import log_training
 from tests.support.pipelines.training_support import Trained
 
@@ -16,7 +16,7 @@ def test_the_view_shows_every_candidate_in_columns_that_were_logged(trained: Tra
     client = store_client(trained.home)
     experiment = client.get_experiment_by_name(trained.definition.name)
     assert experiment is not None
-    state = json.loads(experiment.tags[TAG])
+    state = json.loads(experiment.tags[TAG + KEY])
     shown = client.search_runs([experiment.experiment_id], filter_string=state["searchFilter"], order_by=[f"{state['orderByKey']} ASC"])
     assert {run.info.run_name for run in shown} == {entry.candidate for entry in trained.evaluation.candidates}
     losses = [run.data.metrics[trained.evaluation.loss] for run in shown]
