@@ -149,6 +149,9 @@ def test_a_room_says_in_one_sentence_what_it_is() -> None:
         if path.name == "__init__.py":
             said = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
             assert said, f"{module} has no docstring"
+            first = said.partition("\n\n")[0]
+            one_sentence = first.endswith((".", "?")) and len(first) <= 240
+            assert one_sentence, f"{module}: its docstring begins with one sentence that says what the room is: {first!r}"
 
 
 @pytest.mark.parametrize("room", sorted(MAY_IMPORT))

@@ -68,7 +68,7 @@ class NoJumps(RowRule):
         largest = places[np.argsort(-np.abs(moves[places]), kind="stable")[:3]]
         close = batch["close"].to_numpy()
         examples = [f"{describe_key(batch.iloc[place])} (close {close[place - 1]:g} to {close[place]:g})" for place in largest]
-        return Finding(len(places), f"{len(places):,} jumps, the largest: {'; '.join(examples)}", rows)
+        return Finding(len(places), f"{len(places):,} {'jump' if len(places) == 1 else 'jumps, the largest'}: {'; '.join(examples)}", rows)
 
 
 def _place_in_entity(batch: pd.DataFrame) -> np.ndarray:

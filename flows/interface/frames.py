@@ -51,7 +51,9 @@ def evaluation_of(context: Context, run_key: str | None = None) -> Evaluation:
     name, evaluations = context.name, context.home.evaluations
     decided = [row.run_key for row in context.promotions.rows()]
     if run_key is not None and run_key not in decided:
-        raise FinflowError(f"{name} has no decision with the run key {run_key[:64]!a}: the column run_key of its decisions holds them all.")
+        raise FinflowError(
+            f"{name} has no decision with the run key {str(run_key)[:64]!a}: the column run_key of its decisions holds them all."
+        )
     # Approvals and rollbacks are decisions too, without an evaluation of their own.
     wanted = decided[::-1] if run_key is None else [run_key]
     for key in wanted:

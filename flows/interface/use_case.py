@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import pandas as pd
 
 from finflow.flows.command_line import commands, pages
 from finflow.flows.interface import frames
+from finflow.flows.interface.arguments import Date, date_text, definition_source, names, version_number
 from finflow.flows.interface.outcome import ShownOutcome
 from finflow.flows.interface.process import as_a_command, enter_home
 from finflow.pipelines.backfill.request import BackfillRequest
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from finflow.pipelines.registry.served import ServedModel
 
 
-def load(definition: str | Mapping[str, Any]) -> UseCase:
+def load(definition: str | os.PathLike[str] | Mapping[str, Any]) -> UseCase:
     """One use case, to be trained, scored and read.
 
     Args:
@@ -42,8 +44,8 @@ def load(definition: str | Mapping[str, Any]) -> UseCase:
         DefinitionError: it cannot be read, or does not fit the schema; the message names every fault.
         FinflowError: this process worked with another home before.
     """
-    home = enter_home()
-    name = definition if isinstance(definition, str) else str(keep_mapping(definition, home))
+    home, given = enter_home(), definition_source(definition)
+    name = given if isinstance(given, str) else str(keep_mapping(given, home))
     load_and_remember(name, home)
     return UseCase(name)
 
@@ -56,7 +58,7 @@ def definitions() -> pd.DataFrame:
 class UseCase:
     """One definition and what finflow has of it; `load` makes it. Its file is read anew by every call.
 
-    Whatever a command would say, a method raises as `FinflowError`. Dates are texts: 2018-12-31.
+    Whatever a command would say, a method raises as `FinflowError`. A date is a text (2018-12-31), a `datetime.date` or a pandas Timestamp.
     """
 
     def __init__(self, name: str) -> None:
@@ -67,15 +69,15 @@ class UseCase:
         """The definition, every default filled in."""
         return load_and_remember(self._name, enter_home())
 
-    def validate(self, as_of: str | None = None) -> ShownOutcome:
+    def validate(self, as_of: Date | None = None) -> ShownOutcome:
         """Read the source and check it against the contract, and nothing more: `finflow validate`."""
-        return self._outcome(commands.validate, pages.validate, as_of)
+        return self._outcome(commands.validate, pages.validate, date_text(as_of))
 
     def train(
         self,
-        as_of: str | None = None,
+        as_of: Date | None = None,
         *,
-        candidates: Sequence[str] | None = None,
+        candidates: str | Sequence[str] | None = None,
         seed: int | None = None,
         accelerator: str = "cpu",
         devices: int = 1,
@@ -84,13 +86,13 @@ class UseCase:
     ) -> ShownOutcome:
         """Fit every candidate, compare them with the baselines, and decide: `finflow train`, with its options."""
         hardware = {"accelerator": accelerator, "devices": devices, "strategy": strategy, "precision": precision}
-        return self._outcome(commands.train, pages.train, as_of, list(candidates) if candidates else None, seed, hardware)
+        return self._outcome(commands.train, pages.train, date_text(as_of), names(candidates, "candidates"), seed, hardware)
 
     def try_candidates(
         self,
-        as_of: str | None = None,
+        as_of: Date | None = None,
         *,
-        candidates: Sequence[str] | None = None,
+        candidates: str | Sequence[str] | None = None,
         seed: int | None = None,
         accelerator: str = "cpu",
         devices: int = 1,
@@ -99,16 +101,17 @@ class UseCase:
     ) -> ShownOutcome:
         """Compare candidates on folds that end before the first test date, and decide nothing: `finflow try`, with its options."""
         hardware = {"accelerator": accelerator, "devices": devices, "strategy": strategy, "precision": precision}
-        return self._outcome(commands.try_candidates, pages.try_candidates, as_of, list(candidates) if candidates else None, seed, hardware)
+        given = (date_text(as_of), names(candidates, "candidates"), seed, hardware)
+        return self._outcome(commands.try_candidates, pages.try_candidates, *given)
 
-    def score(self, as_of: str | None = None, *, version: int | None = None) -> ShownOutcome:
+    def score(self, as_of: Date | None = None, *, version: int | None = None) -> ShownOutcome:
         """Predict from a date with the champion, or with a version, and keep the rows: `finflow score`."""
-        return self._outcome(commands.score, pages.score, as_of, version)
+        return self._outcome(commands.score, pages.score, date_text(as_of), version_number(version))
 
     def backfill(
         self,
-        start: str,
-        end: str,
+        start: Date,
+        end: Date,
         *,
         entity: str | None = None,
         only: str = "missing",
@@ -120,16 +123,17 @@ class UseCase:
         dry_run: bool = False,
     ) -> ShownOutcome:
         """Fill the predictions of a range of dates, both included: `finflow backfill`, with its options."""
-        request = BackfillRequest(start, end, entity, only, model, newest_first, max_active, retrain, restated)
+        first, last = date_text(start, "start") or "", date_text(end, "end") or ""
+        request = BackfillRequest(first, last, entity, only, model, newest_first, max_active, retrain, restated)
         return self._outcome(commands.backfill, pages.backfill, request, "dry-run" if dry_run else "run")
 
-    def monitor(self, as_of: str | None = None) -> ShownOutcome:
+    def monitor(self, as_of: Date | None = None) -> ShownOutcome:
         """Freshness, gaps, drift and realised performance of the champion: `finflow monitor`."""
-        return self._outcome(commands.monitor, pages.monitor, as_of)
+        return self._outcome(commands.monitor, pages.monitor, date_text(as_of))
 
-    def check_leakage(self, as_of: str | None = None) -> ShownOutcome:
+    def check_leakage(self, as_of: Date | None = None) -> ShownOutcome:
         """Prove that nothing later than a date enters what is predicted from it: `finflow check-leakage`."""
-        return self._outcome(commands.check_leakage, pages.check_leakage, as_of)
+        return self._outcome(commands.check_leakage, pages.check_leakage, date_text(as_of))
 
     def status(self) -> ShownOutcome:
         """Who is champion and since when, how fresh the data are, where predictions are missing: `finflow status`."""
@@ -139,7 +143,7 @@ class UseCase:
         """The newest written report: `finflow report`."""
         return self._outcome(commands.report, pages.report)
 
-    def predictions(self, start: str | None = None, end: str | None = None, *, restated: bool = False) -> pd.DataFrame:
+    def predictions(self, start: Date | None = None, end: Date | None = None, *, restated: bool = False) -> pd.DataFrame:
         """One row for each entity, as-of date and horizon, as `finflow export` writes them; empty where there are none.
 
         Args:
@@ -152,7 +156,7 @@ class UseCase:
             backfill_id (str, none where served live), and whatever else the problem asks for; sorted by time, entity and horizon.
         """
         with self._context() as context:
-            return frames.prediction_frame(context, start, end, restated)
+            return frames.prediction_frame(context, date_text(start, "start"), date_text(end, "end"), restated)
 
     def decisions(self) -> pd.DataFrame:
         """Every decision, oldest first, as `finflow history` shows them.
@@ -191,7 +195,7 @@ class UseCase:
         with self._context() as context:
             return read_losses(frames.evaluation_of(context, run_key))
 
-    def samples(self, as_of: str | None = None) -> Samples:
+    def samples(self, as_of: Date | None = None) -> Samples:
         """Read the source, check it and build the samples, as a training as of that date does.
 
         Returns:
@@ -200,7 +204,7 @@ class UseCase:
         """
         with self._context() as context:
             raw = ingest(context)
-            clean = validate(context, raw, resolve_as_of(context, as_of, version=raw.version))
+            clean = validate(context, raw, resolve_as_of(context, date_text(as_of), version=raw.version))
             return open_samples(store_samples(context, clean).folder)
 
     def model(self, version: int | None = None) -> ServedModel:
@@ -214,7 +218,8 @@ class UseCase:
             RegistryError: there is no champion, no such version, or it may not be loaded; the message says why.
         """
         with self._context() as context:
-            return load_version(context, champion_version(context) if version is None else version)
+            number = version_number(version)
+            return load_version(context, champion_version(context) if number is None else number)
 
     def __repr__(self) -> str:
         definition = self.definition

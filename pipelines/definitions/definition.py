@@ -125,12 +125,13 @@ class Definition(Settings):
 
     def _check_recipes(self) -> None:
         for name, recipe in self.recipes.items():
+            place = f"{'candidates' if name in self.candidates else 'baselines'}.{name}"
             try:
                 model_class(recipe.model).Settings.model_validate(recipe.settings)
             except KeyError as error:
-                raise ValueError(f"{name}: {error.args[0]}") from None
+                raise ValueError(f"{place}.model: {error.args[0]}") from None
             except ValidationError as error:
-                raise ValueError(f"{name}.settings: {explain(error)}") from None
+                raise ValueError(f"{place}.settings: {explain(error)}") from None
 
     @property
     def recipes(self) -> dict[str, Recipe]:
@@ -152,8 +153,8 @@ def explain(error: ValidationError) -> str:
         place = [str(part) for part in fault["loc"]]
         if place[:1] == ["folds"] and len(place) > 2:
             del place[1]  # the kind, which nobody wrote as a key
-        where = ".".join(place) or "definition"
-        lines.append(f"{where}: {fault['msg'].removeprefix('Value error, ')}")
+        where = f"{'.'.join(place)}: " if place else ""  # what is told of the whole names its own place
+        lines.append(f"{where}{fault['msg'].removeprefix('Value error, ')}")
     return "; ".join(lines)
 
 
@@ -166,7 +167,7 @@ def parse_definition(values: dict[str, Any], origin: str = "definition") -> Defi
     try:
         return Definition.model_validate(values)
     except ValidationError as error:
-        raise DefinitionError(f"{origin}: {explain(error)}. `finflow schema` prints what is allowed.") from None
+        raise DefinitionError(f"{origin}: {explain(error).rstrip('.')}. `finflow schema` prints what is allowed.") from None
 
 
 def problem_of(definition: Definition) -> Problem:

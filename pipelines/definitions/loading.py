@@ -97,6 +97,12 @@ def definition_path(name: str) -> Path:
     """
     if name.endswith((".yaml", ".yml")):
         return Path(name)
+    if ("/" in name or "." in name) and Path(name).exists():
+        kind = "folder" if Path(name).is_dir() else "file of another kind"
+        raise DefinitionError(
+            f"{name!a} is no definition but a {kind}: NAME is a definition's name or a path ending in .yaml. "
+            "`finflow init FILE` drafts one from a CSV or Parquet file."
+        )
     try:
         check_identifier(name, "definition name")
     except FinflowError as error:

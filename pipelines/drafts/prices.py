@@ -42,6 +42,8 @@ def draft_definition(path: Path, name: str | None, outcome: str | None = None, p
         NotEnoughHistoryError: too few rows to train and test on.
         FinflowError: `name` is none, or there is a `positive` without an `outcome`.
     """
+    if path.is_dir():
+        raise SourceError(f"{path}: is a folder; draft from one of its files, and set source.path of the draft to the folder or a glob.")
     if not path.is_file():
         raise SourceError(f"{path}: there is no such file; give a CSV or Parquet file.")
     path = path.resolve()
@@ -106,7 +108,7 @@ def _definition(path: Path, name: str, source: dict[str, Any], frame: pd.DataFra
     positive = bool((frame["close"].dropna() > 0).all())
     return {
         "name": check_identifier(name, "definition name"),
-        "title": f"{path.stem}, the next {5 if dense else 1} observations",
+        "title": f"{path.stem}, the next {'5 observations' if dense else 'observation'}",
         "source": source,
         **({"calendar": calendar} if calendar else {}),
         "contract": _contract(rows, missing, positive, calendar),
@@ -157,8 +159,7 @@ def _features(frame: pd.DataFrame, positive: bool, spacing: int) -> list[dict[st
     return [
         *features,
         {"kind": "rolling_volatility", "window": 20, "name": "volatility_20"},
-        {"kind": "weekday_sin"},
-        {"kind": "weekday_cos"},
+        *season,
     ]
 
 

@@ -19,7 +19,15 @@ _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _StrictLoader(_SafeLoader):  # type: ignore[misc]
-    """YAML without a key given twice."""
+    """YAML without a key given twice, that names the line of a value that cannot be."""
+
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except ValueError as error:  # what looks like a date and is none: 2022-13-01
+            if isinstance(error, DefinitionError):
+                raise
+            raise DefinitionError(f"line {node.start_mark.line + 1}: {node.value!a} cannot be read ({error}).") from None
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()

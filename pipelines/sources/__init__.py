@@ -1,4 +1,4 @@
-"""Every source by its kind. To add one: its settings and its reading function in a file here, and a line below."""
+"""Every source by its kind. To add one: a settings class with its `read()` in a file here, and a line below."""
 
 from __future__ import annotations
 

@@ -28,6 +28,7 @@ def test_shipped_definitions_load(path: Path) -> None:
         ("a: 1\na: 2", "twice"),
         ("- a\n- b", "expected a mapping"),
         ("a: [", "not plain YAML"),
+        ("a: 1\nfirst_test: 2022-13-01", r"line 2: '2022-13-01' cannot be read \(month must be in 1\.\.12\)\."),
         ("", "expected a mapping"),
         ("[" * 4_900_000, "not plain YAML: line 1 is nested more than 50 deep"),
         ("{a: " * 1_000_000, "not plain YAML: line 1 is nested more than 50 deep"),
@@ -61,6 +62,23 @@ def test_other_encodings_are_refused(tmp_path: Path) -> None:
 def test_names_that_are_no_definitions(name: str) -> None:
     with pytest.raises(DefinitionError):
         load_definition(name)
+
+
+def test_a_data_file_and_a_folder_are_told_from_a_definition(tmp_path: Path) -> None:
+    prices = tmp_path / "prices.csv"
+    prices.write_text("date,close\n", encoding="utf-8")
+    with pytest.raises(
+        DefinitionError, match=r"prices\.csv' is no definition but a file of another kind: .* `finflow init FILE` drafts one"
+    ):
+        load_definition(str(prices))
+    with pytest.raises(DefinitionError, match="is no definition but a folder"):
+        load_definition(str(tmp_path))
+
+
+def test_a_fault_of_a_recipe_is_told_with_its_place(tmp_path: Path) -> None:
+    values = tiny_values(candidates={"dense": {"model": "dens"}})
+    with pytest.raises(DefinitionError, match=r"yaml: candidates\.dense\.model: no model 'dens'"):
+        load_definition(str(write_definition(tmp_path / "t.yaml", values)))
 
 
 def test_a_definition_met_by_its_path_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: Home) -> None:
