@@ -56,7 +56,8 @@ def test_an_honest_definition_passes_every_check() -> None:
     ids=lambda feature: feature["kind"],
 )
 def test_a_feature_shifted_from_the_future_is_named(feature: dict[str, Any]) -> None:
-    found = outcome(planted(small({**feature, "name": "tomorrow", "shift": 0}), "tomorrow", feature["shift"]), bars(300))["the future does not change the past"]
+    wanted = planted(small({**feature, "name": "tomorrow", "shift": 0}), "tomorrow", feature["shift"])
+    found = outcome(wanted, bars(300))["the future does not change the past"]
     assert not found.passed
     assert "tomorrow" in found.columns
     assert "log_return" not in found.columns
