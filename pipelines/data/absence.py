@@ -47,17 +47,10 @@ def find_absence(batch: pd.DataFrame, stored: pd.DataFrame) -> Absence:
         return Absence(stored, 0, 0, (), begin)
     keys, given = row_keys(stored), row_keys(batch)
     standing = standing_places(keys, stored)
-    if not standing.any():
-        return Absence(stored.iloc[:0], 0, 0, (), begin)
-    return _absence(batch, stored, standing, ~pd.Index(keys).isin(given), begin)
-
-
-def _absence(batch: pd.DataFrame, stored: pd.DataFrame, standing: np.ndarray, lacking: np.ndarray, begin: pd.Timestamp) -> Absence:
-    reached = (stored["time"] >= begin).to_numpy()
-    rows = stored[standing & lacking & reached].reset_index(drop=True)
-    gone = tuple(sorted(set(rows["entity"]) - set(batch["entity"])))
-    earlier, held = np.count_nonzero(standing & lacking & ~reached), np.count_nonzero(standing & reached)
-    return Absence(rows, int(earlier), int(held), gone, begin)
+    missing, reached = standing & ~pd.Index(keys).isin(given), (stored["time"] >= begin).to_numpy()
+    rows = stored[missing & reached].reset_index(drop=True)
+    earlier, held = np.count_nonzero(missing & ~reached), np.count_nonzero(standing & reached)
+    return Absence(rows, int(earlier), int(held), tuple(sorted(set(rows["entity"]) - set(batch["entity"]))), begin)
 
 
 def withdrawals(absence: Absence, definition: Definition, now: pd.Timestamp) -> pd.DataFrame:
