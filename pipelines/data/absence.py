@@ -83,7 +83,7 @@ def described(absence: Absence, definition: Definition, withdrawn: int) -> Missi
             more = f" and {len(absence.gone) - NAMED:,} more" if len(absence.gone) > NAMED else ""
             told += f" (nothing at all of {', '.join(absence.gone[:NAMED])}{more})"
         if 2 * rows > absence.held:
-            told += ", MORE THAN HALF: did a delivery break off?"
+            told += ", MORE THAN HALF (did a delivery break off?)"
         kept = "they are kept, trained and scored on (`missing_rows: withdraw` takes such rows out)"
         parts += [told, "they are withdrawn from now on" if withdrawn else kept]
     if absence.earlier:
