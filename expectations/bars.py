@@ -9,6 +9,7 @@ from finflow.expectations.rules.gaps import NoGaps
 from finflow.expectations.rules.history import EnoughHistory, ShortHistory
 from finflow.expectations.rules.jumps import NoJumps
 from finflow.expectations.rules.keys import KeyNotNull, UniqueKey
+from finflow.expectations.rules.knowledge import KnownAfterClose
 from finflow.expectations.rules.prices import PRICES, BarOrder, PositivePrices
 from finflow.expectations.rules.shape import BarColumns, Columns, NotEmpty, Types
 from finflow.expectations.rules.stale import NotStale
@@ -34,6 +35,7 @@ def bar_rules(tuning: Tuning) -> list[Rule]:
         KeyNotNull(),
         UniqueKey(),
         NoFutureDates(tuning.latest),
+        KnownAfterClose(),
         NotMissing(valued),
         Finite(),
         BarOrder(),

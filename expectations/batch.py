@@ -2,35 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 SESSION = "__session"
+ENDS_AT = "__ends_at"
 KNOWN_AT = "known_at"
 PERIOD = "period"
 KEYS = ("entity", "time")
-NOT_VALUES = (*KEYS, KNOWN_AT, PERIOD, SESSION)
+NOT_VALUES = (*KEYS, KNOWN_AT, PERIOD, SESSION, ENDS_AT)
 NO_SESSION = -1
 
 
-def prepare(frame: pd.DataFrame, sessions: NDArray[np.datetime64] | None) -> pd.DataFrame:
+def prepare(
+    frame: pd.DataFrame, sessions: NDArray[np.datetime64] | None, ends_at: Callable[[pd.Series], NDArray[np.datetime64]] | None = None
+) -> pd.DataFrame:
     """A batch as rules expect it.
 
     Args:
         frame: `entity` (text), `time` (datetime64), value columns, and `known_at` where there are several revisions; any order.
         sessions: the calendar's dates over the span of `time`, ascending; None takes the dates that occur in the batch.
+        ends_at: of times, the first instants (UTC, naive) at which what their rows tell can be known.
 
     Returns:
         A new frame, index 0..n-1, sorted by entity, time and known_at (ties keep their order); `entity` as a categorical whose categories
-        are sorted; and `__session` (int32): the place of the row's date among the sessions, -1 where it is none.
+        are sorted; `__session` (int32): the place of the row's date among the sessions, -1 where it is none; and with `ends_at` also
+        `__ends_at` (datetime64[us]).
     """
     prepared = frame.assign(entity=_categorical(frame["entity"]))
     order = _order(prepared)
     prepared = prepared.reset_index(drop=True) if order is None else prepared.take(order).reset_index(drop=True)
     prepared[SESSION] = _places(prepared["time"].to_numpy(), sessions)
+    if ends_at is not None:
+        prepared[ENDS_AT] = ends_at(prepared["time"])
     return prepared
 
 

@@ -7,6 +7,7 @@ from finflow.expectations.rules.constant import NotConstant
 from finflow.expectations.rules.dates import NoFutureDates
 from finflow.expectations.rules.empty import NoEmptyColumn
 from finflow.expectations.rules.keys import KeyNotNull, UniqueKey
+from finflow.expectations.rules.knowledge import KnownAfterClose
 from finflow.expectations.rules.outcomes import BothClasses
 from finflow.expectations.rules.shape import Columns, NotEmpty, Types
 from finflow.expectations.rules.values import Finite, NotMissing
@@ -25,6 +26,7 @@ def table_rules(tuning: Tuning) -> list[Rule]:
         KeyNotNull(),
         UniqueKey(),
         NoFutureDates(tuning.latest),
+        KnownAfterClose(),
         *complete,
         Finite(),
         NotConstant(by_entity=False),

@@ -45,6 +45,8 @@ def publish_validation(definition: Definition, clean: CleanManifest) -> None:
         f"Contract of {definition.name} as of {clean.as_of[:16].replace('T', ' ')} UTC: {clean.rows:,} rows of {clean.entities:,} entities "
         f"are clean, {clean.quarantined:,} are in quarantine. Data Docs: `{Path(clean.folder) / 'data_docs.html'}`"
     )
+    if clean.raw.missing is not None:
+        text += f"\n\n**Missing in the source**: {clean.raw.missing.text}."
     create_table_artifact(table=rows, key=artifact_key(definition.name, "validation"), description=text)
 
 

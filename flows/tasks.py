@@ -48,6 +48,14 @@ def _say_in_log(text: str) -> None:
     get_run_logger().warning(text)
 
 
+def _say_missing(context: Context, raw: RawManifest) -> None:
+    """A warning where the source lacks rows that it should have; a line where it only begins later than it did."""
+    if raw.missing is not None and raw.missing.rows:
+        _say_in_log(f"{context.name}: {raw.missing.text}.")
+    elif raw.missing is not None:
+        DISPLAY.say(raw.missing.text)
+
+
 def _transient(task: Any, run: Any, state: Any) -> bool:
     """Retry what a second try may mend; a person's mistake is not among it."""
     try:
@@ -71,7 +79,8 @@ def _transient(task: Any, run: Any, state: Any) -> bool:
 def ingest_task(context: Context) -> RawManifest:
     """Source to raw table."""
     raw = ingest(context)
-    DISPLAY.say(f"read {raw.rows:,} rows, {raw.added:,} of them new ({raw.first_time[:10]} to {raw.last_time[:10]})")
+    DISPLAY.say(f"read {raw.read:,} rows, {raw.added:,} of them new ({raw.first_time[:10]} to {raw.last_time[:10]})")
+    _say_missing(context, raw)
     return raw
 
 
@@ -91,6 +100,7 @@ def look_for_session_task(context: Context, due: Due) -> Arrived | Awaited:
         DISPLAY.say(found.text)
         return found
     DISPLAY.say(f"session {due.session} is there: {found.raw.added:,} new rows")
+    _say_missing(context, found.raw)
     if found.missing:
         text = f"{context.name}: late: of session {due.session} no row of {named(found.missing)} came; the run goes on without."
         _say_in_log(text)

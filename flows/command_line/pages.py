@@ -20,6 +20,8 @@ def validated_lines(outcome: CommandOutcome) -> list[str]:
         f"contract: {outcome['rows']:,} rows of {outcome['entities']} entities clean, {outcome['quarantined']:,} quarantined, "
         f"{len(outcome['rules'])} rules checked, {len(broken)} not met"
     ]
+    if outcome["raw"]["missing"]:
+        lines.append(f"  missing in the source: {outcome['raw']['missing']['text']}")
     lines += [f"  {rule['severity']}: {rule['rule']}: {rule['unexpected']:,} rows. {rule['detail']}" for rule in broken]
     return lines
 

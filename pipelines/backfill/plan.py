@@ -22,6 +22,7 @@ from finflow.pipelines.data.contract import validate
 from finflow.pipelines.data.ingest import ingest
 from finflow.pipelines.data.knowledge import published, resolve_as_of
 from finflow.pipelines.definitions.context import Context
+from finflow.pipelines.lake.as_of import read_standing
 from finflow.pipelines.lake.ledger import Ledger
 from finflow.pipelines.samples.as_known import find_stretches, samples_as_known
 from finflow.pipelines.samples.digests import date_digests
@@ -173,7 +174,7 @@ def backfill_as_of(context: Context, end: str | pd.Timestamp, restated: bool = F
         FinflowError: there is none, or `end` is no date.
     """
     last = parse_date("--end", end)
-    times = pd.DatetimeIndex(context.lake.read(f"raw/{context.name}", columns=["time"])["time"].unique())
+    times = pd.DatetimeIndex(read_standing(context.lake, f"raw/{context.name}")["time"].unique())
     times = times[times < last + pd.Timedelta(days=1)]
     times = times[published(context.definition, times) <= pd.Timestamp.now("UTC")]
     if not len(times):
@@ -189,7 +190,7 @@ def trading_days(
     Raises:
         FinflowError: there is none.
     """
-    raw = context.lake.read(clean.raw.table, version=clean.raw.version, columns=["time"])
+    raw = read_standing(context.lake, clean.raw.table, version=clean.raw.version)
     there = pd.DatetimeIndex(raw["time"].unique()).normalize().unique().sort_values()
     if context.definition.calendar is None:
         days = there[(there >= first) & (there <= last)]

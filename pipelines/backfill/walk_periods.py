@@ -15,6 +15,7 @@ from finflow.pipelines.core.manifests import JsonRecord, RawManifest
 from finflow.pipelines.data.knowledge import published
 from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.definitions.definition import Definition
+from finflow.pipelines.lake.as_of import WITHDRAWN, is_withdrawn
 from finflow.pipelines.samples.folds import time_folds
 from finflow.pipelines.training.plan import meaning
 
@@ -34,7 +35,9 @@ class Period(JsonRecord):
 def periods(context: Context, raw: RawManifest, every: str, last: str) -> list[Period]:
     """The periods of a walk up to the one that holds the ISO date `last`, oldest first."""
     frame = context.lake.read(raw.table, version=raw.version)
-    hashes = pd.util.hash_pandas_object(frame[sorted(frame.columns)], index=False).to_numpy()
+    withdrawn = is_withdrawn(frame).astype(np.uint64)
+    frame = frame.drop(columns=[WITHDRAWN], errors="ignore")
+    hashes = pd.util.hash_pandas_object(frame[sorted(frame.columns)], index=False).to_numpy() + withdrawn
     known_at = pd.DatetimeIndex(frame["known_at"])
     days = pd.DatetimeIndex(frame["time"].dt.normalize().unique()).sort_values()
     months, anchor = MONTHS[every], pd.Timestamp(time_folds(context.definition).first_test)

@@ -30,6 +30,7 @@ class _Calendar:
     closes: NDArray[np.datetime64]
     first: np.datetime64
     last: np.datetime64
+    zone: str = "UTC"
 
 
 @lru_cache(maxsize=32)
@@ -53,7 +54,7 @@ def _calendar(code: str) -> _Calendar:
         ) from None
     sessions = found.sessions.to_numpy().astype("datetime64[ns]")
     closes = found.closes.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy().astype("datetime64[ns]")
-    return _Calendar(sessions, closes, np.datetime64(first, "ns"), np.datetime64(last, "ns"))
+    return _Calendar(sessions, closes, np.datetime64(first, "ns"), np.datetime64(last, "ns"), str(found.tz))
 
 
 def _periods(unit: str, stamp: str) -> _Calendar:
@@ -131,6 +132,23 @@ def published_at(calendar: str | None, lag_minutes: int, times: Any) -> pd.Datet
         moments[matches] = known.closes[place[matches]].astype("datetime64[us]")
         ends = moments[inverse]
     return pd.DatetimeIndex(ends + np.timedelta64(lag_minutes, "m")).tz_localize("UTC").as_unit("us")
+
+
+def time_zone(calendar: str | None) -> str:
+    """The IANA zone in which days of the calendar begin and end: the exchange's; UTC of periods and without a calendar.
+
+    Raises:
+        DefinitionError: no such calendar.
+    """
+    return "UTC" if calendar is None else _calendar(calendar).zone
+
+
+def end_of_days(dates: pd.Series, zone: str) -> pd.Series:
+    """The instants (datetime64[us, UTC]) at which these days (naive midnights) are over in an IANA zone; NaT stays."""
+    following = dates + pd.Timedelta(days=1)
+    # A midnight that the clocks skip is the first instant after it; of one that they show twice, the second.
+    ends = following.dt.tz_localize(zone, nonexistent="shift_forward", ambiguous=np.zeros(len(dates), dtype=bool))
+    return pd.Series(ends.dt.tz_convert("UTC").dt.as_unit("us"))
 
 
 def _weekdays(first: np.datetime64, last: np.datetime64) -> NDArray[np.datetime64]:

@@ -17,8 +17,32 @@ class JsonRecord:
 
 
 @dataclass(frozen=True)
+class MissingRows(JsonRecord):
+    """What the lake holds and the source did not give.
+
+    Attributes:
+        rows: entities and times from the source's first date on, of `held` that the lake holds from there on.
+        earlier: those before that date.
+        entities, named: how many entities are not in the source any more, and the first of them.
+        withdrawn: how many of `rows` were withdrawn by this reading.
+        text: all of it, for a person.
+    """
+
+    rows: int
+    earlier: int
+    held: int
+    named: tuple[str, ...]
+    entities: int
+    withdrawn: int
+    text: str
+
+
+@dataclass(frozen=True)
 class RawManifest(JsonRecord):
-    """What ingest left: `added` new row revisions (0: nothing was written) in `table` at `version`."""
+    """What ingest left: `added` new row revisions (0: nothing was written) in `table` at `version`, which has `rows` of them.
+
+    `read` is the number of rows that the source gave (0: it was not read); `missing` what it did not give of what it gave before.
+    """
 
     table: str
     version: int
@@ -26,6 +50,8 @@ class RawManifest(JsonRecord):
     rows: int
     first_time: str
     last_time: str
+    read: int = 0
+    missing: MissingRows | None = None
 
 
 @dataclass(frozen=True)

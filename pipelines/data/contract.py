@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from finflow.expectations.batch import PERIOD, SESSION, codes, prepare
+from finflow.expectations.batch import ENDS_AT, PERIOD, SESSION, codes, prepare
 from finflow.expectations.examine import Examination, RuleOutcome, examine
 from finflow.expectations.page import render_page
 from finflow.expectations.rule import Graded, Mask
@@ -19,9 +21,10 @@ from finflow.pipelines.core.digest import digest_frame, digest_json
 from finflow.pipelines.core.errors import ContractError
 from finflow.pipelines.core.manifests import CleanManifest, RawManifest, RuleResult
 from finflow.pipelines.core.whole_files import whole_folder
-from finflow.pipelines.data.contract_rules import calendar_sessions, columns_read, few_quarantined, graded_rules
+from finflow.pipelines.data.contract_rules import calendar_sessions, columns_read, few_quarantined, first_known, graded_rules
 from finflow.pipelines.data.contract_tables import write_clean, write_quarantine
 from finflow.pipelines.definitions.context import Context
+from finflow.pipelines.lake.as_of import KEY, WITHDRAWN, is_withdrawn
 from finflow.pipelines.lake.lake import literal
 
 if TYPE_CHECKING:
@@ -77,25 +80,27 @@ def validate(context: Context, raw: RawManifest, as_of: pd.Timestamp, *, now: pd
     definition = context.definition
     now = pd.Timestamp.now(tz="UTC") if now is None else now
     known = context.lake.read(raw.table, version=raw.version, where=f"known_at <= {literal(as_of)}").drop(columns=[PERIOD], errors="ignore")
+    withdrawn = known[is_withdrawn(known)]
     judgement = judge(definition, known, now)
     del known
     if judgement.critical:
         folder = _write_folder(context, judgement, digest_frame(judgement.batch), as_of)
         raise ContractError(_message(definition, raw, as_of, judgement, folder))
-    rows = judgement.batch.drop(columns=[SESSION])
+    rows = judgement.batch.drop(columns=[SESSION, ENDS_AT])
     quarantined = _quarantine_rows(definition, rows, judgement)
     good = rows[~judgement.broken] if len(quarantined) else rows
-    digest = digest_frame(good[_latest(good)])
+    latest = _standing(good, np.flatnonzero(_latest(good)), withdrawn)
+    digest = digest_frame(good.iloc[latest])
     folder = _write_folder(context, judgement, digest, as_of)
     write_quarantine(context.lake, f"quarantine/{definition.name}", quarantined, as_of)
-    version = write_clean(context.lake, f"clean/{definition.name}", good, as_of)
+    version = write_clean(context.lake, f"clean/{definition.name}", _with_withdrawn(good, withdrawn), as_of)
     return CleanManifest(
         table=f"clean/{definition.name}",
         version=version,
         as_of=as_of.isoformat(),
         digest=digest,
-        rows=int(np.count_nonzero(_latest(good))),
-        entities=int(good["entity"].nunique()),
+        rows=len(latest),
+        entities=int(good["entity"].iloc[latest].nunique()),
         quarantined=len(quarantined),
         rules=tuple(_rule_result(outcome) for outcome in judgement.outcomes),
         folder=str(folder),
@@ -106,10 +111,16 @@ def validate(context: Context, raw: RawManifest, as_of: pd.Timestamp, *, now: pd
 def judge(definition: Definition, known: pd.DataFrame, now: pd.Timestamp) -> Judgement:
     """Carry out the contract over rows (every revision), without touching a table.
 
+    A revision that withdraws its row is no row itself, and what it withdraws is in no series any more.
+
     Raises:
         DefinitionError: see `validate`.
     """
-    batch = prepare(known, calendar_sessions(definition, known["time"]) if len(known) else None)
+    withdrawn = known[is_withdrawn(known)]
+    if WITHDRAWN in known:
+        known = known[~is_withdrawn(known)].drop(columns=[WITHDRAWN])
+    sessions = calendar_sessions(definition, known["time"]) if len(known) else None
+    batch = prepare(known, sessions, partial(first_known, definition))
     graded = graded_rules(definition, batch, now)
     of_rows = [one for one in graded if one.rule.stage == "rows"]
     first = examine(batch, of_rows, f"{definition.name}-rows")
@@ -118,8 +129,9 @@ def judge(definition: Definition, known: pd.DataFrame, now: pd.Timestamp) -> Jud
         return Judgement(batch, broken, _reasons(broken, by_rule), (first,))
     left = np.flatnonzero(~broken)
     places = left[_latest(batch if len(left) == len(batch) else batch.iloc[left])]
+    places = _standing(batch, places, withdrawn)
     series = batch if len(places) == len(batch) else batch.iloc[places].reset_index(drop=True)
-    keys = int(np.count_nonzero(_latest(batch)))
+    keys = len(_standing(batch, np.flatnonzero(_latest(batch)), withdrawn))
     of_series = [_with_numbers(definition, one, keys - len(places), keys) for one in graded if one.rule.stage == "series"]
     second = examine(series, of_series, f"{definition.name}-series")
     later, later_rules = second.quarantine(len(series))
@@ -141,6 +153,22 @@ def _latest(batch: pd.DataFrame) -> Mask:
     last = np.ones(len(batch), dtype=bool)
     last[:-1] = (entity[1:] != entity[:-1]) | (times[1:] != times[:-1])
     return last
+
+
+def _standing(rows: pd.DataFrame, places: NDArray[np.intp], withdrawn: pd.DataFrame) -> NDArray[np.intp]:
+    """Those of `places` in `rows` (entity, time, known_at) whose row no later revision withdraws."""
+    if withdrawn.empty:
+        return places
+    since = withdrawn.groupby(KEY)["known_at"].max().rename("since").reset_index()
+    found = rows.iloc[places][[*KEY, "known_at"]].astype({"entity": "str"}).merge(since, on=KEY, how="left")
+    return places[~(found["since"] > found["known_at"]).to_numpy()]
+
+
+def _with_withdrawn(good: pd.DataFrame, withdrawn: pd.DataFrame) -> pd.DataFrame:
+    """The rows for the clean table: with the revisions that withdraw some of them, so that every as-of can be read from there."""
+    if withdrawn.empty:
+        return good
+    return pd.concat([good.astype({"entity": "str"}), withdrawn], ignore_index=True)
 
 
 def _reasons(broken: Mask, by_rule: list[tuple[str, Mask]]) -> list[str]:

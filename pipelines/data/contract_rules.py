@@ -13,7 +13,7 @@ from finflow.expectations.rule import Graded, grade
 from finflow.expectations.rules.quarantined import FewQuarantined
 from finflow.expectations.suites import suites
 from finflow.expectations.tuning import Tuning
-from finflow.pipelines.core.calendars import sessions
+from finflow.pipelines.core.calendars import end_of_days, published_at, sessions
 from finflow.pipelines.core.errors import DefinitionError
 from finflow.pipelines.definitions.definition import problem_of
 from finflow.pipelines.features.kinds import CATEGORY
@@ -79,3 +79,22 @@ def calendar_sessions(definition: Definition, times: pd.Series) -> NDArray[np.da
     if definition.calendar is None or known.empty:
         return None
     return sessions(definition.calendar, known.min(), known.max()).to_numpy().astype("datetime64[D]")
+
+
+def first_known(definition: Definition, times: pd.Series) -> NDArray[np.datetime64]:
+    """The first instants at which what rows of these times tell can be known: datetime64[us], UTC, naive; [rows].
+
+    A bar's is its session's close, or where no calendar says when that is, the end of its day, by the source's zone or UTC, whichever
+    comes first. Rows that happen at an instant (times that do not all stand at midnight) can be known from then on, and rows of a table
+    that have a day and no calendar from the beginning of that day. `future_days` allows for rows that speak of what is to come.
+    """
+    own = times.to_numpy(dtype="datetime64[us]")
+    instants = bool((own[~np.isnat(own)] != own[~np.isnat(own)].astype("datetime64[D]")).any())
+    if instants or (definition.calendar is None and definition.contract.kind == "table"):
+        ends = own
+    else:
+        ends = published_at(definition.calendar, 0, own).tz_localize(None).to_numpy(dtype="datetime64[us]")
+        zone = getattr(definition.source, "timezone", None)
+        if definition.calendar is None and zone is not None:
+            ends = np.minimum(ends, end_of_days(times, zone).dt.tz_localize(None).to_numpy(dtype="datetime64[us]"))
+    return np.asarray(ends - np.timedelta64(definition.contract.future_days, "D"))

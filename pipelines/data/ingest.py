@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,11 +11,13 @@ import pandas as pd
 from finflow.pipelines.core.errors import FinflowError, SourceError
 from finflow.pipelines.core.manifests import RawManifest
 from finflow.pipelines.core.names import check_name
+from finflow.pipelines.data.absence import Absence, described, find_absence, withdrawals
 from finflow.pipelines.data.contract_rules import columns_read
+from finflow.pipelines.data.origin import AGREEING, agreeing_rows, is_same, origin_of, other_source, record_origin, recorded_origin
 from finflow.pipelines.data.pseudonyms import read_source
-from finflow.pipelines.data.revisions import new_revisions
+from finflow.pipelines.data.revisions import new_revisions, tolerances
 from finflow.pipelines.definitions.context import Context
-from finflow.pipelines.lake.as_of import KEY
+from finflow.pipelines.lake.as_of import KEY, WITHDRAWN
 from finflow.pipelines.lake.conflicts import kept_writing, retry_conflicts
 from finflow.pipelines.lake.lake import PARTITION
 
@@ -25,6 +28,9 @@ def ingest(context: Context, *, now: pd.Timestamp | None = None) -> RawManifest:
     `known_at` is the source's own vintage where it gives one. Otherwise a row that begins an entity's history, or continues it at either
     end, counts as published by the definition's rule: its session's close plus the lag. A row whose values changed, that fills a hole
     between rows already there, or whose time still lies ahead became known now. A source that says nothing new leads to no commit.
+
+    What the lake holds and the source no longer gives is counted, and where the definition says `missing_rows: withdraw`, withdrawn with a
+    revision that is known now. A batch of another source than the table's is refused.
 
     Rows of one batch that share entity and time are all kept, for the contract to quarantine; the order of the source's rows makes no
     difference.
@@ -37,6 +43,7 @@ def ingest(context: Context, *, now: pd.Timestamp | None = None) -> RawManifest:
     Raises:
         SourceError: see the source's `read`; or a row without entity or time.
         FinflowError, StateError: see `finflow.pipelines.data.pseudonyms.read_source`.
+        StateError: the table was filled from another source (see `finflow.pipelines.data.origin`).
         ConflictError: other runs kept writing to the same table.
     """
     lake, table = context.lake, f"raw/{context.name}"
@@ -46,12 +53,34 @@ def ingest(context: Context, *, now: pd.Timestamp | None = None) -> RawManifest:
     def attempt() -> RawManifest:
         version = lake.version(table)
         stored = lake.read(table, version=version)
-        fresh = new_revisions(batch, stored, context.definition, arrived)
-        if fresh.empty and version is not None:
-            return _manifest(table, version, stored, fresh)
-        return _manifest(table, lake.append(table, fresh, expected_version=version), stored, fresh)
+        absence = find_absence(batch, stored)
+        fresh = _from_its_source(context, batch, stored, absence, arrived)
+        gone = withdrawals(absence, context.definition, arrived)
+        news = pd.concat([fresh, gone], ignore_index=True) if len(gone) else fresh
+        if version is None or len(news):
+            version = lake.append(table, news, expected_version=version)
+        missing = described(absence, context.definition, len(gone))
+        return replace(_manifest(table, version, stored, news), added=len(fresh), read=len(batch), missing=missing)
 
     return retry_conflicts(attempt, kept_writing(table))
+
+
+def _from_its_source(context: Context, batch: pd.DataFrame, stored: pd.DataFrame, absence: Absence, now: pd.Timestamp) -> pd.DataFrame:
+    """The new revisions of a batch, if it comes from the source that the table belongs to; that is recorded where it is not yet.
+
+    Raises:
+        StateError: it comes from another source.
+    """
+    origin, before = origin_of(context), recorded_origin(context.lake, context.name) if len(stored) else None
+    if before is not None and not is_same(before, origin, context.definition.moved_from):
+        # The same rows from another place are the same source, moved.
+        agreeing = agreeing_rows(batch, stored, tolerances(context.definition, batch))
+        if absence.held == 0 or agreeing < AGREEING * absence.held:
+            raise other_source(context.name, before, origin, agreeing, absence.held)
+    fresh = new_revisions(batch, stored, context.definition, now)
+    if before != origin:
+        record_origin(context.lake, context.name, origin)
+    return fresh
 
 
 def stored_raw(context: Context) -> RawManifest | None:
@@ -109,5 +138,6 @@ def _check_columns(frame: pd.DataFrame, context: Context) -> None:
             "columns: {close: Last}."
         )
     context.problem.check_columns([str(name) for name in frame.columns])
-    if PARTITION in frame:
-        raise SourceError(f"{definition.name}: a column {PARTITION!r} is finflow's own; map the source's column under another name.")
+    own = [name for name in (PARTITION, WITHDRAWN) if name in frame]
+    if own:
+        raise SourceError(f"{definition.name}: a column {own[0]!r} is finflow's own; map the source's column under another name.")

@@ -12,6 +12,7 @@ from finflow.pipelines.core.errors import FinflowError
 from finflow.pipelines.core.options import check_year
 from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.definitions.definition import Definition
+from finflow.pipelines.lake.as_of import WITHDRAWN, standing
 from finflow.pipelines.lake.lake import literal
 
 if TYPE_CHECKING:
@@ -67,12 +68,15 @@ class _Known:
 
 def _known(context: Context, version: int | None, now: datetime.datetime) -> _Known:
     definition, table = context.definition, f"raw/{context.name}"
-    frame = context.lake.read(table, version=version, columns=["time", "known_at"], where=f"known_at <= {literal(pd.Timestamp(now))}")
-    if frame.empty:
+    wanted = ["entity", "time", "known_at", WITHDRAWN]
+    where = f"known_at <= {literal(pd.Timestamp(now))}"
+    frame = context.lake.read(table, version=version, columns=wanted, optional=[WITHDRAWN], where=where)
+    rows = standing(frame)
+    if rows.empty:
         raise FinflowError(
             f"{definition.name}: no data known yet in table {table}: run `finflow validate {definition.name}` or `finflow train` first."
         )
-    times = pd.DatetimeIndex(frame["time"].unique())
+    times = pd.DatetimeIndex(rows["time"].unique())
     published = published_at(definition.calendar, definition.publication_lag_minutes, times)
     complete = published <= pd.Timestamp(now)
     if not complete.any():

@@ -13,10 +13,11 @@ import hmac
 import os
 import unicodedata
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from finflow.pipelines.core.calendars import time_zone
 from finflow.pipelines.core.errors import ConflictError, FinflowError, SourceError, StateError
 from finflow.pipelines.core.redaction import cells_hidden, remember
 from finflow.pipelines.definitions.context import Context
@@ -83,15 +84,16 @@ def read_source(context: Context) -> pd.DataFrame:
         StateError: the tables were made with another key, or with other personal columns.
     """
     definition = context.definition
+    source = definition.source.in_zone(time_zone(definition.calendar))
     personal = tuple(sorted(definition.personal))
     recorded = _recorded(context)
     if not personal:
         _check_columns(definition, recorded, personal)
-        frame: pd.DataFrame = definition.source.read()
+        frame: pd.DataFrame = source.read()
         return frame
     made = Pseudonyms.from_environment(definition.name)
     _check(definition, recorded, made, personal)
-    frame = _read_hidden(definition)
+    frame = _read_hidden(definition, source)
     for name in personal:
         if name not in frame:
             raise SourceError(
@@ -108,10 +110,10 @@ def read_source(context: Context) -> pd.DataFrame:
     return frame
 
 
-def _read_hidden(definition: Definition) -> pd.DataFrame:
+def _read_hidden(definition: Definition, source: Any) -> pd.DataFrame:
     try:
         with cells_hidden():
-            frame: pd.DataFrame = definition.source.read()
+            frame: pd.DataFrame = source.read()
     except FinflowError:
         raise
     except Exception as error:  # what others say of it may repeat a cell

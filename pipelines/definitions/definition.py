@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
@@ -41,6 +41,21 @@ class Definition(Settings):
     )
     publication_lag_minutes: int = Field(
         default=60, ge=0, description="after the session's close (or the end of the day), when a row becomes known"
+    )
+    tolerance: dict[str, Annotated[float, Field(ge=0, le=0.01)]] = Field(
+        default_factory=dict,
+        description="a column of numbers to the relative difference that is no restatement; not named: 1e-7 for bars, 0 for tables",
+    )
+    missing_rows: Literal["keep", "withdraw"] = Field(
+        default="keep",
+        description="what becomes of rows that the source gave and, though it reaches back to their date, gives no more: kept, with a "
+        "warning, or withdrawn from then on",
+    )
+    maximum_withdrawn: float = Field(
+        default=0.75, ge=0, le=1, description="share of the rows that one reading may withdraw; more is refused as a broken delivery"
+    )
+    moved_from: str | None = Field(
+        default=None, description="where the source was before, as the refusal of another source of the same name says it"
     )
     personal: tuple[str, ...] = Field(
         default=(), description="columns of persons (names, numbers, addresses; also `entity`): keyed pseudonyms take their place at once"

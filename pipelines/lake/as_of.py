@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from finflow.pipelines.core.errors import StateError
 from finflow.pipelines.lake.lake import PARTITION, Lake, literal
 
 KEY = ["entity", "time"]
+#: column (bool, may be missing) of raw and clean tables: this revision says that the row is withdrawn from its known_at on
+WITHDRAWN = "withdrawn"
 #: column of the instant at which a later revision gave a row the outcome that it has now; NaT where its first revision had it already
 CORRECTED = "__corrected"
 
@@ -26,8 +31,8 @@ def read_as_of(
         outcome: a column whose values come late; the result then has `CORRECTED` too.
 
     Returns:
-        the table's columns without the partition column; sorted by entity and time (duplicates by their values), index 0..n-1. The order
-        does not depend on that in which rows were written.
+        the table's columns without the partition column, and without rows that are withdrawn by then; sorted by entity and time
+        (duplicates by their values), index 0..n-1. The order does not depend on that in which rows were written.
 
     Raises:
         StateError: no such table or version.
@@ -51,9 +56,38 @@ def _corrected(frame: pd.DataFrame, column: str) -> pd.DataFrame:
     return found.drop_duplicates(KEY, keep="last")
 
 
+def is_withdrawn(frame: pd.DataFrame) -> NDArray[np.bool_]:
+    """Whether a revision says that its row is withdrawn: bool, [rows]."""
+    if WITHDRAWN not in frame:
+        return np.zeros(len(frame), dtype=bool)
+    return np.asarray(frame[WITHDRAWN].eq(True).fillna(False), dtype=bool)
+
+
+def standing(frame: pd.DataFrame) -> pd.DataFrame:
+    """The revisions (entity, time, known_at and more) of rows whose latest revision does not withdraw them, without `WITHDRAWN`."""
+    gone = is_withdrawn(frame)
+    plain = frame.drop(columns=[WITHDRAWN], errors="ignore")
+    if not gone.any():
+        return plain
+    since = frame[gone].groupby(KEY)["known_at"].max().rename("__gone").reset_index()
+    last = frame.groupby(KEY)["known_at"].max().rename("__last").reset_index()
+    out = since.merge(last, on=KEY)
+    out = out.loc[out["__gone"] == out["__last"], KEY]
+    return plain[~pd.MultiIndex.from_frame(plain[KEY]).isin(pd.MultiIndex.from_frame(out)) & ~gone].reset_index(drop=True)
+
+
+def read_standing(
+    lake: Lake, table: str, *, version: int | None = None, as_of: pd.Timestamp | None = None, columns: Sequence[str] = ()
+) -> pd.DataFrame:
+    """entity, time, known_at and `columns` of every revision (known by `as_of`), but for rows that are withdrawn by then."""
+    where = None if as_of is None else f"known_at <= {literal(as_of)}"
+    wanted = list(dict.fromkeys([*KEY, "known_at", *columns, WITHDRAWN]))
+    return standing(lake.read(table, version=version, columns=wanted, optional=[WITHDRAWN], where=where))
+
+
 def latest_revisions(frame: pd.DataFrame, *, duplicates: bool = False) -> pd.DataFrame:
-    """Of rows with entity, time and known_at those of each key's latest known_at; see `read_as_of`."""
-    frame = frame.sort_values([*KEY, "known_at"], kind="stable", ignore_index=True)
+    """Of rows with entity, time and known_at those of each key's latest known_at that does not withdraw them; see `read_as_of`."""
+    frame = standing(frame).sort_values([*KEY, "known_at"], kind="stable", ignore_index=True)
     if frame.duplicated(KEY).any():
         newest = frame.groupby(KEY, sort=False)["known_at"].transform("max")
         frame = frame[frame["known_at"] == newest].reset_index(drop=True)

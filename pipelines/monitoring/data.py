@@ -10,7 +10,7 @@ import pandas as pd
 from finflow.pipelines.core.calendars import ranges, sessions
 from finflow.pipelines.data.knowledge import published, resolve_as_of
 from finflow.pipelines.definitions.context import Context
-from finflow.pipelines.lake.lake import literal
+from finflow.pipelines.lake.as_of import KEY, read_standing
 from finflow.pipelines.lake.monitoring_checks import DATA, MonitoringCheck, measured, not_measured
 
 if TYPE_CHECKING:
@@ -53,8 +53,7 @@ def check_data(context: Context, clean: CleanManifest) -> list[MonitoringCheck]:
     Rows without a time have neither.
     """
     as_of = pd.Timestamp(clean.as_of)
-    where = f"known_at <= {literal(as_of)}"
-    rows = context.lake.read(clean.raw.table, version=clean.raw.version, columns=["entity", "time"], where=where)
+    rows = read_standing(context.lake, clean.raw.table, version=clean.raw.version, as_of=as_of)[KEY]
     if rows.empty:
         return [not_measured(DATA, f"no row was known at {as_of:%Y-%m-%d}")]
     if context.definition.folds.kind == "stratified":

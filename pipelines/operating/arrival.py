@@ -14,6 +14,7 @@ from finflow.pipelines.core.errors import FinflowError, SourceError
 from finflow.pipelines.core.manifests import JsonRecord, RawManifest
 from finflow.pipelines.data.ingest import ingest, stored_raw
 from finflow.pipelines.definitions.context import Context
+from finflow.pipelines.lake.as_of import WITHDRAWN, read_standing, standing
 from finflow.pipelines.lake.lake import literal
 from finflow.pipelines.lake.ledger import Ledger
 from finflow.pipelines.lake.predictions import Predictions
@@ -92,16 +93,18 @@ def session_as_of(context: Context, session: str) -> pd.Timestamp:
     """
 
     now = pd.Timestamp(datetime.datetime.now(datetime.UTC))
-    rows = context.lake.read(f"raw/{context.name}", columns=["time", "known_at"], where=f"known_at <= {literal(now)}")
+    wanted = ["entity", "time", "known_at", WITHDRAWN]
+    rows = context.lake.read(f"raw/{context.name}", columns=wanted, optional=[WITHDRAWN], where=f"known_at <= {literal(now)}")
     day = pd.Timestamp(session)
     later = rows["time"].dt.normalize() > day
+    there = standing(rows)["time"].dt.normalize()
 
     def published(date: pd.Timestamp) -> pd.Timestamp:
         return pd.Timestamp(published_at(context.definition.calendar, context.definition.publication_lag_minutes, [date])[0])
 
     as_of = max(published(day), rows.loc[~later, "known_at"].max()) if (~later).any() else published(day)
-    if later.any():
-        as_of = min(as_of, published(rows.loc[later, "time"].min().normalize()) - pd.Timedelta(microseconds=1))
+    if (there > day).any():
+        as_of = min(as_of, published(there[there > day].min()) - pd.Timedelta(microseconds=1))
     return as_of.as_unit("us")
 
 
@@ -124,7 +127,7 @@ def missed_sessions(context: Context, session: str) -> list[tuple[str, str]]:
     if definition.calendar is not None:
         days = sessions(definition.calendar, first, last)
     else:
-        there = lake.read(f"raw/{definition.name}", columns=["time"])["time"].dt.normalize()
+        there = read_standing(lake, f"raw/{definition.name}")["time"].dt.normalize()
         days = pd.DatetimeIndex(there[(there >= first) & (there <= last)].unique()).sort_values()
     settled = Ledger(lake, definition.name).read(f"{first:%Y-%m-%d}", f"{last:%Y-%m-%d}", "as-of", None)
     answered = days.isin(predicted) | days.isin(pd.DatetimeIndex(list(settled)))
@@ -146,7 +149,7 @@ def _look(context: Context, session: str) -> tuple[Arrived | None, str]:
         trouble, raw = str(error), stored_raw(context)
     if raw is None:
         return None, trouble
-    rows = context.lake.read(raw.table, version=raw.version, columns=["entity", "time"])
+    rows = read_standing(context.lake, raw.table, version=raw.version)
     days = rows["time"].dt.normalize()
     day = pd.Timestamp(session)
     here = set(rows.loc[days == day, "entity"])

@@ -9,6 +9,7 @@ import pandas as pd
 from finflow.pipelines.core.calendars import ranges, sessions
 from finflow.pipelines.data.knowledge import published
 from finflow.pipelines.definitions.context import Context
+from finflow.pipelines.lake.as_of import read_standing
 from finflow.pipelines.lake.monitorings import Monitorings
 from finflow.pipelines.lake.pending import describe_pending
 from finflow.pipelines.lake.predictions import Predictions
@@ -73,7 +74,7 @@ def _runs(promotions: Promotions) -> list[dict[str, Any]]:
 def _data(context: Context, now: pd.Timestamp) -> dict[str, Any] | None:
     definition = context.definition
     table = f"raw/{definition.name}"
-    rows = context.lake.read(table, columns=["entity", "time"])
+    rows = read_standing(context.lake, table)
     if rows.empty:
         return None
     first, last = rows["time"].min(), rows["time"].max()
@@ -99,7 +100,7 @@ def _predictions(context: Context, last: str | None) -> dict[str, Any] | None:
     there = pd.DatetimeIndex(rows["time"].dt.normalize().unique()).sort_values()
     end = max(there[-1], pd.Timestamp(last)) if last else there[-1]
     if definition.calendar is None:
-        raw = context.lake.read(f"raw/{definition.name}", columns=["time"])["time"].dt.normalize()
+        raw = read_standing(context.lake, f"raw/{definition.name}")["time"].dt.normalize()
         days = pd.DatetimeIndex(raw[(raw >= there[0]) & (raw <= end)].unique()).sort_values()
     else:
         days = pd.DatetimeIndex(sessions(definition.calendar, there[0], end))

@@ -12,6 +12,7 @@ from finflow.pipelines.data.contract import validate
 from finflow.pipelines.data.ingest import ingest
 from finflow.pipelines.data.knowledge import published, resolve_as_of
 from finflow.pipelines.definitions.context import Context
+from finflow.pipelines.lake.as_of import read_standing
 from finflow.pipelines.lake.pending import no_champion
 from finflow.pipelines.lake.predictions import Predictions
 from finflow.pipelines.lake.promotions import trained_as_of
@@ -127,8 +128,8 @@ def session_of(context: Context, clean: CleanManifest) -> pd.Timestamp:
         NotEnoughHistoryError: nothing was known by then.
     """
     as_of = pd.Timestamp(clean.as_of)
-    rows = context.lake.read(clean.raw.table, version=clean.raw.version, columns=["time", "known_at"])
-    dates = pd.DatetimeIndex(rows.loc[rows["known_at"] <= as_of, "time"].unique())
+    rows = read_standing(context.lake, clean.raw.table, version=clean.raw.version, as_of=as_of)
+    dates = pd.DatetimeIndex(rows["time"].unique())
     dates = dates[published(context.definition, dates) <= as_of]
     if not len(dates):
         raise NotEnoughHistoryError(f"{context.name}: nothing was known by {as_of}: choose a later date.")

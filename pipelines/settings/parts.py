@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from finflow.pipelines.core.digest import digest_json
 from finflow.pipelines.core.settings import Settings
@@ -45,7 +45,7 @@ class Contract(Settings):
 class Feature(Settings):
     """One feature column. `kind` is one of FEATURES in pipelines/features/kinds.py.
 
-    `shift` moves it by sessions: 1 is yesterday's value; a negative shift reads the future, and `check-leakage` names it.
+    `shift` moves it by sessions: 1 is yesterday's value. A negative one would read the future, and is refused.
     """
 
     kind: str = Field(description="what is made of the rows, as the table of kinds says")
@@ -53,10 +53,7 @@ class Feature(Settings):
     column: str | None = Field(default=None, description="the clean column it is made of, where the kind needs one")
     window: int | None = Field(default=None, ge=1, le=2000, description="sessions, for rolling features")
     shift: int = Field(
-        default=0,
-        ge=-250,
-        le=250,
-        description="sessions that it is moved by: 1 is yesterday's value; a negative one reads the future, and `check-leakage` names it",
+        default=0, ge=0, le=250, description="sessions that it is moved back by: 1 is yesterday's value; a negative one is refused"
     )
     key: str | Annotated[tuple[str, ...], Field(min_length=1, max_length=5)] | None = Field(
         default=None,
@@ -67,6 +64,16 @@ class Feature(Settings):
     delay_days: int | None = Field(
         default=None, ge=0, le=36_500, description="days after its row before which no outcome counts as known, whatever the problem says"
     )
+
+    @field_validator("shift", mode="before")
+    @classmethod
+    def _past_alone(cls, value: Any) -> Any:
+        if isinstance(value, int | float) and value < 0:
+            raise ValueError(
+                f"{value} is the value of a later row, which nobody knows at the row's own time: a model learns the future from it and "
+                "fails in use. Write 0 or more (1: the value of the row before); what comes later is the problem's target"
+            )
+        return value
 
     @property
     def key_columns(self) -> tuple[str, ...]:

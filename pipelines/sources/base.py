@@ -38,6 +38,10 @@ class SourceSettings(Settings):
         """Whether a later read may find newer rows. A stored history never does, and a schedule over it begins paused."""
         return True
 
+    def in_zone(self, zone: str) -> Self:
+        """The same settings for a calendar whose days begin and end in this IANA zone, which a date alone needs to be an instant."""
+        return self
+
     def resolved(self, folder: Path) -> Self:
         """The same settings with relative paths made absolute against the folder of the definition file."""
         return self

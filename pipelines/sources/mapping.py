@@ -7,7 +7,7 @@ import zoneinfo
 from collections import Counter
 from typing import Self
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
 from finflow.pipelines.core.errors import FinflowError
 from finflow.pipelines.core.names import check_name
@@ -15,7 +15,7 @@ from finflow.pipelines.sources.base import SourceSettings
 
 STANDARD = ("entity", "time", "open", "high", "low", "close", "volume", "known_at")
 KEYS = ("entity", "time", "known_at")
-RESERVED = ("period",)
+RESERVED = ("period", "withdrawn")
 
 
 class TableSource(SourceSettings):
@@ -48,6 +48,8 @@ class TableSource(SourceSettings):
     maximum_cells: int = Field(
         default=200_000_000, ge=1, description="rows times columns read, 8 bytes of text counting as one cell; more is refused"
     )
+
+    _calendar_zone: str = PrivateAttr(default="UTC")
 
     @field_validator("entity", "wide", "numbered")
     @classmethod
@@ -97,6 +99,16 @@ class TableSource(SourceSettings):
             raise ValueError("wide: its columns are the entities and its cells are numbers: leave out `entity` and `text`")
         if self.numbered is not None or self.date is not None:
             raise ValueError("wide: its columns are the entities, each with its times: leave out `numbered` and `date`")
+
+    @property
+    def day_zone(self) -> str:
+        """The IANA zone in which days begin and end: that of `timezone`, or the calendar's, or UTC."""
+        return self.timezone or self._calendar_zone
+
+    def in_zone(self, zone: str) -> Self:
+        placed = self.model_copy()
+        placed._calendar_zone = zone
+        return placed
 
     @property
     def offered(self) -> tuple[str, ...] | None:

@@ -64,6 +64,9 @@ class ReplaySource(SourceSettings):
     def grows(self) -> bool:
         return self.until is None
 
+    def in_zone(self, zone: str) -> Self:
+        return self.model_copy(update={"source": self.source.in_zone(zone)})
+
     def resolved(self, folder: Path) -> Self:
         clock = self.clock and str(folder / Path(self.clock).expanduser())
         return self.model_copy(update={"source": self.source.resolved(folder), "clock": clock})

@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pandas as pd
 
+from finflow.pipelines.core.calendars import end_of_days
 from finflow.pipelines.core.errors import SourceError
 from finflow.pipelines.core.redaction import cell
 
@@ -20,7 +21,7 @@ FIRST, LAST = np.datetime64("1700-01-01", "us"), np.datetime64("2200-01-01", "us
 
 
 def parse_times(
-    texts: pd.Series, label: str, column: str, date_format: str | None, timezone: str | None, *, instants: bool = False
+    texts: pd.Series, label: str, column: str, date_format: str | None, timezone: str | None, *, day_zone: str | None = None
 ) -> pd.Series:
     """Text to times.
 
@@ -29,10 +30,11 @@ def parse_times(
     Args:
         texts: str; missing allowed and stays NaT.
         label, column: for messages.
-        instants: the column holds instants whatever their clock time (known_at); naive ones are UTC without a `timezone`.
+        day_zone: of a column of instants (known_at): the IANA zone of days in which a date alone counts from its end; naive instants are
+            of `timezone`, or UTC.
 
     Returns:
-        datetime64[us]: naive session dates or naive UTC instants; for `instants` datetime64[us, UTC].
+        datetime64[us]: naive session dates or naive UTC instants; with a `day_zone` datetime64[us, UTC].
 
     Raises:
         SourceError: text that is no date or may be read in two ways, mixed or missing time zones, a date out of range.
@@ -48,7 +50,10 @@ def parse_times(
         raise SourceError(
             f"{label}, data row {_row(texts, bad)}, column {column!r}: {cell(bad)} lies outside the years 1700 to 2199; mend the date."
         )
-    times = _to_times(unique, texts, local, offset, clock, label, column, timezone, instants)
+    if day_zone is not None:
+        times = _to_instants(local, offset, clock, label, column, timezone, day_zone)
+    else:
+        times = _to_times(unique, texts, local, offset, label, column, timezone)
     return (
         texts.map(pd.Series(times.to_numpy(), index=unique.to_numpy())).astype(times.dtype) if len(unique) else times.reindex(texts.index)
     )
@@ -117,11 +122,9 @@ def _to_times(
     texts: pd.Series,
     local: pd.Series,
     offset: pd.Series,
-    clock: pd.Series,
     label: str,
     column: str,
     timezone: str | None,
-    instants: bool,
 ) -> pd.Series:
     with_offset = offset.notna()
     if with_offset.any() and not with_offset.all():
@@ -131,18 +134,32 @@ def _to_times(
             f"{_row(texts, second)}) does not; write all of them in one way."
         )
     if not with_offset.any():
-        if instants:
-            return localise(local, timezone or "UTC", label, column).dt.as_unit("us")
         return session_dates(local, False, timezone, label, column)
     minutes = offset.map(_offset_minutes)
-    if timezone is None and not instants and (minutes != 0).any():
+    if timezone is None and (minutes != 0).any():
         bad = str(unique[minutes != 0].iloc[0])
         raise SourceError(
             f"{label}, data row {_row(texts, bad)}, column {column!r}: {cell(bad)} is not in UTC; say `timezone: America/New_York` "
             "or the like, so that its session date is known."
         )
     utc = (local - pd.to_timedelta(minutes, unit="m")).dt.tz_localize("UTC").dt.as_unit("us")
-    return utc if instants else session_dates(utc, True, timezone, label, column)
+    return session_dates(utc, True, timezone, label, column)
+
+
+def _to_instants(
+    local: pd.Series, offset: pd.Series, clock: pd.Series, label: str, column: str, timezone: str | None, day_zone: str
+) -> pd.Series:
+    """Instants (datetime64[us, UTC]), each cell by its own form: with an offset, with a clock time alone, a date alone."""
+    told = offset.notna()
+    naive = known_instants(local[~told & clock.notna()], timezone, day_zone, label, column)
+    days = end_of_days(local[clock.isna()], day_zone)
+    minutes = pd.to_timedelta(offset[told].map(_offset_minutes), unit="m")
+    return pd.concat([naive, days, (local[told] - minutes).dt.tz_localize("UTC")]).astype("datetime64[us, UTC]").reindex(local.index)
+
+
+def known_instants(local: pd.Series, timezone: str | None, day_zone: str, label: str, column: str) -> pd.Series:
+    """Naive times at which rows became known to UTC: where all stand at midnight they are dates, each known as it ends in `day_zone`."""
+    return end_of_days(local, day_zone) if _midnight(local) else localise(local, timezone or "UTC", label, column).dt.as_unit("us")
 
 
 def _offset_minutes(offset: str) -> int:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from finflow.pipelines.core.errors import SourceError
 from finflow.pipelines.core.redaction import cell
-from finflow.pipelines.sources.times import localise, parse_times, session_dates
+from finflow.pipelines.sources.times import known_instants, parse_times, session_dates
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,10 +40,14 @@ def from_text(settings: CsvSource, name: str, cells: pa.Array, label: str) -> pd
         texts = pd.Series(cells.to_pandas(), dtype="str")
         if is_text:
             return texts
-        return parse_times(
-            texts, label, name, settings.date_format if name == "time" else None, settings.timezone, instants=name == "known_at"
-        )
+        return _read_times(settings, name, texts, label)
     return pd.Series(_numbers(settings, name, cells, label), dtype="float64")
+
+
+def _read_times(settings: TableSource, name: str, texts: pd.Series, label: str) -> pd.Series:
+    if name == "known_at":
+        return parse_times(texts, label, name, None, settings.timezone, day_zone=settings.day_zone)
+    return parse_times(texts, label, name, settings.date_format, settings.timezone)
 
 
 def _numbers(settings: CsvSource, name: str, cells: pa.Array, label: str) -> np.ndarray:
@@ -105,9 +109,7 @@ def from_typed(settings: TableSource, name: str, column: pa.ChunkedArray, label:
     if name in TIMES:
         if is_textual(kind) or pa.types.is_integer(kind):
             texts = pd.Series(column.cast(pa.string()).to_pandas(use_threads=False), dtype="str")
-            return parse_times(
-                texts, label, name, settings.date_format if name == "time" else None, settings.timezone, instants=name == "known_at"
-            )
+            return _read_times(settings, name, texts, label)
         return _typed_times(settings, name, column, label)
     numbers = column.cast(pa.uint8()) if pa.types.is_boolean(kind) else column
     return pd.Series(numbers.cast(pa.float64(), safe=False).to_pandas(use_threads=False), dtype="float64")
@@ -161,7 +163,7 @@ def _typed_times(settings: TableSource, name: str, column: pa.ChunkedArray, labe
         row = int(np.flatnonzero(outside)[0]) + 1
         raise SourceError(f"{label}, data row {row}, column {name!r}: {utc[row - 1]} lies outside the years 1700 to 2199; mend the date.")
     if name == "known_at":
-        return times.dt.tz_convert("UTC") if zone else localise(times, settings.timezone or "UTC", label, name).dt.as_unit("us")
+        return times.dt.tz_convert("UTC") if zone else known_instants(times, settings.timezone, settings.day_zone, label, name)
     if zone is not None and settings.timezone is None and zone not in ("UTC", "Etc/UTC", "+00:00", "Z"):
         times = times.dt.tz_convert(zone)
         return session_dates(times, True, zone, label, name)

@@ -153,8 +153,9 @@ def check_recipes(recipes: Mapping[str, Recipe], task: Task) -> None:
 
 
 def meaning(definition: Definition) -> dict[str, Any]:
-    """The parts of a definition that bear on a decision: not its texts, its source's address, or how it is operated."""
-    return definition.model_dump(mode="json", exclude={"title", "description", "schedule", "monitoring", "sink", "source"})
+    """The parts of a definition that bear on a decision: not its texts, its source's address, how rows arrive, or how it is operated."""
+    arrival = {"source", "tolerance", "missing_rows", "maximum_withdrawn", "moved_from"}
+    return definition.model_dump(mode="json", exclude={"title", "description", "schedule", "monitoring", "sink", *arrival})
 
 
 def add_champion_recipe(context: Context, recipes: dict[str, Recipe]) -> str | None:

@@ -21,6 +21,7 @@ from finflow.pipelines.lake.predictions import Predictions
 from finflow.pipelines.scoring.score import score_clean
 from tests.support.patching import replace_everywhere
 from tests.support.pipelines.backfill_support import DATES, END, START, market, registry, registry_of, rows_of, run, statuses
+from tests.support.pipelines.bars import planted
 from tests.support.pipelines.serving_support import Market, Registry, bars, make_market
 
 __all__ = ["market", "registry"]  # fixtures
@@ -115,7 +116,8 @@ def test_a_feature_of_the_whole_history_gets_a_pass_a_date(home: Home, monkeypat
 
 
 def test_a_feature_shifted_from_the_future_leaves_no_sample(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    market = make_market(home, features=[{"kind": "log_return", "column": "close", "name": "log_return", "shift": -1}])
+    market = make_market(home)
+    market.definition = planted(market.definition, "log_return", -1)
     registry_of(market, monkeypatch)
     result = run(market)
     assert not result.ok

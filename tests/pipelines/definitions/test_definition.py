@@ -96,3 +96,12 @@ def test_a_definition_met_by_its_path_is_found_by_its_name(tmp_path: Path, monke
         load_definition("known")
     load_and_remember("index-price", home)
     assert not (home.root / "definitions.json").read_text().count("index-price")
+
+
+@pytest.mark.parametrize("shift", [-1, -250, -1.0])
+def test_a_feature_of_a_later_row_is_refused_where_the_definition_loads(tmp_path: Path, shift: float) -> None:
+    features = [{"kind": "log_return", "column": "close", "shift": shift}]
+    path = write_definition(tmp_path / "tomorrow.yaml", tiny_values(features=features))
+    with pytest.raises(DefinitionError, match=r"features\.0\.shift: -.* is the value of a later row.*Write 0 or more") as caught:
+        load_definition(str(path))
+    assert "tomorrow.yaml" in str(caught.value)

@@ -12,7 +12,7 @@ from finflow.pipelines.definitions.definition import Definition
 from finflow.pipelines.features.kinds import CATEGORY, FEATURES, FeatureKind
 from finflow.pipelines.samples.features import feature_frame, feature_reach
 from finflow.pipelines.settings.parts import Feature
-from tests.support.pipelines.bars import bars, definition
+from tests.support.pipelines.bars import bars, definition, planted
 
 #: those that read rows by key are tried in test_point_in_time.py
 NUMBERS = {name: kind for name, kind in FEATURES.items() if name != CATEGORY and "key" not in kind.takes}
@@ -119,7 +119,7 @@ def test_bits_do_not_depend_on_how_long_the_history_is(name: str) -> None:
 def test_a_shift_moves_within_the_entity_and_a_negative_one_reads_the_future() -> None:
     frame = bars(10)
     plain = one(frame, kind="value", column="close")
-    later = one(frame, kind="value", column="close", shift=-2)
+    later = feature_frame(planted(of({"name": "x", "kind": "value", "column": "close"}), "x", -2), frame)["x"].to_numpy()
     earlier = one(frame, kind="value", column="close", shift=3)
     np.testing.assert_array_equal(later, [*plain[2:10], np.nan, np.nan, *plain[12:], np.nan, np.nan])
     np.testing.assert_array_equal(earlier, [np.nan] * 3 + [*plain[:7]] + [np.nan] * 3 + [*plain[10:17]])

@@ -22,7 +22,7 @@ from finflow.pipelines.leakage.data import changed_columns, cut_dates, knowing_c
 from finflow.pipelines.leakage.models import shuffle_labels
 from finflow.pipelines.samples.windows import build_samples
 from finflow.pipelines.settings.parts import Recipe
-from tests.support.pipelines.bars import bars, definition
+from tests.support.pipelines.bars import bars, definition, planted
 
 AS_OF = pd.Timestamp("2016-02-26 22:00", tz="UTC")
 
@@ -55,8 +55,9 @@ def test_an_honest_definition_passes_every_check() -> None:
     ],
     ids=lambda feature: feature["kind"],
 )
-def test_a_feature_shifted_from_the_future_is_named(feature: dict[str, object]) -> None:
-    found = outcome(small({**feature, "name": "tomorrow"}), bars(300))["the future does not change the past"]
+def test_a_feature_shifted_from_the_future_is_named(feature: dict[str, Any]) -> None:
+    wanted = planted(small({**feature, "name": "tomorrow", "shift": 0}), "tomorrow", feature["shift"])
+    found = outcome(wanted, bars(300))["the future does not change the past"]
     assert not found.passed
     assert "tomorrow" in found.columns
     assert "log_return" not in found.columns
@@ -254,8 +255,7 @@ def test_check_leakage_reads_validates_and_passes(home: Home) -> None:
     wanted = definition(**values)
     report = check_leakage(open_context(wanted, home), "2016-10-03")
     assert report.passed, report
-    tomorrow = wanted.features[0].model_copy(update={"name": "tomorrow", "shift": -1})
-    planted = wanted.model_copy(update={"features": (*wanted.features, tomorrow)})
-    failed = check_leakage(open_context(planted, home), "2016-10-03")
+    more = wanted.model_copy(update={"features": (*wanted.features, wanted.features[0].model_copy(update={"name": "tomorrow"}))})
+    failed = check_leakage(open_context(planted(more, "tomorrow", -1), home), "2016-10-03")
     assert not failed.passed
     assert {column for check in failed.checks for column in check.columns if not check.passed} >= {"tomorrow"}

@@ -29,7 +29,7 @@ def bars(entities: tuple[str, ...] = ("AAA", "BBB"), days: int = 300, *, seed: i
         }
         frames.append(pd.DataFrame({"entity": pd.array([entity] * days, dtype="str"), "time": dates, **values}))
     frame = pd.concat(frames, ignore_index=True)
-    frame["known_at"] = (frame["time"] + pd.Timedelta(hours=21)).dt.tz_localize("UTC").dt.as_unit("us")
+    frame["known_at"] = (frame["time"] + pd.Timedelta(hours=24)).dt.tz_localize("UTC").dt.as_unit("us")
     return frame
 
 

@@ -47,3 +47,9 @@ def definition(**changes: Any) -> Definition:
         "reference": "random-walk",
     }
     return parse_definition({**values, **changes})
+
+
+def planted(wanted: Definition, name: str, shift: int) -> Definition:
+    """The definition with its feature `name` moved by `shift`, past the check that refuses a negative one: what leaks on purpose."""
+    features = [feature.model_copy(update={"shift": shift}) if feature.label == name else feature for feature in wanted.features]
+    return wanted.model_copy(update={"features": tuple(features)})
