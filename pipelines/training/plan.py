@@ -83,7 +83,7 @@ def plan_training(
     first = definition.seed if seed is None else seed
     seeds = tuple(range(first, first + definition.seeds))
     specs = plan_fits(context, samples, folds, recipes, hardware, seeds)
-    key = {
+    key: dict[str, object] = {
         "definition": meaning(definition),
         "as_of": samples.clean.as_of,
         "data": samples.clean.digest,
