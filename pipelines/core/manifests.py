@@ -250,6 +250,10 @@ class Evaluation(JsonRecord):
     champion: str | None = None  # the entry among `candidates` that is the champion's recipe; the comparisons were made against it
     #: of "no candidate is better than the reference" (Hansen 2005); None without a valid candidate. For reading; it decides nothing.
     spa_p: float | None = None
+    looks_before: int = 0  # looks at these data before this one (see finflow.pipelines.lake.looks)
+    #: ISO date: comparisons and corrected p-values are of the test dates after it, which nobody had looked at; None: of all that are shown
+    decided_after: str | None = None
+    sealed: int = 0  # test dates that nobody has looked at, and that are shown nowhere until there are enough of them for a challenge
 
     @property
     def units(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +64,11 @@ def _read(folder: Path) -> dict[str, Any] | None:
         found = json.loads((folder / NAME).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
-    known = {field.name for field in fields(Evaluation)}
-    if not isinstance(found, dict) or found.get("format") != FORMAT or set(found["evaluation"]) != known:
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        return None
+    known = {field.name: field.default is MISSING for field in fields(Evaluation)}
+    needed = {name for name, has_none in known.items() if has_none}
+    if not needed <= set(found["evaluation"]) <= set(known):  # what has a default may be younger than the evaluation
         return None
     return found
 
