@@ -27,10 +27,12 @@ from finflow.pipelines.lake.promotions import champion_row
 from finflow.pipelines.registry.versions import register, repair_aliases, withdraw
 from finflow.pipelines.samples.folds import production_fold
 from finflow.pipelines.samples.windows import open_samples
-from finflow.pipelines.training.decisions import next_level, promotion_row, training_decision
+from finflow.pipelines.training.decisions import promotion_row, training_decision
 from finflow.pipelines.training.incumbent import Incumbent, answers_another_task, incumbent
+from finflow.pipelines.training.looking import take_look
 from finflow.pipelines.training.plan import TrainingPlan
 from finflow.pipelines.training.report import write_report
+from finflow.pipelines.training.spending import level_to_spend
 from finflow.pipelines.training.tracking import log_decision, log_training
 
 if TYPE_CHECKING:
@@ -49,12 +51,13 @@ class Conclusion:
 
 
 def evaluate_training(context: Context, plan: TrainingPlan, answers: Sequence[Answer]) -> tuple[Evaluation, dict[str, str]]:
-    """Evaluate what was predicted; a run that was decided before gets the evaluation that it was decided on.
+    """Record a look and evaluate what was predicted; a run that was decided before gets the evaluation that it was decided on.
 
     Returns:
         The evaluation, and the candidates that could not be fitted, with the reason.
 
     Raises:
+        NotEnoughHistoryError: every test date is sealed (see `looking.take_look`).
         FitError: a baseline or the champion's recipe could not be fitted; the latter only where what is asked has not changed since the
             champion's version was made, for then it goes.
     """
@@ -62,6 +65,7 @@ def evaluate_training(context: Context, plan: TrainingPlan, answers: Sequence[An
     predictions, failed = completed(plan, answers, spared=functools.cache(lambda: answers_another_task(context)))
     if context.promotions.find(plan.run_key) is not None and (folder / "evaluation.json").is_file():
         return read_evaluation(folder), failed
+    look = take_look(context, plan, predictions)  # recorded before any figure is computed: who is killed from here on has spent it
     request = EvaluationRequest(
         definition=context.definition,
         problem=context.problem,
@@ -72,9 +76,10 @@ def evaluate_training(context: Context, plan: TrainingPlan, answers: Sequence[An
         run_key=plan.run_key,
         as_of=plan.as_of,
         folder=folder,
-        level=next_level(context),
+        level=level_to_spend(look.sight.level or context.definition.gate.level, look.sight.challenges),
         champion=None if plan.champion_recipe in failed else plan.champion_recipe,
         failed=failed,
+        opening=look,
     )
     return evaluate(request), failed
 

@@ -10,7 +10,8 @@ import pytest
 
 from finflow.pipelines.core.errors import FitError
 from finflow.pipelines.settings.parts import Gate
-from finflow.pipelines.training.gate import ChampionState, History, Refresh, decide, level_to_spend
+from finflow.pipelines.training.gate import ChampionState, History, Refresh, decide
+from finflow.pipelines.training.spending import level_to_spend
 from tests.support.pipelines.evaluation_support import evaluation_of, losses_of
 
 GATE = Gate(loss="mae")
