@@ -13,6 +13,7 @@ from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.definitions.definition import Definition
 from finflow.pipelines.tracking.store import store_client
 from finflow.pipelines.training.leaderboard import view_address
+from finflow.pipelines.training.look_words import look_sentence
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -95,6 +96,8 @@ def decision_text(context: Context, evaluation: Evaluation, conclusion: Conclusi
         f"Champion: {stands}. As of {evaluation.as_of[:10]}; {evaluation.dates:,} test dates "
         f"({evaluation.first_date} to {evaluation.last_date}), decided by {evaluation.loss}.",
     ]
+    if "looks" in conclusion.outcome:
+        lines.append(f"This was {look_sentence(conclusion.outcome['looks'])}.")
     if context.definition.simulated:
         lines.append("The data are **simulated**.")
     if waiting:

@@ -29,6 +29,7 @@ from finflow.pipelines.samples.folds import production_fold
 from finflow.pipelines.samples.windows import open_samples
 from finflow.pipelines.training.decisions import promotion_row, training_decision
 from finflow.pipelines.training.incumbent import Incumbent, answers_another_task, incumbent
+from finflow.pipelines.training.look_words import look_figures
 from finflow.pipelines.training.looking import take_look
 from finflow.pipelines.training.plan import TrainingPlan
 from finflow.pipelines.training.report import write_report
@@ -142,6 +143,8 @@ def conclude_training(
         ConflictError: other trainings decided first, time and again.
         FitError: the accepted recipe could not be fitted on all that is known.
     """
+    shown = {fold.name for fold in evaluation.folds}  # a fold whose dates are all sealed was validated on dates as new
+    fits = [fit for fit in fits if fit.fold in shown]
     logged = log_training(context, evaluation, fits, plan.samples, tags=tags)
     told = f"{context.name}: other decisions kept coming first while this one was being made: run the command again."
     retry_conflicts(functools.partial(_decide, context, plan, evaluation, failed, logged.children), told)
@@ -156,6 +159,7 @@ def conclude_training(
     waiting = describe_pending(context.name, context.promotions.rows())
     outcome = {
         **describe(context.definition, plan, evaluation, row, champion, fits, failed),
+        "looks": look_figures(evaluation, row.evidence),
         "waiting": None if waiting is None else waiting.to_dict(),
         "run_id": logged.run_id,
         "report": str(report),

@@ -21,7 +21,7 @@ from finflow.pipelines.evaluation.inputs import FoldPredictions, tested_position
 from finflow.pipelines.evaluation.sight import Before, Opening, opening, outcome_days
 from finflow.pipelines.lake.as_of import latest_revisions
 from finflow.pipelines.lake.fingerprints import OutcomeRows, outcome_rows
-from finflow.pipelines.lake.lake import literal
+from finflow.pipelines.lake.lake import PARTITION, literal
 from finflow.pipelines.lake.looks import EARLIER, TRAINING, WALK, Look, Looks, Seen
 from finflow.pipelines.samples.windows import open_samples
 from finflow.pipelines.training.spending import closed, level_to_spend
@@ -124,25 +124,33 @@ def tested_of(context: Context, plan: TrainingPlan, predictions: FoldPredictions
     return Tested(index, entities, rows_of(context, plan.samples, sorted(set(entities.tolist()))), stratified)
 
 
-def rows_of(context: Context, samples: SampleManifest, entities: Sequence[str] | None = None) -> OutcomeRows:
-    """The fingerprints of the outcome rows in a clean batch, of these entities of the samples (None: of all there are)."""
-    problem, clean = context.problem, samples.clean
+def rows_of(context: Context, samples: SampleManifest, entities: Sequence[str]) -> OutcomeRows:
+    """The fingerprints of the outcome rows in a clean batch, of these entities of the samples."""
+    known = f"known_at <= {literal(pd.Timestamp(samples.clean.as_of))}"
+    return _rows(context, samples.clean.table, samples.clean.version, known, entities)
+
+
+def _rows(context: Context, table: str, version: int, where: str | None, entities: Sequence[str] | None = None) -> OutcomeRows:
+    problem = context.problem
+    # of a table of rows all columns: it may have no other name by which they are found again
+    columns = None if problem.independent else ["entity", "time", "known_at", problem.watched]
     known = latest_revisions(
-        context.lake.read(clean.table, version=clean.version, columns=_columns(context, clean.table), where=_known(clean.as_of))
+        context.lake.read(table, version=version, columns=columns, where=where).drop(columns=PARTITION, errors="ignore")
     )
     if entities is not None:
         known = known[known["entity"].isin({behind for entity in entities for behind in problem.behind(entity)})].reset_index(drop=True)
     return outcome_rows(known, problem.watched, problem.says, table=problem.independent)
 
 
-def _known(as_of: str) -> str:
-    return f"known_at <= {literal(pd.Timestamp(as_of))}"
-
-
-def _columns(context: Context, table: str) -> list[str] | None:
-    """What fingerprints are made of: of a table of rows all columns, for it may have no other name by which they are found again."""
-    problem = context.problem
-    return None if problem.independent else ["entity", "time", "known_at", problem.watched]
+def looks_at(context: Context) -> list[Look]:
+    """Every look at the definition's data so far, oldest first: those of its name, and those at the same rows by another."""
+    looks, table = Looks(context.lake), f"clean/{context.name}"
+    found = {look.sequence: look for look in looks.all() if look.definition == context.name}
+    version = context.lake.version(table)
+    if version is not None:
+        rows = _rows(context, table, version, None)
+        found |= {look.sequence: look for look in looks.seen(rows).looks}
+    return [found[sequence] for sequence in sorted(found)]
 
 
 def looked_rows(context: Context, tested: Tested, shown: Mask) -> Mask:

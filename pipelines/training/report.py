@@ -15,6 +15,7 @@ from finflow.pipelines.definitions.definition import Definition, problem_of
 from finflow.pipelines.evaluation.augmentation import Reports, augmentation_text
 from finflow.pipelines.evaluation.store import read_tables
 from finflow.pipelines.lake.pending import PENDING, command
+from finflow.pipelines.training.look_words import look_figures, look_lines
 
 if TYPE_CHECKING:
     from finflow.pipelines.lake.promotions import PromotionRow
@@ -106,6 +107,7 @@ def report_text(
     lines += ["", "## Test period by test period", "", *fold_table(evaluation), ""]
     lines += problem.sections(read_tables(evaluation), evaluation)
     lines += augmentation_text(reports)
+    lines += look_lines(look_figures(evaluation, row.evidence))
     lines += ["## Protocol", "", evaluation.protocol, ""]
     if not any(fold.stratified is not None for fold in evaluation.folds):
         lines += [f"- Test periods: {', '.join(f'{fold.test_start} to {fold.test_end}' for fold in evaluation.folds)}."]
@@ -120,8 +122,7 @@ def report_text(
         lines.append("- Losses and returns are per session, not annualised; no costs, no trading rule.")
     if row.challenge:
         lines.append(
-            f"- Challenge {row.challenge} of this definition's life; level spent on it: {row.level:.4g} "
-            f"(of {definition.gate.level:g} in all)."
+            f"- Challenge {row.challenge} on these data; level spent on it: {row.level:.4g} (of {definition.gate.level:g} in all)."
         )
     warnings = [rule for rule in clean.rules if not rule.passed]
     lines += ["", "## Contract", "", f"{len(clean.rules)} rules checked, {len(warnings)} not met."]

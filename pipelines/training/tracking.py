@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from finflow.pipelines.lake.promotions import PromotionRow
     from finflow.pipelines.problems.base import Problem
 
+_LOOK_TAGS = {"before": "looks_before", "unseen": "dates_unseen", "sealed": "dates_sealed", "level_spent": "level_spent"}
+
 __all__ = ["LoggedTraining", "log_decision", "log_training", "prepare_store"]
 
 
@@ -108,11 +110,13 @@ def _close(client: MlflowClient, run: Run, row: PromotionRow, champion: Promotio
     text = report.with_suffix(".md").read_text(encoding="utf-8")
     client.log_artifact(run_id, str(report), "report")
     client.log_artifact(run_id, str(report.with_suffix(".md")), "report")
+    looks = row.evidence.get("looks") or {}
     tags = {
         "finflow.verdict": row.verdict,
         "finflow.champion": "" if champion is None else champion.candidate,
         "finflow.champion_version": "" if champion is None else str(champion.version),
         "finflow.reason": row.reason,
+        **{f"finflow.{tag}": str(looks.get(name, "")) for name, tag in _LOOK_TAGS.items()},
     }
     write_run(client, run_id, finite_metrics({"promoted": float(row.moves)}, run.info.start_time), tags=tags, note=text)
     client.set_terminated(run_id, "FINISHED")
