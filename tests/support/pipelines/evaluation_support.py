@@ -62,8 +62,9 @@ def evaluation_of(
     compared: dict[str, Compared] = {}
     if compare:
         last = sight.decided if sight is not None and sight.decided else count
+        decisive = {name: values[-last:] for name, values in known.items()}
         compared = compare_all(
-            {name: values[-last:] for name, values in known.items()},
+            decisive,
             baselines,
             champion,
             "random-walk",
