@@ -144,8 +144,8 @@ def conclude_training(
         FitError: the accepted recipe could not be fitted on all that is known.
     """
     shown = {fold.name for fold in evaluation.folds}  # a fold whose dates are all sealed was validated on dates as new
-    fits = [fit for fit in fits if fit.fold in shown]
-    logged = log_training(context, evaluation, fits, plan.samples, tags=tags)
+    logged_fits = [fit for fit in fits if fit.fold in shown]
+    logged = log_training(context, evaluation, logged_fits, plan.samples, tags=tags)
     told = f"{context.name}: other decisions kept coming first while this one was being made: run the command again."
     retry_conflicts(functools.partial(_decide, context, plan, evaluation, failed, logged.children), told)
     repair_aliases(context)
@@ -153,7 +153,7 @@ def conclude_training(
     withdraw(context, plan.run_key)
     row, champion = _recorded(context.promotions, plan.run_key)
     plots = {caption: Path(path) for caption, path in logged.plots.items()}
-    reports = [(fit, read_report(fit)) for fit in fits]
+    reports = [(fit, read_report(fit)) for fit in logged_fits]
     report = write_report(context, evaluation, row, champion, plan.samples, failed=failed, plots=plots, reports=reports)
     log_decision(context.home, logged, row, champion, report)
     waiting = describe_pending(context.name, context.promotions.rows())
