@@ -119,7 +119,7 @@ class Looks:
 
     def all(self) -> list[Look]:
         """Every look, oldest first."""
-        return _looks(self.lake.read(TABLE, columns=_names(self.lake)))
+        return _looks(self.lake.read(TABLE, columns=[field.name for field in fields(Look)]))
 
     def seen(self, rows: OutcomeRows) -> Seen:
         """What was looked at of these rows so far."""
@@ -153,8 +153,10 @@ class Looks:
                 seen, found = _seen(rows, looks, looked)
                 made, shown = (look, chosen) if look is not None and chosen is not None else judge(seen)
                 sequence += 1
-                made, frame, looked = _recorded(made, rows.take(shown), rows, found, looked, sequence)
+                made, frame = _recorded(made, rows.take(shown), rows, found, looked, sequence)
                 looks, frames = [*looks, made], [*frames, frame]
+                if look is not None:
+                    looked = _joined(looked, made, frame)
             self.lake.append(TABLE, pd.concat(frames, ignore_index=True), expected_version=version)
             return seen
 
@@ -179,8 +181,8 @@ def _seen(rows: OutcomeRows, looks: Sequence[Look], looked: LookedAt) -> tuple[S
 
 def _recorded(
     look: Look, shown: OutcomeRows, rows: OutcomeRows, found: Found, looked: LookedAt, sequence: int
-) -> tuple[Look, pd.DataFrame, LookedAt]:
-    """The look as it is kept, its row, and all fingerprints after it."""
+) -> tuple[Look, pd.DataFrame]:
+    """The look as it is kept, and its row."""
     place_of: dict[int, int] = {}
     names: dict[str, int] = {}
     for series in np.unique(rows.series).tolist():
@@ -193,13 +195,14 @@ def _recorded(
     values |= {name: json.dumps(values[name]) for name in _LISTS} | packed(shown, looked, place_of)
     frame = pd.DataFrame([values])
     frame["decided_after"] = frame["decided_after"].astype("str") if look.decided_after is not None else pd.Series([None], dtype="str")
-    kept = (values["hashes"], values["days"], values["places"], numbered.series)
+    return numbered, frame
+
+
+def _joined(looked: LookedAt, look: Look, frame: pd.DataFrame) -> LookedAt:
+    """All fingerprints after a look."""
     before = (looked.hashes.tobytes(), looked.day.astype("<i4").tobytes(), looked.series.astype("<i4").tobytes(), looked.names)
-    return numbered, frame, join_looked_at([before, kept])
-
-
-def _names(lake: Lake) -> list[str]:
-    return [field.name for field in fields(Look)]
+    hashes, days, places = (frame[name].iloc[0] for name in _PACKED)
+    return join_looked_at([before, (hashes, days, places, look.series)])
 
 
 def _looks(frame: pd.DataFrame) -> list[Look]:
