@@ -14,6 +14,7 @@ from finflow.pipelines.definitions.definition import Definition
 from finflow.pipelines.fits.needs import TRIAL
 from finflow.pipelines.tracking.store import store_client
 from finflow.pipelines.training.leaderboard import view_address
+from finflow.pipelines.training.look_words import look_sentence
 from finflow.pipelines.training.trial_words import TITLE, optimism_text
 
 if TYPE_CHECKING:
@@ -101,6 +102,8 @@ def decision_text(context: Context, evaluation: Evaluation, conclusion: Conclusi
         f"Champion: {stands}. As of {evaluation.as_of[:10]}; {evaluation.dates:,} test dates "
         f"({evaluation.first_date} to {evaluation.last_date}), decided by {evaluation.loss}.",
     ]
+    if "looks" in conclusion.outcome:
+        lines.append(f"This was {look_sentence(conclusion.outcome['looks'])}.")
     if context.definition.simulated:
         lines.append("The data are **simulated**.")
     if waiting:

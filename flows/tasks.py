@@ -206,7 +206,7 @@ def evaluate_task(
     context: Context, plan: TrainingPlan, results: list[PredictionResult | BaseException]
 ) -> tuple[Evaluation, dict[str, str]]:
     """Every candidate on the same dates; with it, why a candidate could not be compared."""
-    DISPLAY.say("evaluating")
+    DISPLAY.say("evaluating: a look at test outcomes, which is recorded first")
     return evaluate_training(context, plan, results)
 
 

@@ -40,7 +40,7 @@ ROOMS = {
     "flows/deployments": "flows/runs pipelines/core pipelines/definitions pipelines/operating pipelines/settings",
     "flows/interface": (
         "flows/command_line flows/servers pipelines/backfill pipelines/core pipelines/data pipelines/definitions "
-        "pipelines/evaluation pipelines/lake pipelines/registry pipelines/samples pipelines/scoring"
+        "pipelines/evaluation pipelines/lake pipelines/registry pipelines/samples pipelines/scoring pipelines/training"
     ),
     "flows/package": "flows/interface pipelines/core",
     "flows/runs": "pipelines/core pipelines/definitions",

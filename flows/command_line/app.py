@@ -167,9 +167,13 @@ def status(name: Name, json: Json = False) -> None:
 
 
 @app.command()
-def history(name: Name, json: Json = False) -> None:
+def history(
+    name: Name,
+    looks: Annotated[bool, typer.Option("--looks", help="every look at these data instead, whatever definition it went by")] = False,
+    json: Json = False,
+) -> None:
     """Show every decision and its reason."""
-    _run(json, "history", name)
+    _run(json, "history", name, looks)
 
 
 @app.command()

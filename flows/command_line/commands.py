@@ -141,11 +141,12 @@ def status(home: Home, name: str) -> CommandOutcome:
     return state(_open(name, home))
 
 
-def history(home: Home, name: str) -> CommandOutcome:
+def history(home: Home, name: str, looks: bool = False) -> CommandOutcome:
     from finflow.pipelines.operating.history import history as decisions
+    from finflow.pipelines.operating.history import looks as all_looks
 
     context = _open(name, home)
-    return {"definition": context.name, **decisions(context)}
+    return {"definition": context.name, **(all_looks(context) if looks else decisions(context))}
 
 
 def report(home: Home, name: str) -> CommandOutcome:

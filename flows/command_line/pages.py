@@ -10,6 +10,7 @@ from typing import Any
 from finflow.flows.command_line.indented import indented_lines
 from finflow.flows.command_line.leaderboard import LEGEND, checks_lines, leaderboard_lines
 from finflow.flows.command_line.outcome import CommandOutcome
+from finflow.pipelines.training.look_words import look_sentence
 from finflow.pipelines.training.trial_words import folds_text, optimism_text
 
 
@@ -63,6 +64,8 @@ def training_lines(outcome: CommandOutcome) -> list[str]:
     lines += leaderboard_lines(outcome)
     lines += checks_lines(outcome)
     lines += [f"  failed: {name}: {reason}" for name, reason in outcome["failed"].items()]
+    if "looks" in outcome:
+        lines.append(f"  {look_sentence(outcome['looks'])}")
     return [*lines, decision_line(outcome), *waiting_lines(outcome["waiting"]), f"  report: {shown(outcome['report'])}"]
 
 
@@ -146,7 +149,9 @@ def status(outcome: CommandOutcome) -> list[str]:
 
 
 def history(outcome: CommandOutcome) -> list[str]:
-    """A line a decision, and beneath it the reason."""
+    """A line a decision, and beneath it the reason; of looks, a line a look."""
+    if "looks" in outcome:
+        return looks(outcome)
     lines = []
     for row in outcome["decisions"]:
         lines.append(
@@ -156,6 +161,19 @@ def history(outcome: CommandOutcome) -> list[str]:
         lines.append(_wrapped(row["reason"], "    "))
     lines += waiting_lines(outcome["waiting"])
     return lines or [f"No decision has been made for {outcome['definition']}: finflow train {outcome['definition']}"]
+
+
+def looks(outcome: CommandOutcome) -> list[str]:
+    """A line a look at these data, whatever definition it went by."""
+    lines = []
+    for row in outcome["looks"]:
+        opened = f"challenge {row['challenge']}, level {row['spent']:.4f}" if row["challenge"] else "no challenge"
+        sealed = f", {row['sealed']} sealed" if row["sealed"] else ""
+        lines.append(
+            f"{row['recorded_at'][:19]}  {row['definition']:<20} {row['purpose']:<9} {row['dates']:>6,} dates to {row['last_date']}{sealed}"
+            f"; {len(row['recipes'])} recipes by {row['loss']}; {opened}"
+        )
+    return lines or [f"Nobody has looked at the data of {outcome['definition']}: finflow train {outcome['definition']} does."]
 
 
 def report(outcome: CommandOutcome) -> list[str]:

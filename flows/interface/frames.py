@@ -10,8 +10,10 @@ import pandas as pd
 from finflow.pipelines.core.errors import FinflowError
 from finflow.pipelines.core.options import parse_range
 from finflow.pipelines.evaluation.store import NAME, read_evaluation
+from finflow.pipelines.lake.looks import Look
 from finflow.pipelines.lake.predictions import Predictions
 from finflow.pipelines.lake.promotions import PromotionRow
+from finflow.pipelines.training.looking import looks_at
 
 if TYPE_CHECKING:
     from finflow.pipelines.core.manifests import CandidateEvaluation, Evaluation
@@ -33,6 +35,13 @@ def decision_frame(context: Context) -> pd.DataFrame:
         frame[name] = frame[name].astype("Int64")
     for name in ("effective_as_of", "recorded_at"):
         frame[name] = pd.to_datetime(frame[name], utc=True, format="ISO8601")
+    return frame
+
+
+def look_frame(context: Context) -> pd.DataFrame:
+    """See `UseCase.looks`."""
+    frame = pd.DataFrame([look.to_dict() for look in looks_at(context)], columns=[field.name for field in fields(Look)])
+    frame["recorded_at"] = pd.to_datetime(frame["recorded_at"], utc=True, format="ISO8601")
     return frame
 
 

@@ -168,6 +168,16 @@ class UseCase:
         with self._context() as context:
             return frames.decision_frame(context)
 
+    def looks(self) -> pd.DataFrame:
+        """Every look at these data, oldest first, whatever definition it went by: `finflow history --looks`.
+
+        Returns:
+            The columns of `finflow.pipelines.lake.looks.Look`: definition, purpose, dates, last_date, unseen, sealed, challenge, level,
+            spent, recipes and series (tuples), recorded_at (UTC), and more.
+        """
+        with self._context() as context:
+            return frames.look_frame(context)
+
     def leaderboard(self, run_key: str | None = None) -> pd.DataFrame:
         """The candidates of a training on the same test dates, the smallest deciding loss first.
 

@@ -3,7 +3,8 @@
 A walk begins with the first period after `folds.first_test`, whatever range is asked for, with no champion; so that the answer for a date
 depends neither on the range nor on the order of requests. At each period's start every recipe competes on the folds known by then, and the
 same gate decides over the walk's own decisions; the recipe that stands is fitted on all that was known, and answers the period. Nobody is
-asked for approval, and the live champion plays no part: its recipe may have been chosen by what came later.
+asked for approval, and the live champion plays no part: its recipe may have been chosen by what came later. Every period's training is a
+look at its test outcomes (see `finflow.pipelines.lake.looks`): what a walk has shown decides nothing any more in a training after it.
 
 The decisions are a table of their own, `walk-<every>/<definition>`. A decision's key is a digest of what it depends on: the definition, the
 code, the raw rows known at every start so far. When one of these changes, the walk is decided anew from there on.
@@ -38,8 +39,10 @@ from finflow.pipelines.samples.folds import make_folds, time_folds
 from finflow.pipelines.samples.windows import open_samples, store_samples
 from finflow.pipelines.tracking.store import store_client
 from finflow.pipelines.training.conclusion import completed, production_fits
-from finflow.pipelines.training.decisions import next_level, promotion_row, training_decision
+from finflow.pipelines.training.decisions import promotion_row, training_decision
+from finflow.pipelines.training.looking import take_walk_look
 from finflow.pipelines.training.plan import plan_training
+from finflow.pipelines.training.spending import level_to_spend
 
 if TYPE_CHECKING:
     from finflow.pipelines.training.plan import TrainingPlan
@@ -195,6 +198,7 @@ def _evaluate(context: Context, step: WalkStep, samples: SampleManifest) -> tupl
     """Fit and predict every recipe on every fold known at the period's start, and compare them."""
     plan = plan_training(context, samples, hardware=Hardware(), kind=WALK)
     predictions, failed = completed(plan, carry_out_all(plan.specs, context.home))
+    look = take_walk_look(context, plan, predictions, step.period.key)
     request = EvaluationRequest(
         definition=context.definition,
         problem=context.problem,
@@ -205,9 +209,10 @@ def _evaluate(context: Context, step: WalkStep, samples: SampleManifest) -> tupl
         run_key=step.period.key,
         as_of=plan.as_of,
         folder=context.home.evaluations / step.period.key,
-        level=next_level(context),
+        level=level_to_spend(context.definition.gate.level, look.sight.challenges),
         champion=plan.champion_recipe,
         failed=failed,
+        opening=look,
     )
     return plan, evaluate(request)
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from finflow.models.base import Hardware
+from finflow.pipelines.core.sight import Sight
 
 
 class JsonRecord:
@@ -276,6 +277,10 @@ class Evaluation(JsonRecord):
     champion: str | None = None  # the entry among `candidates` that is the champion's recipe; the comparisons were made against it
     #: of "no candidate is better than the reference" (Hansen 2005); None without a valid candidate. For reading; it decides nothing.
     spa_p: float | None = None
+    looks_before: int = 0  # looks at these data before this one (see finflow.pipelines.lake.looks)
+    decided_after: str | None = None  # ISO date: comparisons are of the test dates after it, unseen till then; None: of all that are shown
+    sealed: int = 0  # test dates that nobody has looked at, and that are shown nowhere until they are enough for a challenge
+    sight: Sight | None = None  # None: nobody looked before
 
     @property
     def units(self) -> str:
@@ -283,6 +288,13 @@ class Evaluation(JsonRecord):
         if any(fold.stratified is not None for fold in self.folds):
             return f"{self.dates:,} entities, in stratified splits without a time"
         return f"{self.dates:,} test dates ({self.first_date} to {self.last_date})"
+
+    @property
+    def decided_units(self) -> str:
+        """What a challenge was decided on, in words: `units`, or those of them that nobody had looked at."""
+        if self.sight is None or not self.looks_before:
+            return self.units
+        return self.sight.decided_units(stratified=any(fold.stratified is not None for fold in self.folds))
 
 
 @dataclass(frozen=True)

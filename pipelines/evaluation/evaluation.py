@@ -7,6 +7,7 @@ is compared.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from finflow.pipelines.core.manifests import CandidateEvaluation, Check, Evaluat
 from finflow.pipelines.evaluation.comparisons import Compared, daily_means, days_of, superior, units_of
 from finflow.pipelines.evaluation.inputs import EvaluationPanel, EvaluationRequest, make_panel
 from finflow.pipelines.evaluation.measures import Measured, measure
+from finflow.pipelines.evaluation.safety import write_safety
 from finflow.pipelines.evaluation.store import read_evaluation, store_evaluation, stored_evaluation
 from finflow.pipelines.evaluation.tables import day, protocol, write_tables
 from finflow.pipelines.problems.base import Problem, Tested
@@ -51,15 +53,24 @@ def evaluate(request: EvaluationRequest) -> Evaluation:
     unknown = sorted((set(request.predictions) | set(request.failed)) - set(request.recipes))
     if unknown:
         raise FitError(f"predictions of {', '.join(unknown)}, which the definition {request.definition.name} does not name.")
-    panel = make_panel(request.samples, request.folds, request.predictions)
-    inputs = _inputs_digest(request, panel)
+    whole = make_panel(request.samples, request.folds, request.predictions)
+    inputs = _inputs_digest(request, whole)
     stored = stored_evaluation(request.folder, inputs)
     if stored is not None:
         return stored
-    measured = measure(request, panel)
+    opening = request.opening
+    panel = whole if opening is None else whole.take(opening.shown)
+    decides = None if opening is None else opening.decides[opening.shown]
+    measured = measure(request, panel, decides)
     evaluation = _evaluation(request, panel, measured, _leaderboard(request, panel, measured))
     tables = request.problem.tables(_tested(request, panel, measured, evaluation))
-    store_evaluation(evaluation, inputs, lambda target: write_tables(target, request.problem, panel, measured.losses, tables))
+
+    def write(target: Path) -> None:
+        write_tables(target, request.problem, panel, measured.losses, tables, decides)
+        if opening is not None and not opening.shown.all():
+            write_safety(target, request, whole, evaluation)
+
+    store_evaluation(evaluation, inputs, write)
     return evaluation
 
 
@@ -69,6 +80,8 @@ def _inputs_digest(request: EvaluationRequest, panel: EvaluationPanel) -> str:
     recipes = {name: recipe.digest for name, recipe in request.recipes.items()}
     champion, replications, failed = request.champion, request.replications, dict(request.failed)
     settings = [request.run_key, request.as_of, request.level, definition.seed, champion, replications, failed, recipes]
+    if request.opening is not None:
+        settings += [vars(request.opening.sight), request.opening.looks, digest_arrays({"shown": request.opening.shown})]
     written = definition.model_dump(mode="json", exclude={"source", "schedule", "monitoring", "sink"})
     return digest_json([settings, written, _digest(panel)])
 
@@ -114,7 +127,7 @@ def _entry(
 def _evaluation(
     request: EvaluationRequest, panel: EvaluationPanel, measured: Measured, found: tuple[CandidateEvaluation, ...]
 ) -> Evaluation:
-    definition, entries = request.definition, measured.entries
+    definition, entries, opening = request.definition, measured.entries, request.opening
     candidates = [name for name, baseline in entries.items() if not baseline]
     return Evaluation(
         run_key=request.run_key,
@@ -133,6 +146,10 @@ def _evaluation(
         horizon=measured.horizon,
         champion=request.champion,
         spa_p=_no_skill(measured.valid, candidates, definition.reference, measured.block, definition.seed),
+        looks_before=0 if opening is None else opening.looks,
+        decided_after=None if opening is None else opening.decided_after,
+        sealed=0 if opening is None else opening.sealed,
+        sight=None if opening is None else opening.sight,
     )
 
 

@@ -15,6 +15,7 @@ from finflow.models.samples import Int64, SampleIndex, Samples
 from finflow.pipelines.core.errors import FitError, NotEnoughHistoryError
 from finflow.pipelines.core.manifests import Fold
 from finflow.pipelines.evaluation.comparisons import REPLICATIONS
+from finflow.pipelines.evaluation.sight import Mask, Opening
 
 if TYPE_CHECKING:
     from finflow.pipelines.definitions.definition import Definition
@@ -38,10 +39,11 @@ class EvaluationRequest:
         recipes: by name, what was fitted.
         as_of: ISO instant.
         folder: where the result is kept.
-        level: the level that `superior` is about (see `finflow.pipelines.training.gate.level_to_spend`).
+        level: the level that `superior` is about (see `finflow.pipelines.training.spending.level_to_spend`).
         champion: the name among `predictions` of the champion's recipe.
         failed: candidates without predictions, with the reason; they are listed, and cannot be promoted.
         replications: bootstrap draws of the tests.
+        opening: what of the test samples, in the order of `tested_positions`, is shown and decides; None: nobody looked before, and all do.
     """
 
     definition: Definition
@@ -57,6 +59,7 @@ class EvaluationRequest:
     champion: str | None = None
     failed: Mapping[str, str] = field(default_factory=dict)
     replications: int = REPLICATIONS
+    opening: Opening | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +75,11 @@ class CandidateForecast:
     ensemble: Prediction
     seeds: Mapping[int, Prediction]
     invalid: str | None
+
+    def take(self, chosen: Mask) -> CandidateForecast:
+        """That of the samples that a mask chooses."""
+        seeds = {seed: prediction.take(chosen) for seed, prediction in self.seeds.items()}
+        return CandidateForecast(self.ensemble.take(chosen), seeds, self.invalid)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +98,18 @@ class EvaluationPanel:
     folds: tuple[Fold, ...]
     entities: tuple[str, ...]
     forecasts: Mapping[str, CandidateForecast]
+
+    def take(self, chosen: Mask, names: Sequence[str] | None = None) -> EvaluationPanel:
+        """The test samples that a mask chooses, and the folds that have some; of these candidates alone, if any are named."""
+        kept, fold = np.unique(self.fold[chosen], return_inverse=True)
+        return EvaluationPanel(
+            positions=self.positions[chosen],
+            index=self.index.take(chosen),
+            fold=fold.astype(np.int64),
+            folds=tuple(self.folds[number] for number in kept),
+            entities=self.entities,
+            forecasts={name: one.take(chosen) for name, one in self.forecasts.items() if names is None or name in names},
+        )
 
 
 def make_panel(samples: Samples, folds: Sequence[Fold], predictions: FoldPredictions) -> EvaluationPanel:
@@ -123,6 +143,17 @@ def make_panel(samples: Samples, folds: Sequence[Fold], predictions: FoldPredict
         entities=entities,
         forecasts={name: _forecast(name, found, folds, expected, index, entities) for name, found in predictions.items()},
     )
+
+
+def tested_positions(folds: Sequence[Fold], predictions: FoldPredictions) -> Int64:
+    """Positions of the test samples, fold after fold, as `make_panel` orders them.
+
+    Raises:
+        FitError: as `make_panel`.
+    """
+    tested = [fold for fold in folds if fold.name != "production"]
+    expected = _expected_positions(tested, predictions) if predictions else {}
+    return np.concatenate([np.zeros(0, dtype=np.int64), *(expected[fold.name] for fold in tested if fold.name in expected)])
 
 
 def _expected_positions(folds: Sequence[Fold], predictions: FoldPredictions) -> dict[str, Int64]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from finflow.models.samples import Float64, SampleIndex
 from finflow.pipelines.core.errors import DefinitionError, FitError
 from finflow.pipelines.evaluation.comparisons import Compared, compare_all, daily_means, overlap, units_of
 from finflow.pipelines.evaluation.inputs import INTERVAL_REPLICATIONS, EvaluationPanel, EvaluationRequest
+from finflow.pipelines.evaluation.sight import Mask
 from finflow.pipelines.problems.base import Problem
 from finflow.pipelines.samples.folds import select
 from finflow.pipelines.statistics import default_block
@@ -53,8 +56,11 @@ class Measured:
         return {name: values for name, values in self.daily.items() if name not in self.invalid}
 
 
-def measure(request: EvaluationRequest, panel: EvaluationPanel) -> Measured:
+def measure(request: EvaluationRequest, panel: EvaluationPanel, decides: Mask | None = None) -> Measured:
     """Losses, comparisons, and what metrics and their intervals need.
+
+    Args:
+        decides: bool, [n]: the test samples that comparisons are made on; none, or None: all.
 
     Raises:
         FitError: the reference cannot be evaluated.
@@ -71,7 +77,7 @@ def measure(request: EvaluationRequest, panel: EvaluationPanel) -> Measured:
     horizon, dates = 1 if problem.independent else overlap(panel.index), len(np.unique(units))
     entries = {name: name in definition.baselines for name in request.recipes if name in panel.forecasts}
     compared = compare_all(
-        daily,
+        _deciding(daily, units, decides),
         entries,
         request.champion,
         definition.reference,
@@ -84,6 +90,14 @@ def measure(request: EvaluationRequest, panel: EvaluationPanel) -> Measured:
     scale = _scales(problem, panel, train)
     draws = Resampling(units, block=block, replications=INTERVAL_REPLICATIONS, seed=definition.seed)
     return Measured(losses, daily, invalid, entries, compared, dates, horizon, block, train, scale, draws)
+
+
+def _deciding(daily: Mapping[str, Float64], units: NDArray[Any], decides: Mask | None) -> Mapping[str, Float64]:
+    """Of the losses a date (or entity) those that decide."""
+    if decides is None or not decides.any() or decides.all():
+        return daily
+    chosen = np.isin(np.unique(units), units[decides])
+    return {name: values[chosen] for name, values in daily.items()}
 
 
 def _losses(request: EvaluationRequest, panel: EvaluationPanel) -> dict[str, dict[str, Float64]]:

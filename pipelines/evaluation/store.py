@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 
 from finflow.pipelines.core.errors import StateError
 from finflow.pipelines.core.manifests import CandidateEvaluation, Check, Comparison, Evaluation, Metric, fold_from
+from finflow.pipelines.core.sight import Sight
 from finflow.pipelines.core.whole_files import whole_folder
 from finflow.pipelines.evaluation.comparisons import daily_means, days_of
 
 FORMAT = 1
 NAME = "evaluation.json"
+#: the champion's recipe and the baselines on all test dates, the sealed ones too: apart from what is shown
+SAFETY, SAFETY_LOSSES = "safety.json", "safety_losses.parquet"
 
 
 def evaluation_from_dict(values: dict[str, Any]) -> Evaluation:
@@ -37,6 +40,7 @@ def evaluation_from_dict(values: dict[str, Any]) -> Evaluation:
             "folds": tuple(fold_from(one) for one in values["folds"]),
             "candidates": tuple(candidate(one) for one in values["candidates"]),
             "superior": tuple(values["superior"]),
+            "sight": None if values.get("sight") is None else Sight(**values["sight"]),
         }
     )
 
@@ -64,8 +68,11 @@ def _read(folder: Path) -> dict[str, Any] | None:
         found = json.loads((folder / NAME).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
-    known = {field.name for field in fields(Evaluation)}
-    if not isinstance(found, dict) or found.get("format") != FORMAT or set(found["evaluation"]) != known:
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        return None
+    known = {field.name: field.default is MISSING for field in fields(Evaluation)}
+    needed = {name for name, has_none in known.items() if has_none}
+    if not needed <= set(found["evaluation"]) <= set(known):  # what has a default may be younger than the evaluation
         return None
     return found
 
@@ -86,11 +93,15 @@ def store_evaluation(evaluation: Evaluation, inputs: str, write_tables: Callable
 
 
 def read_losses(evaluation: Evaluation) -> pd.DataFrame:
-    """Every loss of every candidate and test sample: time, entity, fold, candidate, and a float64 column a loss (NaN: invalid)."""
+    """Every loss of every candidate and test sample that is shown: time, entity, fold, candidate, a float64 column a loss (NaN: invalid),
+    and `decided` (bool: a challenge was decided on it)."""
+    return _read_parquet(Path(evaluation.folder) / "losses.parquet")
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
     import pyarrow.parquet as parquet
 
-    found = parquet.ParquetFile(Path(evaluation.folder) / "losses.parquet").read(use_threads=False)
-    return pd.DataFrame(found.to_pandas(use_threads=False))
+    return pd.DataFrame(parquet.ParquetFile(path).read(use_threads=False).to_pandas(use_threads=False))
 
 
 def read_tables(evaluation: Evaluation) -> dict[str, pd.DataFrame]:
@@ -102,11 +113,36 @@ def read_tables(evaluation: Evaluation) -> dict[str, pd.DataFrame]:
 
 
 def daily_losses(evaluation: Evaluation) -> tuple[NDArray[np.datetime64], dict[str, NDArray[np.float64]]]:
-    """The deciding loss a date: the test dates in order, and by candidate float64, [dates] (NaN: invalid).
+    """The deciding loss a date: the test dates that are shown, in order, and by candidate float64, [dates] (NaN: invalid).
 
     Of stratified folds it is the loss an entity, each with its date.
     """
+    return _by_date(evaluation, read_losses(evaluation))
+
+
+def compared_losses(evaluation: Evaluation) -> tuple[NDArray[np.datetime64], dict[str, NDArray[np.float64]]]:
+    """`daily_losses` of the dates that the comparisons were made on: those that decided, or all where none did."""
     frame = read_losses(evaluation)
+    decided = frame["decided"].to_numpy(dtype=bool) if "decided" in frame else np.ones(len(frame), dtype=bool)
+    return _by_date(evaluation, frame[decided] if decided.any() else frame)
+
+
+def safety_losses(evaluation: Evaluation) -> tuple[NDArray[np.datetime64], dict[str, NDArray[np.float64]]]:
+    """`daily_losses` of the champion's recipe and the baselines on all test dates, the sealed ones too; of all entries where none is."""
+    path = Path(evaluation.folder) / SAFETY_LOSSES
+    return _by_date(evaluation, _read_parquet(path)) if path.is_file() else daily_losses(evaluation)
+
+
+def read_safety(evaluation: Evaluation) -> Evaluation:
+    """The champion's recipe and the baselines on all test dates, the sealed ones too (see `safety.write_safety`); where nothing is kept
+    apart, the evaluation itself says it."""
+    path = Path(evaluation.folder) / SAFETY
+    if not evaluation.folder or not path.is_file():
+        return evaluation
+    return replace(evaluation_from_dict(json.loads(path.read_text(encoding="utf-8"))), folder=evaluation.folder)
+
+
+def _by_date(evaluation: Evaluation, frame: pd.DataFrame) -> tuple[NDArray[np.datetime64], dict[str, NDArray[np.float64]]]:
     stratified = any(fold.stratified is not None for fold in evaluation.folds)
     found, dates = {}, np.zeros(0, dtype="datetime64[ns]")
     for name, part in frame.groupby("candidate", sort=False, observed=True):

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from finflow.models.samples import Float64
 from finflow.pipelines.evaluation.comparisons import hac_lag, units_of
 from finflow.pipelines.evaluation.inputs import INTERVAL_REPLICATIONS, EvaluationPanel, EvaluationRequest
+from finflow.pipelines.evaluation.sight import Mask
 from finflow.pipelines.problems.answers import actual_of
 from finflow.pipelines.problems.base import Problem
 from finflow.pipelines.statistics import default_block
@@ -54,24 +56,35 @@ def _stratified_protocol(request: EvaluationRequest, panel: EvaluationPanel, ent
     )
 
 
+def losses_frame(panel: EvaluationPanel, losses: Mapping[str, Mapping[str, Float64]], decides: Mask | None = None) -> pd.DataFrame:
+    """time, entity, fold, candidate, a column a loss, and whether a challenge was decided on the sample."""
+    base, decided = _base(panel), np.ones(len(panel.index), dtype=bool) if decides is None else decides
+    parts = [pd.DataFrame({**base, "candidate": name, **found, "decided": decided}) for name, found in losses.items()]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _base(panel: EvaluationPanel) -> dict[str, NDArray[Any]]:
+    return {
+        "time": panel.index.time.astype("datetime64[us]"),
+        "entity": np.array(panel.entities, dtype=object)[panel.index.entity],
+        "fold": np.array([fold.name for fold in panel.folds], dtype=object)[panel.fold],
+    }
+
+
 def write_tables(
     folder: Path,
     problem: Problem,
     panel: EvaluationPanel,
     losses: Mapping[str, Mapping[str, Float64]],
     tables: Mapping[str, pd.DataFrame],
+    decides: Mask | None = None,
 ) -> None:
     """losses.parquet, samples.parquet, predictions/<candidate>.parquet and tables/<name> (see `evaluation.evaluate`)."""
-    names = np.array([fold.name for fold in panel.folds], dtype=object)[panel.fold]
-    base = {
-        "time": panel.index.time.astype("datetime64[us]"),
-        "entity": np.array(panel.entities, dtype=object)[panel.index.entity],
-        "fold": names,
-    }
-    parts = [pd.DataFrame({**base, "candidate": name, **found}) for name, found in losses.items()]
-    _parquet(pd.concat(parts, ignore_index=True), folder / "losses.parquet")
+    base = _base(panel)
+    names = base["fold"]
+    write_parquet(losses_frame(panel, losses, decides), folder / "losses.parquet")
     targets = {f"target_{number + 1}": panel.index.target[:, number] for number in range(panel.index.target.shape[1])}
-    _parquet(pd.DataFrame({"position": panel.positions, **base, "origin": panel.index.origin, **targets}), folder / "samples.parquet")
+    write_parquet(pd.DataFrame({"position": panel.positions, **base, "origin": panel.index.origin, **targets}), folder / "samples.parquet")
     (folder / "predictions").mkdir()
     times = panel.index.time.astype("datetime64[us]")
     for name, forecast in panel.forecasts.items():
@@ -83,10 +96,10 @@ def write_tables(
             actual = actual_of(problem, forecast.ensemble, panel.index, panel.entities)
             if actual is not None:
                 rows["actual"] = actual
-        _parquet(rows, folder / "predictions" / f"{name}.parquet")
+        write_parquet(rows, folder / "predictions" / f"{name}.parquet")
     for name, table in tables.items():
         (folder / "tables").mkdir(exist_ok=True)
-        _parquet(table, folder / "tables" / f"{name}.parquet")
+        write_parquet(table, folder / "tables" / f"{name}.parquet")
         table.to_csv(folder / "tables" / f"{name}.csv", index=False)
 
 
@@ -97,7 +110,8 @@ def _in_order(rows: pd.DataFrame, panel: EvaluationPanel, each: int) -> bool:
     return np.array_equal(rows["time"].to_numpy("datetime64[us]"), np.repeat(panel.index.time.astype("datetime64[us]"), each))
 
 
-def _parquet(frame: pd.DataFrame, path: Path) -> None:
+def write_parquet(frame: pd.DataFrame, path: Path) -> None:
+    """Write a frame, on one thread."""
     import pyarrow as pa
     import pyarrow.parquet as parquet
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.lake.pending import describe_pending
+from finflow.pipelines.training.looking import looks_at
 
 
 def history(context: Context) -> dict[str, Any]:
@@ -18,3 +19,12 @@ def history(context: Context) -> dict[str, Any]:
     rows = context.promotions.rows()
     waiting = describe_pending(context.name, rows)
     return {"decisions": [row.to_dict() for row in rows], "waiting": None if waiting is None else waiting.to_dict()}
+
+
+def looks(context: Context) -> dict[str, Any]:
+    """Every look at the definition's data, oldest first, whatever definition it went by (see `finflow.pipelines.lake.looks.Look`).
+
+    Returns:
+        looks: plain JSON values.
+    """
+    return {"looks": [look.to_dict() for look in looks_at(context)]}

@@ -89,6 +89,9 @@ class Problem(ABC):
     independent: ClassVar[bool] = False
     #: whether a feature may be missing in a sample (NaN); else such a sample is none
     admits_missing: ClassVar[bool] = False
+    #: what targets say of `watched`: its level, its spread, its paths, or an outcome. A look at test outcomes is one for all problems that
+    #: say the same of the same data (see `finflow.pipelines.lake.looks`).
+    says: ClassVar[str] = "level"
     #: names of `metrics` that the report's leaderboard shows beside the deciding loss, in this order, where a candidate has them
     shown: ClassVar[tuple[str, ...]] = ()
 
@@ -100,6 +103,15 @@ class Problem(ABC):
     @abstractmethod
     def required(self) -> tuple[str, ...]:
         """Clean columns that the problem reads."""
+
+    @property
+    def watched(self) -> str:
+        """The clean column that targets are made of: by default the first of `required`."""
+        return self.required[0]
+
+    def behind(self, entity: str) -> tuple[str, ...]:
+        """The entities of the clean rows whose outcomes a sample of `entity` shows: itself, but for what `arrange` makes of several."""
+        return (entity,)
 
     @property
     def numbers(self) -> tuple[str, ...]:

@@ -78,6 +78,7 @@ class Generate(Problem):
     """
 
     Settings = GenerateSettings
+    says: ClassVar[str] = "paths"
     backtests: ClassVar[tuple[str, ...]] = CHECKS
     shown: ClassVar[tuple[str, ...]] = ("coverage_90",)
 

@@ -107,6 +107,7 @@ class Outcome(OfClasses):
     """The target is 1 where the last class came, else 0; a row without a known outcome has none, and is scored all the same."""
 
     Settings = OutcomeSettings
+    says = "outcome"
     beside = frozenset({"costs", "top_a_day", "protected", "known_before", "reasons"})
     independent = True
     admits_missing = True

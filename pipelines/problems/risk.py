@@ -88,6 +88,7 @@ class Risk(Problem):
     """One session ahead: losses over several overlap, and no backtest here would stand."""
 
     Settings = RiskSettings
+    says: ClassVar[str] = "spread"
     backtests: ClassVar[tuple[str, ...]] = BACKTESTS
     shown: ClassVar[tuple[str, ...]] = ("crps", "coverage_90", "pinball_97_5", "exceptions_97_5", "exceptions_99")
 
@@ -103,6 +104,10 @@ class Risk(Problem):
     @property
     def required(self) -> tuple[str, ...]:
         return (self.settings.column,)
+
+    def behind(self, entity: str) -> tuple[str, ...]:
+        """Of a portfolio its members: other weights show the same days."""
+        return (entity,) if self.settings.weights is None else tuple(self.settings.weights)
 
     def arrange(self, clean: pd.DataFrame) -> pd.DataFrame:
         """With weights: one entity, the portfolio (see `portfolio_bars`)."""

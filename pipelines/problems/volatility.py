@@ -75,6 +75,7 @@ class Volatility(Problem):
     """
 
     Settings = VolatilitySettings
+    says: ClassVar[str] = "spread"
     shown: ClassVar[tuple[str, ...]] = ("crps", "coverage_90")
 
     @property
@@ -90,6 +91,11 @@ class Volatility(Problem):
     def required(self) -> tuple[str, ...]:
         measured = (self.settings.column,) if self.settings.column else ESTIMATORS[self.settings.estimator].columns
         return tuple(dict.fromkeys((*measured, self.settings.price)))
+
+    @property
+    def watched(self) -> str:
+        """The price: a day's variance can be measured in several ways, and all of them show how far the same price moved."""
+        return str(self.settings.price)
 
     def observe(self, clean: pd.DataFrame) -> pd.DataFrame:
         """`__log_variance` (of the day) and `__return` (log return of the price since the entity's last observation)."""

@@ -148,9 +148,15 @@ class Gate(Settings):
     """The rule that turns evaluations into a decision."""
 
     loss: str = Field(default="crps", description="the problem's loss that decides")
-    level: float = Field(default=0.05, gt=0, lt=0.5, description="family-wise error over the definition's life")
+    level: float = Field(
+        default=0.05, gt=0, lt=0.5, description="family-wise error over the life of the data; the lowest ever declared for them counts"
+    )
     minimum_effect: float = Field(default=0.005, ge=0, lt=1, description="relative reduction of the loss that is worth a change")
-    new_dates: int = Field(default=60, ge=1, description="test dates that must be new since the last decided challenge")
+    new_dates: int = Field(
+        default=60,
+        ge=30,
+        description="test dates that nobody has looked at, from which on the next challenge opens; fewer stay sealed until then",
+    )
     minimum_dates: int = Field(default=250, ge=20, description="test dates below which nothing is decided for a candidate")
     refresh_dates: int = Field(
         default=20, ge=1, description="test dates that must be new before the champion's recipe is fitted again and replaces it"

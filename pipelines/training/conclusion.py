@@ -27,11 +27,14 @@ from finflow.pipelines.lake.promotions import champion_row
 from finflow.pipelines.registry.versions import register, repair_aliases, withdraw
 from finflow.pipelines.samples.folds import production_fold
 from finflow.pipelines.samples.windows import open_samples
-from finflow.pipelines.training.decisions import next_level, promotion_row, training_decision
+from finflow.pipelines.training.decisions import promotion_row, training_decision
 from finflow.pipelines.training.described import describe_evaluation
 from finflow.pipelines.training.incumbent import Incumbent, answers_another_task, incumbent
+from finflow.pipelines.training.look_words import look_figures
+from finflow.pipelines.training.looking import take_look
 from finflow.pipelines.training.plan import TrainingPlan
 from finflow.pipelines.training.report import write_report
+from finflow.pipelines.training.spending import level_to_spend
 from finflow.pipelines.training.tracking import log_decision, log_training
 
 if TYPE_CHECKING:
@@ -50,12 +53,13 @@ class Conclusion:
 
 
 def evaluate_training(context: Context, plan: TrainingPlan, answers: Sequence[Answer]) -> tuple[Evaluation, dict[str, str]]:
-    """Evaluate what was predicted; a run that was decided before gets the evaluation that it was decided on.
+    """Record a look and evaluate what was predicted; a run that was decided before gets the evaluation that it was decided on.
 
     Returns:
         The evaluation, and the candidates that could not be fitted, with the reason.
 
     Raises:
+        NotEnoughHistoryError: every test date is sealed (see `looking.take_look`).
         FitError: a baseline or the champion's recipe could not be fitted; the latter only where what is asked has not changed since the
             champion's version was made, for then it goes.
     """
@@ -63,6 +67,7 @@ def evaluate_training(context: Context, plan: TrainingPlan, answers: Sequence[An
     predictions, failed = completed(plan, answers, spared=functools.cache(lambda: answers_another_task(context)))
     if context.promotions.find(plan.run_key) is not None and (folder / "evaluation.json").is_file():
         return read_evaluation(folder), failed
+    look = take_look(context, plan, predictions)  # recorded before any figure is computed: who is killed from here on has spent it
     request = EvaluationRequest(
         definition=context.definition,
         problem=context.problem,
@@ -73,9 +78,10 @@ def evaluate_training(context: Context, plan: TrainingPlan, answers: Sequence[An
         run_key=plan.run_key,
         as_of=plan.as_of,
         folder=folder,
-        level=next_level(context),
+        level=level_to_spend(look.sight.level or context.definition.gate.level, look.sight.challenges),
         champion=None if plan.champion_recipe in failed else plan.champion_recipe,
         failed=failed,
+        opening=look,
     )
     return evaluate(request), failed
 
@@ -138,7 +144,9 @@ def conclude_training(
         ConflictError: other trainings decided first, time and again.
         FitError: the accepted recipe could not be fitted on all that is known.
     """
-    logged = log_training(context, evaluation, fits, plan.samples, tags=tags)
+    shown = {fold.name for fold in evaluation.folds}  # a fold whose dates are all sealed was validated on dates as new
+    logged_fits = [fit for fit in fits if fit.fold in shown]
+    logged = log_training(context, evaluation, logged_fits, plan.samples, tags=tags)
     told = f"{context.name}: other decisions kept coming first while this one was being made: run the command again."
     retry_conflicts(functools.partial(_decide, context, plan, evaluation, failed, logged.children), told)
     repair_aliases(context)
@@ -146,12 +154,13 @@ def conclude_training(
     withdraw(context, plan.run_key)
     row, champion = _recorded(context.promotions, plan.run_key)
     plots = {caption: Path(path) for caption, path in logged.plots.items()}
-    reports = [(fit, read_report(fit)) for fit in fits]
+    reports = [(fit, read_report(fit)) for fit in logged_fits]
     report = write_report(context, evaluation, row, champion, plan.samples, failed=failed, plots=plots, reports=reports)
     log_decision(context.home, logged, row, champion, report)
     waiting = describe_pending(context.name, context.promotions.rows())
     outcome = {
         **describe(context.definition, plan, evaluation, row, champion, fits, failed),
+        "looks": look_figures(evaluation, row.evidence),
         "waiting": None if waiting is None else waiting.to_dict(),
         "run_id": logged.run_id,
         "report": str(report),

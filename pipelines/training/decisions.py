@@ -22,20 +22,22 @@ import pandas as pd
 
 from finflow.pipelines.core.code import sample_code_digest
 from finflow.pipelines.core.manifests import CleanManifest, Decision, Evaluation
+from finflow.pipelines.core.sight import Sight
 from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.evaluation.comparisons import Compared, compare_all, superior
-from finflow.pipelines.evaluation.store import daily_losses
+from finflow.pipelines.evaluation.store import compared_losses, read_safety, safety_losses
 from finflow.pipelines.lake.pending import PENDING, last_proposal, pending_row
 from finflow.pipelines.lake.promotions import PromotionRow, champion_row
 from finflow.pipelines.registry.task_signature import task_signature_digest
 from finflow.pipelines.settings.parts import Recipe
-from finflow.pipelines.training.gate import ChampionState, History, Refresh, decide, level_to_spend
+from finflow.pipelines.training.gate import ChampionState, History, Refresh, decide
 from finflow.pipelines.training.incumbent import Incumbent
+from finflow.pipelines.training.spending import level_to_spend
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Ruling", "level_to_spend", "next_level", "promotion_row", "training_decision"]
+__all__ = ["Ruling", "promotion_row", "training_decision"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Ruling:
         expected_version: the version of the promotions table that the decision rests on.
         champion: the row of the champion before the decision, or None.
         evaluation: what was decided on (compared anew, if the champion changed since it was made).
+        test_end: ISO date of the last test date, sealed or not; None where it is the evaluation's.
     """
 
     decision: Decision
@@ -55,16 +58,12 @@ class Ruling:
     expected_version: int | None
     champion: PromotionRow | None
     evaluation: Evaluation
+    test_end: str | None = None
 
     @property
     def registers(self) -> bool:
         """Whether the decision needs a version of its own: one that becomes champion, or waits for a person."""
         return self.decision.promoted or self.decision.verdict == PENDING
-
-
-def next_level(context: Context) -> float:
-    """The level that the next decided challenge spends: what `evaluate` takes for `superior`."""
-    return level_to_spend(context.definition.gate.level, len(_challenges(context.promotions.rows())))
 
 
 def training_decision(
@@ -87,20 +86,11 @@ def training_decision(
     recorded = next((row for row in rows if row.run_key == evaluation.run_key), None)
     if recorded is not None:
         return Ruling(recorded.decision, recorded, expected, before, evaluation)
-    dates, losses = daily_losses(evaluation)
+    dates, losses = safety_losses(evaluation)
     logarithmic = context.problem.logarithmic(evaluation.loss)
     state = None if before is None else _state(before, evaluation, losses)
     entry = None if state is None else state.entry
-    if entry != evaluation.champion and (state is None or entry is not None):
-        # another training changed the champion since this one was evaluated
-        evaluation = against_champion(
-            evaluation,
-            losses,
-            entry,
-            definition.seed,
-            level_to_spend(definition.gate.level, len(_challenges(rows))),
-            logarithmic=logarithmic,
-        )
+    evaluation, safety = _compared_anew(context, evaluation, losses, entry, known=state is None or entry is not None)
     answered = {"asked": task_signature_digest(definition), "sample_code": sample_code_digest(type(context.problem))}
     if state is not None:
         found = incumbent or Incumbent()
@@ -108,29 +98,59 @@ def training_decision(
         if found.losses is not None and entry is not None:
             refresh = compare_incumbent(dates, losses[entry], found.losses, state.effective_as_of, logarithmic=logarithmic)
         state = replace(state, refresh=refresh, changed=found.changed, failed_check=found.failed_check)
-    decision = decide(evaluation, definition.gate, state, _history(rows, evaluation, dates, answered))
-    ruling = Ruling(decision, None, expected, before, evaluation)
+    decision = decide(evaluation, definition.gate, state, _history(rows, evaluation, dates, answered), safety)
+    ruling = Ruling(decision, None, expected, before, evaluation, safety.last_date)
     if not ruling.registers:
         return ruling
     return replace(ruling, decision=replace(decision, evidence={**decision.evidence, **answered}))
 
 
-def _history(rows: Sequence[PromotionRow], evaluation: Evaluation, dates: NDArray[np.datetime64], answered: Mapping[str, str]) -> History:
-    """What the decisions so far leave to this evaluation.
+def _compared_anew(
+    context: Context, evaluation: Evaluation, losses: Mapping[str, NDArray[np.float64]], entry: str | None, *, known: bool
+) -> tuple[Evaluation, Evaluation]:
+    """The evaluation, and the champion's recipe and the baselines on all test dates.
+
+    They are compared again where another training changed the champion since; and the latter where all dates are shown, but a challenge
+    was decided on those alone that nobody had looked at.
 
     Args:
-        dates: of the evaluation.
+        losses: a date, of all test dates.
+        entry: the champion's in the evaluation, or None; `known` is False where it has none, though there is a champion.
+    """
+    gate, seed = context.definition.gate, context.definition.seed
+    logarithmic = context.problem.logarithmic(evaluation.loss)
+    sight, safety = evaluation.sight or Sight(), read_safety(evaluation)
+    partly = safety is evaluation and 0 < sight.decided < evaluation.dates
+    changed = known and entry != evaluation.champion
+    level = level_to_spend(sight.level or gate.level, sight.challenges)
+    if changed or partly:
+        champion = entry if changed else evaluation.champion
+        safety = against_champion(safety, losses, champion, seed, level, logarithmic=logarithmic)
+    if changed:
+        evaluation = against_champion(evaluation, compared_losses(evaluation)[1], entry, seed, level, logarithmic=logarithmic)
+    return evaluation, safety
+
+
+def _history(rows: Sequence[PromotionRow], evaluation: Evaluation, dates: NDArray[np.datetime64], answered: Mapping[str, str]) -> History:
+    """What the looks and the decisions so far leave to this evaluation.
+
+    Args:
+        dates: of all test dates, sealed or not.
         answered: what a version made now answers, as evidence records it.
     """
     before, waiting, proposed = champion_row(rows), pending_row(rows), last_proposal(rows)
+    sight = evaluation.sight or Sight(unseen=evaluation.dates)
     return History(
-        challenges=len(_challenges(rows)),
-        new_dates=_new(evaluation, dates, _challenges(rows)),
+        challenges=sight.challenges,
+        new_dates=sight.unseen,
         since_champion=0 if before is None else _new(evaluation, dates, [before]),
         since_proposal=None if proposed is None else _new(evaluation, dates, [proposed]),
         waiting=None if waiting is None else waiting.version,
         waiting_as=None if waiting is None else str(waiting.evidence.get("proposed", "")),
         proposal_answers=proposed is not None and all(proposed.evidence.get(key, now) == now for key, now in answered.items()),
+        looks=evaluation.looks_before,
+        level=sight.level,
+        spent=sight.spent,
     )
 
 
@@ -158,7 +178,7 @@ def promotion_row(ruling: Ruling, clean: CleanManifest, *, version: int | None, 
         reason=decision.reason,
         level=decision.level,
         challenge=decision.challenge,
-        test_end=evaluation.last_date,
+        test_end=ruling.test_end or evaluation.last_date,
         evidence=decision.evidence,
         recipe=recipe,
         data_version=clean.version,
@@ -170,7 +190,7 @@ def promotion_row(ruling: Ruling, clean: CleanManifest, *, version: int | None, 
 
 def against_champion(
     evaluation: Evaluation,
-    losses: dict[str, NDArray[np.float64]],
+    losses: Mapping[str, NDArray[np.float64]],
     champion: str | None,
     seed: int,
     level: float,
@@ -223,11 +243,6 @@ def _state(before: PromotionRow, evaluation: Evaluation, losses: Mapping[str, ND
     # two names may carry one recipe; the evaluation says which of them stands for the champion
     entry = evaluation.champion if evaluation.champion in entries else next(iter(entries), None)
     return ChampionState(before.candidate, int(before.version or 0), before.effective_as_of, entry)
-
-
-def _challenges(rows: Sequence[PromotionRow]) -> list[PromotionRow]:
-    """The rows by which a challenge was decided."""
-    return [row for row in rows if row.challenge]
 
 
 def _new(evaluation: Evaluation, dates: NDArray[np.datetime64], since: Sequence[PromotionRow]) -> int:

@@ -3,11 +3,12 @@
 It reads nothing and writes nothing. Who must beat whom, and why correcting over challengers alone is right, is in
 `finflow.pipelines.evaluation.comparisons`.
 
-Over time. A definition has one level for its whole life. The k-th decided challenge spends level * 6 / (pi^2 k^2), which adds up to the
-level over any number of challenges (alpha spending; Foster and Stine, 2008, for the idea), and a new challenge is decided only after
-`new_dates` new test dates: training again with another seed on the same dates is no new try. What is not a challenge spends nothing:
-putting the reference back, refreshing the champion's own recipe, and demoting. Demoting errs to the safe side, so it is tested at the
-full level in every run.
+Over time. Data have one level for their whole life, whatever name they go by: the lowest that was ever declared for them. The k-th
+challenge that is opened on them spends level * 6 / (pi^2 k^2), which adds up to the level over any number of challenges (alpha spending;
+Foster and Stine, 2008, for the idea). The first is decided on all test dates, if nobody looked at them before; every later one on those
+alone that nobody has looked at (see `finflow.pipelines.lake.looks`), and it opens when there are `new_dates` of them. What is no challenge
+spends nothing: putting the reference back, refreshing the champion's own recipe, and demoting. Demoting errs to the safe side, so it is
+tested at the full level in every run, on all test dates.
 
 Where the definition asks for a person's approval, what moves the champion and makes nothing safer is not made but proposed: promoting,
 putting the reference where nothing stands, and refreshing. Demoting waits for nobody. While a promotion waits the champion is not
@@ -26,7 +27,6 @@ want of another.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +38,7 @@ from finflow.pipelines.lake.pending import NEEDS_A_PERSON, PENDING
 from finflow.pipelines.settings.parts import Gate
 from finflow.pipelines.training import gate_words as words
 from finflow.pipelines.training.challengers import Verdict, demotion, judge, standing
+from finflow.pipelines.training.spending import closed, decided_dates, level_to_spend
 
 
 @dataclass(frozen=True)
@@ -83,13 +84,16 @@ class History:
     """What was tried before.
 
     Attributes:
-        challenges: number of challenges decided so far.
-        new_dates: test dates of this evaluation after the last test date of the last decided challenge (all of them, if there was none).
+        challenges: number of challenges opened on these data so far.
+        new_dates: test dates that nobody had looked at (all of them, if nobody looked).
         since_champion: test dates of this evaluation after the champion's version was made.
         since_proposal: and after the last version was made that a person was asked about since; None if none was.
         waiting: the version that waits for a person, if one does.
         waiting_as: what the gate said of it: promoted, reference or refreshed.
         proposal_answers: the last version that a person was asked about since the champion was made answers what is asked now.
+        looks: at these data before.
+        level: the lowest ever declared for these data; None: the gate's own.
+        spent: the level spent on these data so far.
     """
 
     challenges: int
@@ -99,11 +103,9 @@ class History:
     waiting: int | None = None
     waiting_as: str | None = None
     proposal_answers: bool = True
-
-
-def level_to_spend(level: float, challenges: int) -> float:
-    """The level of the next challenge after `challenges` decided ones; over all of them it adds up to `level`."""
-    return level * 6.0 / (math.pi * (challenges + 1)) ** 2
+    looks: int = 0
+    level: float | None = None
+    spent: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -111,12 +113,14 @@ class _Trial:
     """The challenge of one run, judged, and the decisions that may follow from it.
 
     Attributes:
+        safety: the champion's recipe and the baselines on all test dates.
         level, challenge: what the challenge spends, and its number; 0 where none is decided.
         verdicts: of every challenger.
         tried: what was tried, in words.
     """
 
     evaluation: Evaluation
+    safety: Evaluation
     gate: Gate
     history: History
     level: float
@@ -149,8 +153,13 @@ class _Trial:
         return Decision(verdict, False, name, reason, self.level, self.challenge, self.evidence)
 
 
-def decide(evaluation: Evaluation, gate: Gate, champion: ChampionState | None, history: History) -> Decision:
+def decide(
+    evaluation: Evaluation, gate: Gate, champion: ChampionState | None, history: History, safety: Evaluation | None = None
+) -> Decision:
     """Decide who is champion after this evaluation.
+
+    Args:
+        safety: the champion's recipe and the baselines on all test dates, by which they stand or go; None: the evaluation says it.
 
     Returns:
         The decision. `evidence["entry"]` is the evaluation's entry whose recipe is to be fitted and registered if it is `promoted` or
@@ -159,15 +168,16 @@ def decide(evaluation: Evaluation, gate: Gate, champion: ChampionState | None, h
     Raises:
         FitError: the reference was not evaluated.
     """
-    entries = {one.candidate: one for one in evaluation.candidates}
+    safety = safety or evaluation
+    entries = {one.candidate: one for one in safety.candidates}
     reference = entries.get(evaluation.reference)
     if reference is None or reference.invalid:
         raise FitError(f"the reference {evaluation.reference!r} was not evaluated: nothing can be decided.")
     if champion is not None:
-        undecided = _undecided(evaluation, champion)
+        undecided = _undecided(safety, champion)
         if undecided is not None:
             return undecided
-    trial = _tried(evaluation, gate, history, None if champion is None else champion.changed)
+    trial = _tried(evaluation, safety, gate, history, None if champion is None else champion.changed)
     incumbent = entries[champion.entry] if champion is not None and champion.entry else reference
     if trial.winners:
         best, names = trial.winners[0], [one.candidate for one in trial.winners]
@@ -188,18 +198,29 @@ def _undecided(evaluation: Evaluation, champion: ChampionState) -> Decision | No
     return None
 
 
-def _tried(evaluation: Evaluation, gate: Gate, history: History, changed: str | None) -> _Trial:
+def _tried(evaluation: Evaluation, safety: Evaluation, gate: Gate, history: History, changed: str | None) -> _Trial:
     """Judge every challenger, if a challenge is decided in this run."""
-    closed = _closed(evaluation, gate, history)
-    level = 0.0 if closed else level_to_spend(gate.level, history.challenges)
-    challenge = 0 if closed else history.challenges + 1
-    verdicts = () if closed else tuple(judge(one, gate, level) for one in evaluation.candidates if one.must_beat or one.invalid)
+    why = closed(gate, evaluation.dates + evaluation.sealed, history.new_dates, max(history.looks, history.challenges))
+    declared = gate.level if history.level is None else history.level
+    level = 0.0 if why else level_to_spend(declared, history.challenges)
+    challenge = 0 if why else history.challenges + 1
+    verdicts = () if why else tuple(judge(one, gate, level) for one in evaluation.candidates if one.must_beat or one.invalid)
     evidence: dict[str, Any] = {
         "level": level,
         "challenge": challenge,
         "new_dates": history.new_dates,
-        "dates": evaluation.dates,
-        "not_decided": closed,
+        "dates": evaluation.dates + evaluation.sealed,
+        "not_decided": why,
+        "looks": {
+            "before": history.looks,
+            "unseen": history.new_dates,
+            "sealed": evaluation.sealed,
+            "until": None if evaluation.sight is None else evaluation.sight.until,
+            "decided_after": evaluation.decided_after,
+            "decided": decided_dates(evaluation) if challenge else None,
+            "lowest_level": declared,
+            "level_spent": history.spent + level,
+        },
         "challengers": {verdict.name: verdict.why for verdict in verdicts},
         "comparisons": {one.candidate: [comparison.to_dict() for comparison in one.comparisons] for one in evaluation.candidates},
         "adjusted_p": {one.candidate: one.adjusted_p for one in evaluation.candidates},
@@ -208,21 +229,21 @@ def _tried(evaluation: Evaluation, gate: Gate, history: History, changed: str | 
         evidence["changed"] = changed
     if gate.backtests:
         evidence["checks"] = {one.candidate: {check.name: check.passed for check in one.checks} for one in evaluation.candidates}
-    tried = words.tried(evaluation, gate, level, challenge) if challenge else closed or ""
-    return _Trial(evaluation, gate, history, level, challenge, verdicts, tried, evidence)
+    tried = words.tried(evaluation, gate, level, challenge) if challenge else why or ""
+    return _Trial(evaluation, safety, gate, history, level, challenge, verdicts, tried, evidence)
 
 
 def _first(trial: _Trial, reference: CandidateEvaluation) -> Decision:
     """Where nobody stands, and no challenger passes."""
-    verdicts, best = trial.verdicts, standing(trial.evaluation)
+    verdicts, best = trial.verdicts, standing(trial.safety)
     if best is None:
         return trial.nothing("refused", "", words.refused(reference, verdicts, trial.tried))
-    return trial.decided("reference", best.candidate, words.reference(trial.evaluation, verdicts, trial.tried, best))
+    return trial.decided("reference", best.candidate, words.reference(trial.safety, verdicts, trial.tried, best))
 
 
 def _about(trial: _Trial, champion: ChampionState, incumbent: CandidateEvaluation) -> Decision:
     """Where no challenger passes, the champion goes for another reason, or stays, refreshed or not."""
-    evaluation, name, tried = trial.evaluation, champion.candidate, trial.tried
+    evaluation, name, tried = trial.safety, champion.candidate, trial.tried
     failed_check = _unfit(incumbent, champion.changed) or champion.failed_check
     demoted = demotion(evaluation, trial.gate, incumbent, failed_check)
     if demoted is not None:
@@ -233,18 +254,6 @@ def _about(trial: _Trial, champion: ChampionState, incumbent: CandidateEvaluatio
     stays = words.kept(evaluation, name, incumbent, trial.verdicts, tried)
     fresh, why = _refreshed(trial.gate, trial.history, incumbent, champion)
     return trial.decided("refreshed" if fresh else "kept", name, f"{why} {stays}", entry=champion.entry, refresh=why)
-
-
-def _closed(evaluation: Evaluation, gate: Gate, history: History) -> str | None:
-    """Why no challenge is decided in this run, or None if one is."""
-    if evaluation.dates < gate.minimum_dates:
-        return f"No challenge was decided: there are {evaluation.dates} test dates, and the gate decides from {gate.minimum_dates} on."
-    if history.challenges and history.new_dates < gate.new_dates:
-        return (
-            f"No challenge was decided: {history.new_dates} test dates are new since challenge {history.challenges}, and the next is "
-            f"decided after {gate.new_dates}."
-        )
-    return None
 
 
 def _unfit(incumbent: CandidateEvaluation, changed: str | None) -> str | None:

@@ -38,8 +38,17 @@ def probability(value: float) -> str:
 def tried(evaluation: Evaluation, gate: Gate, level: float, challenge: int) -> str:
     """How it was decided."""
     return (
-        f"Decided on {evaluation.units} by {evaluation.loss}: challenge "
-        f"{challenge} of this definition, level {level:.4f}, minimum effect {100 * gate.minimum_effect:g} %."
+        f"Decided on {evaluation.decided_units} by {evaluation.loss}: challenge "
+        f"{challenge} on these data, level {level:.4f}, minimum effect {100 * gate.minimum_effect:g} %."
+    )
+
+
+def sealed(dates: int, unseen: int, looks: int, needed: int) -> str:
+    """That no challenge opens, for too few dates are unseen."""
+    times = "once" if looks == 1 else f"{looks:,} times"
+    return (
+        f"No challenge was decided: {dates - unseen:,} dates, seen {times} before: nothing is decided on them; {unseen:,} sealed, the next "
+        f"challenge opens at {needed}."
     )
 
 

@@ -15,6 +15,7 @@ from finflow.pipelines.definitions.definition import Definition, problem_of
 from finflow.pipelines.evaluation.augmentation import Reports, augmentation_text
 from finflow.pipelines.evaluation.store import read_tables
 from finflow.pipelines.lake.pending import PENDING, command
+from finflow.pipelines.training.look_words import look_figures, look_lines
 
 if TYPE_CHECKING:
     from finflow.pipelines.lake.promotions import PromotionRow
@@ -90,11 +91,11 @@ def report_text(
             "",
         ]
     lines += figures_text(definition, evaluation, failed or {}, reports)
+    lines += look_lines(look_figures(evaluation, row.evidence))
     lines += protocol_text(definition, evaluation, samples)
     if row.challenge:
         lines.append(
-            f"- Challenge {row.challenge} of this definition's life; level spent on it: {row.level:.4g} "
-            f"(of {definition.gate.level:g} in all)."
+            f"- Challenge {row.challenge} on these data; level spent on it: {row.level:.4g} (of {definition.gate.level:g} in all)."
         )
     lines += contract_text(samples)
     return "\n".join(lines).rstrip() + "\n"

@@ -37,6 +37,7 @@ __all__ = ["LoggedTraining", "log_decision", "log_training", "log_trial_end", "p
 
 #: tag of every run: training or trial (see `finflow.pipelines.fits.needs`)
 KIND = "finflow.kind"
+_LOOK_TAGS = {"before": "looks_before", "unseen": "dates_unseen", "sealed": "dates_sealed", "level_spent": "level_spent"}
 
 
 @dataclass(frozen=True)
@@ -113,11 +114,13 @@ def log_decision(home: Home, logged: LoggedTraining, row: PromotionRow, champion
 def _close(client: MlflowClient, run: Run, row: PromotionRow, champion: PromotionRow | None, report: Path) -> None:
     run_id = run.info.run_id
     text = _attach(client, run_id, report)
+    looks = row.evidence.get("looks") or {}
     tags = {
         "finflow.verdict": row.verdict,
         "finflow.champion": "" if champion is None else champion.candidate,
         "finflow.champion_version": "" if champion is None else str(champion.version),
         "finflow.reason": row.reason,
+        **{f"finflow.{tag}": str(looks.get(name, "")) for name, tag in _LOOK_TAGS.items()},
     }
     write_run(client, run_id, finite_metrics({"promoted": float(row.moves)}, run.info.start_time), tags=tags, note=text)
     client.set_terminated(run_id, "FINISHED")

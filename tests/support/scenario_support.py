@@ -23,6 +23,6 @@ def scenario_values(**changes: Any) -> dict[str, Any]:
             "gjr-garch": {"model": "garch_paths", "settings": {"context": 100}},
         },
         reference="bootstrap",
-        gate={"loss": "path_crps", "minimum_dates": 20, "new_dates": 10, "backtests": ["diversity"]},
+        gate={"loss": "path_crps", "minimum_dates": 20, "new_dates": 30, "backtests": ["diversity"]},
     )
     return {**values, **changes}

@@ -156,7 +156,7 @@ def test_what_lies_in_the_folder(case: Case, evaluation: Evaluation) -> None:
     folder = Path(evaluation.folder)
     assert read_evaluation(folder) == evaluation
     losses = read_losses(evaluation)
-    assert set(losses.columns) == {"time", "entity", "fold", "candidate", "crps", "mae", "mse"}
+    assert set(losses.columns) == {"time", "entity", "fold", "candidate", "crps", "mae", "mse", "decided"}
     count = sum(len(test) for test in case.tests.values())
     assert len(losses) == 3 * count
     assert sorted(path.name for path in folder.iterdir()) == ["evaluation.json", "losses.parquet", "predictions", "samples.parquet"]

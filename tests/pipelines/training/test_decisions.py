@@ -12,13 +12,13 @@ import pytest
 from finflow.pipelines.core.errors import ConflictError
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import CleanManifest, Dealt, Fold, RawManifest
+from finflow.pipelines.core.sight import Sight
 from finflow.pipelines.definitions.context import open_context
 from finflow.pipelines.definitions.definition import Definition, parse_definition
 from finflow.pipelines.lake.lake import Lake
 from finflow.pipelines.lake.promotions import PromotionRow, Promotions
 from finflow.pipelines.settings.parts import Recipe
-from finflow.pipelines.training.decisions import Ruling, _new, compare_incumbent, next_level, promotion_row, training_decision
-from finflow.pipelines.training.gate import level_to_spend
+from finflow.pipelines.training.decisions import Ruling, _new, compare_incumbent, promotion_row, training_decision
 from finflow.pipelines.training.incumbent import Incumbent
 from tests.support import tiny_values
 from tests.support.pipelines.evaluation_support import evaluation_of, losses_of, recipe
@@ -44,15 +44,20 @@ class Life:
         self.definition, self.promotions, self.folder = definition, promotions, folder
         self.context = replace(open_context(definition, Home.from_environment()), promotions=promotions)
         self.version = 0
+        self.looks, self.challenges, self.seen = 0, 0, 0
 
     def rule(
         self, effects: dict[str, float], dates: int, run_key: str, seed: int = 0, champion: str | None = None, **named: object
     ) -> Ruling:
+        unseen = max(0, dates - self.seen)
+        opens = not self.looks or unseen >= self.definition.gate.new_dates
         evaluation = evaluation_of(
             losses_of(effects, 2000, seed=seed) if dates > 2000 else {k: v[:dates] for k, v in losses_of(effects, 2000, seed=seed).items()},
             run_key=run_key,
             folder=self.folder / run_key,
             champion=champion,
+            looks=self.looks,
+            sight=Sight(self.challenges, unseen, decided=unseen if opens else 0),
         )
         return training_decision(self.context, evaluation, Incumbent(**named))  # type: ignore[arg-type]
 
@@ -65,6 +70,9 @@ class Life:
         ruling = self.rule(*arguments, **named)  # type: ignore[arg-type]
         if not ruling.recorded:
             self.promotions.record(self.row(ruling), ruling.expected_version)
+            self.looks += 1
+            if ruling.decision.challenge:
+                self.challenges, self.seen = self.challenges + 1, ruling.evaluation.dates
         return ruling
 
 
@@ -85,16 +93,14 @@ def test_the_first_training_and_its_repeat(life: Life) -> None:
     assert len(life.promotions.rows()) == 1
 
 
-def test_challenges_are_counted_and_wait_for_new_dates(life: Life, definition: Definition) -> None:
-    assert next_level(life.context) == pytest.approx(level_to_spend(0.05, 0))
+def test_challenges_are_counted_and_wait_for_new_dates(life: Life) -> None:
     life.train(NOTHING, 500, "one")
-    assert next_level(life.context) == pytest.approx(level_to_spend(0.05, 1))
     same_dates = life.train({**NOTHING, "lstm": 0.2}, 500, "another seed", champion="random-walk")
     assert (same_dates.decision.verdict, same_dates.decision.challenge) == ("kept", 0)
     soon = life.train({**NOTHING, "lstm": 0.2}, 559, "59 more", champion="random-walk")
     assert soon.decision.challenge == 0
     assert soon.decision.verdict == "refreshed"
-    later = life.train({**NOTHING, "lstm": 0.2}, 560, "60 more", champion="random-walk")
+    later = life.train({**NOTHING, "lstm": 0.5}, 560, "60 more", champion="random-walk")
     assert (later.decision.verdict, later.decision.candidate, later.decision.challenge) == ("promoted", "lstm", 2)
     assert [row.version for row in life.promotions.rows()] == [1, 1, 2, 3]
     assert life.promotions.rows()[-1].previous_version == 2

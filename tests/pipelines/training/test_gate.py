@@ -10,7 +10,8 @@ import pytest
 
 from finflow.pipelines.core.errors import FitError
 from finflow.pipelines.settings.parts import Gate
-from finflow.pipelines.training.gate import ChampionState, History, Refresh, decide, level_to_spend
+from finflow.pipelines.training.gate import ChampionState, History, Refresh, decide
+from finflow.pipelines.training.spending import level_to_spend
 from tests.support.pipelines.evaluation_support import evaluation_of, losses_of
 
 GATE = Gate(loss="mae")
@@ -91,7 +92,7 @@ def test_a_challenge_waits_for_new_dates() -> None:
     state = champion("random-walk")
     waiting = decide(evaluation, GATE, state, History(challenges=1, new_dates=59))
     assert (waiting.verdict, waiting.promoted, waiting.challenge, waiting.level) == ("kept", False, 0, 0.0)
-    assert "59 test dates are new" in waiting.reason
+    assert "441 dates, seen once before: nothing is decided on them; 59 sealed, the next challenge opens at 60" in waiting.reason
     decided = decide(evaluation, GATE, state, History(challenges=1, new_dates=60))
     assert (decided.verdict, decided.candidate, decided.challenge) == ("promoted", "lstm", 2)
     assert decided.level == pytest.approx(level_to_spend(0.05, 1))

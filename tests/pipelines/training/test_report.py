@@ -73,7 +73,7 @@ def test_the_report_says_what_was_decided_on_what(evaluation: Evaluation, sample
         "1,180 windows of 10 observations and 2 steps ahead; 1,170 with a known outcome",
         "**gan failed** and is not compared: the loss is not finite",
         "not annualised",
-        "Challenge 1 of this definition's life; level spent on it: 0.0304 (of 0.05 in all)",
+        "Challenge 1 on these data; level spent on it: 0.0304 (of 0.05 in all)",
         "warning: jump: 3 rows",
         evaluation.protocol,
     ):

@@ -10,6 +10,7 @@ import pandas as pd
 
 from finflow.models.samples import Float64
 from finflow.pipelines.core.manifests import CandidateEvaluation, Evaluation
+from finflow.pipelines.core.sight import Sight
 from finflow.pipelines.evaluation.comparisons import Compared, compare_all, superior
 from finflow.pipelines.evaluation.store import store_evaluation
 from finflow.pipelines.settings.parts import Recipe
@@ -44,12 +45,15 @@ def evaluation_of(
     invalid: Mapping[str, str] | None = None,
     compare: bool = True,
     replications: int = 999,
+    looks: int = 0,
+    sight: Sight | None = None,
 ) -> Evaluation:
     """The evaluation of these losses, on consecutive days from `start`; written to `folder`, if one is given.
 
     Args:
         as_of: an ISO instant; the end of the last day by default.
         compare: whether to compare at all; a night on which nothing is decided about a baseline needs none.
+        looks, sight: what was looked at before; comparisons are of the last `sight.decided` days, if any are.
     """
     count = len(next(iter(losses.values())))
     times = pd.date_range(start, periods=count).to_numpy()
@@ -57,7 +61,17 @@ def evaluation_of(
     known = {name: np.full(count, np.nan) if name in (invalid or {}) else values for name, values in losses.items()}
     compared: dict[str, Compared] = {}
     if compare:
-        compared = compare_all(known, baselines, champion, "random-walk", horizon=1, seed=1, replications=replications)
+        last = sight.decided if sight is not None and sight.decided else count
+        decisive = {name: values[-last:] for name, values in known.items()}
+        compared = compare_all(
+            decisive,
+            baselines,
+            champion,
+            "random-walk",
+            horizon=1,
+            seed=1,
+            replications=replications,
+        )
     candidates = [
         CandidateEvaluation(
             candidate=name,
@@ -92,6 +106,8 @@ def evaluation_of(
         reference="random-walk",
         horizon=1,
         champion=champion,
+        looks_before=looks,
+        sight=sight,
     )
     if folder is not None:
         frames = [

@@ -1,0 +1,216 @@
+"""The table of looks: a row a look at test outcomes, one table for all definitions of a lake.
+
+A look is recorded before any figure of its evaluation is computed: a run that is killed in between has spent it. It is counted by the data
+that it looked at, not by a name: fingerprints of the rows whose outcomes were seen stand in the look's own row (those that no look before
+had left), so that one commit holds all of it. Two looks at once get an order, and the second sees the first. The same run again finds its
+own look.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from finflow.pipelines.core.manifests import JsonRecord
+from finflow.pipelines.lake.conflicts import kept_writing, retry_conflicts
+from finflow.pipelines.lake.looked_at import Found, LookedAt, find_again, join_looked_at, packed
+
+if TYPE_CHECKING:
+    from finflow.pipelines.lake.fingerprints import OutcomeRows
+    from finflow.pipelines.lake.lake import Lake
+
+TABLE = "looks"
+TRAINING, WALK, EARLIER = "training", "walk", "earlier"
+_LISTS = ("recipes", "series")
+_PACKED = ("hashes", "days", "places")
+
+
+@dataclass(frozen=True)
+class Look(JsonRecord):
+    """One sight of test outcomes. Dates are YYYY-MM-DD of samples, instants ISO texts in UTC.
+
+    Attributes:
+        run_key: the training's; the same again is the same look.
+        purpose: training, walk (a period of a walk forward) or earlier (decided before there was this table).
+        says, column: what of which column the outcomes say (see `Problem.says`).
+        recipes: digests of what was compared.
+        features: digest of the samples' columns.
+        dates, first_date, last_date: the test dates shown (entities, of rows without a time).
+        unseen: test dates that nobody had looked at before.
+        sealed: those of them that are shown nowhere.
+        level: the definition's own at that time.
+        challenge: the number of the challenge that it opened on these data; 0: none.
+        spent: the level spent on it.
+        decided_after: the challenge was decided on the dates after this one alone; None: on all.
+        series: names of the series looked at; looks that share one are at the same data.
+        sequence: from 1; `recorded_at`: both set when it is recorded.
+    """
+
+    run_key: str
+    definition: str
+    purpose: str
+    problem: str
+    says: str
+    column: str
+    recipes: tuple[str, ...]
+    features: str
+    loss: str
+    horizon: int
+    folds: int
+    as_of: str
+    dates: int
+    first_date: str
+    last_date: str
+    unseen: int
+    sealed: int
+    level: float
+    challenge: int = 0
+    spent: float = 0.0
+    decided_after: str | None = None
+    series: tuple[str, ...] = ()
+    sequence: int = 0
+    recorded_at: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What was looked at of some rows, before a look.
+
+    Attributes:
+        looks: at these data, oldest first.
+        again: bool, [rows]; the row itself was looked at.
+        until: the last day (since 1970) looked at; None: nobody looked at these data.
+    """
+
+    looks: tuple[Look, ...]
+    again: NDArray[np.bool_]
+    until: int | None
+
+    @property
+    def challenges(self) -> int:
+        """How many were opened on these data."""
+        return sum(bool(look.challenge) for look in self.looks)
+
+    def lowest_level(self, level: float) -> float:
+        """The lowest level that was ever declared for these data, `level` among them."""
+        return min([level, *(look.level for look in self.looks)])
+
+    @property
+    def spent(self) -> float:
+        """The level spent on these data so far."""
+        return sum(look.spent for look in self.looks)
+
+
+#: what is to be recorded, given what was seen before; and which of the rows it looks at (bool, [rows])
+Judge = Callable[[Seen], tuple[Look, NDArray[np.bool_]]]
+
+
+class Looks:
+    """The looks of a lake. Making one reads nothing."""
+
+    def __init__(self, lake: Lake) -> None:
+        self.lake = lake
+
+    def all(self) -> list[Look]:
+        """Every look, oldest first."""
+        return _looks(self.lake.read(TABLE, columns=[field.name for field in fields(Look)]))
+
+    def seen(self, rows: OutcomeRows) -> Seen:
+        """What was looked at of these rows so far."""
+        return _seen(rows, *self._state(self.lake.version(TABLE), None))[0]
+
+    def record(self, run_key: str, rows: OutcomeRows, judge: Judge, earlier: Sequence[tuple[Look, NDArray[np.bool_]]] = ()) -> Seen:
+        """Record a look, unless that run's is recorded, and return what was seen before it: the same each time.
+
+        Args:
+            rows: all outcome rows of the data.
+            judge: makes the look; called again where another look came first.
+            earlier: looks of before there was this table, oldest first, with the rows that they looked at; those of runs that have a look
+                are left out.
+
+        Raises:
+            ConflictError: others kept writing.
+        """
+
+        def attempt() -> Seen:
+            version = self.lake.version(TABLE)
+            known = [] if version is None else self.all()
+            own = next((look for look in known if look.run_key == run_key), None)
+            looks, looked = self._state(version, None if own is None else own.sequence)
+            if own is not None:
+                return _seen(rows, looks, looked)[0]
+            frames, there = [], {look.run_key for look in known}
+            sequence = len(known)
+            for look, chosen in (*earlier, (None, None)):
+                if look is not None and look.run_key in there:
+                    continue
+                seen, found = _seen(rows, looks, looked)
+                made, shown = (look, chosen) if look is not None and chosen is not None else judge(seen)
+                sequence += 1
+                made, frame = _recorded(made, rows.take(shown), rows, found, looked, sequence)
+                looks, frames = [*looks, made], [*frames, frame]
+                if look is not None:
+                    looked = _joined(looked, made, frame)
+            self.lake.append(TABLE, pd.concat(frames, ignore_index=True), expected_version=version)
+            return seen
+
+        return retry_conflicts(attempt, kept_writing(TABLE))
+
+    def _state(self, version: int | None, before: int | None) -> tuple[list[Look], LookedAt]:
+        """The looks of before a sequence number (None: all), and the fingerprints that they left."""
+        if version is None:
+            return [], join_looked_at([])
+        where = None if before is None else f"sequence < {before}"
+        frame = self.lake.read(TABLE, version=version, where=where).sort_values("sequence")
+        looks = _looks(frame)
+        parts = [(row.hashes, row.days, row.places, look.series) for row, look in zip(frame.itertuples(index=False), looks, strict=True)]
+        return looks, join_looked_at(parts)
+
+
+def _seen(rows: OutcomeRows, looks: Sequence[Look], looked: LookedAt) -> tuple[Seen, Found]:
+    found = find_again(rows, looked)
+    same = found.series
+    return Seen(tuple(look for look in looks if same & set(look.series)), found.again, found.until), found
+
+
+def _recorded(
+    look: Look, shown: OutcomeRows, rows: OutcomeRows, found: Found, looked: LookedAt, sequence: int
+) -> tuple[Look, pd.DataFrame]:
+    """The look as it is kept, and its row."""
+    place_of: dict[int, int] = {}
+    names: dict[str, int] = {}
+    for series in np.unique(rows.series).tolist():
+        own = found.names.get(series, (f"{sequence}/{series}",))
+        for name in own:
+            names.setdefault(name, len(names))
+        place_of[series] = names[own[0]]
+    numbered = replace(look, series=tuple(names), sequence=sequence, recorded_at=look.recorded_at or pd.Timestamp.now("UTC").isoformat())
+    values = {name: list(value) if name in _LISTS else value for name, value in numbered.to_dict().items()}
+    values |= {name: json.dumps(values[name]) for name in _LISTS} | packed(shown, looked, place_of)
+    frame = pd.DataFrame([values])
+    frame["decided_after"] = frame["decided_after"].astype("str") if look.decided_after is not None else pd.Series([None], dtype="str")
+    return numbered, frame
+
+
+def _joined(looked: LookedAt, look: Look, frame: pd.DataFrame) -> LookedAt:
+    """All fingerprints after a look."""
+    before = (looked.hashes.tobytes(), looked.day.astype("<i4").tobytes(), looked.series.astype("<i4").tobytes(), looked.names)
+    hashes, days, places = (frame[name].iloc[0] for name in _PACKED)
+    return join_looked_at([before, (hashes, days, places, look.series)])
+
+
+def _looks(frame: pd.DataFrame) -> list[Look]:
+    found = []
+    for values in frame.to_dict("records"):
+        kept: dict[str, Any] = {
+            field.name: None if values[field.name] != values[field.name] else values[field.name] for field in fields(Look)
+        }
+        kept |= {name: tuple(json.loads(kept[name])) for name in _LISTS}
+        found.append(Look(**kept))
+    return sorted(found, key=lambda look: look.sequence)
