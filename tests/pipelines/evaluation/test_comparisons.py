@@ -11,9 +11,7 @@ from finflow.pipelines.evaluation.comparisons import (
     compare,
     compare_all,
     daily_means,
-    degrees_of_freedom,
     family,
-    hac_lag,
     overlap,
 )
 from tests.support.pipelines.evaluation_support import losses_of
@@ -66,15 +64,22 @@ def test_the_p_value_of_one_pair() -> None:
     assert found.effect == pytest.approx(0.02)
     assert found.statistic is not None
     assert found.statistic < 0
-    assert found.p_value == pytest.approx(student.cdf(found.statistic, 1.5 * 400 / 27), rel=1e-12)
+    assert found.p_value == pytest.approx(student.cdf(found.statistic, 21), rel=1e-12)
     other = compare(losses, "random-walk", "ridge", 1)
     assert other.p_value == pytest.approx(1 - found.p_value, rel=1e-9)
 
 
-@pytest.mark.parametrize(("dates", "horizon", "lag"), [(1000, 1, 42), (1300, 5, 47), (1000, 60, 177), (200, 60, 59), (400, 60, 100)])
-def test_the_lag_covers_the_overlap(dates: int, horizon: int, lag: int) -> None:
-    assert hac_lag(dates, horizon) == lag
-    assert degrees_of_freedom(dates, lag) == pytest.approx(1.5 * dates / (lag + 1))
+def test_the_best_dates_of_one_pair() -> None:
+    losses = {"one": np.ones(10), "two": np.array([4.0, 3.0, 2.0, 2.0, 1.0, 1.0, 1.0, 0.5, 1.0, 0.5])}
+    found = compare(losses, "one", "two", 1)
+    # advantages 3, 2, 1, 1, four times 0 and twice -0.5: in all 6, without the best five -1 of 4
+    assert found.effect == pytest.approx(6 / 16)
+    assert found.best_dates_share == pytest.approx(7 / 6)
+    assert found.effect_without_best == pytest.approx(-1 / 4)
+    assert compare(losses, "two", "one", 1).best_dates_share is None, "there is no advantage to divide"
+    assert compare(losses, "one", "two", 1, logarithmic=True).effect_without_best == pytest.approx(-1 / 5)
+    few = {name: values[:5] for name, values in losses.items()}
+    assert compare(few, "one", "two", 1).effect_without_best is None
 
 
 def test_one_challenger_needs_no_correction() -> None:
