@@ -85,10 +85,20 @@ def test_what_the_best_dates_cost_and_save() -> None:
             record(name, with_the_demand=kept.value, without=tested.value)
 
 
+def test_refreshes_that_are_worse_each_time() -> None:
+    own, both = ([chance.refreshes(seed, first_too=first_too) for seed in range(TRIES // 4)] for first_too in (False, True))
+    record("a first refresh worse by 2 %, on 20 dates: accepted", **share([accepted for accepted, _ in both]).figures("share"))
+    record(
+        "20 refreshes of 20 dates, each worse by 2 %: how much worse the last is than the first",
+        with_the_first_version=float(np.mean([worse for _, worse in both])),
+        without=float(np.mean([worse for _, worse in own])),
+    )
+
+
 @pytest.mark.parametrize("process", chance.PROCESSES)
 def test_the_size_of_the_test(process: str) -> None:
-    """Both tails of symmetric differences count, so that 10,000 series are 20,000 tries."""
-    count, generator = 10_000, np.random.default_rng(1)
+    """Both tails of symmetric differences count, so that 5,000 series are 10,000 tries."""
+    count, generator = 5_000, np.random.default_rng(1)
     for dates in (60, 120, 250, 500, 1250):
         values, horizon = chance.differences(generator, process, count, dates)
         nothing = np.zeros(dates)

@@ -19,15 +19,13 @@ from finflow.models.samples import Float64
 from finflow.pipelines.core.manifests import Decision
 from finflow.pipelines.evaluation.comparisons import compare
 from finflow.pipelines.settings.parts import Gate
-from finflow.pipelines.training.gate import ChampionState, History, decide
+from finflow.pipelines.training.gate import ChampionState, History, Refresh, decide
 from tests.support.pipelines.evaluation_support import evaluation_of
 
 REFERENCE = "random-walk"
 AS_OF = "2015-01-01T00:00:00+00:00"
 #: columns of noise that somebody tries
 COLUMNS = 100
-#: bootstrap draws of a simulated decision
-REPLICATIONS = 499
 
 
 @dataclass
@@ -37,14 +35,16 @@ class Life:
     Attributes:
         gate: as it is declared at first. The minimum effect is nothing by default: what is even then passes as often as it can.
         looked: test dates that were looked at; challenges: decided so far; level: the lowest ever declared.
+        replications: bootstrap draws of a decision; few make it a little too cautious.
     """
 
     gate: Gate = field(default_factory=lambda: Gate(loss="mae", minimum_effect=0.0))
     looked: int = 0
     challenges: int = 0
     level: float = 0.5
+    replications: int = 249
 
-    def train(self, losses: Mapping[str, Float64], *, level: float | None = None, seed: int = 0) -> Decision:
+    def train(self, losses: Mapping[str, Float64], *, level: float | None = None) -> Decision:
         """Decide on losses of all test dates so far, the reference's among them; the champion is the reference.
 
         Args:
@@ -56,7 +56,7 @@ class Life:
         unseen = {name: values[self.looked :] for name, values in losses.items()}
         new = dates - self.looked
         opens = not self.challenges or new >= self.gate.new_dates
-        evaluation = evaluation_of(unseen, champion=REFERENCE, compare=opens, replications=REPLICATIONS) if new else None
+        evaluation = evaluation_of(unseen, champion=REFERENCE, compare=opens, replications=self.replications) if new else None
         if evaluation is None:
             evaluation = evaluation_of(losses, champion=REFERENCE, compare=False)
         history = History(challenges=self.challenges, new_dates=new)
@@ -93,7 +93,7 @@ class Share:
 def noise(generator: np.random.Generator, dates: int, columns: int = COLUMNS) -> tuple[Float64, Float64]:
     """The reference's losses, [dates], and those of as many columns, [columns, dates]: exactly as good in the mean."""
     base = np.abs(generator.standard_t(5, size=dates)) + 1.0
-    return base, base + 0.3 * generator.standard_t(5, size=(columns, dates))
+    return base, base + 0.3 * generator.standard_normal((columns, dates))
 
 
 def signal(generator: np.random.Generator, dates: int, r_squared: float) -> dict[str, Float64]:
@@ -166,6 +166,38 @@ def closed_gate(seed: int, rounds: int = 8) -> bool:
     return any_promoted
 
 
+def refreshes(seed: int, *, first_too: bool, steps: int = 20, worse: float = 0.02) -> tuple[bool, float]:
+    """A refresh every 20 dates, each with a loss higher by so much than the version before it.
+
+    Args:
+        first_too: compared with the first version, too.
+
+    Returns:
+        Whether the first one is accepted, and how much worse the last version is than the first.
+    """
+    generator = np.random.default_rng(seed)
+    base = np.abs(generator.standard_normal(20 * steps)) + 1.0
+
+    def version(quality: float) -> Float64:
+        return base * (1.0 + quality) + 0.15 * generator.standard_normal(len(base))
+
+    def against(refitted: Float64, frozen: Float64, since: int, until: int, number: int | None = None) -> Refresh:
+        return Refresh(until - since, 1.0 - float(refitted[since:until].mean() / frozen[since:until].mean()), number)
+
+    first = frozen = version(0.0)
+    evaluation = evaluation_of({REFERENCE: base}, champion=REFERENCE, compare=False)
+    made, quality, accepted = 0, 0.0, []
+    for date in range(20, len(base) + 1, 20):
+        refitted = version(quality + worse)
+        own = against(refitted, frozen, made, date)
+        state = ChampionState(REFERENCE, 2, AS_OF, REFERENCE, own, against(refitted, first, 0, date, 1) if first_too and made else None)
+        decision = decide(evaluation, Gate(loss="mae"), state, History(challenges=1, new_dates=0))
+        accepted.append(decision.verdict == "refreshed")
+        if accepted[-1]:
+            made, quality, frozen = date, quality + worse, refitted
+    return accepted[0], quality
+
+
 def on_all_dates_again(seed: int, first: int = 250) -> bool:
     """What the rule prevents: the best of a hundred columns on dates that chose it, with 60 new ones, at the second challenge's level."""
     base, columns = noise(np.random.default_rng(seed), first + 60)
@@ -176,7 +208,7 @@ def on_all_dates_again(seed: int, first: int = 250) -> bool:
 def decided_on_unseen(seed: int, r_squared: float, dates: int, challenges: int) -> bool:
     """Whether a planted signal is promoted on so many unseen dates after so many challenges, with the gate's own minimum effect."""
     losses = signal(np.random.default_rng(seed), 250 + dates, r_squared)
-    return promoted(Life(Gate(loss="mae"), looked=250, challenges=challenges).train(losses))
+    return promoted(Life(Gate(loss="mae"), looked=250, challenges=challenges, replications=999).train(losses))
 
 
 def passes(losses: Mapping[str, Float64], level: float, minimum: float = 0.005) -> tuple[bool, bool]:
