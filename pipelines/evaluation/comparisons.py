@@ -20,10 +20,9 @@ error, and of the other, not of either. One family for both would make promoting
 though they are hurdles already.
 
 Scale. The statistic is Diebold and Mariano's with a variance of equal-weighted cosines, which gives it Student's t with as many degrees of
-freedom as there are cosines (`statistics.diebold_mariano`). The bootstrap gives shape and dependence: each difference's bootstrap means are
-brought to standard deviation 1, and all of a draw are divided by one common chi that carries the same degrees of freedom. An adjusted
-p-value is never below the plain one. Where no draw reaches a statistic (a p-value below 1 / replications, which a thinly spent level may
-ask for), Holm's bound takes over.
+freedom as there are cosines (`statistics.diebold_mariano`). The bootstrap gives shape and dependence, of the means and of their estimated
+errors (`_null_statistics`). An adjusted p-value is never below the plain one. Where no draw reaches a statistic (a p-value below
+1 / replications, which a thinly spent level may ask for), Holm's bound takes over.
 """
 
 from __future__ import annotations
@@ -45,6 +44,8 @@ Times = NDArray[np.datetime64]
 REPLICATIONS = 4_999
 #: an effect must hold without so many of its best dates: a few lucky ones are no skill
 BEST_DATES = 5
+#: cosines from which on a simulated variance is as good as known
+MOST_TERMS = 200
 
 
 def days_of(times: Times) -> Times:
@@ -207,7 +208,7 @@ def adjusted_p_values(
     if not order:
         return adjusted
     differences = np.column_stack([losses[binding[name]] - losses[name] for name in order])
-    draws = _standardised_means(differences, horizon, seed, replications)
+    draws = _null_statistics(differences, horizon, seed, replications)
     # the maximum over a challenger and all that stand below it
     highest = np.maximum.accumulate(draws[:, ::-1], axis=1)[:, ::-1]
     before = 0.0
@@ -220,13 +221,22 @@ def adjusted_p_values(
     return adjusted
 
 
-def _standardised_means(differences: Float64, horizon: int, seed: int, replications: int) -> Float64:
-    """Bootstrap means of each column of [dates, k] at standard deviation 1, over a chi common to a draw: float64, [replications, k]."""
+def _null_statistics(differences: Float64, horizon: int, seed: int, replications: int) -> Float64:
+    """What the statistics of [dates, k] would be if no column had a mean: float64, [replications, k].
+
+    The mean and each cosine transform in the variance are sums with the same covariances, and independent of each other: so a draw is one
+    bootstrap mean over the root of the mean square of as many others as there are cosines, the same ones in all columns. So copies share
+    their variance and independent columns have one each; with one that is common to all, the largest of many would look like skill.
+    """
     dates = len(differences)
     # brought to size one first: squares of small losses would vanish
     centred = differences - differences.mean(axis=0)
     centred /= np.abs(centred).max(axis=0)
     means = bootstrap_means(centred, default_block(dates, horizon), replications, seed)
-    freedom = cosine_terms(dates, horizon)
-    chi = np.sqrt(np.random.default_rng([seed, 1]).chisquare(freedom, size=(replications, 1)) / freedom)
-    return np.asarray((means - means.mean(axis=0)) / means.std(axis=0) / chi)
+    means = (means - means.mean(axis=0)) / means.std(axis=0)
+    squares, total = means**2, np.zeros_like(means)
+    terms = min(cosine_terms(dates, horizon), MOST_TERMS)
+    generator = np.random.default_rng([seed, 1])
+    for _ in range(terms):
+        total += squares[generator.integers(replications, size=replications)]
+    return np.asarray(means / np.sqrt(total / terms))

@@ -35,7 +35,7 @@ class Life:
     Attributes:
         gate: as it is declared at first. The minimum effect is nothing by default: what is even then passes as often as it can.
         looked: test dates that were looked at; challenges: decided so far; level: the lowest ever declared.
-        replications: bootstrap draws of a decision; few make it a little too cautious.
+        replications, seed: of the bootstrap; few draws make a decision a little too cautious.
     """
 
     gate: Gate = field(default_factory=lambda: Gate(loss="mae", minimum_effect=0.0))
@@ -43,6 +43,7 @@ class Life:
     challenges: int = 0
     level: float = 0.5
     replications: int = 249
+    seed: int = 1
 
     def train(self, losses: Mapping[str, Float64], *, level: float | None = None) -> Decision:
         """Decide on losses of all test dates so far, the reference's among them; the champion is the reference.
@@ -56,7 +57,9 @@ class Life:
         unseen = {name: values[self.looked :] for name, values in losses.items()}
         new = dates - self.looked
         opens = not self.challenges or new >= self.gate.new_dates
-        evaluation = evaluation_of(unseen, champion=REFERENCE, compare=opens, replications=self.replications) if new else None
+        evaluation = (
+            evaluation_of(unseen, champion=REFERENCE, compare=opens, replications=self.replications, seed=self.seed) if new else None
+        )
         if evaluation is None:
             evaluation = evaluation_of(losses, champion=REFERENCE, compare=False)
         history = History(challenges=self.challenges, new_dates=new)
@@ -114,7 +117,7 @@ def combined_after_single_looks(seed: int, dates: int = 310, new: int = 60) -> t
         Whether the first look, the combination on dates all seen, and that after new dates are promoted.
     """
     base, columns = noise(np.random.default_rng(seed), dates)
-    life, first = Life(), dates - new
+    life, first = Life(seed=seed), dates - new
     single = [promoted(life.train({REFERENCE: base[:first], "dense": columns[0, :first]}))]
     # nothing is decided on seen dates, whatever column it is: the first few stand for all
     single += [promoted(life.train({REFERENCE: base[:first], "dense": one[:first]})) for one in columns[1:4]]
@@ -136,7 +139,7 @@ def best_after_new_dates(seed: int, *, names: int = 1, levels: tuple[float | Non
         By challenge, whether it promoted.
     """
     base, columns = noise(np.random.default_rng(seed), first + 60 * (len(levels) - 1))
-    life, found = Life(), []
+    life, found = Life(seed=seed), []
     for number, level in enumerate(levels):
         dates = first + 60 * number
         order = np.argsort(columns[:, : life.looked].mean(axis=1)) if life.looked else np.arange(len(columns))
@@ -149,14 +152,16 @@ def best_after_new_dates(seed: int, *, names: int = 1, levels: tuple[float | Non
 def all_at_once(seed: int, dates: int = 250) -> bool:
     """All hundred columns in the first challenge: whether any is promoted."""
     base, columns = noise(np.random.default_rng(seed), dates)
-    return promoted(Life().train({REFERENCE: base, **{f"column {number}": one for number, one in enumerate(columns)}}))
+    return promoted(
+        Life(replications=499, seed=seed).train({REFERENCE: base, **{f"column {number}": one for number, one in enumerate(columns)}})
+    )
 
 
 def closed_gate(seed: int, rounds: int = 8) -> bool:
     """A training a week, each with the best of a hundred columns by the dates seen so far, over as many openings: whether one promoted."""
     first = 250
     base, columns = noise(np.random.default_rng(seed), first + 60 * rounds)
-    life, any_promoted = Life(), False
+    life, any_promoted = Life(seed=seed), False
     for dates in range(first, first + 60 * rounds, 5):
         opens = not life.challenges or dates - life.looked >= life.gate.new_dates
         if not opens and (dates - life.looked) % 30:
@@ -202,13 +207,13 @@ def on_all_dates_again(seed: int, first: int = 250) -> bool:
     """What the rule prevents: the best of a hundred columns on dates that chose it, with 60 new ones, at the second challenge's level."""
     base, columns = noise(np.random.default_rng(seed), first + 60)
     best = columns[int(np.argmin(columns[:, :first].mean(axis=1)))]
-    return promoted(Life(challenges=1).train({REFERENCE: base, "dense": best}))
+    return promoted(Life(challenges=1, seed=seed).train({REFERENCE: base, "dense": best}))
 
 
 def decided_on_unseen(seed: int, r_squared: float, dates: int, challenges: int) -> bool:
     """Whether a planted signal is promoted on so many unseen dates after so many challenges, with the gate's own minimum effect."""
     losses = signal(np.random.default_rng(seed), 250 + dates, r_squared)
-    return promoted(Life(Gate(loss="mae"), looked=250, challenges=challenges, replications=999).train(losses))
+    return promoted(Life(Gate(loss="mae"), looked=250, challenges=challenges, replications=999, seed=seed).train(losses))
 
 
 def passes(losses: Mapping[str, Float64], level: float, minimum: float = 0.005) -> tuple[bool, bool]:

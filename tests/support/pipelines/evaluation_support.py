@@ -44,6 +44,7 @@ def evaluation_of(
     invalid: Mapping[str, str] | None = None,
     compare: bool = True,
     replications: int = 999,
+    seed: int = 1,
 ) -> Evaluation:
     """The evaluation of these losses, on consecutive days from `start`; written to `folder`, if one is given.
 
@@ -57,7 +58,7 @@ def evaluation_of(
     known = {name: np.full(count, np.nan) if name in (invalid or {}) else values for name, values in losses.items()}
     compared: dict[str, Compared] = {}
     if compare:
-        compared = compare_all(known, baselines, champion, "random-walk", horizon=1, seed=1, replications=replications)
+        compared = compare_all(known, baselines, champion, "random-walk", horizon=1, seed=seed, replications=replications)
     candidates = [
         CandidateEvaluation(
             candidate=name,
