@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import t as student
 
 from finflow.pipelines.evaluation.comparisons import (
+    _null_statistics,
     adjusted_p_values,
     compare,
     compare_all,
@@ -14,6 +15,7 @@ from finflow.pipelines.evaluation.comparisons import (
     family,
     overlap,
 )
+from finflow.pipelines.statistics import cosine_terms
 from tests.support.pipelines.evaluation_support import losses_of
 from tests.support.stepwise import stepwise_superior
 
@@ -214,3 +216,14 @@ def test_a_baseline_that_deserves_it_does_not_raise_the_error_of_the_candidates(
         return losses, {f"n{number}": ("random-walk", "ridge") for number in range(3)}
 
     assert false_rejections(make, 400, 0.05, 1) <= 0.083
+
+
+def test_independent_challengers_have_each_their_own_variance_and_copies_share_theirs() -> None:
+    """The largest of forty independent t statistics, exactly: a variance that is common to all would make it too small."""
+    terms = cosine_terms(60, 1)
+    beyond = float(student.isf(1 - 0.95 ** (1 / 40), terms))
+    columns = np.random.default_rng(5).standard_normal((60, 40))
+    independent = _null_statistics(columns, 1, 3, 20_000)
+    assert (independent.max(axis=1) > beyond).mean() == pytest.approx(0.05, abs=0.012)
+    copies = _null_statistics(np.repeat(columns[:, :1], 40, axis=1), 1, 3, 20_000)
+    assert (copies.max(axis=1) > float(student.isf(0.05, terms))).mean() == pytest.approx(0.05, abs=0.012)
