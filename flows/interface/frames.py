@@ -82,4 +82,5 @@ def _leaderboard_row(entry: CandidateEvaluation, baselines: list[str]) -> dict[s
         one = compared.get(name)
         row |= {f"effect_{name}": one and one.effect, f"p_value_{name}": one and one.p_value}
     passed = all(check.passed for check in entry.checks) if entry.checks else None
-    return {**row, "adjusted_p": entry.adjusted_p, "confidence_p": entry.confidence_p, "checks_passed": passed}
+    share = entry.closest and entry.closest.best_dates_share
+    return {**row, "best_dates_share": share, "adjusted_p": entry.adjusted_p, "confidence_p": entry.confidence_p, "checks_passed": passed}

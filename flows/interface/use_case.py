@@ -187,8 +187,9 @@ class UseCase:
         Returns:
             By candidate: family, model, baseline (bool), seeds, invalid (why it cannot be promoted, or none); each metric, with the ends of
             its 95 % interval as METRIC_low and METRIC_high; against each baseline effect_NAME (relative reduction of the loss, positive is
-            better) and p_value_NAME (one-sided, that it is no better); adjusted_p (corrected over candidates), confidence_p (of the model
-            confidence set), checks_passed (none where the gate names no checks).
+            better) and p_value_NAME (one-sided, that it is no better); best_dates_share (the part of the effect against the closest
+            rival that its five best dates make), adjusted_p (corrected over candidates), confidence_p (of the model confidence set),
+            checks_passed (none where the gate names no checks).
 
         Raises:
             FinflowError: there is no such training, or its evaluation is not there any more.

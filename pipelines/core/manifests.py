@@ -200,14 +200,22 @@ class Metric(JsonRecord):
 
 @dataclass(frozen=True)
 class Comparison(JsonRecord):
-    """One candidate against one baseline, on one loss a date. `effect` is the relative reduction of the loss (positive: better); of a
-    logarithmic loss, whose level means nothing, it is the reduction itself."""
+    """One candidate against one baseline, on one loss a date.
+
+    Attributes:
+        effect: the relative reduction of the loss (positive: better); of a logarithmic loss, whose level means nothing, the reduction.
+        best_dates_share: the part of the effect that the five dates with the largest advantage make (above 1: without them it would be
+            worse); None where there is no advantage.
+        effect_without_best: the effect on the other dates; None where it has no meaning.
+    """
 
     against: str
     effect: float | None
     statistic: float | None
     p_value: float | None
     dates: int
+    best_dates_share: float | None = None
+    effect_without_best: float | None = None
 
 
 @dataclass(frozen=True)
@@ -254,6 +262,13 @@ class CandidateEvaluation(JsonRecord):
     @property
     def failed_checks(self) -> tuple[Check, ...]:
         return tuple(check for check in self.checks if not check.passed)
+
+    @property
+    def closest(self) -> Comparison | None:
+        """Of those that it must beat the one that it comes nearest to losing to; None where it does not compete, or one says nothing."""
+        rivals = [(one.statistic, one) for one in self.comparisons if one.against in self.must_beat]
+        known = [(statistic, one) for statistic, one in rivals if statistic is not None]
+        return max(known, key=lambda pair: pair[0])[1] if known and len(known) == len(rivals) else None
 
 
 @dataclass(frozen=True)

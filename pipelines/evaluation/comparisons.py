@@ -19,16 +19,14 @@ challenge the reference, whose error is one classical model in another's place. 
 error, and of the other, not of either. One family for both would make promoting a network harder the more baselines somebody names,
 though they are hurdles already.
 
-Scale. The statistic is Diebold and Mariano's (HAC variance, small-sample factor), read against Student's t with the degrees of freedom
-that its variance really has (`degrees_of_freedom`): at horizon 60 and 1,000 dates the usual n - 1 turn a 1 % test into one of over 2 %.
-The bootstrap gives shape and dependence: each difference's bootstrap means are brought to standard deviation 1, and all of a draw are
-divided by one common chi that carries the same degrees of freedom. An adjusted p-value is never below the plain one. Where no draw reaches
-a statistic (a p-value below 1 / replications, which a thinly spent level may ask for), Holm's bound takes over.
+Scale. The statistic is Diebold and Mariano's with a variance of equal-weighted cosines, which gives it Student's t with as many degrees of
+freedom as there are cosines (`statistics.diebold_mariano`). The bootstrap gives shape and dependence, of the means and of their estimated
+errors (`_null_statistics`). An adjusted p-value is never below the plain one. Where no draw reaches a statistic (a p-value below
+1 / replications, which a thinly spent level may ask for), Holm's bound takes over.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -38,12 +36,16 @@ from numpy.typing import NDArray
 
 from finflow.models.samples import Float64, SampleIndex
 from finflow.pipelines.core.manifests import Comparison, Fold
-from finflow.pipelines.statistics import default_block, diebold_mariano
+from finflow.pipelines.statistics import cosine_terms, default_block, diebold_mariano
 from finflow.pipelines.statistics.bootstrap import bootstrap_means
 
 Times = NDArray[np.datetime64]
 
 REPLICATIONS = 4_999
+#: an effect must hold without so many of its best dates: a few lucky ones are no skill
+BEST_DATES = 5
+#: cosines from which on a simulated variance is as good as known
+MOST_TERMS = 200
 
 
 def days_of(times: Times) -> Times:
@@ -95,35 +97,42 @@ def family(baselines: Mapping[str, bool], champion: str | None, reference: str) 
     return challengers
 
 
-def hac_lag(dates: int, horizon: int) -> int:
-    """Autocovariances of the HAC variance: three times the overlap, at least 1.3 * sqrt(dates) (Lazarus, Lewis, Stock and Watson 2018), at
-    most a quarter of the dates. Twice the overlap leaves 9 % of the deviation out, since Bartlett's weights fall where the covariances are.
-    """
-    return max(horizon - 1, min(max(math.ceil(1.3 * math.sqrt(dates)), 3 * (horizon - 1)), dates // 4))
-
-
-def degrees_of_freedom(dates: int, lag: int) -> float:
-    """Those of a Bartlett-weighted variance: 1.5 * dates / (lag + 1) (Priestley 1981, section 6.2)."""
-    return max(1.0, 1.5 * dates / (lag + 1))
-
-
 def compare(losses: Mapping[str, Float64], name: str, against: str, horizon: int, *, logarithmic: bool = False) -> Comparison:
-    """One entry against another: Diebold-Mariano, one-sided ("`name` has the lower loss").
+    """One entry against another: Diebold-Mariano, one-sided ("`name` has the lower loss"), and what is left without the best dates.
 
     Args:
         losses: by entry, float64, [dates].
+        horizon: dates that a label spans.
         logarithmic: the effect is the difference of the mean losses, not a part of the other's.
     """
-    from scipy.stats import t as student
+    own, other = losses[name], losses[against]
+    found = diebold_mariano(own, other, horizon=horizon, alternative="less")
+    effect, share, rest = found.effect, None, None
+    if effect is not None:
+        advantage = other - own
+        by_advantage = np.argsort(-advantage, kind="stable")
+        best, others = by_advantage[:BEST_DATES], by_advantage[BEST_DATES:]
+        effect = _effect(own, other, logarithmic)
+        rest = _effect(own[others], other[others], logarithmic)
+        total = float(advantage.sum())
+        share = float(advantage[best].sum()) / total if total > 0 else None
+    return Comparison(
+        against=against,
+        effect=effect,
+        statistic=found.statistic,
+        p_value=found.p_value,
+        dates=found.dates,
+        best_dates_share=share,
+        effect_without_best=rest,
+    )
 
-    dates = len(losses[name])
-    lag = hac_lag(dates, horizon)
-    found = diebold_mariano(losses[name], losses[against], lag=lag, alternative="less")
-    p_value = 1.0 if found.statistic is None else float(student.cdf(found.statistic, degrees_of_freedom(dates, lag)))
-    effect = found.effect
-    if logarithmic and effect is not None:
-        effect = float(losses[against].mean() - losses[name].mean())
-    return Comparison(against=against, effect=effect, statistic=found.statistic, p_value=p_value, dates=dates)
+
+def _effect(own: Float64, other: Float64, logarithmic: bool) -> float | None:
+    """The relative reduction of the mean loss, or of a logarithmic one the reduction; None where it has no meaning."""
+    if not len(own) or (other.mean() == 0 and not logarithmic):
+        return None
+    reduction = float(other.mean() - own.mean())
+    return reduction if logarithmic else reduction / abs(float(other.mean()))
 
 
 @dataclass(frozen=True)
@@ -199,7 +208,7 @@ def adjusted_p_values(
     if not order:
         return adjusted
     differences = np.column_stack([losses[binding[name]] - losses[name] for name in order])
-    draws = _standardised_means(differences, horizon, seed, replications)
+    draws = _null_statistics(differences, horizon, seed, replications)
     # the maximum over a challenger and all that stand below it
     highest = np.maximum.accumulate(draws[:, ::-1], axis=1)[:, ::-1]
     before = 0.0
@@ -212,13 +221,22 @@ def adjusted_p_values(
     return adjusted
 
 
-def _standardised_means(differences: Float64, horizon: int, seed: int, replications: int) -> Float64:
-    """Bootstrap means of each column of [dates, k] at standard deviation 1, over a chi common to a draw: float64, [replications, k]."""
+def _null_statistics(differences: Float64, horizon: int, seed: int, replications: int) -> Float64:
+    """What the statistics of [dates, k] would be if no column had a mean: float64, [replications, k].
+
+    The mean and each cosine transform in the variance are sums with the same covariances, and independent of each other: so a draw is one
+    bootstrap mean over the root of the mean square of as many others as there are cosines, the same ones in all columns. So copies share
+    their variance and independent columns have one each; with one that is common to all, the largest of many would look like skill.
+    """
     dates = len(differences)
     # brought to size one first: squares of small losses would vanish
     centred = differences - differences.mean(axis=0)
     centred /= np.abs(centred).max(axis=0)
     means = bootstrap_means(centred, default_block(dates, horizon), replications, seed)
-    freedom = degrees_of_freedom(dates, hac_lag(dates, horizon))
-    chi = np.sqrt(np.random.default_rng([seed, 1]).chisquare(freedom, size=(replications, 1)) / freedom)
-    return np.asarray((means - means.mean(axis=0)) / means.std(axis=0) / chi)
+    means = (means - means.mean(axis=0)) / means.std(axis=0)
+    squares, total = means**2, np.zeros_like(means)
+    terms = min(cosine_terms(dates, horizon), MOST_TERMS)
+    generator = np.random.default_rng([seed, 1])
+    for _ in range(terms):
+        total += squares[generator.integers(replications, size=replications)]
+    return np.asarray(means / np.sqrt(total / terms))

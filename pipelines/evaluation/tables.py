@@ -11,12 +11,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from finflow.models.samples import Float64
-from finflow.pipelines.evaluation.comparisons import hac_lag, units_of
+from finflow.pipelines.evaluation.comparisons import units_of
 from finflow.pipelines.evaluation.inputs import INTERVAL_REPLICATIONS, EvaluationPanel, EvaluationRequest
 from finflow.pipelines.evaluation.sight import Mask
 from finflow.pipelines.problems.answers import actual_of
 from finflow.pipelines.problems.base import Problem
-from finflow.pipelines.statistics import default_block
+from finflow.pipelines.statistics import cosine_terms, default_block
 
 
 def protocol(request: EvaluationRequest, panel: EvaluationPanel, horizon: int) -> str:
@@ -37,9 +37,9 @@ def protocol(request: EvaluationRequest, panel: EvaluationPanel, horizon: int) -
         f"{len(panel.folds)} walk-forward test periods{simulated}, {day(panel.index.time.min())} to {day(panel.index.time.max())}: "
         f"{len(panel.index):,} samples of {len(np.unique(panel.index.entity))} entities on {dates:,} dates, purged, embargo "
         f"{definition.folds.embargo}; up to {seeds} seeds a network, averaged; tests on one {definition.gate.loss} a date: "
-        f"Diebold-Mariano, one-sided, HAC lag {hac_lag(dates, horizon)}, corrected step-down over challengers ({replications:,} "
-        f"bootstrap draws, mean block {default_block(dates, horizon)}); intervals 95 %, {INTERVAL_REPLICATIONS:,} block-bootstrap "
-        f"draws.{differences}"
+        f"Diebold-Mariano, one-sided, with a variance of {cosine_terms(dates, horizon)} cosines, corrected step-down over challengers "
+        f"({replications:,} bootstrap draws, mean block {default_block(dates, horizon)}); intervals 95 %, {INTERVAL_REPLICATIONS:,} "
+        f"block-bootstrap draws.{differences}"
     )
 
 

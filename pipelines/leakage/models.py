@@ -18,7 +18,7 @@ from finflow.pipelines.definitions.definition import problem_of
 from finflow.pipelines.evaluation.comparisons import daily_means, units_of
 from finflow.pipelines.leakage.data import AlteredFuture
 from finflow.pipelines.samples.folds import Positions, select
-from finflow.pipelines.statistics.diebold_mariano import default_lag, diebold_mariano
+from finflow.pipelines.statistics.diebold_mariano import diebold_mariano
 
 if TYPE_CHECKING:
     from finflow.pipelines.definitions.definition import Definition
@@ -119,9 +119,8 @@ def skill_on_shuffled(definition: Definition, samples: Samples, fold: Fold, task
         prediction = model.predict(shuffled.take(parts.test))
         losses[name] = daily_means(problem.losses(prediction, index)[definition.gate.loss], units_of(index, [fold]))[1]
     faults = {}
-    lag = default_lag(len(losses[uninformed]), task.outputs)
     for name in tried:
-        result = diebold_mariano(losses[name], losses[uninformed], lag=lag, alternative="less")
+        result = diebold_mariano(losses[name], losses[uninformed], horizon=task.outputs, alternative="less")
         if result.effect is not None and result.effect > _SKILL_EFFECT and result.p_value < _SKILL_LEVEL:
             faults[name] = (
                 f"{name} beats {uninformed} on shuffled labels by {result.effect:.1%} (p = {result.p_value:.4f}, {result.dates} dates)"

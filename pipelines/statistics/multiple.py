@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from finflow.pipelines.statistics.bootstrap import bootstrap_means
-from finflow.pipelines.statistics.diebold_mariano import RELATIVE_ZERO, long_run_variance
+from finflow.pipelines.statistics.diebold_mariano import RELATIVE_ZERO
 from finflow.pipelines.statistics.metric_parts import Float64
 
 Losses = Mapping[str, ArrayLike]
@@ -112,6 +112,16 @@ def studentised_advantage(own: ArrayLike, other: ArrayLike, block: int) -> Float
     if not math.isfinite(deviation) or deviation <= RELATIVE_ZERO * size:
         return None
     return advantage / deviation
+
+
+def long_run_variance(values: Float64, lag: int) -> float:
+    """Variance of sqrt(n) times the mean of values, [n], with `lag` Bartlett-weighted autocovariances (Newey and West 1987)."""
+    deviations = values - values.mean()
+    count = len(values)
+    total = float(deviations @ deviations)
+    for step in range(1, min(lag, count - 1) + 1):
+        total += 2.0 * (1.0 - step / (lag + 1.0)) * float(deviations[step:] @ deviations[:-step])
+    return total / count
 
 
 def caution(dates: int, block: int, replications: int, seed: int) -> Float64:

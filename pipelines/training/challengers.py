@@ -34,7 +34,7 @@ def standing(evaluation: Evaluation) -> CandidateEvaluation | None:
 
 
 def _compared(entry: CandidateEvaluation, gate: Gate, level: float) -> Verdict:
-    """Significance after correction, and the minimum effect, against everything that the entry must beat."""
+    """Significance after correction, the minimum effect, and an effect without the best dates, against everything that it must beat."""
     if entry.invalid:
         return Verdict(entry.candidate, False, f"cannot be compared: {entry.invalid}")
     rivals = [one for one in entry.comparisons if one.against in entry.must_beat]
@@ -47,6 +47,9 @@ def _compared(entry: CandidateEvaluation, gate: Gate, level: float) -> Verdict:
     small = min(rivals, key=lambda one: one.effect or 0.0)
     if (small.effect or 0.0) < gate.minimum_effect:
         return Verdict(entry.candidate, False, f"better than {small.against} by too little ({words.against(small, p_value)})")
+    lucky = min(rivals, key=_without_best)
+    if _without_best(lucky) <= 0:
+        return Verdict(entry.candidate, False, f"better than {lucky.against} {words.by_few_dates(lucky)} ({words.against(lucky, p_value)})")
     beaten = ", ".join(one.against for one in rivals)
     return Verdict(entry.candidate, True, f"beats {beaten} ({words.against(weakest, p_value)} against {weakest.against}, the closest)")
 
@@ -87,6 +90,11 @@ def demotion(evaluation: Evaluation, gate: Gate, incumbent: CandidateEvaluation,
 
 def _against(entry: CandidateEvaluation, other: str) -> Comparison:
     return next(one for one in entry.comparisons if one.against == other)
+
+
+def _without_best(one: Comparison) -> float:
+    """The effect without the best dates; what cannot be said holds nothing."""
+    return -math.inf if one.effect_without_best is None else one.effect_without_best
 
 
 def _significant(one: Comparison, level: float) -> bool:

@@ -94,10 +94,9 @@ def training_decision(
     answered = {"asked": task_signature_digest(definition), "sample_code": sample_code_digest(type(context.problem))}
     if state is not None:
         found = incumbent or Incumbent()
-        refresh = None
-        if found.losses is not None and entry is not None:
-            refresh = compare_incumbent(dates, losses[entry], found.losses, state.effective_as_of, logarithmic=logarithmic)
-        state = replace(state, refresh=refresh, changed=found.changed, failed_check=found.failed_check)
+        if entry is not None:
+            state = _refreshable(state, found, dates, losses[entry], logarithmic)
+        state = replace(state, changed=found.changed, failed_check=found.failed_check)
     decision = decide(evaluation, definition.gate, state, _history(rows, evaluation, dates, answered), safety)
     ruling = Ruling(decision, None, expected, before, evaluation, safety.last_date)
     if not ruling.registers:
@@ -235,6 +234,21 @@ def compare_incumbent(
     if not np.isfinite(both.to_numpy()).all() or (old == 0 and not logarithmic):
         return Refresh(len(both), None)
     return Refresh(len(both), old - new if logarithmic else 1.0 - new / old)
+
+
+def _refreshable(
+    state: ChampionState, found: Incumbent, dates: NDArray[np.datetime64], refitted: NDArray[np.float64], logarithmic: bool
+) -> ChampionState:
+    """The state with how the refitted recipe did against the champion's version and the first one of its line."""
+    if found.losses is None:
+        return state
+    refresh = compare_incumbent(dates, refitted, found.losses, state.effective_as_of, logarithmic=logarithmic)
+    first = found.first
+    if first is not None:
+        against = compare_incumbent(dates, refitted, first.losses, first.effective_as_of, logarithmic=logarithmic)
+        skipped = f"{first.skipped}, so version {first.version} stands for it" if first.skipped else None
+        return replace(state, refresh=refresh, first=replace(against, version=first.version), no_first=skipped)
+    return replace(state, refresh=refresh, no_first=found.no_first)
 
 
 def _state(before: PromotionRow, evaluation: Evaluation, losses: Mapping[str, NDArray[np.float64]]) -> ChampionState:

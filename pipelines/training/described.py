@@ -51,6 +51,7 @@ def _leaderboard_row(entry: CandidateEvaluation) -> dict[str, Any]:
         "metrics": {metric.name: {"value": metric.value, "low": metric.low, "high": metric.high} for metric in entry.metrics},
         "p_value": {comparison.against: comparison.p_value for comparison in entry.comparisons},
         "effect": {comparison.against: comparison.effect for comparison in entry.comparisons},
+        "best_dates_share": {comparison.against: comparison.best_dates_share for comparison in entry.comparisons},
         "adjusted_p": entry.adjusted_p,
         "confidence_p": entry.confidence_p,
         "seed_losses": entry.seed_losses,

@@ -14,6 +14,10 @@ Where the definition asks for a person's approval, what moves the champion and m
 putting the reference where nothing stands, and refreshing. Demoting waits for nobody. While a promotion waits the champion is not
 refreshed, and after any proposal only as many new dates later as a refresh needs.
 
+Refreshing. The refitted recipe may not be worse by more than the minimum effect than the champion's version on the dates after its
+training ended. These are few, and what is worse passes often; so the same holds against the first version of this champion, on the dates
+after *its* training ended, and many small steps lead no further down than one.
+
 What is asked. Where the definition asks otherwise than the champion's version was made for (other quantiles, features, weights), or the
 code makes other features of the same rows than it did then, that version answers no more, and its recipe competes refitted like the
 others. If it stands it is refreshed at once, however few dates are new: it was compared, and there is no version to compare it with. If it
@@ -45,11 +49,13 @@ from finflow.pipelines.training.spending import closed, decided_dates, level_to_
 class Refresh:
     """The champion's recipe, refitted, against its frozen version on `dates` dates after the frozen one's training ended.
 
-    `effect` is the relative reduction of the loss by refitting (negative: worse), None where it cannot be said.
+    `effect` is the relative reduction of the loss by refitting (negative: worse), None where it cannot be said. `version` is the frozen
+    one's, where it is not the champion's.
     """
 
     dates: int
     effect: float | None
+    version: int | None = None
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,8 @@ class ChampionState:
         effective_as_of: ISO instant; what its version knew.
         entry: the name under which its recipe stands in the evaluation, or None if it does not.
         refresh: how the refitted recipe did against its frozen weights, where that was measured.
+        first: how it did against the first version of this champion, where there is an earlier one that can be compared.
+        no_first: why one of the earlier ones cannot be, in words.
         changed: what is asked otherwise than its version was made for, in words.
         failed_check: why it may not stay (its golden batch does not come out, or its recipe cannot be fitted for what is asked now), in
             words. Then it is decided without its recipe, too.
@@ -70,6 +78,8 @@ class ChampionState:
     effective_as_of: str
     entry: str | None
     refresh: Refresh | None = None
+    first: Refresh | None = None
+    no_first: str | None = None
     changed: str | None = None
     failed_check: str | None = None
 
@@ -288,6 +298,8 @@ def _refreshed(gate: Gate, history: History, incumbent: CandidateEvaluation, cha
         return False, f"No refresh: {dates} test dates since its version was made, and {gate.refresh_dates} are needed."
     if refresh is None:
         return True, f"Its recipe is fitted again on {dates} more dates."
-    if refresh.effect is None or refresh.effect < -gate.minimum_effect:
-        return False, words.refresh_refused(refresh.dates, refresh.effect, gate.minimum_effect)
-    return True, words.refresh_accepted(refresh.dates, refresh.effect, gate.minimum_effect)
+    compared = [one for one in (refresh, champion.first) if one is not None]
+    for one in compared:
+        if one.effect is None or one.effect < -gate.minimum_effect:
+            return False, words.refresh_refused(one, gate.minimum_effect)
+    return True, words.refresh_accepted(compared, gate.minimum_effect, champion.no_first)

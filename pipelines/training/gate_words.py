@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from finflow.pipelines.core.manifests import CandidateEvaluation, Comparison, Evaluation
+from finflow.pipelines.evaluation.comparisons import BEST_DATES
 
 if TYPE_CHECKING:
     from finflow.pipelines.settings.parts import Gate
@@ -20,11 +21,32 @@ class Judged(Protocol):
     def why(self) -> str: ...
 
 
+class Refreshed(Protocol):
+    """A refitted recipe against a frozen version of it."""
+
+    @property
+    def dates(self) -> int: ...
+    @property
+    def effect(self) -> float | None: ...
+    @property
+    def version(self) -> int | None: ...
+
+
 def against(one: Comparison, corrected: float | None = None) -> str:
     """The change of the loss and its p-value: "loss -4.1 %, p = 0.0002, corrected 0.0004"."""
     effect = "loss unchanged or not comparable" if one.effect is None else f"loss {percent(-one.effect)}"
     plain = "" if one.p_value is None else f", p {probability(one.p_value)}"
     return effect + plain + ("" if corrected is None else f", corrected {probability(corrected)}")
+
+
+def by_few_dates(one: Comparison) -> str:
+    """That an effect hangs on the best dates."""
+    if one.best_dates_share is None or one.effect_without_best is None:
+        return f"by what cannot be told without its {BEST_DATES} best dates"
+    return (
+        f"only by its {BEST_DATES} best of {one.dates:,} dates: they make {100 * one.best_dates_share:.0f} % of the effect, without them "
+        f"loss {percent(-one.effect_without_best)}"
+    )
 
 
 def percent(value: float) -> str:
@@ -134,17 +156,24 @@ def asked_anew(changed: str) -> str:
     return f"What is asked has changed since its version was made ({changed}): its recipe is fitted for that at once."
 
 
-def refresh_refused(dates: int, effect: float | None, minimum: float) -> str:
-    if effect is None:
-        return f"No refresh: its refitted recipe cannot be compared with its version on the {dates} dates since."
+def refresh_refused(one: Refreshed, minimum: float) -> str:
+    if one.effect is None:
+        return f"No refresh: its refitted recipe cannot be compared with {_its_version(one)} on the {one.dates} dates since."
     return (
-        f"No refresh: on {dates} dates after its training ended, its recipe refitted has loss {percent(-effect)} against its version, "
-        f"worse by more than {100 * minimum:g} %."
+        f"No refresh: on {one.dates} dates after its training ended, its recipe refitted has loss {percent(-one.effect)} against "
+        f"{_its_version(one)}, worse by more than {100 * minimum:g} %."
     )
 
 
-def refresh_accepted(dates: int, effect: float, minimum: float) -> str:
-    return (
-        f"Its recipe is fitted again: on {dates} dates after its training ended, refitting has loss {percent(-effect)} against its "
-        f"version, not worse by more than {100 * minimum:g} %."
+def refresh_accepted(compared: Sequence[Refreshed], minimum: float, no_first: str | None) -> str:
+    """That refitting is not worse than the champion's version and the first one of its line; and why that one is not there."""
+    found = "; ".join(
+        f"on {one.dates} dates after its training ended, refitting has loss {percent(-(one.effect or 0.0))} against {_its_version(one)}"
+        for one in compared
     )
+    missing = "" if no_first is None else f" Of the first versions of this champion {no_first}."
+    return f"Its recipe is fitted again: {found}, not worse by more than {100 * minimum:g} %.{missing}"
+
+
+def _its_version(one: Refreshed) -> str:
+    return "its version" if one.version is None else f"this champion's first version ({one.version})"

@@ -13,12 +13,16 @@ from finflow.pipelines.core.whole_files import write_whole
 from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.definitions.definition import Definition, problem_of
 from finflow.pipelines.evaluation.augmentation import Reports, augmentation_text
+from finflow.pipelines.evaluation.comparisons import BEST_DATES
 from finflow.pipelines.evaluation.store import read_tables
 from finflow.pipelines.lake.pending import PENDING, command
 from finflow.pipelines.training.look_words import look_figures, look_lines
 
 if TYPE_CHECKING:
     from finflow.pipelines.lake.promotions import PromotionRow
+
+#: the leaderboard's column of what a few dates make
+BEST = f"{BEST_DATES} best dates"
 
 
 def write_report(
@@ -109,6 +113,9 @@ def figures_text(definition: Definition, evaluation: Evaluation, failed: Mapping
         f"Deciding loss: {evaluation.loss}, the mean over {evaluation.units}; lower is better; in brackets its 95 % interval. "
         "Against a baseline: the change of the loss (negative: a smaller loss, better), and p, one-sided, that the candidate is no better.",
         "",
+        f"{BEST}: of the effect against the closest of those that a challenger must beat, the part that so few dates make; without them "
+        "the sign must hold. A disaster that did not come on these dates is seen by no test on them.",
+        "",
         confidence_text(evaluation),
         "",
     ]
@@ -153,14 +160,23 @@ def leaderboard_table(evaluation: Evaluation, shown: Sequence[str]) -> list[str]
     there = {metric.name for entry in evaluation.candidates for metric in entry.metrics}
     columns = [name for name in shown if name in there and name != evaluation.loss]
     against = [entry.candidate for entry in evaluation.candidates if entry.baseline]
-    header = ["candidate", "family", f"{evaluation.loss} [95 %]", *columns, *(f"against {name}" for name in against), "MCS p", "seeds"]
+    header = [
+        "candidate",
+        "family",
+        f"{evaluation.loss} [95 %]",
+        *columns,
+        *(f"against {name}" for name in against),
+        BEST,
+        "MCS p",
+        "seeds",
+    ]
     rows = [header]
     for entry in evaluation.candidates:
         metrics = {metric.name: metric for metric in entry.metrics}
         row = [f"{entry.candidate}{' (baseline)' if entry.baseline else ''}", entry.family, with_interval(metrics.get(evaluation.loss))]
         row += [number(metrics[name].value) if name in metrics else "-" for name in columns]
         row += [_against(entry, name) for name in against]
-        rows.append([*row, p_value(entry.confidence_p), str(entry.seeds)])
+        rows.append([*row, _best_dates(entry), p_value(entry.confidence_p), str(entry.seeds)])
     return table_lines(rows)
 
 
@@ -202,6 +218,12 @@ def fold_table(evaluation: Evaluation) -> list[str]:
         seeds = ", ".join(number(value) for value in entry.seed_losses.values()) if len(entry.seed_losses) > 1 else "-"
         rows.append([entry.candidate, *(number(entry.fold_losses.get(name)) for name in names), seeds])
     return table_lines(rows)
+
+
+def _best_dates(entry: CandidateEvaluation) -> str:
+    """The part of its effect that the best dates make; `-` where it does not compete, or has no effect to divide."""
+    closest = entry.closest
+    return "-" if closest is None or closest.best_dates_share is None else f"{100 * closest.best_dates_share:.0f} %"
 
 
 def _against(entry: CandidateEvaluation, baseline: str) -> str:

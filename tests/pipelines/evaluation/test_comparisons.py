@@ -7,15 +7,15 @@ import pytest
 from scipy.stats import t as student
 
 from finflow.pipelines.evaluation.comparisons import (
+    _null_statistics,
     adjusted_p_values,
     compare,
     compare_all,
     daily_means,
-    degrees_of_freedom,
     family,
-    hac_lag,
     overlap,
 )
+from finflow.pipelines.statistics import cosine_terms
 from tests.support.pipelines.evaluation_support import losses_of
 from tests.support.stepwise import stepwise_superior
 
@@ -66,15 +66,22 @@ def test_the_p_value_of_one_pair() -> None:
     assert found.effect == pytest.approx(0.02)
     assert found.statistic is not None
     assert found.statistic < 0
-    assert found.p_value == pytest.approx(student.cdf(found.statistic, 1.5 * 400 / 27), rel=1e-12)
+    assert found.p_value == pytest.approx(student.cdf(found.statistic, 21), rel=1e-12)
     other = compare(losses, "random-walk", "ridge", 1)
     assert other.p_value == pytest.approx(1 - found.p_value, rel=1e-9)
 
 
-@pytest.mark.parametrize(("dates", "horizon", "lag"), [(1000, 1, 42), (1300, 5, 47), (1000, 60, 177), (200, 60, 59), (400, 60, 100)])
-def test_the_lag_covers_the_overlap(dates: int, horizon: int, lag: int) -> None:
-    assert hac_lag(dates, horizon) == lag
-    assert degrees_of_freedom(dates, lag) == pytest.approx(1.5 * dates / (lag + 1))
+def test_the_best_dates_of_one_pair() -> None:
+    losses = {"one": np.ones(10), "two": np.array([4.0, 3.0, 2.0, 2.0, 1.0, 1.0, 1.0, 0.5, 1.0, 0.5])}
+    found = compare(losses, "one", "two", 1)
+    # advantages 3, 2, 1, 1, four times 0 and twice -0.5: in all 6, without the best five -1 of 4
+    assert found.effect == pytest.approx(6 / 16)
+    assert found.best_dates_share == pytest.approx(7 / 6)
+    assert found.effect_without_best == pytest.approx(-1 / 4)
+    assert compare(losses, "two", "one", 1).best_dates_share is None, "there is no advantage to divide"
+    assert compare(losses, "one", "two", 1, logarithmic=True).effect_without_best == pytest.approx(-1 / 5)
+    few = {name: values[:5] for name, values in losses.items()}
+    assert compare(few, "one", "two", 1).effect_without_best is None
 
 
 def test_one_challenger_needs_no_correction() -> None:
@@ -209,3 +216,14 @@ def test_a_baseline_that_deserves_it_does_not_raise_the_error_of_the_candidates(
         return losses, {f"n{number}": ("random-walk", "ridge") for number in range(3)}
 
     assert false_rejections(make, 400, 0.05, 1) <= 0.083
+
+
+def test_independent_challengers_have_each_their_own_variance_and_copies_share_theirs() -> None:
+    """The largest of forty independent t statistics, exactly: a variance that is common to all would make it too small."""
+    terms = cosine_terms(60, 1)
+    beyond = float(student.isf(1 - 0.95 ** (1 / 40), terms))
+    columns = np.random.default_rng(5).standard_normal((60, 40))
+    independent = _null_statistics(columns, 1, 3, 20_000)
+    assert (independent.max(axis=1) > beyond).mean() == pytest.approx(0.05, abs=0.012)
+    copies = _null_statistics(np.repeat(columns[:, :1], 40, axis=1), 1, 3, 20_000)
+    assert (copies.max(axis=1) > float(student.isf(0.05, terms))).mean() == pytest.approx(0.05, abs=0.012)

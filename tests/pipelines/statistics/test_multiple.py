@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from finflow.pipelines.statistics import default_block, model_confidence_set, superior_predictive_ability
-from finflow.pipelines.statistics.multiple import studentised_advantage
+from finflow.pipelines.statistics.multiple import long_run_variance, studentised_advantage
 from tests.support.stepwise import step_down, stepwise_superior
 
 SETTINGS = {"block": 10, "replications": 500, "seed": 1}
@@ -229,3 +229,12 @@ def test_the_best_of_four_even_candidates_is_rarely_superior() -> None:
 def test_the_error_rate_over_overlapping_losses(dates: int, horizon: int, candidates: int) -> None:
     # overlapping losses leave a small excess over 5 %
     assert errors(600, dates, horizon, candidates) < 0.09
+
+
+@pytest.mark.parametrize("lag", [0, 1, 4, 12])
+def test_the_long_run_variance_is_that_of_statsmodels(lag: int) -> None:
+    import statsmodels.api as sm
+
+    values = np.convolve(np.random.default_rng(lag).gamma(2, size=404), np.ones(5), "valid")
+    fit = sm.OLS(values, np.ones(400)).fit(cov_type="HAC", cov_kwds={"maxlags": lag, "use_correction": False})
+    assert long_run_variance(values, lag) == pytest.approx(400 * float(fit.bse[0]) ** 2, rel=1e-9)

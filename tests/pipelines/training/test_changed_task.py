@@ -11,30 +11,24 @@ import pytest
 from finflow.models.base import Task
 from finflow.pipelines.core.errors import OutdatedError, RegistryError
 from finflow.pipelines.core.home import Home
-from finflow.pipelines.core.manifests import PredictionResult
-from finflow.pipelines.data.contract import validate
-from finflow.pipelines.data.ingest import ingest
-from finflow.pipelines.data.knowledge import resolve_as_of
 from finflow.pipelines.definitions.context import open_context
 from finflow.pipelines.definitions.definition import Definition, parse_definition
 from finflow.pipelines.features.kinds import FEATURES
-from finflow.pipelines.fits.fits import carry_out_all
 from finflow.pipelines.lake.lake import Lake
 from finflow.pipelines.lake.predictions import Predictions
 from finflow.pipelines.lake.promotions import Promotions
 from finflow.pipelines.operating.approval import approve
 from finflow.pipelines.registry.served import ServedModel
 from finflow.pipelines.registry.task_signature import changed_task, task_signature
-from finflow.pipelines.samples.windows import store_samples, task_of
+from finflow.pipelines.samples.windows import task_of
 from finflow.pipelines.scoring.score import score
 from finflow.pipelines.settings.parts import Gate
 from finflow.pipelines.tracking.store import prepare_store, store_client
-from finflow.pipelines.training.conclusion import conclude_training, evaluate_training
 from finflow.pipelines.training.gate import ChampionState, History, decide
-from finflow.pipelines.training.plan import plan_training
 from tests.support import tiny_values
 from tests.support.patching import replace_everywhere
 from tests.support.pipelines.evaluation_support import evaluation_of, losses_of
+from tests.support.pipelines.training_support import train_as_of
 
 AS_OF, BEFORE = "2017-06-30", "2017-03-31"
 PLAIN: dict[str, Any] = {
@@ -48,17 +42,6 @@ def defined(**changes: Any) -> Definition:
     return parse_definition(tiny_values(**{**PLAIN, **changes}))
 
 
-def train(definition: Definition, home: Home, date: str | None = AS_OF) -> dict[str, Any]:
-    """A training as the flow does it, as of a date (None: the newest); its outcome."""
-    raw = ingest(open_context(definition, home))
-    clean = validate(open_context(definition, home), raw, resolve_as_of(open_context(definition, home), date))
-    plan = plan_training(open_context(definition, home), store_samples(open_context(definition, home), clean))
-    answers = carry_out_all(plan.specs, home)
-    evaluation, failed = evaluate_training(open_context(definition, home), plan, answers)
-    fits = [answer.fit for answer in answers if isinstance(answer, PredictionResult)]
-    return conclude_training(open_context(definition, home), plan, evaluation, failed, fits).outcome
-
-
 def champion_alias(home: Home) -> int:
     return int(store_client(home).get_model_version_by_alias("tiny", "champion").version)
 
@@ -66,16 +49,16 @@ def champion_alias(home: Home) -> int:
 def test_changed_quantiles_are_said_in_scoring_and_settled_by_the_next_training(home: Home) -> None:
     prepare_store(home)
     first, changed = defined(), defined(problem=LEVELS)
-    assert train(first, home)["decision"]["verdict"] == "reference"
+    assert train_as_of(first, home)["decision"]["verdict"] == "reference"
     assert score(open_context(first, home), AS_OF).version == 1
 
     said = r"version 1 of tiny was trained for another task \(problem\.levels was \[0\.05, .*\], is \[0\.1, 0\.5, 0\.9\]\)"
     with pytest.raises(RegistryError, match=rf"^{said}: restore the definition, or train again.*: finflow train tiny$"):
         score(open_context(changed, home), AS_OF)
-    past = train(changed, home, BEFORE)["decision"]
+    past = train_as_of(changed, home, BEFORE)["decision"]
     assert (past["verdict"], past["champion"]["version"], champion_alias(home)) == ("historical", 1, 1)
 
-    made = train(changed, home)["decision"]
+    made = train_as_of(changed, home)["decision"]
     assert (made["verdict"], made["version"], champion_alias(home)) == ("refreshed", 2, 2)
     assert made["reason"].startswith("What is asked has changed since its version was made (problem.levels was [0.05, ")
     scored = score(open_context(changed, home), AS_OF)
@@ -84,7 +67,7 @@ def test_changed_quantiles_are_said_in_scoring_and_settled_by_the_next_training(
     assert rows.loc[rows["version"] == 2, ["q10", "q50", "q90"]].notna().all(axis=None)
 
     decided = Promotions(Lake(home.lake), "tiny").rows()
-    assert train(changed, home)["decision"] == made, "the same run is not decided again"
+    assert train_as_of(changed, home)["decision"] == made, "the same run is not decided again"
     assert Promotions(Lake(home.lake), "tiny").rows() == decided
     assert decided[-1].evidence["changed"].startswith("problem.levels")
     with pytest.raises(RegistryError, match=r"version 2 .*problem\.levels was \[0\.1, 0\.5, 0\.9\], is"):
@@ -101,14 +84,14 @@ def mend(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
 def test_a_mended_formula_is_said_in_scoring_and_settled_by_the_next_training(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     prepare_store(home)
     made = defined()
-    assert train(made, home)["decision"]["verdict"] == "reference"
+    assert train_as_of(made, home)["decision"]["verdict"] == "reference"
     assert score(open_context(made, home), AS_OF).version == 1
     mend(monkeypatch, 2)
     with pytest.raises(
         OutdatedError, match=r"^version 1 of tiny is refused: its features .*: log_range \(in .*Train again \(finflow train tiny\)"
     ):
         score(open_context(made, home), AS_OF)
-    again = train(made, home)["decision"]
+    again = train_as_of(made, home)["decision"]
     assert (again["verdict"], again["version"], champion_alias(home)) == ("refreshed", 2, 2), "its recipe is fitted anew; nobody is demoted"
     said = "What is asked has changed since its version was made (its features come out otherwise: log_range (in "
     assert again["reason"].startswith(said)
@@ -118,31 +101,31 @@ def test_a_mended_formula_is_said_in_scoring_and_settled_by_the_next_training(ho
 def test_what_waits_with_other_features_answers_no_more(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     prepare_store(home)
     made = defined(gate={"loss": "mae", "minimum_dates": 50, "approval": "required"})
-    train(made, home, None)
+    train_as_of(made, home, None)
     approve(open_context(made, home), 1, "Ann", "it looks right")
     mend(monkeypatch, 2)
-    assert train(made, home, None)["waiting"]["version"] == 2
+    assert train_as_of(made, home, None)["waiting"]["version"] == 2
     mend(monkeypatch, 3)
     with pytest.raises(OutdatedError, match="version 2 of tiny is refused: its features no longer come out"):
         approve(open_context(made, home), 2, "Ann", "it looks right")
-    assert train(made, home, None)["waiting"]["version"] == 3, "version 2 does not keep it from being asked anew"
+    assert train_as_of(made, home, None)["waiting"]["version"] == 3, "version 2 does not keep it from being asked anew"
 
 
 def test_where_a_person_is_asked_the_refitted_champion_waits_once(home: Home) -> None:
     prepare_store(home)
     gate = {"loss": "mae", "minimum_dates": 50, "approval": "required"}
     first, changed = defined(gate=gate), defined(gate=gate, window={"length": 8, "horizon": 2})
-    assert train(first, home, None)["waiting"]["version"] == 1
+    assert train_as_of(first, home, None)["waiting"]["version"] == 1
     with pytest.raises(RegistryError, match=r"version 1 of tiny was trained for another task \(window\.length was 10, is 8\)"):
         approve(open_context(changed, home), 1, "Ann", "it looks right")
     approve(open_context(first, home), 1, "Ann", "it looks right")
 
-    asked = train(changed, home, None)
+    asked = train_as_of(changed, home, None)
     assert (asked["decision"]["verdict"], asked["waiting"]["proposed"], asked["waiting"]["version"]) == ("pending", "refreshed", 2)
     assert champion_alias(home) == 1
     with pytest.raises(RegistryError, match=r"window\.length was 10, is 8.* approve version 2, which answers it: finflow approve tiny 2"):
         score(open_context(changed, home))
-    later = train(changed.model_copy(update={"seed": 2}), home, None)
+    later = train_as_of(changed.model_copy(update={"seed": 2}), home, None)
     assert (later["decision"]["verdict"], later["waiting"]["version"]) == ("kept", 2), "nobody is asked twice"
     approve(open_context(changed, home), 2, "Ann", "the shorter window is wanted")
     assert score(open_context(changed, home)).version == 2
@@ -150,7 +133,7 @@ def test_where_a_person_is_asked_the_refitted_champion_waits_once(home: Home) ->
 
 def test_a_champion_whose_recipe_cannot_answer_what_is_asked_now_goes(home: Home) -> None:
     prepare_store(home)
-    train(defined(), home)
+    train_as_of(defined(), home)
     classes = defined(
         problem={"kind": "classify", "column": "close"},
         candidates={"logistic": {"model": "logistic"}},
@@ -158,7 +141,7 @@ def test_a_champion_whose_recipe_cannot_answer_what_is_asked_now_goes(home: Home
         reference="base-rate",
         gate={"loss": "log_loss", "minimum_dates": 50},
     )
-    made = train(classes, home)["decision"]
+    made = train_as_of(classes, home)["decision"]
     assert (made["verdict"], made["champion"]["candidate"], champion_alias(home)) == ("demoted", "base-rate", 2)
     assert "random-walk is demoted: a check failed: what is asked has changed (problem.kind was forecast, is classify)" in made["reason"]
     assert "its recipe cannot be fitted for it: champion, fold" in made["reason"]

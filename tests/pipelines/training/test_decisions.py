@@ -19,7 +19,7 @@ from finflow.pipelines.lake.lake import Lake
 from finflow.pipelines.lake.promotions import PromotionRow, Promotions
 from finflow.pipelines.settings.parts import Recipe
 from finflow.pipelines.training.decisions import Ruling, _new, compare_incumbent, promotion_row, training_decision
-from finflow.pipelines.training.incumbent import Incumbent
+from finflow.pipelines.training.incumbent import FirstVersion, Incumbent
 from tests.support import tiny_values
 from tests.support.pipelines.evaluation_support import evaluation_of, losses_of, recipe
 
@@ -176,6 +176,32 @@ def test_frozen_weights_are_compared_only_after_their_training_ended(life: Life)
     assert refused.decision.verdict == "kept"
     assert "worse by more than 0.5 %" in refused.decision.reason
     assert life.rule(NOTHING, 550, "few", losses=frozen[:519]).decision.verdict == "kept"
+
+
+def test_many_small_refreshes_lead_no_further_down_than_one(life: Life) -> None:
+    """Each version is worse by .4 % than the one before, which is less than the minimum effect."""
+    life.train(NOTHING, 500, "one")
+    dates = pd.date_range("2015-01-01", periods=2000)
+    refitted = losses_of(NOTHING, 2000)["random-walk"]
+    as_of = life.promotions.rows()[0].effective_as_of
+    before = pd.Series(refitted / 1.004, index=dates)
+    same = FirstVersion(1, as_of, before)
+    assert life.rule(NOTHING, 550, "the second", losses=before).decision.verdict == "refreshed"
+    assert life.rule(NOTHING, 550, "as good as the first", losses=before, first=same).decision.verdict == "refreshed"
+    first = FirstVersion(1, as_of, pd.Series(refitted / 1.004**2, index=dates))
+    refused = life.rule(NOTHING, 550, "the third", losses=before, first=first).decision
+    assert refused.verdict == "kept"
+    assert refused.reason.startswith(
+        "No refresh: on 50 dates after its training ended, its recipe refitted has loss +0.80 % against this champion's first version (1), "
+        "worse by more than 0.5 %."
+    )
+    skipped = replace(same, version=2, skipped="version 1 cannot be compared (it is gone)")
+    accepted = life.rule(NOTHING, 550, "the first is gone", losses=before, first=skipped).decision
+    assert "+0.40 % against its version; on 50 dates after its training ended, refitting has loss +0.40 % against" in accepted.reason
+    assert "Of the first versions of this champion version 1 cannot be compared (it is gone), so version 2 stands" in accepted.reason
+    gone = life.rule(NOTHING, 550, "none is left", losses=before, no_first="version 1 cannot be compared (it is gone)").decision
+    assert gone.verdict == "refreshed"
+    assert gone.reason.index("version 1 cannot be compared (it is gone).") > 0
 
 
 def test_compare_frozen_by_hand() -> None:

@@ -70,6 +70,24 @@ def test_a_significant_but_tiny_effect_is_not_worth_a_change() -> None:
     assert decide(evaluation, GATE.model_copy(update={"minimum_effect": 0.003}), None, FIRST).candidate == "lstm"
 
 
+def test_five_lucky_dates_do_not_win_it() -> None:
+    losses = losses_of({"random-walk": 0.0, "lstm": 0.0}, 500, noise=0.01)
+    losses["lstm"] = losses["random-walk"] + 0.002 + 0.01 * np.random.default_rng(1).normal(size=500)
+    # five disasters of the reference that its challenger was spared, spread as a test likes it
+    losses["random-walk"][50::100] += 2.0
+    evaluation = evaluation_of(losses)
+    (closest,) = next(one for one in evaluation.candidates if one.candidate == "lstm").comparisons
+    assert (closest.p_value or 1.0) < 0.03, "the test alone would let it pass"
+    decision = decide(evaluation, GATE, None, FIRST)
+    assert decision.candidate == "random-walk"
+    words = decision.evidence["challengers"]["lstm"]
+    assert words.startswith("better than random-walk only by its 5 best of 500 dates: they make 1")
+    assert " % of the effect, without them loss +0." in words
+    losses["lstm"] -= 0.004
+    decision = decide(evaluation_of(losses), GATE, None, FIRST)
+    assert decision.candidate == "lstm", "better on ordinary dates, too"
+
+
 def test_the_level_shrinks_with_the_challenges() -> None:
     evaluation = evaluation_of(losses_of({"random-walk": 0.0, "lstm": 0.05}, 500, noise=0.45))
     adjusted = {one.candidate: one.adjusted_p for one in evaluation.candidates}["lstm"]

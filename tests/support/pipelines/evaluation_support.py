@@ -47,6 +47,7 @@ def evaluation_of(
     replications: int = 999,
     looks: int = 0,
     sight: Sight | None = None,
+    seed: int = 1,
 ) -> Evaluation:
     """The evaluation of these losses, on consecutive days from `start`; written to `folder`, if one is given.
 
@@ -69,7 +70,7 @@ def evaluation_of(
             champion,
             "random-walk",
             horizon=1,
-            seed=1,
+            seed=seed,
             replications=replications,
         )
     candidates = [

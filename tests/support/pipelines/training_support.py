@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -13,6 +14,9 @@ from finflow.models.base import Hardware
 from finflow.models.zoo import ZOO
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import Evaluation, FitResult, PredictionResult, SampleManifest
+from finflow.pipelines.data.contract import validate
+from finflow.pipelines.data.ingest import ingest
+from finflow.pipelines.data.knowledge import resolve_as_of
 from finflow.pipelines.definitions.context import Context, open_context
 from finflow.pipelines.definitions.definition import Definition, problem_of
 from finflow.pipelines.evaluation.evaluation import evaluate
@@ -23,11 +27,11 @@ from finflow.pipelines.lake.lake import Lake
 from finflow.pipelines.lake.promotions import PromotionRow, Promotions
 from finflow.pipelines.registry.versions import RegisteredVersion, register
 from finflow.pipelines.samples.folds import production_fold
-from finflow.pipelines.samples.windows import open_samples
+from finflow.pipelines.samples.windows import open_samples, store_samples
 from finflow.pipelines.settings.parts import Recipe
 from finflow.pipelines.tracking.store import prepare_store, store_client
-from finflow.pipelines.training.conclusion import Conclusion, conclude_training
-from finflow.pipelines.training.plan import TrainingPlan
+from finflow.pipelines.training.conclusion import Conclusion, conclude_training, evaluate_training
+from finflow.pipelines.training.plan import TrainingPlan, plan_training
 from tests.support.pipelines.fit_support import MODELS, definition, folds_of, kept_clean, market, recipes, stored
 
 RECIPES = recipes(noisy={"model": "noisy"}, ridge={"model": "ridge"}, **{"random-walk": {"model": "random_walk"}})
@@ -149,3 +153,14 @@ def promote(trained: Trained, made: RegisteredVersion, candidate: str, verdict: 
     )
     promotions.record(row, promotions.snapshot()[1])
     return promotions
+
+
+def train_as_of(definition: Definition, home: Home, date: str | None = "2017-06-30") -> dict[str, Any]:
+    """A training as the flow does it, as of a date (None: the newest); its outcome."""
+    raw = ingest(open_context(definition, home))
+    clean = validate(open_context(definition, home), raw, resolve_as_of(open_context(definition, home), date))
+    plan = plan_training(open_context(definition, home), store_samples(open_context(definition, home), clean))
+    answers = carry_out_all(plan.specs, home)
+    evaluation, failed = evaluate_training(open_context(definition, home), plan, answers)
+    fits = [answer.fit for answer in answers if isinstance(answer, PredictionResult)]
+    return conclude_training(open_context(definition, home), plan, evaluation, failed, fits).outcome
