@@ -133,6 +133,7 @@ def _evaluation(
         horizon=measured.horizon,
         champion=request.champion,
         spa_p=_no_skill(measured.valid, candidates, definition.reference, measured.block, definition.seed),
+        replications=request.replications,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from finflow.pipelines.lake.promotions import champion_row
 from finflow.pipelines.registry.versions import register, repair_aliases, withdraw
 from finflow.pipelines.samples.folds import production_fold
 from finflow.pipelines.samples.windows import open_samples
+from finflow.pipelines.training.decided import keep_decided
 from finflow.pipelines.training.decisions import next_level, promotion_row, training_decision
 from finflow.pipelines.training.incumbent import Incumbent, answers_another_task, incumbent
 from finflow.pipelines.training.plan import TrainingPlan
@@ -35,6 +36,7 @@ from finflow.pipelines.training.tracking import log_decision, log_training
 
 if TYPE_CHECKING:
     from finflow.pipelines.lake.promotions import PromotionRow, Promotions
+    from finflow.pipelines.leakage.check import LeakageReport
     from finflow.pipelines.training.decisions import Ruling
 
 Answer = PredictionResult | BaseException
@@ -122,6 +124,7 @@ def conclude_training(
     failed: dict[str, str],
     fits: Sequence[FitResult],
     *,
+    leakage: LeakageReport | None = None,
     tags: dict[str, str] | None = None,
 ) -> Conclusion:
     """Decide, register what is accepted, record the decision, let the alias follow, log and report.
@@ -131,6 +134,7 @@ def conclude_training(
     Args:
         failed: the candidates that could not be fitted, with the reason.
         fits: every fit of every candidate, for the log.
+        leakage: what the leakage check found; where it failed nobody is promoted or refreshed.
         tags: further tags of the MLflow runs.
 
     Raises:
@@ -139,7 +143,7 @@ def conclude_training(
     """
     logged = log_training(context, evaluation, fits, plan.samples, tags=tags)
     told = f"{context.name}: other decisions kept coming first while this one was being made: run the command again."
-    retry_conflicts(functools.partial(_decide, context, plan, evaluation, failed, logged.children), told)
+    retry_conflicts(functools.partial(_decide, context, plan, evaluation, failed, logged.children, leakage), told)
     repair_aliases(context)
     # Registered for a decision that another training forestalled.
     withdraw(context, plan.run_key)
@@ -158,7 +162,14 @@ def conclude_training(
     return Conclusion(row.decision, outcome)
 
 
-def _decide(context: Context, plan: TrainingPlan, evaluation: Evaluation, failed: Mapping[str, str], runs: Mapping[str, str]) -> None:
+def _decide(
+    context: Context,
+    plan: TrainingPlan,
+    evaluation: Evaluation,
+    failed: Mapping[str, str],
+    runs: Mapping[str, str],
+    leakage: LeakageReport | None,
+) -> None:
     """Decide, and record it under the condition that nobody decided in between.
 
     Args:
@@ -168,9 +179,11 @@ def _decide(context: Context, plan: TrainingPlan, evaluation: Evaluation, failed
         ConflictError: somebody did: look again.
     """
     recorded = context.promotions.find(plan.run_key) is not None
-    ruling = training_decision(context, evaluation, Incumbent() if recorded else incumbent(context, plan, evaluation, failed))
+    found = Incumbent() if recorded else incumbent(context, plan, evaluation, failed)
+    ruling = training_decision(context, evaluation, found, leakage)
     if ruling.recorded is None:
-        context.promotions.record(_row(context, plan, ruling, runs), ruling.expected_version)
+        row = replace(_row(context, plan, ruling, runs), decided_on=keep_decided(context, ruling.evaluation))
+        context.promotions.record(row, ruling.expected_version)
 
 
 def _row(context: Context, plan: TrainingPlan, ruling: Ruling, runs: Mapping[str, str]) -> PromotionRow:
@@ -252,6 +265,7 @@ def describe(
             },
             "reason": row.reason,
         },
+        "leakage": row.evidence.get("leakage"),
         "fitted": sum(not fit.reused for fit in fits),
         "reused": sum(fit.reused for fit in fits),
         "failed": failed,

@@ -31,9 +31,12 @@ from finflow.pipelines.registry.task_signature import task_signature_digest
 from finflow.pipelines.settings.parts import Recipe
 from finflow.pipelines.training.gate import ChampionState, History, Refresh, decide, level_to_spend
 from finflow.pipelines.training.incumbent import Incumbent
+from finflow.pipelines.training.leaks import with_leakage
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from finflow.pipelines.leakage.check import LeakageReport
 
 __all__ = ["Ruling", "level_to_spend", "next_level", "promotion_row", "training_decision"]
 
@@ -71,12 +74,14 @@ def training_decision(
     context: Context,
     evaluation: Evaluation,
     incumbent: Incumbent | None = None,
+    leakage: LeakageReport | None = None,
 ) -> Ruling:
     """Decide on the newest state of the promotions table; writes nothing.
 
     Args:
         incumbent: what was found of the champion's version. Dates that it was trained on are left out of its losses here; without them a
             refresh goes by the number of new dates alone.
+        leakage: what the leakage check found; where it failed nothing moves.
 
     Raises:
         FitError: the reference was not evaluated.
@@ -108,7 +113,8 @@ def training_decision(
         if found.losses is not None and entry is not None:
             refresh = compare_incumbent(dates, losses[entry], found.losses, state.effective_as_of, logarithmic=logarithmic)
         state = replace(state, refresh=refresh, changed=found.changed, failed_check=found.failed_check)
-    decision = decide(evaluation, definition.gate, state, _history(rows, evaluation, dates, answered))
+    decided = decide(evaluation, definition.gate, state, _history(rows, evaluation, dates, answered))
+    decision = with_leakage(decided, leakage, state)
     ruling = Ruling(decision, None, expected, before, evaluation)
     if not ruling.registers:
         return ruling
@@ -186,7 +192,14 @@ def against_champion(
     """
     baselines = {one.candidate: one.baseline for one in evaluation.candidates if one.candidate in losses}
     compared = compare_all(
-        losses, baselines, champion, evaluation.reference, horizon=evaluation.horizon, seed=seed, logarithmic=logarithmic
+        losses,
+        baselines,
+        champion,
+        evaluation.reference,
+        horizon=evaluation.horizon,
+        seed=seed,
+        replications=evaluation.replications,
+        logarithmic=logarithmic,
     )
     nothing = Compared((), (), None)
     candidates = tuple(replace(one, **vars(compared.get(one.candidate, nothing))) for one in evaluation.candidates)

@@ -15,6 +15,7 @@ from finflow.pipelines.definitions.definition import Definition, problem_of
 from finflow.pipelines.evaluation.augmentation import Reports, augmentation_text
 from finflow.pipelines.evaluation.store import read_tables
 from finflow.pipelines.lake.pending import PENDING, command
+from finflow.pipelines.training.leaks import leakage_lines
 
 if TYPE_CHECKING:
     from finflow.pipelines.lake.promotions import PromotionRow
@@ -103,6 +104,7 @@ def report_text(
     invalid = [entry for entry in evaluation.candidates if entry.invalid and entry.candidate not in (failed or {})]
     lines += [f"- **{entry.candidate} is not promotable**: {entry.invalid}" for entry in invalid]
     lines += checks_text(definition, evaluation)
+    lines += leakage_lines(row.evidence)
     lines += ["", "## Test period by test period", "", *fold_table(evaluation), ""]
     lines += problem.sections(read_tables(evaluation), evaluation)
     lines += augmentation_text(reports)

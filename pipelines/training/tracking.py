@@ -114,6 +114,9 @@ def _close(client: MlflowClient, run: Run, row: PromotionRow, champion: Promotio
         "finflow.champion_version": "" if champion is None else str(champion.version),
         "finflow.reason": row.reason,
     }
+    leakage = row.evidence.get("leakage")
+    if leakage is not None:
+        tags["finflow.leakage"] = "passed" if leakage["passed"] else "FAILED"
     write_run(client, run_id, finite_metrics({"promoted": float(row.moves)}, run.info.start_time), tags=tags, note=text)
     client.set_terminated(run_id, "FINISHED")
 
