@@ -30,7 +30,8 @@ ROOMS = {
     "finflow.flows.__main__": "flows/command_line",
     "flows": (
         "flows/deployments flows/runs models pipelines/backfill pipelines/core pipelines/data pipelines/definitions pipelines/fits "
-        "pipelines/leakage pipelines/monitoring pipelines/operating pipelines/samples pipelines/scoring pipelines/tracking pipelines/training"
+        "pipelines/leakage pipelines/monitoring pipelines/operating pipelines/samples pipelines/scoring pipelines/tracking "
+        "pipelines/training"
     ),
     "flows/command_line": (
         "flows flows/deployments flows/runs flows/servers pipelines/backfill pipelines/core pipelines/definitions pipelines/drafts "

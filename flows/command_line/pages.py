@@ -166,7 +166,8 @@ def verify(outcome: CommandOutcome) -> list[str]:
         )
     lines += [_wrapped(f"FAILED  {fault}", "") for fault in outcome["faults"]]
     lines += [_wrapped(f"note: {note}", "") for note in outcome["notes"]]
-    verdict = "The record is whole, and its decisions follow from what they were made on." if outcome["ok"] else "The record does NOT verify."
+    whole = "The record is whole, and its decisions follow from what they were made on."
+    verdict = whole if outcome["ok"] else "The record does NOT verify."
     return [*lines, f"{verdict} Head: {outcome['head'] or 'none'}"]
 
 

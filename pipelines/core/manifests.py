@@ -265,8 +265,8 @@ class Decision(JsonRecord):
     """What the gate decided, in words a person can read.
 
     verdict: promoted | reference | refreshed | kept | demoted | historical | rolled-back | refused (there is no champion, and nobody passes
-    the checks), and of a version that a person decides about: pending | first-approval | approved | rejected; and head-accepted (a person's word that
-    the record stands, see `finflow.pipelines.operating.verification.acceptance`).
+    the checks), and of a version that a person decides about: pending | first-approval | approved | rejected; and
+    head-accepted (a person's word that the record stands, see `finflow.pipelines.operating.verification.acceptance`).
     `promoted` is true when the live alias moves to a new version.
     """
 

@@ -44,13 +44,25 @@ class Head(JsonRecord):
 
     def changed(self, table: str, commits: Sequence[str]) -> str | None:
         """Which commit's bytes are no longer those that were written, in words; None: of those that are there none."""
-        return next((f"{_said(table, version)} was changed: its log entry, or a file that it adds, holds other bytes"
-                     for version, then, now in self._others(commits) if now not in (GONE, EMPTY)), None)
+        return next(
+            (
+                f"{_said(table, version)} was changed: its log entry, or a file that it adds, holds other bytes"
+                for version, then, now in self._others(commits)
+                if now not in (GONE, EMPTY)
+            ),
+            None,
+        )
 
     def lost(self, table: str, commits: Sequence[str]) -> str | None:
         """Which commit was emptied or removed, in words; None: none was."""
-        return next((f"{_said(table, version)} {'is gone' if now == GONE else 'was emptied'}: decisions were lost"
-                     for version, then, now in self._others(commits) if now in (GONE, EMPTY)), None)
+        return next(
+            (
+                f"{_said(table, version)} {'is gone' if now == GONE else 'was emptied'}: decisions were lost"
+                for version, then, now in self._others(commits)
+                if now in (GONE, EMPTY)
+            ),
+            None,
+        )
 
     def _others(self, commits: Sequence[str]) -> Iterator[tuple[int, str, str]]:
         """By version what stands for the bytes of a commit then and now, where it differs."""

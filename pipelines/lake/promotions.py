@@ -179,7 +179,7 @@ class Promotions:
         try:
             return tuple(sorted((_row(values) for values in frame.to_dict("records")), key=lambda row: row.sequence))
         except (KeyError, TypeError, ValueError) as error:
-            raise StateError(f"the table {self.table} holds what is no decision ({type(error).__name__}: {error}): it is damaged") from error
+            raise StateError(f"the table {self.table} holds what is no decision ({type(error).__name__}: {error})") from error
 
     def _advance(self, rows: Sequence[PromotionRow], version: int | None) -> None:
         """Let the heads say what the table says. Of two at once the older may come last: the next who reads puts that right."""

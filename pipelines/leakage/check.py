@@ -99,7 +99,11 @@ def check_rows(definition: Definition, clean: pd.DataFrame, as_of: pd.Timestamp)
 def _without_time(definition: Definition, clean: pd.DataFrame, samples: Samples, as_of: pd.Timestamp) -> LeakageReport:
     """What can be tried where rows have no time: there is no future to replace."""
     require_samples(definition, samples, count_dropped(definition, clean))
-    checks = [no_column_knows_the_target(definition, samples), planted_future_is_caught(definition, clean, samples, None), _learns_noise(definition, samples, as_of)]
+    checks = [
+        no_column_knows_the_target(definition, samples),
+        planted_future_is_caught(definition, clean, samples, None),
+        _learns_noise(definition, samples, as_of),
+    ]
     why = "the rows have no time, so nothing can be seen to read ahead of it"
     nothing = LeakageCheck("the future does not change the past", False, why, tried=False)
     return LeakageReport(all(check.passed for check in checks), (nothing, *checks))

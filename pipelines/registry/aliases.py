@@ -101,9 +101,13 @@ def head_fault(name: str, head: str | None, rows: Sequence[PromotionRow]) -> str
     if head is None or any(head in row.evidence["accepted"] for row in rows if row.verdict == HEAD_ACCEPTED):
         return None
     fault = mark_fault(head, [row.digest for row in rows])
-    return None if fault is None else (
-        f"{name}: {fault} (the tag {HEAD_TAG} of the registered model). Nothing goes on over such a record: put the lake and the MLflow "
-        f"store back together from a backup; or a person accepts it: finflow verify {name} --accept-head --by WHO --why TEXT"
+    return (
+        None
+        if fault is None
+        else (
+            f"{name}: {fault} (the tag {HEAD_TAG} of the registered model). Nothing goes on over such a record: put lake and MLflow "
+            f"store back together from a backup; or a person accepts it: finflow verify {name} --accept-head --by WHO --why TEXT"
+        )
     )
 
 

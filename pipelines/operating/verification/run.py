@@ -88,7 +88,7 @@ def verify_copy(location: str, name: str, artifacts: Path | None = None) -> Veri
     promotions = Promotions(Lake(location), name)
     found = promotions.examine()
     if found.version is None and not found.broken and not found.refused:
-        raise FinflowError(f"{location} holds no decision about {name}: is it a copy of the lake (FINFLOW_HOME/lake), and is the name right?")
+        raise FinflowError(f"{location} holds no decision about {name}: is it a copy of the lake (HOME/lake), and the name right?")
     notes = ("a copy: its head is the copy's own, so ask for the head of who keeps the original, and compare",)
     notes += () if artifacts else ("versions' files are not looked at: give a copy of them with --artifacts FOLDER",)
     return _verified(promotions, found, find_artifacts(artifacts), notes, [])
@@ -105,9 +105,7 @@ def _verified(promotions: Promotions, found: Examined, artifacts: Artifacts, not
     return Verified(not faults, promotions.name, promotions.lake.location, decisions, faults, notes, head)
 
 
-def _decision(
-    name: str, row: PromotionRow, place: int, found: Examined, kept: DecidedLosses, artifacts: Artifacts
-) -> VerifiedDecision:
+def _decision(name: str, row: PromotionRow, place: int, found: Examined, kept: DecidedLosses, artifacts: Artifacts) -> VerifiedDecision:
     broken = found.broken.get(place)
     chain = f"{FAILED}: {broken}" if broken else PASSED if row.digest else "before the chain"
     losses, figures = check_losses(kept, row) if not broken else ("not looked at", "not looked at")
