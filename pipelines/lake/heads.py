@@ -104,6 +104,11 @@ class Heads:
         self._path = f"heads/{name}.json"
         self._second = None if beside is None else beside / f"{name}.json"
 
+    @property
+    def places(self) -> int:
+        """How many there are."""
+        return 1 if self._second is None else 2
+
     def read(self) -> dict[str, Head]:
         """By place, in words, the head that is there.
 

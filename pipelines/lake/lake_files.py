@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from finflow.pipelines.core.whole_files import whole_file
+
+if TYPE_CHECKING:
+    from deltalake.fs import DeltaStorageHandler
 
 
 class LakeFiles:
@@ -30,7 +34,8 @@ class LakeFiles:
                 return None
         from pyarrow.fs import FileType
 
-        store, (info,) = self._store(), self._store().get_file_info([path])
+        store = self._store()
+        (info,) = store.get_file_info([path])
         if info.type != FileType.File:
             return None
         with store.open_input_file(path) as stream:
@@ -41,8 +46,10 @@ class LakeFiles:
         if self.folder is not None:
             write_durably(self.folder / path, content)
             return
-        with self._store().open_output_stream(path) as stream:
-            stream.write(content.encode())
+        # the stream beneath, for pyarrow hands on buffers, which it does not take
+        stream = self._store()._handler.open_output_stream(path, None)
+        stream.write(content.encode())
+        stream.close()
 
     def sync(self, paths: Iterable[str]) -> None:
         """See that these files, and that they are there, outlive a power failure: they and the folders above them go to the disk."""
@@ -55,11 +62,10 @@ class LakeFiles:
         for folder in folders:
             sync_path(folder)
 
-    def _store(self):  # type: ignore[no-untyped-def]  # pyarrow and deltalake say nothing of its type
+    def _store(self) -> DeltaStorageHandler:
         from deltalake.fs import DeltaStorageHandler
-        from pyarrow.fs import PyFileSystem
 
-        return PyFileSystem(DeltaStorageHandler(self.location))
+        return DeltaStorageHandler(self.location)
 
 
 def write_durably(path: Path, content: str) -> None:

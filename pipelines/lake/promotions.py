@@ -169,7 +169,8 @@ class Promotions:
         chained = len(rows) - before_the_chain(plain)
         if chained > 1 and not heads:
             refused["neither"] = ("", "the chain has no head: it was deleted in the lake, and is not in the home")
-        return Examined(rows, version, broken, refused, bool(chained) and {head.sequence for head in heads.values()} != {len(rows)})
+        level = len(heads) == self.heads.places and {head.sequence for head in heads.values()} == {len(rows)}
+        return Examined(rows, version, broken, refused, bool(chained) and not level)
 
     def _rows(self, version: int | None) -> tuple[PromotionRow, ...]:
         """The rows of a version of the table, held against nothing."""

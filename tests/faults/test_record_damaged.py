@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from finflow.pipelines.core.errors import StateError
+from finflow.pipelines.core.home import Home
 from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.lake.lake import Lake
 from finflow.pipelines.lake.promotions import Promotions
@@ -162,13 +164,15 @@ def test_an_older_lake_put_back_alone_is_refused_by_the_registry_and_may_be_acce
 
 
 def test_a_home_that_is_moved_or_put_back_as_a_whole_goes_on(trained: Trained, tmp_path: Path) -> None:
+    """In another place, since this process holds the databases of the first one open."""
     trained.conclude("one")
-    shutil.copytree(trained.home.root, tmp_path / "backup")
+    root = tmp_path / "elsewhere"
+    for part in ("lake", "mlflow", "samples", "evaluations", "fits"):
+        shutil.copytree(trained.home.root / part, root / part)
     trained.conclude("two")
-    for part in ("lake", "mlflow"):
-        shutil.rmtree(trained.home.root / part)
-        shutil.copytree(tmp_path / "backup" / part, trained.home.root / part)
-    assert [one.run_key for one in trained.context.promotions.rows()] == ["one"]
-    assert verify(trained.home, "tiny").ok
-    trained.conclude("three")
-    assert [one.run_key for one in trained.context.promotions.rows()] == ["one", "three"]
+    moved = replace(trained, home=Home(root, str(root / "lake"), f"sqlite:///{root / 'mlflow' / 'mlflow.db'}", None))
+    assert [one.run_key for one in moved.context.promotions.rows()] == ["one"]
+    assert verify(moved.home, "tiny").ok
+    moved.conclude("three")
+    assert [one.run_key for one in moved.context.promotions.rows()] == ["one", "three"]
+    assert verify(moved.home, "tiny").ok

@@ -47,12 +47,14 @@ def check_losses(kept: DecidedLosses, row: PromotionRow) -> tuple[str, str]:
 def _figures_fault(compared: Mapping[str, Compared], evidence: Mapping[str, Any], terms: Terms) -> str | None:
     """The first recorded figure that does not come out, in words."""
     for name, one in compared.items():
-        for found, recorded in zip(one.comparisons, evidence["comparisons"].get(name, ()), strict=False):
+        kept = {recorded["against"]: recorded for recorded in evidence["comparisons"].get(name, ())}
+        if set(kept) != {found.against for found in one.comparisons}:
+            return f"{name} is compared with {len(one.comparisons)} others, and the record says with {', '.join(kept) or 'none'}"
+        for found in one.comparisons:
+            recorded = kept[found.against]
             for key, value in found.to_dict().items():
                 if key in recorded and not _same(value, recorded[key]):
                     return f"{name} against {found.against}: {key} comes out as {value}, and {recorded[key]} was recorded"
-        if len(one.comparisons) != len(evidence["comparisons"].get(name, ())):
-            return f"{name} has {len(one.comparisons)} comparisons, and other ones were recorded"
         # a draw that lies at the statistic itself may count on one processor and not on another
         if not _same(one.adjusted_p, evidence["adjusted_p"].get(name), 2.0 / (terms.replications + 1)):
             return f"{name}: the corrected p-value comes out as {one.adjusted_p}, and {evidence['adjusted_p'].get(name)} was recorded"
