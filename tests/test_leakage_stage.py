@@ -14,7 +14,7 @@ def test_a_planted_column_is_shown_and_never_promoted_and_the_record_verifies(fi
     frame = parse_definition(tiny_values()).source.read()
     frame["hint"] = frame.groupby("entity")["close"].shift(-1).ffill()
     frame.to_csv(tmp_path / "bars.csv", index=False)
-    source = {"kind": "csv", "path": str(tmp_path / "bars.csv"), "columns": {"entity": "entity", "time": "time"}}
+    source = {"kind": "csv", "path": str(tmp_path / "bars.csv"), "columns": {"entity": "entity", "time": "time", "hint": "hint"}}
     features = [{"kind": "log_return", "name": "log_return"}, {"kind": "value", "column": "hint", "name": "hint"}]
     path = str(write_definition(tmp_path / "tiny.yaml", tiny_values(source=source, simulated=False, features=features)))
     outcome = finflow.json("train", path)
