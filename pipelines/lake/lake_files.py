@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from finflow.pipelines.core.whole_files import whole_file
 
@@ -47,7 +47,7 @@ class LakeFiles:
             write_durably(self.folder / path, content)
             return
         # the stream beneath, for pyarrow hands on buffers, which it does not take
-        stream = self._store()._handler.open_output_stream(path, None)
+        stream: Any = self._store()._handler.open_output_stream(path, None)
         stream.write(content.encode())
         stream.close()
 

@@ -151,7 +151,7 @@ class Promotions:
         lost = {place: fault for place, head in heads.items() if (fault := head.lost(self.table, commits))}
         try:
             version = self.lake.version(self.table)
-            rows = self._rows(version)
+            rows = self._rows_at(version)
         except FinflowError as error:
             return Examined((), None, {-1: next(iter(lost.values()), str(error))})
         plain = [row.to_dict() for row in rows]
@@ -172,7 +172,7 @@ class Promotions:
         level = len(heads) == self.heads.places and {head.sequence for head in heads.values()} == {len(rows)}
         return Examined(rows, version, broken, refused, bool(chained) and not level)
 
-    def _rows(self, version: int | None) -> tuple[PromotionRow, ...]:
+    def _rows_at(self, version: int | None) -> tuple[PromotionRow, ...]:
         """The rows of a version of the table, held against nothing."""
         if version is None:
             return ()
@@ -232,7 +232,7 @@ class Promotions:
             FinflowError: the row would move the champion to a time before the present one's as-of.
             StateError: that run's decision was recorded before; or the rows are no whole chain.
         """
-        rows = self._rows(expected_version)
+        rows = self._rows_at(expected_version)
         plain = [other.to_dict() for other in rows]
         for fault in chain_faults(self.name, plain).values():
             raise StateError(f"{self.name}: {fault}: nothing is added to such a record. finflow verify {self.name} says more.")
@@ -241,7 +241,8 @@ class Promotions:
         if row.moves:
             _check_move(self.name, row, champion_row(rows))
         numbered = replace(row, sequence=len(rows) + 1, recorded_at=row.recorded_at or pd.Timestamp.now("UTC").isoformat())
-        linked = replace(numbered, **next_link(self.name, plain, _as_kept(numbered).to_dict()))
+        link = next_link(self.name, plain, _as_kept(numbered).to_dict())
+        linked = replace(numbered, previous_digest=link[BEFORE], digest=link[OWN])
         version = self.lake.append(self.table, _frame(linked), expected_version=expected_version)
         files = LakeFiles(self.lake.location)
         files.sync(committed_files(files, self.table, version))

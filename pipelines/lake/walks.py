@@ -30,7 +30,7 @@ class WalkRecord(Promotions):
         version = self.lake.version(self.table)
         read = self._read
         if version != read[0]:
-            read = self._read = (version, self._rows(version))
+            read = self._read = (version, self._rows_at(version))
         return read[1], read[0]
 
     def of(self, key: str) -> PromotionRow | None:

@@ -64,7 +64,7 @@ def verify(home: Home, name: str) -> Verified:
     """Verify a definition's record on the machine that keeps it."""
     promotions = Promotions(Lake(home.lake), name, home.heads)
     there = home.mlflow / "artifacts"
-    notes = () if there.is_dir() else (f"versions' files are not looked at: they are not in {there}",)
+    notes: tuple[str, ...] = () if there.is_dir() else (f"versions' files are not looked at: they are not in {there}",)
     found = promotions.examine()
     local = database_file(home)
     remembered = None
@@ -89,7 +89,7 @@ def verify_copy(location: str, name: str, artifacts: Path | None = None) -> Veri
     found = promotions.examine()
     if found.version is None and not found.broken and not found.refused:
         raise FinflowError(f"{location} holds no decision about {name}: is it a copy of the lake (HOME/lake), and the name right?")
-    notes = ("a copy: its head is the copy's own, so ask for the head of who keeps the original, and compare",)
+    notes: tuple[str, ...] = ("a copy: its head is the copy's own, so ask for the head of who keeps the original, and compare",)
     notes += () if artifacts else ("versions' files are not looked at: give a copy of them with --artifacts FOLDER",)
     return _verified(promotions, found, find_artifacts(artifacts), notes, [])
 
