@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from finflow.pipelines.core.manifests import Evaluation
+    from finflow.pipelines.leakage.check import LeakageReport
     from finflow.pipelines.training.conclusion import Conclusion
 
 
@@ -49,6 +50,18 @@ def publish_validation(definition: Definition, clean: CleanManifest) -> None:
     if clean.raw.missing is not None:
         text += f"\n\n**Missing in the source**: {clean.raw.missing.text}."
     create_table_artifact(table=rows, key=artifact_key(definition.name, "validation"), description=text)
+
+
+def publish_leakage(definition: Definition, report: LeakageReport) -> None:
+    """What was tried to make the future change the past, and what came of it; red where it did."""
+    from prefect.artifacts import create_markdown_artifact
+
+    verdict = "🟢 No leakage was found" if report.passed else "🔴 LEAKAGE: nobody is promoted"
+    lines = [f"# {definition.title or definition.name}: {verdict}"]
+    for check in report.checks:
+        word = "🟢 passed" if check.passed else "🔴 **FAILED**" if check.tried else "not tried"
+        lines.append(f"- {word}: {check.name}: {check.detail}")
+    create_markdown_artifact(markdown="\n\n".join(lines), key=artifact_key(definition.name, "leakage"), description=verdict)
 
 
 def publish_leaderboard(definition: Definition, evaluation: Evaluation, what: str = "leaderboard") -> None:

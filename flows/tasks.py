@@ -21,10 +21,12 @@ from finflow.pipelines.data.ingest import ingest
 from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.fits.fits import carry_out, predict_fit
 from finflow.pipelines.fits.needs import TRAINING
+from finflow.pipelines.leakage.stage import check_samples
 from finflow.pipelines.operating.arrival import Awaited, look_for_session, named
 from finflow.pipelines.samples.windows import store_samples
 from finflow.pipelines.scoring.score import score_clean
 from finflow.pipelines.training.conclusion import conclude_training, evaluate_training
+from finflow.pipelines.training.leaks import refuse_leaks
 from finflow.pipelines.training.plan import plan_training
 from finflow.pipelines.training.trial import conclude_trial
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from finflow.pipelines.backfill.request import BackfillRequest
     from finflow.pipelines.backfill.run import BackfillPlan, ChunkResult
     from finflow.pipelines.backfill.walk_forward import WalkStep
+    from finflow.pipelines.leakage.check import LeakageReport
     from finflow.pipelines.operating.arrival import Arrived
     from finflow.pipelines.operating.schedules import Due
     from finflow.pipelines.samples.development import Development
@@ -127,6 +130,23 @@ def window_task(context: Context, clean: CleanManifest) -> SampleManifest:
     return samples
 
 
+@task(name="check", task_run_name="look for the future in the past", cache_policy=NO_CACHE, persist_result=False)
+def check_task(context: Context, samples: SampleManifest) -> LeakageReport:
+    """The cheap part of the leakage check, before hours of fits."""
+    found = check_samples(context, samples)
+    if found.passed:
+        DISPLAY.say("no leakage was found")
+    return found
+
+
+@task(name="refuse leaks", task_run_name="go on without leaks", cache_policy=NO_CACHE, persist_result=False)
+def refuse_task(context: Context, samples: SampleManifest, checked: LeakageReport) -> None:
+    """A training ends here if its check failed: nothing is fitted, and no test outcome is looked at."""
+    from prefect.runtime import flow_run
+
+    refuse_leaks(context, samples, checked, {"finflow.prefect_run": str(flow_run.id)})
+
+
 @task(
     name="fit",
     task_run_name="fit {spec.candidate} fold {spec.fold.name} seed {spec.seed}",
@@ -212,14 +232,19 @@ def evaluate_task(
 
 @task(name="decide", task_run_name="decide, register, report", cache_policy=NO_CACHE, persist_result=False)
 def conclude_task(
-    context: Context, plan: TrainingPlan, evaluation: Evaluation, failed: dict[str, str], fits: list[FitResult]
+    context: Context,
+    plan: TrainingPlan,
+    evaluation: Evaluation,
+    failed: dict[str, str],
+    fits: list[FitResult],
+    leakage: LeakageReport,
 ) -> Conclusion:
     """Gate, production fits, registration, record, alias, report."""
     from prefect.runtime import flow_run
 
     tags = {"finflow.prefect_run": str(flow_run.id)}
     recorded = context.promotions.find(plan.run_key) is not None
-    conclusion = conclude_training(context, plan, evaluation, failed, fits, tags=tags)
+    conclusion = conclude_training(context, plan, evaluation, failed, fits, leakage=leakage, tags=tags)
     if not recorded:
         announce_decision(context.definition, conclusion)
     DISPLAY.say(f"{conclusion.decision.verdict}: {conclusion.decision.reason}")

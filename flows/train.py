@@ -8,10 +8,19 @@ from typing import Any
 from prefect import State, flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from finflow.flows.artifacts import publish_decision, publish_leaderboard, publish_validation
+from finflow.flows.artifacts import publish_decision, publish_leaderboard, publish_leakage, publish_validation
 from finflow.flows.display import DISPLAY
 from finflow.flows.scheduled import arrive, run_name
-from finflow.flows.tasks import conclude_task, evaluate_task, fit_and_predict_task, plan_task, validate_task, window_task
+from finflow.flows.tasks import (
+    check_task,
+    conclude_task,
+    evaluate_task,
+    fit_and_predict_task,
+    plan_task,
+    refuse_task,
+    validate_task,
+    window_task,
+)
 from finflow.models.base import Hardware
 from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import PredictionResult
@@ -55,6 +64,9 @@ def train_flow(
     clean = validate_task(context, arrival.raw, arrival.as_of)
     publish_validation(context.definition, clean)
     samples = window_task(context, clean)
+    checked = check_task(context, samples)
+    publish_leakage(context.definition, checked)
+    refuse_task(context, samples, checked)
     plan = plan_task(context, samples, candidates, seed, hardware)
     DISPLAY.begin("fit", len(plan.specs))
     fits = [fit_and_predict_task.submit(spec, context.home) for spec in plan.specs]
@@ -62,6 +74,6 @@ def train_flow(
     evaluation, failed = evaluate_task(context, plan, results)
     fitted = [result.fit for result in results if isinstance(result, PredictionResult)]
     publish_leaderboard(context.definition, evaluation)
-    conclusion = conclude_task(context, plan, evaluation, failed, fitted)
+    conclusion = conclude_task(context, plan, evaluation, failed, fitted, checked)
     publish_decision(context, evaluation, conclusion)
     return conclusion.outcome

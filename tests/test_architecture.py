@@ -30,12 +30,13 @@ ROOMS = {
     "finflow.flows.__main__": "flows/command_line",
     "flows": (
         "flows/deployments flows/runs models pipelines/backfill pipelines/core pipelines/data pipelines/definitions pipelines/fits "
-        "pipelines/monitoring pipelines/operating pipelines/samples pipelines/scoring pipelines/tracking pipelines/training"
+        "pipelines/leakage pipelines/monitoring pipelines/operating pipelines/samples pipelines/scoring pipelines/tracking "
+        "pipelines/training"
     ),
     "flows/command_line": (
         "flows flows/deployments flows/runs flows/servers pipelines/backfill pipelines/core pipelines/definitions pipelines/drafts "
-        "pipelines/fits pipelines/leakage pipelines/operating pipelines/operating/pruning pipelines/scoring pipelines/tracking "
-        "pipelines/training"
+        "pipelines/fits pipelines/leakage pipelines/operating pipelines/operating/pruning pipelines/operating/verification "
+        "pipelines/scoring pipelines/tracking pipelines/training"
     ),
     "flows/deployments": "flows/runs pipelines/core pipelines/definitions pipelines/operating pipelines/settings",
     "flows/interface": (
@@ -83,6 +84,10 @@ ROOMS = {
         "pipelines/samples pipelines/settings pipelines/training"
     ),
     "pipelines/operating/pruning": "pipelines/core pipelines/fits pipelines/lake pipelines/tracking",
+    "pipelines/operating/verification": (
+        "pipelines/core pipelines/definitions pipelines/evaluation pipelines/lake pipelines/operating pipelines/registry "
+        "pipelines/settings pipelines/tracking pipelines/training"
+    ),
     "pipelines/problems": (
         "models pipelines/core pipelines/features pipelines/lake pipelines/sources pipelines/statistics pipelines/statistics/risk "
         "pipelines/statistics/risk_backtests"
@@ -104,6 +109,7 @@ ROOMS = {
     "pipelines/tracking": "pipelines/core",
     "pipelines/training": (
         "models pipelines/core pipelines/definitions pipelines/evaluation pipelines/evaluation/plots pipelines/fits pipelines/lake "
+        "pipelines/leakage "
         "pipelines/registry pipelines/samples pipelines/settings pipelines/tracking"
     ),
 }

@@ -88,5 +88,5 @@ def test_what_is_red_is_never_promoted(home: Home, tmp_path: Path, monkeypatch: 
     assert trained["decision"]["champion"]["version"] is None
     assert "no baseline passes its checks" in trained["decision"]["reason"]
     assert Lake(home.lake).version("promotions/tiny-risk") is not None
-    with pytest.raises(FinflowError, match="passed its backtests in the last training"):
+    with pytest.raises(FinflowError, match="passed its backtests, or the leakage check failed, in the last training"):
         score_flow(path, None)

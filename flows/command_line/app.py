@@ -207,6 +207,22 @@ def rollback(name: Name, why: Annotated[str, typer.Option("--why", help="The rea
 
 
 @app.command()
+def verify(
+    name: Name,
+    lake: Annotated[str | None, typer.Option("--lake", help="A copy of a lake, to be verified by itself.", metavar="FOLDER")] = None,
+    artifacts: Annotated[Path | None, typer.Option("--artifacts", help="With --lake: a folder that holds versions' files.")] = None,
+    accept_head: Annotated[
+        bool, typer.Option("--accept-head", help="Let a record that is shorter than it was stand, on the record.")
+    ] = False,
+    by: Annotated[str, typer.Option("--by", help="With --accept-head: who accepts it.")] = "",
+    why: Annotated[str, typer.Option("--why", help="With --accept-head: the reason, for the record.")] = "",
+    json: Json = False,
+) -> None:
+    """Recompute the record: its chain, every decision's figures and verdict, and the files of its versions."""
+    _run(json, "verify", name, lake, artifacts, (by, why) if accept_head else None)
+
+
+@app.command()
 def ui(json: Json = False) -> None:
     """Serve the MLflow UI and the Prefect UI over the local state, until Ctrl-C."""
     _run(json, "ui")

@@ -178,6 +178,24 @@ def rollback(home: Home, name: str, why: str) -> CommandOutcome:
     return {"definition": context.name, "decision": back(context, why).to_dict()}
 
 
+def verify(home: Home, name: str, lake: str | None, artifacts: Path | None, accepted: tuple[str, str] | None) -> CommandOutcome:
+    """Hold the record against itself; or, where a person accepts it as it stands (by, why), record that first."""
+    from finflow.pipelines.core.errors import FinflowError
+    from finflow.pipelines.operating.verification.run import verify as check
+    from finflow.pipelines.operating.verification.run import verify_copy
+
+    if lake is not None:
+        if accepted is not None:
+            raise FinflowError("--accept-head belongs where the record is kept: leave --lake out.")
+        return verify_copy(lake, name, artifacts).to_dict()
+    context = _open(name, home)
+    if accepted is not None:
+        from finflow.pipelines.operating.verification.acceptance import accept_head
+
+        accept_head(context, *accepted)
+    return check(home, context.name).to_dict()
+
+
 def ui(home: Home) -> CommandOutcome:
     from finflow.flows.servers.interfaces import serve_interfaces
 

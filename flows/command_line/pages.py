@@ -197,6 +197,29 @@ def rollback(outcome: CommandOutcome) -> list[str]:
     return [decision_line(outcome).strip()]
 
 
+def verify(outcome: CommandOutcome) -> list[str]:
+    """A line a decision, what was checked of it, and every fault in words."""
+    head = f"{'':>4}  {'recorded':<19}  {'verdict':<14} {'candidate':<18} {'chain':<17} {'losses':<11} {'figures':<11} version"
+    lines = [f"{outcome['definition']} in {outcome['lake']}", head]
+    for row in outcome["decisions"]:
+        cells = {part: _checked(row[part]) for part in ("chain", "losses", "figures", "files")}
+        lines.append(
+            f"{row['sequence']:>4}  {row['recorded_at'][:19]}  {row['verdict']:<14} {row['candidate']:<18} {cells['chain']:<17} "
+            f"{cells['losses']:<11} {cells['figures']:<11} {row['version'] or '-'} {cells['files']}"
+        )
+    lines += [_wrapped(f"FAILED  {fault}", "") for fault in outcome["faults"]]
+    lines += [_wrapped(f"note: {note}", "") for note in outcome["notes"]]
+    whole = "The record is whole, and its decisions follow from what they were made on."
+    verdict = whole if outcome["ok"] else "The record does NOT verify."
+    return [*lines, f"{verdict} Head: {outcome['head'] or 'none'}"]
+
+
+def _checked(text: str) -> str:
+    """`passed` and `FAILED` as they are, what cannot be said as a dash."""
+    word = text.partition(":")[0]
+    return word if word in ("passed", "FAILED", "not there", "before the chain") else "-"
+
+
 def ui(outcome: CommandOutcome) -> list[str]:
     return [] if outcome["running"] else ["Both UIs are stopped."]
 

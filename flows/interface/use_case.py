@@ -135,6 +135,10 @@ class UseCase:
         """Prove that nothing later than a date enters what is predicted from it: `finflow check-leakage`."""
         return self._outcome(commands.check_leakage, pages.check_leakage, date_text(as_of))
 
+    def verify(self) -> ShownOutcome:
+        """Recompute the record: its chain, every decision's figures and verdict, the files of its versions: `finflow verify`."""
+        return self._outcome(commands.verify, pages.verify, None, None, None)
+
     def status(self) -> ShownOutcome:
         """Who is champion and since when, how fresh the data are, where predictions are missing: `finflow status`."""
         return self._outcome(commands.status, pages.status)

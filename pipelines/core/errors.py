@@ -60,6 +60,10 @@ class OutdatedError(RegistryError):
         self.change = change
 
 
+class LeakageError(FinflowError):
+    """Samples that may know the future: nothing is fitted on them, and no test outcome is looked at."""
+
+
 class ConflictError(FinflowError):
     """Another run wrote first; the message says what it decided."""
 

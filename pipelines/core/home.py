@@ -85,6 +85,11 @@ class Home:
         return self.root / "mlflow"
 
     @property
+    def heads(self) -> Path:
+        """The heads of the promotions tables, beside MLflow's store: who puts a backup back takes the two together."""
+        return self.mlflow / "heads"
+
+    @property
     def prefect(self) -> Path:
         return self.root / "prefect"
 

@@ -292,6 +292,7 @@ class Evaluation(JsonRecord):
     champion: str | None = None  # the entry among `candidates` that is the champion's recipe; the comparisons were made against it
     #: of "no candidate is better than the reference" (Hansen 2005); None without a valid candidate. For reading; it decides nothing.
     spa_p: float | None = None
+    replications: int = 4_999  # bootstrap draws of the corrected p-values
     looks_before: int = 0  # looks at these data before this one (see finflow.pipelines.lake.looks)
     decided_after: str | None = None  # ISO date: comparisons are of the test dates after it, unseen till then; None: of all that are shown
     sealed: int = 0  # test dates that nobody has looked at, and that are shown nowhere until they are enough for a challenge
@@ -317,7 +318,8 @@ class Decision(JsonRecord):
     """What the gate decided, in words a person can read.
 
     verdict: promoted | reference | refreshed | kept | demoted | historical | rolled-back | refused (there is no champion, and nobody passes
-    the checks), and of a version that a person decides about: pending | first-approval | approved | rejected.
+    the checks), and of a version that a person decides about: pending | first-approval | approved | rejected; and
+    head-accepted (a person's word that the record stands, see `finflow.pipelines.operating.verification.acceptance`).
     `promoted` is true when the live alias moves to a new version.
     """
 

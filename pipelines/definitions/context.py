@@ -37,7 +37,7 @@ class Context:
 def open_context(definition: Definition, home: Home) -> Context:
     """The context of a command about this definition in this home. Reads and writes nothing."""
     lake = Lake(home.lake)
-    return Context(definition, home, lake, problem_of(definition), Promotions(lake, definition.name))
+    return Context(definition, home, lake, problem_of(definition), Promotions(lake, definition.name, home.heads))
 
 
 def open_by_name(name: str, home: Home) -> Context:

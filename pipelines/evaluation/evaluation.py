@@ -146,6 +146,7 @@ def _evaluation(
         horizon=measured.horizon,
         champion=request.champion,
         spa_p=_no_skill(measured.valid, candidates, definition.reference, measured.block, definition.seed),
+        replications=request.replications,
         looks_before=0 if opening is None else opening.looks,
         decided_after=None if opening is None else opening.decided_after,
         sealed=0 if opening is None else opening.sealed,

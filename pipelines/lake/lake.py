@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote
 
 import pandas as pd
 import pyarrow as pa
@@ -166,6 +167,12 @@ class Lake:
         if found is not None:
             self._vacuum(found, keep, dry_run=False)
 
+    def partition_files(self, table: str, partition: str) -> list[str]:
+        """The paths in the lake of the files that hold the rows of one partition now."""
+        found = self._open(table)
+        uris = [] if found is None else found.file_uris([(PARTITION, "=", partition)])
+        return sorted(unquote(uri[uri.rindex(f"/{table}/") + 1 :]) for uri in uris)
+
     def _vacuum(self, found: DeltaTable, keep: Sequence[int], *, dry_run: bool) -> list[str]:
         # Versions that others wrote since `keep` was made up stay too; and not `full`: that takes files whose commit is yet to come.
         versions = sorted({*keep, *range(max(keep, default=0), found.version() + 1)})
@@ -203,6 +210,11 @@ class Lake:
         try:
             return pa.table(QueryBuilder().register("wanted", found).execute(sql).read_all())
         except Exception as error:
+            if "Parquet" in str(error) or "Arrow error" in str(error) or "Kernel error" in str(error):
+                raise StateError(
+                    f"version {found.version()} of the table {found.table_uri} cannot be read: a file of it is damaged "
+                    f"({' '.join(str(error).split())[:200]})."
+                ) from error
             if "Object Store error" not in str(error) or "not found" not in str(error):
                 raise
             raise StateError(

@@ -85,7 +85,10 @@ def no_champion(name: str, rows: Sequence[PromotionRow]) -> str:
     """That there is no champion, and what to do about it."""
     row = pending_row(rows)
     if row is None and rows and rows[-1].verdict == "refused":
-        return f"{name} has no champion: no model that may stand passed its backtests in the last training: finflow history {name}"
+        return (
+            f"{name} has no champion: nothing that may stand passed its backtests, or the leakage check failed, in the last training: "
+            f"finflow history {name}"
+        )
     if row is None:
         return f"{name} has no champion yet: finflow train {name}"
     return f"{name} has no champion yet: version {row.version} waits for a person: {command('approve', name, row.version)}"

@@ -23,6 +23,15 @@ class WalkRecord(Promotions):
     def __init__(self, lake: Lake, definition_name: str, every: str) -> None:
         super().__init__(lake, definition_name)
         self.table = f"walk-{every}/{definition_name}"
+        self._read: tuple[int | None, _Kept] = (None, ())
+
+    def snapshot(self) -> tuple[_Kept, int | None]:
+        """As of the promotions table, but it is no chain: a walk can be made again from the data, and says nothing of who is champion."""
+        version = self.lake.version(self.table)
+        read = self._read
+        if version != read[0]:
+            read = self._read = (version, self._rows_at(version))
+        return read[1], read[0]
 
     def of(self, key: str) -> PromotionRow | None:
         """The decision of that key; the row that names a version goes before the one that was recorded without."""

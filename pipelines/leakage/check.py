@@ -86,8 +86,8 @@ def check_rows(definition: Definition, clean: pd.DataFrame, as_of: pd.Timestamp)
             f"{definition.name}: {len(clean)} clean rows of one date or none; there is no future to look for leaks from."
         )
     worlds = {cut: worlds_without_future(definition, clean, cut, definition.seed) for cut in cuts}
-    past = _past(samples, [world for pair in worlds.values() for world in pair])
-    checks = [past, _knows_target(definition, samples), _self_test(definition, clean, samples, cuts[-1])]
+    past = future_changes_nothing(samples, [world for pair in worlds.values() for world in pair])
+    checks = [past, no_column_knows_the_target(definition, samples), planted_future_is_caught(definition, clean, samples, cuts[-1])]
     if past.passed:
         # a column that peeks would make every model look as if it did: the column has been named, and nothing is learnt from the rest
         require_samples(definition, samples, count_dropped(definition, clean))
@@ -99,13 +99,18 @@ def check_rows(definition: Definition, clean: pd.DataFrame, as_of: pd.Timestamp)
 def _without_time(definition: Definition, clean: pd.DataFrame, samples: Samples, as_of: pd.Timestamp) -> LeakageReport:
     """What can be tried where rows have no time: there is no future to replace."""
     require_samples(definition, samples, count_dropped(definition, clean))
-    checks = [_knows_target(definition, samples), _self_test(definition, clean, samples, None), _learns_noise(definition, samples, as_of)]
+    checks = [
+        no_column_knows_the_target(definition, samples),
+        planted_future_is_caught(definition, clean, samples, None),
+        _learns_noise(definition, samples, as_of),
+    ]
     why = "the rows have no time, so nothing can be seen to read ahead of it"
     nothing = LeakageCheck("the future does not change the past", False, why, tried=False)
     return LeakageReport(all(check.passed for check in checks), (nothing, *checks))
 
 
-def _past(samples: Samples, worlds: list[AlteredFuture]) -> LeakageCheck:
+def future_changes_nothing(samples: Samples, worlds: list[AlteredFuture]) -> LeakageCheck:
+    """Whether samples are the same to the bit up to each cut in worlds without what came after it."""
     faults: dict[str, AlteredFuture] = {}
     for world in worlds:
         for name in changed_columns(samples, world):
@@ -120,7 +125,8 @@ def _past(samples: Samples, worlds: list[AlteredFuture]) -> LeakageCheck:
     return LeakageCheck("the future does not change the past", not faults, detail, tuple(faults))
 
 
-def _knows_target(definition: Definition, samples: Samples) -> LeakageCheck:
+def no_column_knows_the_target(definition: Definition, samples: Samples) -> LeakageCheck:
+    """Whether no column by itself says nearly what the target says."""
     names = tuple(feature.label for feature in definition.features)
     ranked = knowing_columns(samples, numeric_features(definition))
     found = {name: f"{name} ranks samples as the target does ({value:.2f}): it may hold the future" for name, value in ranked.items()}
@@ -135,7 +141,7 @@ def _knows_target(definition: Definition, samples: Samples) -> LeakageCheck:
     )
 
 
-def _self_test(definition: Definition, clean: pd.DataFrame, samples: Samples, cut: np.datetime64 | None) -> LeakageCheck:
+def planted_future_is_caught(definition: Definition, clean: pd.DataFrame, samples: Samples, cut: np.datetime64 | None) -> LeakageCheck:
     """Plant a column that holds tomorrow's value, and one that holds the target: both must be caught."""
     missed = []
     name = "a planted future column is caught"

@@ -58,7 +58,7 @@ def reject(context: Context, version: int, by: str, why: str) -> Decision:
 
 def _decide(context: Context, version: int, by: str, why: str, *, rejects: bool) -> Decision:
     definition = context.definition
-    person, reason = check_name(by.strip(), "the name of who decides (--by)"), _reason(why)
+    person, reason = check_name(by.strip(), "the name of who decides (--by)"), given_reason(why)
 
     def attempt() -> PromotionRow:
         rows, table_version = context.promotions.snapshot()
@@ -90,7 +90,12 @@ def _folded(name: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).split())
 
 
-def _reason(why: str) -> str:
+def given_reason(why: str) -> str:
+    """A person's reason as it is kept.
+
+    Raises:
+        FinflowError: there is none, it is too long, or holds what is no plain text.
+    """
     text = " ".join(why.split())
     if not text:
         raise FinflowError("a person's decision needs a reason for the record: --why TEXT.")

@@ -15,7 +15,7 @@ from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import CandidateEvaluation, Evaluation, FitResult, JsonRecord, SampleManifest
 from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.definitions.definition import Definition
-from finflow.pipelines.registry.aliases import repair_aliases
+from finflow.pipelines.registry.aliases import check_registered_head, repair_aliases
 from finflow.pipelines.registry.files import check_files, manifest_digest
 from finflow.pipelines.registry.golden_features import draw_features
 from finflow.pipelines.registry.loader import read_served, write_served
@@ -112,6 +112,7 @@ def load_version(context: Context, version: int) -> ServedModel:
         RegistryError: no such version, none that any decision names, or a check fails; the message says which.
     """
     expected = _promoted_digest(context.name, version, context.promotions)
+    check_registered_head(store_client(context.home), context.promotions)
     with tempfile.TemporaryDirectory(prefix="finflow-") as scratch:
         folder = _fetch(context.home, context.name, version, Path(scratch))
         try:

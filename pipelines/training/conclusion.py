@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from finflow.pipelines.lake.promotions import champion_row
 from finflow.pipelines.registry.versions import register, repair_aliases, withdraw
 from finflow.pipelines.samples.folds import production_fold
 from finflow.pipelines.samples.windows import open_samples
+from finflow.pipelines.training.decided import keep_decided
 from finflow.pipelines.training.decisions import promotion_row, training_decision
 from finflow.pipelines.training.described import describe_evaluation
 from finflow.pipelines.training.incumbent import Incumbent, answers_another_task, incumbent
@@ -39,6 +40,7 @@ from finflow.pipelines.training.tracking import log_decision, log_training
 
 if TYPE_CHECKING:
     from finflow.pipelines.lake.promotions import PromotionRow, Promotions
+    from finflow.pipelines.leakage.check import LeakageReport
     from finflow.pipelines.training.decisions import Ruling
 
 Answer = PredictionResult | BaseException
@@ -129,6 +131,7 @@ def conclude_training(
     failed: dict[str, str],
     fits: Sequence[FitResult],
     *,
+    leakage: LeakageReport | None = None,
     tags: dict[str, str] | None = None,
 ) -> Conclusion:
     """Decide, register what is accepted, record the decision, let the alias follow, log and report.
@@ -138,6 +141,7 @@ def conclude_training(
     Args:
         failed: the candidates that could not be fitted, with the reason.
         fits: every fit of every candidate, for the log.
+        leakage: what the leakage check found, as evidence; a training whose check failed does not come here (see `refuse_leaks`).
         tags: further tags of the MLflow runs.
 
     Raises:
@@ -148,7 +152,7 @@ def conclude_training(
     logged_fits = [fit for fit in fits if fit.fold in shown]
     logged = log_training(context, evaluation, logged_fits, plan.samples, tags=tags)
     told = f"{context.name}: other decisions kept coming first while this one was being made: run the command again."
-    retry_conflicts(functools.partial(_decide, context, plan, evaluation, failed, logged.children), told)
+    retry_conflicts(functools.partial(_decide, context, plan, evaluation, failed, logged.children, leakage), told)
     repair_aliases(context)
     # Registered for a decision that another training forestalled.
     withdraw(context, plan.run_key)
@@ -168,7 +172,14 @@ def conclude_training(
     return Conclusion(row.decision, outcome)
 
 
-def _decide(context: Context, plan: TrainingPlan, evaluation: Evaluation, failed: Mapping[str, str], runs: Mapping[str, str]) -> None:
+def _decide(
+    context: Context,
+    plan: TrainingPlan,
+    evaluation: Evaluation,
+    failed: Mapping[str, str],
+    runs: Mapping[str, str],
+    leakage: LeakageReport | None,
+) -> None:
     """Decide, and record it under the condition that nobody decided in between.
 
     Args:
@@ -178,9 +189,11 @@ def _decide(context: Context, plan: TrainingPlan, evaluation: Evaluation, failed
         ConflictError: somebody did: look again.
     """
     recorded = context.promotions.find(plan.run_key) is not None
-    ruling = training_decision(context, evaluation, Incumbent() if recorded else incumbent(context, plan, evaluation, failed))
+    found = Incumbent() if recorded else incumbent(context, plan, evaluation, failed)
+    ruling = training_decision(context, evaluation, found, leakage)
     if ruling.recorded is None:
-        context.promotions.record(_row(context, plan, ruling, runs), ruling.expected_version)
+        row = replace(_row(context, plan, ruling, runs), decided_on=keep_decided(context, ruling.evaluation, ruling.safety))
+        context.promotions.record(row, ruling.expected_version)
 
 
 def _row(context: Context, plan: TrainingPlan, ruling: Ruling, runs: Mapping[str, str]) -> PromotionRow:
@@ -245,4 +258,5 @@ def describe(
             },
             "reason": row.reason,
         },
+        "leakage": row.evidence.get("leakage"),
     }

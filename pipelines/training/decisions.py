@@ -32,10 +32,13 @@ from finflow.pipelines.registry.task_signature import task_signature_digest
 from finflow.pipelines.settings.parts import Recipe
 from finflow.pipelines.training.gate import ChampionState, History, Refresh, decide
 from finflow.pipelines.training.incumbent import Incumbent
+from finflow.pipelines.training.leaks import with_leakage
 from finflow.pipelines.training.spending import level_to_spend
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from finflow.pipelines.leakage.check import LeakageReport
 
 __all__ = ["Ruling", "promotion_row", "training_decision"]
 
@@ -58,7 +61,7 @@ class Ruling:
     expected_version: int | None
     champion: PromotionRow | None
     evaluation: Evaluation
-    test_end: str | None = None
+    safety: Evaluation | None = None
 
     @property
     def registers(self) -> bool:
@@ -70,12 +73,14 @@ def training_decision(
     context: Context,
     evaluation: Evaluation,
     incumbent: Incumbent | None = None,
+    leakage: LeakageReport | None = None,
 ) -> Ruling:
     """Decide on the newest state of the promotions table; writes nothing.
 
     Args:
         incumbent: what was found of the champion's version. Dates that it was trained on are left out of its losses here; without them a
             refresh goes by the number of new dates alone.
+        leakage: what the leakage check found; where it failed nothing moves.
 
     Raises:
         FitError: the reference was not evaluated.
@@ -97,8 +102,9 @@ def training_decision(
         if entry is not None:
             state = _refreshable(state, found, dates, losses[entry], logarithmic)
         state = replace(state, changed=found.changed, failed_check=found.failed_check)
-    decision = decide(evaluation, definition.gate, state, _history(rows, evaluation, dates, answered), safety)
-    ruling = Ruling(decision, None, expected, before, evaluation, safety.last_date)
+    decided = decide(evaluation, definition.gate, state, _history(rows, evaluation, dates, answered), safety)
+    decision = with_leakage(decided, leakage)
+    ruling = Ruling(decision, None, expected, before, evaluation, safety)
     if not ruling.registers:
         return ruling
     return replace(ruling, decision=replace(decision, evidence={**decision.evidence, **answered}))
@@ -177,7 +183,7 @@ def promotion_row(ruling: Ruling, clean: CleanManifest, *, version: int | None, 
         reason=decision.reason,
         level=decision.level,
         challenge=decision.challenge,
-        test_end=ruling.test_end or evaluation.last_date,
+        test_end=(ruling.safety or evaluation).last_date,
         evidence=decision.evidence,
         recipe=recipe,
         data_version=clean.version,
@@ -205,7 +211,14 @@ def against_champion(
     """
     baselines = {one.candidate: one.baseline for one in evaluation.candidates if one.candidate in losses}
     compared = compare_all(
-        losses, baselines, champion, evaluation.reference, horizon=evaluation.horizon, seed=seed, logarithmic=logarithmic
+        losses,
+        baselines,
+        champion,
+        evaluation.reference,
+        horizon=evaluation.horizon,
+        seed=seed,
+        replications=evaluation.replications,
+        logarithmic=logarithmic,
     )
     nothing = Compared((), (), None)
     candidates = tuple(replace(one, **vars(compared.get(one.candidate, nothing))) for one in evaluation.candidates)

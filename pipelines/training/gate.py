@@ -235,6 +235,11 @@ def _tried(evaluation: Evaluation, safety: Evaluation, gate: Gate, history: Hist
         "comparisons": {one.candidate: [comparison.to_dict() for comparison in one.comparisons] for one in evaluation.candidates},
         "adjusted_p": {one.candidate: one.adjusted_p for one in evaluation.candidates},
     }
+    if safety is not evaluation:
+        evidence["safety"] = {
+            "comparisons": {one.candidate: [comparison.to_dict() for comparison in one.comparisons] for one in safety.candidates},
+            "adjusted_p": {one.candidate: one.adjusted_p for one in safety.candidates},
+        }
     if changed:
         evidence["changed"] = changed
     if gate.backtests:

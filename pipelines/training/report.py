@@ -16,6 +16,7 @@ from finflow.pipelines.evaluation.augmentation import Reports, augmentation_text
 from finflow.pipelines.evaluation.comparisons import BEST_DATES
 from finflow.pipelines.evaluation.store import read_tables
 from finflow.pipelines.lake.pending import PENDING, command
+from finflow.pipelines.training.leaks import leakage_lines
 from finflow.pipelines.training.look_words import look_figures, look_lines
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ def report_text(
             "",
         ]
     lines += figures_text(definition, evaluation, failed or {}, reports)
+    lines += leakage_lines(row.evidence)
     lines += look_lines(look_figures(evaluation, row.evidence))
     lines += protocol_text(definition, evaluation, samples)
     if row.challenge:

@@ -24,6 +24,7 @@ from finflow.pipelines.fits.needs import TRAINING, TRIAL
 from finflow.pipelines.tracking.runs import common_tags, finite_metrics, is_open, one_writer, run_of, write_run
 from finflow.pipelines.tracking.store import experiment_of, prepare_store
 from finflow.pipelines.training.leaderboard import KEY, share_leaderboard
+from finflow.pipelines.training.leaks import LEAKAGE
 from finflow.pipelines.training.records import candidate_metrics, candidate_params, dataset_input, not_finite, scalars
 
 if TYPE_CHECKING:
@@ -122,6 +123,9 @@ def _close(client: MlflowClient, run: Run, row: PromotionRow, champion: Promotio
         "finflow.reason": row.reason,
         **{f"finflow.{tag}": str(looks.get(name, "")) for name, tag in _LOOK_TAGS.items()},
     }
+    leakage = row.evidence.get("leakage")
+    if leakage is not None:
+        tags[LEAKAGE] = "passed" if leakage["passed"] else "FAILED"
     write_run(client, run_id, finite_metrics({"promoted": float(row.moves)}, run.info.start_time), tags=tags, note=text)
     client.set_terminated(run_id, "FINISHED")
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from finflow.pipelines.statistics import diebold_mariano
-from finflow.pipelines.training.gate import level_to_spend
+from finflow.pipelines.training.spending import level_to_spend
 from tests.benchmarks.figures import record
 from tests.support import chance
 from tests.support.chance import Share

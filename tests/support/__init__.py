@@ -105,8 +105,9 @@ def comparable_state(home: Home, name: str) -> dict[str, Any]:
     lake = Lake(home.lake)
     decided = lake.read(f"promotions/{name}")
     if len(decided):
-        # The manifest names the MLflow run, whose id differs.
-        decided = decided.sort_values("sequence").drop(columns=["recorded_at", "manifest_digest"])
+        # The manifest names the MLflow run, whose id differs; the chain holds instants, and the names of files.
+        differing = ["recorded_at", "manifest_digest", "previous_digest", "digest", "decided_on"]
+        decided = decided.sort_values("sequence").drop(columns=differing)
     predicted = lake.read(f"predictions/{name}")
     if len(predicted):
         predicted = predicted.drop(columns=[c for c in predicted if c in ("scored_at", "backfill_id")])

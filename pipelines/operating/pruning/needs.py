@@ -16,7 +16,7 @@ from finflow.pipelines.core.home import Home
 from finflow.pipelines.fits.needs import TRAINING, TRIAL, WALK, RunNeeds, read_needs
 from finflow.pipelines.lake.lake import Lake
 from finflow.pipelines.lake.pending import APPROVED, FIRST_APPROVAL, REJECTED, pending_row
-from finflow.pipelines.lake.promotions import PromotionRow, Promotions, champion_row
+from finflow.pipelines.lake.promotions import HEAD_ACCEPTED, PromotionRow, Promotions, champion_row
 from finflow.pipelines.lake.walks import WalkRecord
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ ALWAYS = pd.Timestamp("1970-01-01", tz="UTC")
 TABLES = ("raw", "clean", "quarantine", "predictions", "ledger", "monitoring", "promotions", "walk-monthly", "walk-quarterly")
 _WALKS = ("monthly", "quarterly")
 #: decisions of people; no training made them
-_PEOPLE = ("rolled-back", FIRST_APPROVAL, APPROVED, REJECTED)
+_PEOPLE = ("rolled-back", FIRST_APPROVAL, APPROVED, REJECTED, HEAD_ACCEPTED)
 
 
 @dataclass(frozen=True)
@@ -105,14 +105,13 @@ def find_needs(home: Home, client: MlflowClient, rule: RetentionRule, now: pd.Ti
     for name in sorted(names):
         mine = {key: needs for key, needs in recorded.items() if needs.definition == name}
         times = {key: when for key, (owner, when) in evaluated.items() if owner == name}
-        _add_definition(found, lake, name, rule, now, mine, times)
+        _add_definition(found, Promotions(lake, name, home.heads), rule, now, mine, times)
     return found
 
 
 def _add_definition(
     found: Needs,
-    lake: Lake,
-    name: str,
+    promotions: Promotions,
     rule: RetentionRule,
     now: pd.Timestamp,
     recorded: dict[str, RunNeeds],
@@ -124,7 +123,8 @@ def _add_definition(
         recorded: what its runs need, by key.
         evaluated: since when their evaluations lie there.
     """
-    rows, walked = Promotions(lake, name).rows(), _walk_rows(lake, name)
+    name = promotions.name
+    rows, walked = promotions.rows(), _walk_rows(promotions.lake, name)
     trainings = {key: when for key, when in evaluated.items() if key not in {row.run_key for row in walked}}
     trainings |= {row.run_key: pd.Timestamp(row.recorded_at) for row in rows if row.verdict not in _PEOPLE}
     trainings |= {key: pd.Timestamp(needs.at) for key, needs in recorded.items() if needs.kind == TRAINING}

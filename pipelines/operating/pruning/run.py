@@ -1,7 +1,8 @@
 """Freeing what no recorded run needs: the only thing in finflow that deletes.
 
-Rows of predictions, promotions, ledger and monitoring always stay, and so do MLflow's runs with their metrics, reports, and every version
-that was champion or may become it. What goes is what can be made again, and old versions of tables that nobody recorded.
+Rows of predictions, promotions, ledger and monitoring and the losses of decisions always stay, and so do MLflow's runs with their metrics,
+reports, and every version that was champion or may become it. What goes is what can be made again, and old versions of tables that nobody
+recorded.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ def test_a_row_comes_back_as_it_went_in(promotions: Promotions) -> None:
     (found,) = promotions.rows()
     assert found.sequence == 1
     assert pd.Timestamp(found.recorded_at).tzinfo is not None
-    assert replace(found, sequence=0, recorded_at="") == made
+    assert replace(found, sequence=0, recorded_at="", previous_digest="", digest="") == made
     assert found.evidence == made.evidence
     assert found.decision.promoted
     assert found.decision.reason == made.reason
