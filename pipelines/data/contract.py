@@ -85,7 +85,7 @@ def validate(context: Context, raw: RawManifest, as_of: pd.Timestamp, *, now: pd
     rows = judgement.batch.drop(columns=[SESSION])
     quarantined = _quarantine_rows(definition, rows, judgement)
     good = rows[~judgement.broken] if len(quarantined) else rows
-    digest = digest_frame(good[_latest(good)])
+    digest = digest_frame(good)  # earlier revisions too: samples read what was known at their own time
     folder = _write_folder(context, judgement, digest, as_of)
     write_quarantine(context.lake, f"quarantine/{definition.name}", quarantined, as_of)
     version = write_clean(context.lake, f"clean/{definition.name}", good, as_of)
