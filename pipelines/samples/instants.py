@@ -45,8 +45,8 @@ class Instants:
         return np.append(self.own, self.own[-1] + 1).astype("datetime64[ns]")
 
 
-def instants_of(definition: Definition, base: Observed, revisions: Revisions, across: bool) -> Instants | None:
-    """When samples are known; None where nothing was revised and every row came with the publication of its session.
+def instants_of(definition: Definition, base: Observed, revisions: Revisions, across: bool) -> Instants:
+    """When samples are known.
 
     Args:
         base: the rows that samples end with.
@@ -55,8 +55,6 @@ def instants_of(definition: Definition, base: Observed, revisions: Revisions, ac
     """
     published = published_instants(definition, base.time)
     arrived = revisions.known[revisions.begins]
-    if len(arrived) == len(published) and revisions.begins.all() and (arrived <= published).all():
-        return None
     known = np.maximum(published, _arrived(base, revisions, arrived))
     own, rank = np.unique(known, return_inverse=True)
     earliest = _least_from(base.time, rank) if across else _least_ahead(base.first, rank)

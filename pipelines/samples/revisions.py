@@ -17,7 +17,7 @@ from finflow.models.revised import Revised
 from finflow.models.samples import Observations
 from finflow.pipelines.definitions.definition import problem_of
 from finflow.pipelines.samples.entity_versions import entity_versions
-from finflow.pipelines.samples.events import Revisions, lay_out
+from finflow.pipelines.samples.events import Revisions, lay_out, nanoseconds, published_instants
 from finflow.pipelines.samples.instants import instants_of
 from finflow.pipelines.samples.observed import Columns, Observed
 from finflow.pipelines.samples.versions import of_their_own
@@ -41,13 +41,11 @@ def earlier_versions(definition: Definition, base: Observed, frame: pd.DataFrame
     Args:
         frame: every revision of the clean rows that `base` was made of.
     """
-    if not len(base.time):
+    if not len(base.time) or _came_in_time(definition, frame):
         return None
     revisions = lay_out(frame)
     across = any(feature.key is not None for feature in definition.features) or not _are_rows(base, revisions)
     instants = instants_of(definition, base, revisions, across)
-    if instants is None:
-        return None
     if across:
         outcome = problem_of(definition).outcome_values
         found = world_versions(definition, base, revisions, instants, None if outcome is None else outcome[0])
@@ -58,6 +56,11 @@ def earlier_versions(definition: Definition, base: Observed, frame: pd.DataFrame
     found = of_their_own(found, base.columns)
     known = instants.known.astype("datetime64[ns]")
     return Earlier(found.columns, Revised(known, found.row, instants.until[found.step], found.absent)) if len(found.row) else None
+
+
+def _came_in_time(definition: Definition, frame: pd.DataFrame) -> bool:
+    """Whether every revision was known by the publication of its row's session: then no sample knows less of it. Seen at little cost."""
+    return bool((nanoseconds(frame["known_at"]) <= published_instants(definition, frame["time"].to_numpy("datetime64[ns]"))).all())
 
 
 def with_versions(observations: Observations, earlier: Earlier) -> Observations:
