@@ -30,8 +30,8 @@ class Observations:
     """Every observation of a run, entity after entity, in time order within an entity.
 
     Attributes:
-        values: float32, [rows + versions, columns], C-contiguous; may be memory-mapped. Rows as they are known last, and behind them earlier
-            versions of some (see `revised`).
+        values: float32, [rows + versions, columns], C-contiguous; may be memory-mapped. Rows as they are known last, and behind them
+            earlier versions of some (see `revised`).
         columns: names of the columns of `values`.
         entities: names of the entities, in the order of their rows.
         first: int64, [entities + 1]; rows `first[e]:first[e + 1]` belong to entity e.
@@ -67,9 +67,12 @@ class Observations:
 
     @cached_property
     def rows_as_known(self) -> Int64:
-        """int64, [rows]: the place of each row as it was known at its own instant."""
+        """int64, [rows]: the place of each row as it was known at its own instant; its own where it was not there (values missing)."""
         rows = np.arange(self.rows)
-        return rows if self.revised is None else self.revised.at(rows, self.revised.known)
+        if self.revised is None:
+            return rows
+        places = self.revised.at(rows, self.revised.known)
+        return np.where(places == ABSENT, rows, places)
 
     @cached_property
     def behind(self) -> NDArray[np.bool_]:
@@ -177,7 +180,7 @@ class Samples:
         return self._gather(block, np.int64(0), positions, length or self.length)
 
     def places(self, positions: Int64 | slice | None = None, length: int | None = None) -> Int64:
-        """Where the windows stand: int64, [batch, length], into `values` and blocks, each observation as it was known at its sample's instant.
+        """Where the windows stand in `values` and blocks: int64, [batch, length], each observation as known at its sample's instant.
 
         Args:
             length: observations up to each sample's row; the window's by default.

@@ -11,6 +11,8 @@ from finflow.pipelines.lake.lake import PARTITION, Lake, literal
 KEY = ["entity", "time"]
 #: column of the instant at which a later revision gave a row the outcome that it has now; NaT where its first revision had it already
 CORRECTED = "__corrected"
+#: bool column, where a table has it: the revision says that the row is not there any more
+WITHDRAWN = "withdrawn"
 
 
 def read_as_of(
@@ -50,6 +52,8 @@ def read_revisions(lake: Lake, table: str, as_of: pd.Timestamp, version: int | N
 def latest_known(revisions: pd.DataFrame, *, duplicates: bool = False, outcome: str | None = None) -> pd.DataFrame:
     """The latest of these revisions of each row, which are sorted as `read_revisions` gives them; see `read_as_of`."""
     latest = _latest_of_sorted(revisions, duplicates)
+    if WITHDRAWN in latest and latest[WITHDRAWN].any():
+        latest = latest[~latest[WITHDRAWN].fillna(False).astype(bool)].reset_index(drop=True)
     if outcome is None or outcome not in revisions or len(revisions) == len(latest):
         return latest
     return latest.merge(_corrected(revisions, outcome), on=KEY, how="left", validate="many_to_one")

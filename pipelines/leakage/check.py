@@ -71,9 +71,7 @@ def check_leakage(context: Context, as_of: str | pd.Timestamp | None = None) -> 
     return check_rows(context.definition, known.latest, instant, known.revisions)
 
 
-def check_rows(
-    definition: Definition, clean: pd.DataFrame, as_of: pd.Timestamp, revisions: pd.DataFrame | None = None
-) -> LeakageReport:
+def check_rows(definition: Definition, clean: pd.DataFrame, as_of: pd.Timestamp, revisions: pd.DataFrame | None = None) -> LeakageReport:
     """Look for leaks in these clean rows.
 
     Args:
@@ -127,7 +125,8 @@ def as_known(definition: Definition, revisions: pd.DataFrame, samples: Samples) 
     found = compare_with_known(definition, revisions, samples)
     faults = tuple(found.changed)
     detail = (
-        f"{found.samples} samples of {', '.join(found.dates)}, made again of the rows known at each one's own instant, are the same to the bit"
+        f"{found.samples} samples of {', '.join(found.dates)}, made again of the rows known at each one's own instant, are the same to the "
+        "bit"
     )
     if faults:
         told = ", ".join(f"{name} in {count}" for name, count in found.changed.items())

@@ -6,6 +6,7 @@ For each step and entity, the rows that a revised one reaches are laid out with 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +18,7 @@ from finflow.pipelines.samples.features import feature_reach
 from finflow.pipelines.samples.instants import Instants
 from finflow.pipelines.samples.observed import Observed, observe_runs
 from finflow.pipelines.samples.rows import missing_sessions, session_days
-from finflow.pipelines.samples.versions import Versions, absent_versions, taken, together
+from finflow.pipelines.samples.versions import Versions, absent_versions, taken
 
 if TYPE_CHECKING:
     from finflow.pipelines.definitions.definition import Definition
@@ -49,7 +50,7 @@ class _Stretches:
         size = np.cumsum(self.last - self.first + 1) // _ROWS
         cuts = np.concatenate([[0], np.flatnonzero(np.diff(size)) + 1, [len(size)]])
         found = []
-        for low, high in zip(cuts[:-1], cuts[1:], strict=True):
+        for low, high in pairwise(cuts):
             mine = (self.owner >= low) & (self.owner < high)
             found.append(
                 _Stretches(
@@ -59,26 +60,26 @@ class _Stretches:
         return found
 
 
-def entity_versions(definition: Definition, base: Observed, revisions: Revisions, instants: Instants) -> Versions | None:
-    """What the rows were before each step at which somebody knew less of them; None where nobody did."""
+def entity_versions(definition: Definition, base: Observed, revisions: Revisions, instants: Instants) -> list[Versions]:
+    """What the rows were before each step at which somebody knew less of them."""
     row, step, late = _events(definition, revisions, instants)
     if not len(row):
-        return None
+        return []
     stretches = _stretches(definition, base, instants, row, step, late)
     shown = _Shown(definition, base, revisions, instants, late)
     found = [shown.observed(part) for part in stretches.parts()]
     there = revisions.known_by(row, instants.own[step - 1]) >= 0
     found.append(absent_versions(row[~there], step[~there], base.columns))
-    return together(found)
+    return found
 
 
 def _events(definition: Definition, revisions: Revisions, instants: Instants) -> tuple[Int64, Int64, NDArray[np.bool_]]:
-    """Rows and the steps before which they were otherwise, for somebody: int64 [events] each, by step and row. And bool, [rows]: the row
-    came late, when a sample that might have read it was known."""
+    """Rows and the steps before which they were otherwise, for somebody: int64 [events] each, by step and row. And bool, [rows]: somebody
+    who might have read the row did not see it, for it came late or was withdrawn."""
     step = instants.step(revisions.known)
     concerns = (revisions.begins | revisions.changed(definition)) & (step > instants.earliest[revisions.row])
     late = np.zeros(len(instants.known), dtype=bool)
-    late[revisions.row[concerns & revisions.begins]] = True
+    late[revisions.row[(concerns & revisions.begins) | revisions.gone]] = True
     events = np.unique(step[concerns] * len(late) + revisions.row[concerns])
     return events % len(late), events // len(late), late
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from finflow.pipelines.data.knowledge import published
 from finflow.pipelines.definitions.definition import problem_of
-from finflow.pipelines.lake.as_of import CORRECTED
+from finflow.pipelines.lake.as_of import CORRECTED, WITHDRAWN
 
 if TYPE_CHECKING:
     from finflow.pipelines.definitions.definition import Definition
@@ -32,11 +32,13 @@ class Revisions:
         frame: the revisions, index 0..n-1.
         begins: bool, [revisions]; the first of its row.
         known: int64, [revisions]; nanoseconds.
+        gone: bool, [revisions]; it says that the row is withdrawn.
     """
 
     frame: pd.DataFrame
     begins: NDArray[np.bool_]
     known: Int64
+    gone: NDArray[np.bool_]
 
     @cached_property
     def row(self) -> Int64:
@@ -44,10 +46,12 @@ class Revisions:
         return np.cumsum(self.begins) - 1
 
     def known_by(self, row: Int64, instant: Int64) -> Int64:
-        """int64: of each row the place of the latest revision known by an instant (nanoseconds); -1 where there was none yet."""
+        """int64: of each row the place of the latest revision known by an instant (nanoseconds); -1 where there was none yet, or the
+        row was withdrawn."""
         width = len(self._instants) + 1
         place = np.searchsorted(self._keys, row * width + np.searchsorted(self._instants, instant, side="right")) - 1
-        return np.where((place >= 0) & (self.row[np.maximum(place, 0)] == row), place, -1)
+        found = np.maximum(place, 0)
+        return np.where((place >= 0) & (self.row[found] == row) & ~self.gone[found], place, -1)
 
     @cached_property
     def _instants(self) -> Int64:
@@ -93,7 +97,8 @@ def lay_out(frame: pd.DataFrame) -> Revisions:
     entity, time = frame["entity"].array, frame["time"].to_numpy()
     begins = np.ones(len(frame), dtype=bool)
     begins[1:] = np.asarray(entity[1:] != entity[:-1], dtype=bool) | (time[1:] != time[:-1])
-    return Revisions(frame, begins, nanoseconds(frame["known_at"]))
+    gone = frame[WITHDRAWN].fillna(False).to_numpy(dtype=bool) if WITHDRAWN in frame else np.zeros(len(frame), dtype=bool)
+    return Revisions(frame, begins, nanoseconds(frame["known_at"]), gone)
 
 
 def _in_order(frame: pd.DataFrame) -> bool:

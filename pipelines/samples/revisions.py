@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from finflow.models.revised import Revised
 from finflow.models.samples import Observations
-from finflow.pipelines.definitions.definition import problem_of
+from finflow.pipelines.features.panel import first_rows
+from finflow.pipelines.lake.as_of import latest_known
 from finflow.pipelines.samples.entity_versions import entity_versions
 from finflow.pipelines.samples.events import Revisions, lay_out, nanoseconds, published_instants
 from finflow.pipelines.samples.instants import instants_of
-from finflow.pipelines.samples.observed import Columns, Observed
-from finflow.pipelines.samples.versions import of_their_own
+from finflow.pipelines.samples.observed import Columns, Observed, observe
+from finflow.pipelines.samples.versions import absent_versions, of_their_own, together
 from finflow.pipelines.samples.world_versions import world_versions
 
 if TYPE_CHECKING:
@@ -35,27 +37,51 @@ class Earlier:
     revised: Revised
 
 
-def earlier_versions(definition: Definition, base: Observed, frame: pd.DataFrame) -> Earlier | None:
+def earlier_versions(definition: Definition, base: Observed, revisions: Revisions, withdrawn: NDArray[np.bool_]) -> Earlier | None:
     """What samples that were known earlier read in place of the rows; None where all read the rows themselves.
 
     Args:
-        frame: every revision of the clean rows that `base` was made of.
+        base: every row that ever was (see `with_withdrawn`).
+        revisions: of the clean rows that `base` was made of.
+        withdrawn: bool, [rows]; not there any more.
     """
-    if not len(base.time) or _came_in_time(definition, frame):
-        return None
-    revisions = lay_out(frame)
     across = any(feature.key is not None for feature in definition.features) or not _are_rows(base, revisions)
     instants = instants_of(definition, base, revisions, across)
     if across:
-        outcome = problem_of(definition).outcome_values
-        found = world_versions(definition, base, revisions, instants, None if outcome is None else outcome[0])
+        parts = world_versions(definition, base, revisions, instants, withdrawn)
     else:
-        found = entity_versions(definition, base, revisions, instants)
-    if found is None:
+        parts = entity_versions(definition, base, revisions, instants)
+    last = len(instants.own)
+    told = [part.row[part.step == last] for part in parts]
+    absent = np.setdiff1d(np.flatnonzero(withdrawn), np.concatenate(told) if told else [])
+    parts.append(absent_versions(absent, np.full(len(absent), last), base.columns))
+    found = of_their_own(together(parts), base.columns)
+    if not len(found.row):
         return None
-    found = of_their_own(found, base.columns)
     known = instants.known.astype("datetime64[ns]")
-    return Earlier(found.columns, Revised(known, found.row, instants.until[found.step], found.absent)) if len(found.row) else None
+    return Earlier(found.columns, Revised(known, found.row, instants.until[found.step], found.absent))
+
+
+def revisions_read(definition: Definition, base: Observed, frame: pd.DataFrame | None) -> Revisions | None:
+    """The revisions laid out; None where no sample can know less of a row than is known now."""
+    if frame is None or not len(base.time) or _came_in_time(definition, frame):
+        return None
+    return lay_out(frame)
+
+
+def with_withdrawn(definition: Definition, base: Observed, revisions: Revisions) -> tuple[Observed, NDArray[np.int64]]:
+    """The rows that are there and those that were withdrawn, which have missing values; int64: where each that is there stands."""
+    if not revisions.gone.any():
+        return base, np.arange(len(base.time))
+    ever = observe(definition, latest_known(revisions.frame[~revisions.gone])).rows
+    keys = pd.concat([base.rows[["entity", "time"]], ever[["entity", "time"]]]).drop_duplicates()
+    keys = keys.sort_values(["entity", "time"], kind="stable", ignore_index=True)
+    place = np.asarray(pd.MultiIndex.from_frame(keys).get_indexer(pd.MultiIndex.from_frame(base.rows[["entity", "time"]])), dtype=np.int64)
+    columns = absent_versions(np.arange(len(keys)), np.zeros(len(keys), dtype=np.int64), base.columns).columns
+    columns.values[place], columns.breaks[place] = base.columns.values, base.columns.breaks
+    for name, block in base.columns.blocks.items():
+        columns.blocks[name][place] = block
+    return Observed(keys, first_rows(keys), keys["time"].to_numpy("datetime64[ns]"), columns), place
 
 
 def _came_in_time(definition: Definition, frame: pd.DataFrame) -> bool:

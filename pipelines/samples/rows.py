@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -100,7 +101,7 @@ def valid_rows(
             part = behind[start : start + CHUNK]
             places = observations.revised.windows(part, first[part], length)
             outside = places == ABSENT
-            young[part] = outside.any(axis=1)
+            young[part] = outside.any(axis=1) | (observations.revised.at(part, observations.revised.known[part]) == ABSENT)
             crossing[part] = (breaks[places] & ~outside)[:, 1:].any(axis=1)
             missing[part] = (lacking[places] & ~outside).any(axis=1)
     own = absent[observations.rows_as_known]
@@ -124,6 +125,18 @@ def known_targets(targets: Targets, observations: Observations, breaks: NDArray[
     values = np.where((~known & ~np.isnat(targets.label_end))[:, None], np.float32(np.nan), values).astype(np.float32)
     start, end = (np.where(known, span, _NAT) for span in (targets.label_start, targets.label_end))
     return Targets(values, start, end, targets.target_time, targets.origin)
+
+
+def spread_targets(targets: Targets, place: NDArray[np.int64], rows: int) -> Targets:
+    """The targets of more rows, of which these are those at `place`; the others have none."""
+
+    def spread(values: NDArray[Any], missing: Any) -> NDArray[Any]:
+        found = np.full((rows, *values.shape[1:]), missing, dtype=values.dtype)
+        found[place] = values
+        return found
+
+    times = (spread(getattr(targets, name), _NAT) for name in ("label_start", "label_end", "target_time"))
+    return Targets(spread(targets.values, np.nan), *times, spread(targets.origin, np.nan))
 
 
 def _last_row_until(observations: Observations, until: NDArray[np.datetime64], known: NDArray[np.bool_]) -> NDArray[np.int64]:

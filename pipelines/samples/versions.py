@@ -61,7 +61,7 @@ def together(parts: Sequence[Versions]) -> Versions:
 
 
 def of_their_own(found: Versions, base: Columns) -> Versions:
-    """Those of `found` (by row and step) that differ, in a bit, from what who knows more reads: the row's next version, or the row itself."""
+    """Those of `found` (by row and step) that differ from what who knows more reads: the row's next version, or the row itself."""
     last = np.append(found.row[1:] != found.row[:-1], True)[: len(found.row)]
     following = np.where(last, found.row, len(base.values) + np.minimum(np.arange(len(last)) + 1, len(last) - 1))
     there = np.concatenate([np.zeros(len(base.values), dtype=bool), found.absent])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from finflow.models.base import Task
 from finflow.models.samples import Observations, SampleIndex, Samples
@@ -19,9 +20,9 @@ from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.definitions.definition import problem_of
 from finflow.pipelines.lake.as_of import latest_known, read_revisions
 from finflow.pipelines.samples.features import categorical_features, feature_reach, numeric_features
-from finflow.pipelines.samples.observed import observe
-from finflow.pipelines.samples.rows import Dropped, known_targets, valid_rows
-from finflow.pipelines.samples.revisions import earlier_versions, with_versions
+from finflow.pipelines.samples.observed import Observed, observe
+from finflow.pipelines.samples.revisions import earlier_versions, revisions_read, with_versions, with_withdrawn
+from finflow.pipelines.samples.rows import Dropped, known_targets, spread_targets, valid_rows
 from finflow.pipelines.samples.store import is_complete, open_samples, read_facts, write_samples
 
 if TYPE_CHECKING:
@@ -184,27 +185,27 @@ def require_samples(definition: Definition, samples: Samples, dropped: Dropped) 
 def _build(
     definition: Definition, clean: pd.DataFrame, as_of: pd.Timestamp | None, revisions: pd.DataFrame | None
 ) -> tuple[Samples, Dropped]:
-    problem = problem_of(definition)
+    problem, length = problem_of(definition), definition.window.length
     base = observe(definition, clean)
-    observations = Observations(
-        values=base.columns.values,
-        columns=base.columns.names,
-        entities=tuple(str(name) for name in base.rows["entity"].to_numpy()[base.first[:-1]]),
-        first=base.first,
-        time=base.time,
-        blocks=base.columns.blocks,
-    )
-    breaks = base.columns.breaks
-    earlier = None if revisions is None else earlier_versions(definition, base, revisions)
-    if earlier is not None:
-        observations = with_versions(observations, earlier)
-        breaks = np.concatenate([breaks, earlier.columns.breaks])
-    rows, dropped = valid_rows(observations, breaks, definition.window.length, problem.admits_missing)
+    observations, breaks = _observations(base), base.columns.breaks
     groups = problem.groups(base.rows)
-    targets = known_targets(problem.targets(base.rows, definition.calendar), observations, base.columns.breaks, as_of)
+    targets = known_targets(problem.targets(base.rows, definition.calendar), observations, breaks, as_of)
+    read = revisions_read(definition, base, revisions)
+    if read is not None:
+        every, place = with_withdrawn(definition, base, read)
+        count, withdrawn = len(every.time), np.ones(len(every.time), dtype=bool)
+        withdrawn[place] = False
+        observations, breaks = _observations(every), every.columns.breaks
+        targets = spread_targets(targets, place, count)
+        groups = {name: _spread_texts(texts, place, count) for name, texts in groups.items()}
+        earlier = earlier_versions(definition, every, read, withdrawn)
+        if earlier is not None:
+            observations = with_versions(observations, earlier)
+            breaks = np.concatenate([breaks, earlier.columns.breaks])
+    rows, dropped = valid_rows(observations, breaks, length, problem.admits_missing)
     index = SampleIndex(
         row=rows,
-        time=base.time[rows],
+        time=observations.time[rows],
         label_start=targets.label_start[rows],
         label_end=targets.label_end[rows],
         entity=observations.entity[rows],
@@ -213,4 +214,21 @@ def _build(
         origin=targets.origin[rows],
         groups={name: texts[rows] for name, texts in groups.items()},
     )
-    return Samples(observations=observations, index=index, length=definition.window.length), dropped
+    return Samples(observations=observations, index=index, length=length), dropped
+
+
+def _observations(base: Observed) -> Observations:
+    return Observations(
+        values=base.columns.values,
+        columns=base.columns.names,
+        entities=tuple(str(name) for name in base.rows["entity"].to_numpy()[base.first[:-1]]),
+        first=base.first,
+        time=base.time,
+        blocks=base.columns.blocks,
+    )
+
+
+def _spread_texts(texts: NDArray[np.str_], place: NDArray[np.int64], rows: int) -> NDArray[np.str_]:
+    found = np.full(rows, "", dtype=texts.dtype)
+    found[place] = texts
+    return found

@@ -6,24 +6,29 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from finflow.pipelines.definitions.definition import problem_of
 from finflow.pipelines.lake.as_of import latest_known
 from finflow.pipelines.samples.events import Int64, Revisions
 from finflow.pipelines.samples.instants import Instants
 from finflow.pipelines.samples.observed import Observed, observe
-from finflow.pipelines.samples.versions import Versions, absent_versions, joined, same_rows, taken, together
+from finflow.pipelines.samples.versions import Versions, absent_versions, joined, same_rows, taken
 
 if TYPE_CHECKING:
     from finflow.pipelines.definitions.definition import Definition
 
 
 def world_versions(
-    definition: Definition, base: Observed, revisions: Revisions, instants: Instants, outcome: str | None
-) -> Versions | None:
-    """What the rows were before each step at which somebody knew less of them; None where nobody did.
+    definition: Definition, base: Observed, revisions: Revisions, instants: Instants, withdrawn: NDArray[np.bool_]
+) -> list[Versions]:
+    """What the rows were before each step at which somebody knew less of them. Costs a pass over all rows for each such step.
 
-    Costs a pass over all rows for each such step.
+    Args:
+        withdrawn: bool, [rows]; not there any more.
     """
+    problem = problem_of(definition)
+    outcome = None if problem.outcome_values is None else problem.outcome_values[0]
     times, place = np.unique(base.time, return_inverse=True)
     earliest = np.full(len(times) + 1, len(instants.own))
     earliest[place] = instants.earliest
@@ -32,7 +37,7 @@ def world_versions(
     concerns = (revisions.begins | revisions.changed(definition)) & (step > from_here)
     found: list[Versions] = []
     # what who knows more reads: the place of each row's next version, or of the row itself, in all that was found so far
-    columns, current, absent = base.columns, np.arange(len(base.time)), np.zeros(len(base.time), dtype=bool)
+    columns, current, absent = base.columns, np.arange(len(base.time)), withdrawn.copy()
     for number in np.unique(step[concerns])[::-1]:
         instant = instants.own[number - 1]
         readable = base.time <= base.time[instants.rank < number].max()
@@ -50,7 +55,7 @@ def world_versions(
         current[fresh.row] = len(columns.values) + np.arange(len(fresh.row))
         columns = joined([columns, fresh.columns])
         absent[fresh.row], absent[vanished] = False, True
-    return together(found) if found else None
+    return found
 
 
 def _rows_of(world: Observed, base: Observed) -> Int64:

@@ -20,7 +20,7 @@ from finflow.pipelines.samples.store import open_samples, write_samples
 from finflow.pipelines.samples.windows import build_samples, task_of
 from finflow.pipelines.scoring.rows import narrowed
 from tests.support.pipelines.bars import bars, definition
-from tests.support.pipelines.revised import assert_as_known, built, latest_of, one_by_one, revised
+from tests.support.pipelines.revised import assert_as_known, built, latest_of, one_by_one, revised, withdrawn
 from tests.support.risk_support import risk_values
 from tests.support.row_support import loan_rows, loan_values
 
@@ -35,7 +35,9 @@ def wanted(calendar: str | None = None, gap: int = 1) -> Definition:
     return definition(features=FEATURES, calendar=calendar, window={"length": 5, "horizon": 2, "maximum_gap": gap})
 
 
-def revisions(made: Definition, seed: int = 1, share: float = 0.2, late: float = 0.1, entities: tuple[str, ...] = ("A", "B")) -> pd.DataFrame:
+def revisions(
+    made: Definition, seed: int = 1, share: float = 0.2, late: float = 0.1, entities: tuple[str, ...] = ("A", "B")
+) -> pd.DataFrame:
     rows = bars(40, entities=entities)
     kept = np.random.default_rng(seed).random(len(rows)) > 0.05
     return revised(made, rows[kept].reset_index(drop=True), ("close", "volume"), seed, share, late)
@@ -58,9 +60,22 @@ def test_windows_are_those_of_the_rows_known_then(
     assert_as_known(built(made, rows), one_by_one(made, rows), before=12)
 
 
+@settings(max_examples=8, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    gone=st.sampled_from([0.03, 0.3]),
+    late=st.sampled_from([0.0, 0.2]),
+    calendar=st.sampled_from([None, "XNYS"]),
+)
+def test_a_row_that_was_withdrawn_is_there_for_who_was_known_before(seed: int, gone: float, late: float, calendar: str | None) -> None:
+    made = wanted(calendar)
+    rows = withdrawn(revisions(made, seed, 0.1, late), seed, gone)
+    assert_as_known(built(made, rows), one_by_one(made, rows), before=12)
+
+
 @settings(max_examples=5, deadline=None)
-@given(seed=st.integers(0, 10_000), late=st.sampled_from([0.0, 0.2]))
-def test_features_of_earlier_rows_by_key_are_those_known_then(seed: int, late: float) -> None:
+@given(seed=st.integers(0, 10_000), late=st.sampled_from([0.0, 0.2]), gone=st.sampled_from([0.0, 0.1]))
+def test_features_of_earlier_rows_by_key_are_those_known_then(seed: int, late: float, gone: float) -> None:
     made = definition(
         features=[
             {"kind": "log_return", "name": "return"},
@@ -69,7 +84,7 @@ def test_features_of_earlier_rows_by_key_are_those_known_then(seed: int, late: f
     )
     rows = bars(15, entities=("A", "B", "C"))
     rows["desk"] = np.where(np.arange(len(rows)) % 2, "x", "y")
-    rows = revised(made, rows, ("close", "volume"), seed, 0.1, late)
+    rows = withdrawn(revised(made, rows, ("close", "volume"), seed, 0.1, late), seed, gone)
     assert_as_known(built(made, rows), one_by_one(made, rows), before=5)
 
 
@@ -182,10 +197,10 @@ def test_a_fold_that_reads_another_revision_has_another_key() -> None:
     assert digest_of(one, every, 12) != digest_of(other, every, 12)
 
 
-@pytest.mark.parametrize("late", [0.0, 0.3])
-def test_a_portfolio_is_made_of_what_was_known(late: float) -> None:
+@pytest.mark.parametrize(("late", "gone"), [(0.0, 0.0), (0.3, 0.0), (0.0, 0.1)])
+def test_a_portfolio_is_made_of_what_was_known(late: float, gone: float) -> None:
     made = parse_definition(risk_values(problem={"kind": "risk", "weights": {"A": 0.5, "B": 0.5}, "portfolio": "BOOK"}))
-    rows = revised(made, bars(40), ("close",), 3, 0.1, late)
+    rows = withdrawn(revised(made, bars(40), ("close",), 3, 0.1, late), 3, gone)
     samples = built(made, rows)
     assert samples.observations.revised is not None
     known = samples.observations.revised.known

@@ -14,6 +14,16 @@ from finflow.pipelines.samples.windows import build_samples, outcome_column
 Key = tuple[str, np.datetime64]
 
 
+def withdrawn(revisions: pd.DataFrame, seed: int, share: float) -> pd.DataFrame:
+    """The same revisions and, for a share of the rows, one more, up to 15 days after the last: the row is withdrawn."""
+    random = np.random.default_rng(seed)
+    last = revisions.drop_duplicates(["entity", "time"], keep="last")
+    gone = last[random.random(len(last)) < share].copy()
+    gone["known_at"] += pd.to_timedelta(random.integers(1, 15 * 86_400, len(gone)), unit="s").as_unit("us")
+    both = pd.concat([revisions.assign(withdrawn=False), gone.assign(withdrawn=True)])
+    return both.sort_values(["entity", "time", "known_at"], kind="stable", ignore_index=True)
+
+
 def revised(
     definition: Definition, rows: pd.DataFrame, columns: tuple[str, ...], seed: int, share: float = 0.1, late: float = 0.0
 ) -> pd.DataFrame:
@@ -55,7 +65,9 @@ def one_by_one(definition: Definition, revisions: pd.DataFrame) -> dict[Key, Sam
     instants = first["known_at"].where(first["known_at"] > published_at, published_at)
     found = {}
     for (time, known), group in first.assign(instant=instants).groupby(["time", "instant"]):
-        samples = build_samples(definition, latest_of(definition, revisions[(revisions["known_at"] <= known) & (revisions["time"] <= time)]))
+        samples = build_samples(
+            definition, latest_of(definition, revisions[(revisions["known_at"] <= known) & (revisions["time"] <= time)])
+        )
         for place in np.flatnonzero(samples.index.time == np.datetime64(time, "ns")):
             name = samples.observations.entities[samples.index.entity[place]]
             if name in set(group["entity"]):
