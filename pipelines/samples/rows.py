@@ -92,7 +92,7 @@ def valid_rows(
     gaps = np.concatenate(([0], np.cumsum(breaks[:count])))
     crossing = gaps[rows + 1] - gaps[begin + 1] > 0  # a gap just before the window's first row is outside it
     absent = np.isinf(observations.values) if admits_missing else ~np.isfinite(observations.values)
-    lacking = absent.any(axis=1)
+    lacking: NDArray[np.bool_] = np.asarray(absent.any(axis=1))
     bad = np.concatenate(([0], np.cumsum(lacking[:count])))
     missing = bad[rows + 1] - bad[begin] > 0
     if observations.revised is not None:
@@ -135,8 +135,8 @@ def spread_targets(targets: Targets, place: NDArray[np.int64], rows: int) -> Tar
         found[place] = values
         return found
 
-    times = (spread(getattr(targets, name), _NAT) for name in ("label_start", "label_end", "target_time"))
-    return Targets(spread(targets.values, np.nan), *times, spread(targets.origin, np.nan))
+    start, end, time = (spread(getattr(targets, name), _NAT) for name in ("label_start", "label_end", "target_time"))
+    return Targets(spread(targets.values, np.nan), start, end, time, spread(targets.origin, np.nan))
 
 
 def _last_row_until(observations: Observations, until: NDArray[np.datetime64], known: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -31,8 +31,11 @@ class Drawn(Protocol):
     """What windows are drawn from: `finflow.models.networks.batches.Batches`, or `finflow.models.row_networks.row_batches.RowBatches`.
 
     Attributes:
+        length: rows of a window.
         prepared: float32, [rows, width]; where windows stand in it `places` says; None: drawn batch by batch.
     """
+
+    length: int
 
     @property
     def prepared(self) -> Float32 | None: ...
