@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finflow.models.errors import FitFailure
+from finflow.models.revised import ABSENT
 from finflow.models.samples import ARRAYS, Float64, SampleIndex, Samples
 
 STATE = "state.safetensors"
@@ -34,24 +35,28 @@ def labelled_together(train: Samples, validation: Samples) -> Samples:
 
 
 def past(samples: Samples, column: str, length: int) -> Float64:
-    """The last `length` values of one column up to each sample's row: float64, [n, length], oldest first.
+    """The last `length` values of one column up to each sample's row, as known at its instant: float64, [n, length], oldest first.
 
     Values before an entity's first row are NaN.
     """
-    index, observations = samples.index, samples.observations
-    wanted = index.row[:, None] + np.arange(1 - length, 1)
-    first = observations.first[index.entity][:, None]
-    values = observations.values[np.maximum(wanted, first), samples.column(column)].astype(np.float64)
-    values[wanted < first] = np.nan
+    places = samples.places(length=length)
+    values = samples.observations.values[np.maximum(places, 0), samples.column(column)].astype(np.float64)
+    values[places == ABSENT] = np.nan
     return values
 
 
 def known_rows(samples: Samples) -> list[NDArray[np.int64]]:
-    """Rows that these samples may read, an array an entity: from the entity's first to its last sample's."""
-    first = samples.observations.first
+    """Where the rows stand that these samples may read, an array an entity: from the entity's first to its last sample's, all as they were
+    known at that last sample's instant."""
+    observations = samples.observations
+    first, revised = observations.first, observations.revised
     last = np.full(len(first) - 1, -1, dtype=np.int64)
     np.maximum.at(last, samples.index.entity, samples.index.row)
-    return [np.arange(first[entity], last[entity] + 1) for entity in np.flatnonzero(last >= 0)]
+    found = [np.arange(first[entity], last[entity] + 1) for entity in np.flatnonzero(last >= 0)]
+    if revised is None:
+        return found
+    places = [revised.at(rows, revised.known[rows[-1]]) for rows in found]
+    return [one[one != ABSENT] for one in places]
 
 
 def chunks(samples: Samples, size: int = CHUNK) -> list[Samples]:

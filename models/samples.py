@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from finflow.models.revised import ABSENT, Revised
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -27,12 +30,14 @@ class Observations:
     """Every observation of a run, entity after entity, in time order within an entity.
 
     Attributes:
-        values: float32, [rows, columns], C-contiguous; may be memory-mapped.
+        values: float32, [rows + versions, columns], C-contiguous; may be memory-mapped. Rows as they are known last, and behind them
+            earlier versions of some (see `revised`).
         columns: names of the columns of `values`.
         entities: names of the entities, in the order of their rows.
         first: int64, [entities + 1]; rows `first[e]:first[e + 1]` belong to entity e.
         time: datetime64[ns], [rows]; the observation's own time (a session's date at midnight, naive UTC).
-        blocks: further typed arrays whose first axis is rows (int64 codes, float64 levels), by name.
+        blocks: further typed arrays whose first axis is that of `values` (int64 codes, float64 levels), by name.
+        revised: which samples read a version in place of a row; None where every sample reads the rows themselves.
     """
 
     values: Float32
@@ -41,11 +46,41 @@ class Observations:
     first: Int64
     time: Times
     blocks: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    revised: Revised | None = None
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are, versions not counted."""
+        return int(self.first[-1])
 
     @property
     def entity(self) -> Int64:
         """int64, [rows]: each row's entity code."""
         return np.repeat(np.arange(len(self.entities)), np.diff(self.first))
+
+    def first_read(self, row: Int64, entity: Int64, length: int) -> Int64:
+        """int64, [n]: the first row that `length` observations up to each of the rows may stand in, not before its entity's first."""
+        first = self.first[entity]
+        if self.revised is None or not self.revised.absent.any():
+            return np.maximum(row - length + 1, first)
+        return self.revised.reaching(row, first, length)
+
+    @cached_property
+    def rows_as_known(self) -> Int64:
+        """int64, [rows]: the place of each row as it was known at its own instant; its own where it was not there (values missing)."""
+        rows = np.arange(self.rows)
+        if self.revised is None:
+            return rows
+        places = self.revised.at(rows, self.revised.known)
+        return np.where(places == ABSENT, rows, places)
+
+    @cached_property
+    def behind(self) -> NDArray[np.bool_]:
+        """bool, [rows]: a sample that ends with the row knew less of the past than is known of it now."""
+        if self.revised is None:
+            return np.zeros(self.rows, dtype=bool)
+        known = self.revised.known.astype("datetime64[ns]").astype(np.int64)
+        return np.asarray(self.revised.behind(self.first) > known)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,15 +179,38 @@ class Samples:
             block = np.zeros((len(self.observations.values), 0), dtype=np.int64)
         return self._gather(block, np.int64(0), positions, length or self.length)
 
-    def _gather(self, source: NDArray[Any], absent: Any, positions: Int64 | slice | None, length: int) -> NDArray[Any]:
-        rows = self.index.row if positions is None else self.index.row[positions]
-        wanted = rows[:, None] + np.arange(1 - length, 1)
-        if length <= self.length:
-            return np.asarray(source[wanted])
+    def places(self, positions: Int64 | slice | None = None, length: int | None = None) -> Int64:
+        """Where the windows stand in `values` and blocks: int64, [batch, length], each observation as known at its sample's instant.
+
+        Args:
+            length: observations up to each sample's row; the window's by default.
+
+        Returns:
+            ABSENT (-1) before an entity's first observation.
+        """
+        length = length or self.length
+        row = self.index.row if positions is None else self.index.row[positions]
+        wanted = row[:, None] + np.arange(1 - length, 1)
         first = self.observations.first[self.index.entity if positions is None else self.index.entity[positions]]
-        outside = wanted < first[:, None]
-        windows = np.asarray(source[np.where(outside, first[:, None], wanted)])
-        windows[outside] = absent
+        if length > self.length:  # up to its own length a sample's window is whole
+            wanted[wanted < first[:, None]] = ABSENT
+        if self.observations.revised is not None:
+            behind = np.flatnonzero(self.observations.behind[row])
+            if len(behind):
+                wanted[behind] = self.observations.revised.windows(row[behind], first[behind], length)
+        return wanted
+
+    @property
+    def own_places(self) -> Int64:
+        """int64, [n]: where each sample's own row stands, as it was known at the sample's instant."""
+        return self.observations.rows_as_known[self.index.row]
+
+    def _gather(self, source: NDArray[Any], absent: Any, positions: Int64 | slice | None, length: int) -> NDArray[Any]:
+        places = self.places(positions, length)
+        if length <= self.length:
+            return np.asarray(source[places])
+        windows = np.asarray(source[np.maximum(places, 0)])
+        windows[places == ABSENT] = absent
         return windows
 
 

@@ -18,7 +18,8 @@ class Batches:
     """Draws scaled windows of samples.
 
     A window is one contiguous stretch of the observations, so a batch is gathered as that many block copies from an overlapping view:
-    the cost depends neither on the length of the series nor on their number. Observations may be memory-mapped.
+    the cost depends neither on the length of the series nor on their number. Only a window of which a sample knew an earlier version is
+    gathered observation by observation. Observations may be memory-mapped.
 
     Args:
         samples: the samples to draw from.
@@ -34,24 +35,31 @@ class Batches:
         check_samples(samples, task)
         self.scaling = scaling
         self.length = task.length
-        self.starts: Int64 = samples.index.row - (task.length - 1)
+        self._samples = samples
+        self._starts: Int64 = samples.index.row - (task.length - 1)
+        self._behind = samples.observations.behind[samples.index.row]
+        self._any_behind = bool(self._behind.any())
         positions = task.feature_positions
         values = samples.observations.values
         self.prepared = prepared
         self._columns: NDArray[np.int64] | slice = _as_slice(positions)
         if prepared is not None:
             values = prepared
+        self._values = values
         self._whole = np.array_equal(positions, np.arange(values.shape[1]))
         row, item = values.shape[1] * values.itemsize, values.itemsize
         count = max(len(values) - task.length + 1, 0)
         self._windows = as_strided(values, (count, task.length, values.shape[1]), (row, row, item), writeable=False)
 
     def __len__(self) -> int:
-        return len(self.starts)
+        return len(self._starts)
 
     def draw(self, positions: Int64) -> Float32:
         """float32, [batch, length, features]: the scaled windows of the samples at `positions`."""
-        batch = self._windows[self.starts[positions]]
+        if self._any_behind and self._behind[positions].any():
+            batch = np.asarray(self._values[self.places(positions)])
+        else:
+            batch = self._windows[self._starts[positions]]
         if self.prepared is not None:
             return batch
         if not self._whole:
@@ -59,9 +67,13 @@ class Batches:
         count, length, features = batch.shape
         return self.scaling.features(batch.reshape(count, length * features)).reshape(count, length, features)
 
+    def places(self, positions: Int64) -> Int64:
+        """int64, [batch, length]: where the observations of these windows stand in the samples' own and in `prepared`."""
+        return self._samples.places(positions)
+
 
 def prepare(samples: Samples, scaling: Scaling, task: Task) -> Float32 | None:
-    """float32, [rows, features]: every observation scaled once.
+    """float32, [rows + versions, features]: every observation scaled once.
 
     None where that is more than `PREPARED_BYTES`, or no less work than scaling window by window, because the samples are few.
     """

@@ -236,7 +236,7 @@ class Network(Model):
             return np.zeros((len(samples), self.task.outputs)) if self.base is None else self.base.log_forecast(samples, self.task)
         if self.settings.predicts == "change" or self.task.level is None:
             return None
-        levels = samples.observations.values[samples.index.row, samples.column(self.task.level)]
+        levels = samples.observations.values[samples.own_places, samples.column(self.task.level)]
         return -np.asarray(levels, dtype=np.float64)[:, None]
 
     def _targets(self, samples: Samples) -> NDArray[np.float64]:

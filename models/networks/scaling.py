@@ -18,6 +18,10 @@ How = Literal["standard", "robust", "minmax", "none"]
 LIMIT = 10.0
 
 
+#: windows that are looked at together
+_CHUNK = 4096
+
+
 @dataclass(frozen=True, eq=False)
 class Scaling:
     """What turns raw windows and targets into scaled ones, and scaled answers back.
@@ -107,11 +111,17 @@ def fit_scaling(how: How, train: Samples, task: Task, targets: Float64, *, scale
 
 
 def rows_read(samples: Samples) -> NDArray[np.int64]:
-    """int64, ascending: the observation rows that the windows of these samples cover."""
+    """int64, ascending: where the observations stand that the windows of these samples cover, each as some sample knew it."""
+    behind = samples.observations.behind[samples.index.row]
+    row = samples.index.row[~behind] if behind.any() else samples.index.row
     steps = np.zeros(len(samples.observations.values) + 1, dtype=np.int64)
-    np.add.at(steps, samples.index.row - samples.length + 1, 1)
-    np.add.at(steps, samples.index.row + 1, -1)
-    return np.flatnonzero(np.cumsum(steps[:-1]) > 0)
+    np.add.at(steps, row - samples.length + 1, 1)
+    np.add.at(steps, row + 1, -1)
+    read = np.cumsum(steps[:-1]) > 0
+    later = np.flatnonzero(behind)
+    for start in range(0, len(later), _CHUNK):
+        read[samples.places(later[start : start + _CHUNK])] = True
+    return np.flatnonzero(read)
 
 
 def _location_and_scale(how: How, column: Float64) -> tuple[float, float]:

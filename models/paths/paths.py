@@ -61,11 +61,11 @@ def training_series(samples: Samples, task: Task) -> dict[int, Float64]:
     assert task.increment is not None
     position = samples.column(task.increment)
     found = {}
-    for rows in known_rows(samples):
+    for entity, rows in zip(np.unique(samples.index.entity), known_rows(samples), strict=True):
         values = samples.observations.values[rows, position].astype(np.float64)
         values = values[np.isfinite(values)]
         if len(values) >= FEWEST and values.std() > 0:
-            found[int(samples.observations.entity[rows[0]])] = values
+            found[int(entity)] = values
     if not found:
         raise FitFailure(f"no entity has {FEWEST} increments that vary in the training part: there is nothing to draw paths from")
     return found

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
+from finflow.models.revised import ABSENT
 from finflow.models.row_networks.row_encoding import RowEncoding, check_finite
 from finflow.models.rows.categories import MISSING
 from finflow.models.samples import CATEGORIES, Float32, Int64, Samples
@@ -38,6 +39,10 @@ class RowBatches:
         """float32, [batch, length, width]."""
         return np.asarray(self._windows[self.starts[positions]])
 
+    def places(self, positions: Int64) -> Int64:
+        """int64, [batch, length]: where the rows of these windows stand in `prepared`."""
+        return np.asarray(self.starts[positions, None] + np.arange(self.length))
+
 
 def row_batches(samples: Samples, encoding: RowEncoding, features: Int64, length: int) -> RowBatches:
     """Encode what the samples read.
@@ -47,9 +52,9 @@ def row_batches(samples: Samples, encoding: RowEncoding, features: Int64, length
         length: rows that a sample reaches back over, its own among them; 1: its own alone, without the column of real rows.
     """
     if length == 1:
-        return RowBatches(encode_rows(samples, samples.index.row, encoding, features), np.arange(len(samples)), 1)
+        return RowBatches(encode_rows(samples, samples.own_places, encoding, features), np.arange(len(samples)), 1)
     observations = samples.observations
-    if len(samples) * length < len(observations.values):
+    if len(samples) * length < observations.rows or observations.behind[samples.index.row].any():
         return _each_window(samples, encoding, features, length)
     entities, own = np.unique(samples.index.entity, return_inverse=True)
     first, after = observations.first[entities], observations.first[entities + 1]
@@ -66,33 +71,33 @@ def row_batches(samples: Samples, encoding: RowEncoding, features: Int64, length
 
 
 def _each_window(samples: Samples, encoding: RowEncoding, features: Int64, length: int) -> RowBatches:
-    """One window after the other: less work where samples are few among many rows."""
-    wanted = (samples.index.row[:, None] + np.arange(1 - length, 1)).ravel()
-    real = wanted >= np.repeat(samples.observations.first[samples.index.entity], length)
+    """One window after the other: less work where samples are few among many rows, and needed where they knew earlier versions of some."""
+    wanted = samples.places(length=length).ravel()
+    real = wanted != ABSENT
     prepared = np.zeros((len(wanted), encoding.width + 1), dtype=np.float32)
     prepared[real, :-1] = encode_rows(samples, wanted[real], encoding, features)
     prepared[real, -1] = _holds_anything(samples, wanted[real])
     return RowBatches(prepared, np.arange(len(samples), dtype=np.int64) * length, length)
 
 
-def _holds_anything(samples: Samples, rows: Int64) -> NDArray[np.bool_]:
+def _holds_anything(samples: Samples, places: Int64) -> NDArray[np.bool_]:
     """bool, [n]: a value of any column, or a category."""
-    found = ~np.isnan(samples.observations.values[rows]).all(axis=1)
+    found = ~np.isnan(samples.observations.values[places]).all(axis=1)
     block = samples.observations.blocks.get(CATEGORIES)
-    return np.asarray(found if block is None else found | (block[rows] != MISSING).any(axis=1))
+    return np.asarray(found if block is None else found | (block[places] != MISSING).any(axis=1))
 
 
-def encode_rows(samples: Samples, rows: Int64, encoding: RowEncoding, features: Int64) -> Float32:
-    """float32, [n, width]: those rows of the observations, encoded.
+def encode_rows(samples: Samples, places: Int64, encoding: RowEncoding, features: Int64) -> Float32:
+    """float32, [n, width]: what stands at those places of the observations, encoded.
 
     Raises:
         ValueError: a number is infinite; the message names the feature.
     """
     block = samples.observations.blocks.get(CATEGORIES)
     names = [samples.columns[place] for place in features]
-    found = np.empty((len(rows), encoding.width), dtype=np.float32)
-    for start in range(0, len(rows), ROWS):
-        part = rows[start : start + ROWS]
+    found = np.empty((len(places), encoding.width), dtype=np.float32)
+    for start in range(0, len(places), ROWS):
+        part = places[start : start + ROWS]
         codes = np.zeros((len(part), 0), dtype=np.int64) if block is None else np.asarray(block[part])
         numbers = np.asarray(samples.observations.values[part])
         numbers = numbers if len(features) == numbers.shape[1] else numbers[:, features]

@@ -142,5 +142,6 @@ def with_rows(train: Samples, features: Int64, numbers: Float32, codes: Int64, w
         first=np.arange(count + more + 1, dtype=np.int64),
         time=copied.time,
         blocks=blocks,
+        revised=None,
     )
     return Samples(observations, replace(copied, row=place, entity=place, target=target), 1)

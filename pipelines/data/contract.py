@@ -90,10 +90,11 @@ def validate(context: Context, raw: RawManifest, as_of: pd.Timestamp, *, now: pd
     quarantined = _quarantine_rows(definition, rows, judgement)
     good = rows[~judgement.broken] if len(quarantined) else rows
     latest = _standing(good, np.flatnonzero(_latest(good)), withdrawn)
-    digest = digest_frame(good.iloc[latest])
+    kept = _with_withdrawn(good, withdrawn)
+    digest = digest_frame(kept)  # earlier revisions too: samples read what was known at their own time
     folder = _write_folder(context, judgement, digest, as_of)
     write_quarantine(context.lake, f"quarantine/{definition.name}", quarantined, as_of)
-    version = write_clean(context.lake, f"clean/{definition.name}", _with_withdrawn(good, withdrawn), as_of)
+    version = write_clean(context.lake, f"clean/{definition.name}", kept, as_of)
     return CleanManifest(
         table=f"clean/{definition.name}",
         version=version,

@@ -16,6 +16,7 @@ from finflow.models.samples import ARRAYS, Int64, Observations, SampleIndex, Sam
 from finflow.models.zoo import model_class
 from finflow.pipelines.core.digest import ArrayDigest
 from finflow.pipelines.samples.folds import select
+from finflow.pipelines.samples.narrowing import narrow
 
 if TYPE_CHECKING:
     from finflow.pipelines.core.manifests import FitSpec
@@ -71,7 +72,7 @@ def span_of(samples: Samples, groups: Sequence[Int64], context: int) -> Span:
     np.minimum.at(low, code, row)
     np.maximum.at(high, code, row)
     kept = np.flatnonzero(high >= 0).astype(np.int64)
-    begin = np.maximum(low[kept] - (max(context, samples.length) - 1), samples.observations.first[kept])
+    begin = samples.observations.first_read(low[kept], kept, max(context, samples.length))
     return Span(kept, begin, high[kept] + 1)
 
 
@@ -82,13 +83,17 @@ def digest_of(samples: Samples, groups: Sequence[Int64], context: int) -> str:
     """
     span = span_of(samples, groups, context)
     observations = samples.observations
+    kept = narrow(observations, samples.index.take(np.concatenate(groups)), span.places)
     head = "\0".join([str(samples.length), *observations.columns, "\0", *(observations.entities[code] for code in span.entity)])
     total = ArrayDigest(head)
     total.add("count", span.stop - span.first)
-    rows = span.places
     for name, source in _arrays(observations).items():
-        for start in range(0, len(rows), CHUNK):
-            total.add(name, np.asarray(source[rows[start : start + CHUNK]]))
+        places = span.places if name == "time" else kept.places
+        for start in range(0, len(places), CHUNK):
+            total.add(name, np.asarray(source[places[start : start + CHUNK]]))
+    if kept.revised is not None:
+        for name in ("known", "row", "until", "absent"):
+            total.add(f"revised.{name}", getattr(kept.revised, name))
     for number, group in enumerate(groups):
         index = _moved(samples.index.take(group), span, len(observations.entities))
         for name in ARRAYS:
@@ -97,15 +102,19 @@ def digest_of(samples: Samples, groups: Sequence[Int64], context: int) -> str:
 
 
 def cut(samples: Samples, groups: Sequence[Int64], context: int, scratch: Path) -> list[Samples]:
-    """Each group of samples, as views of one copy that holds only the rows they read: nothing else can be learnt from.
+    """Each group of samples, as views of one copy that holds only the rows they read, as they knew them: nothing else can be learnt from.
 
     Args:
         scratch: an existing folder for a copy that is too large for memory.
     """
     span = span_of(samples, groups, context)
     observations = samples.observations
-    large = span.rows * observations.values.itemsize * observations.values.shape[1] > IN_MEMORY_BYTES
-    arrays = {name: _copied(source, span, scratch / f"{name}.npy" if large else None) for name, source in _arrays(observations).items()}
+    kept = narrow(observations, samples.index.take(np.concatenate(groups)), span.places)
+    large = len(kept.places) * observations.values.itemsize * observations.values.shape[1] > IN_MEMORY_BYTES
+    arrays = {
+        name: _copied(source, span.places if name == "time" else kept.places, scratch / f"{name}.npy" if large else None)
+        for name, source in _arrays(observations).items()
+    }
     alone = Observations(
         values=arrays.pop("values"),
         columns=observations.columns,
@@ -113,6 +122,7 @@ def cut(samples: Samples, groups: Sequence[Int64], context: int, scratch: Path) 
         first=np.concatenate([[0], np.cumsum(span.stop - span.first)]).astype(np.int64),
         time=arrays.pop("time"),
         blocks={name.removeprefix("block."): array for name, array in arrays.items()},
+        revised=kept.revised,
     )
     parts = [_moved(samples.index.take(group), span, len(observations.entities)) for group in groups]
     return [Samples(observations=alone, index=part, length=samples.length) for part in parts]
@@ -143,15 +153,14 @@ def _moved(index: SampleIndex, span: Span, entities: int) -> SampleIndex:
     return replace(index, row=index.row + offset[entity], entity=entity)
 
 
-def _copied(source: NDArray[Any], span: Span, path: Path | None) -> NDArray[Any]:
-    shape = (span.rows, *source.shape[1:])
+def _copied(source: NDArray[Any], places: Int64, path: Path | None) -> NDArray[Any]:
+    shape = (len(places), *source.shape[1:])
     if path is None:
         target = np.empty(shape, dtype=source.dtype)
     else:
         target = np.lib.format.open_memmap(path, mode="w+", dtype=source.dtype, shape=shape)
         with path.open("r+b") as file:  # a mapped page that the disk has no room for would kill the process
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-    rows = span.places
-    for start in range(0, len(rows), CHUNK):
-        target[start : start + CHUNK] = source[rows[start : start + CHUNK]]
+    for start in range(0, len(places), CHUNK):
+        target[start : start + CHUNK] = source[places[start : start + CHUNK]]
     return target

@@ -37,13 +37,28 @@ def read_as_of(
     Raises:
         StateError: no such table or version.
     """
+    return latest_known(read_revisions(lake, table, as_of, version), duplicates=duplicates, outcome=outcome)
+
+
+def read_revisions(lake: Lake, table: str, as_of: pd.Timestamp, version: int | None = None) -> pd.DataFrame:
+    """Every revision known by `as_of`: the table's columns without the partition column, sorted by entity, time and known_at.
+
+    Raises:
+        StateError: no such table or version.
+    """
     if version is None and not lake.exists(table):
         raise StateError(f"table {table} is not in the lake {lake.location}: nothing has been ingested yet.")
-    frame = lake.read(table, version=version, where=f"known_at <= {literal(as_of)}")
-    latest = latest_revisions(frame.drop(columns=[PARTITION], errors="ignore"), duplicates=duplicates)
-    if outcome is None or outcome not in frame or len(frame) == len(latest):
+    frame = lake.read(table, version=version, where=f"known_at <= {literal(as_of)}").drop(columns=[PARTITION], errors="ignore")
+    return frame.sort_values([*KEY, "known_at"], kind="stable", ignore_index=True)
+
+
+def latest_known(revisions: pd.DataFrame, *, duplicates: bool = False, outcome: str | None = None) -> pd.DataFrame:
+    """The latest of these revisions of each row, which are sorted as `read_revisions` gives them; see `read_as_of`."""
+    latest = _latest_of_sorted(standing(revisions), duplicates)
+    if outcome is None or outcome not in revisions or len(revisions) == len(latest):
         return latest
-    return latest.merge(_corrected(frame, outcome), on=KEY, how="left", validate="many_to_one")
+    given = revisions[~is_withdrawn(revisions)]  # a withdrawal says nothing of the outcome
+    return latest.merge(_corrected(given, outcome), on=KEY, how="left", validate="many_to_one")
 
 
 def _corrected(frame: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -87,7 +102,10 @@ def read_standing(
 
 def latest_revisions(frame: pd.DataFrame, *, duplicates: bool = False) -> pd.DataFrame:
     """Of rows with entity, time and known_at those of each key's latest known_at that does not withdraw them; see `read_as_of`."""
-    frame = standing(frame).sort_values([*KEY, "known_at"], kind="stable", ignore_index=True)
+    return _latest_of_sorted(standing(frame).sort_values([*KEY, "known_at"], kind="stable", ignore_index=True), duplicates)
+
+
+def _latest_of_sorted(frame: pd.DataFrame, duplicates: bool) -> pd.DataFrame:
     if frame.duplicated(KEY).any():
         newest = frame.groupby(KEY, sort=False)["known_at"].transform("max")
         frame = frame[frame["known_at"] == newest].reset_index(drop=True)

@@ -1,4 +1,4 @@
-"""`check-leakage`: four attempts to make the future change the past, and a test that the attempts would be noticed."""
+"""`check-leakage`: five attempts to make the future change the past, and a test that the attempts would be noticed."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.definitions.definition import problem_of
 from finflow.pipelines.features.kinds import CATEGORY
 from finflow.pipelines.features.panel import first_rows
-from finflow.pipelines.lake.as_of import read_as_of
+from finflow.pipelines.leakage.as_known import compare_with_known
 from finflow.pipelines.leakage.data import AlteredFuture, changed_columns, cut_dates, knowing_columns, with_column, worlds_without_future
 from finflow.pipelines.leakage.models import peeking_candidates, shuffled_models, skill_on_shuffled
 from finflow.pipelines.leakage.outcome import telling_columns
 from finflow.pipelines.problems.outcome import Outcome
 from finflow.pipelines.samples.features import numeric_features
 from finflow.pipelines.samples.folds import make_folds
-from finflow.pipelines.samples.windows import build_samples, count_dropped, outcome_column, require_samples, task_of
+from finflow.pipelines.samples.windows import build_samples, count_dropped, known_rows, require_samples, task_of
 
 if TYPE_CHECKING:
     from finflow.pipelines.definitions.definition import Definition
@@ -67,16 +67,27 @@ def check_leakage(context: Context, as_of: str | pd.Timestamp | None = None) -> 
     raw = ingest(context)
     instant = as_of if isinstance(as_of, pd.Timestamp) else resolve_as_of(context, as_of, version=raw.version)
     clean = validate(context, raw, instant)
-    rows = read_as_of(context.lake, clean.table, instant, clean.version, outcome=outcome_column(context.definition))
-    return check_rows(context.definition, rows, instant)
+    known = known_rows(context, clean)
+    return check_rows(context.definition, known.latest, instant, known.revisions)
 
 
-def check_rows(definition: Definition, clean: pd.DataFrame, as_of: pd.Timestamp) -> LeakageReport:
+def check_rows(definition: Definition, clean: pd.DataFrame, as_of: pd.Timestamp, revisions: pd.DataFrame | None = None) -> LeakageReport:
     """Look for leaks in these clean rows.
+
+    Args:
+        revisions: every revision of them, the latest among them; None: there is nothing to say of what was known before.
 
     Raises:
         NotEnoughHistoryError: too few rows to cut, or to fold.
     """
+    known = [] if revisions is None else [as_known(definition, revisions, build_samples(definition, clean, as_of, revisions))]
+    # The other attempts change the rows as they are known last: what was known before says nothing about them.
+    report = _check_latest(definition, clean, as_of)
+    checks = (*report.checks[:1], *known, *report.checks[1:])
+    return LeakageReport(all(check.passed for check in checks if check.tried), checks)
+
+
+def _check_latest(definition: Definition, clean: pd.DataFrame, as_of: pd.Timestamp) -> LeakageReport:
     samples = build_samples(definition, clean, as_of)
     if definition.folds.kind == "stratified":
         return _without_time(definition, clean, samples, as_of)
@@ -107,6 +118,24 @@ def _without_time(definition: Definition, clean: pd.DataFrame, samples: Samples,
     why = "the rows have no time, so nothing can be seen to read ahead of it"
     nothing = LeakageCheck("the future does not change the past", False, why, tried=False)
     return LeakageReport(all(check.passed for check in checks), (nothing, *checks))
+
+
+def as_known(definition: Definition, revisions: pd.DataFrame, samples: Samples) -> LeakageCheck:
+    """Whether the samples of a run hold what was known at their own instants, and how many rows were revised since.
+
+    Args:
+        revisions: every revision of the clean rows that `samples` were made of.
+    """
+    found = compare_with_known(definition, revisions, samples)
+    faults = tuple(found.changed)
+    detail = (
+        f"{found.samples} samples of {', '.join(found.dates)}, made again of the rows known at each one's own instant, are the same to the "
+        "bit"
+    )
+    if faults:
+        told = ", ".join(f"{name} in {count}" for name, count in found.changed.items())
+        detail = f"of {found.samples} samples of {', '.join(found.dates)} what was known at each one's own instant is otherwise: {told}"
+    return LeakageCheck("features are as they were known", not faults, f"{detail}; {found.told}", faults)
 
 
 def future_changes_nothing(samples: Samples, worlds: list[AlteredFuture]) -> LeakageCheck:

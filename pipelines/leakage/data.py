@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from finflow.models.revised import ABSENT
 from finflow.models.samples import Float64, Samples
 from finflow.pipelines.definitions.definition import problem_of
 from finflow.pipelines.samples.windows import build_samples
@@ -115,7 +116,7 @@ def _changed_index(original: Samples, world: AlteredFuture) -> tuple[str, ...]:
 def with_column(samples: Samples, name: str, values: Float64) -> Samples:
     """The samples with one more observation column that holds `values`, [n], at the samples' own rows."""
     column = np.full((len(samples.observations.values), 1), np.nan, dtype=np.float32)
-    column[samples.index.row, 0] = values
+    column[samples.own_places, 0] = values
     observations = samples.observations
     wider = np.ascontiguousarray(np.hstack([np.asarray(observations.values), column]))
     return replace(samples, observations=replace(observations, values=wider, columns=(*observations.columns, name)))
@@ -134,15 +135,14 @@ def knowing_columns(samples: Samples, names: tuple[str, ...]) -> dict[str, float
     if len(labelled) < _FEWEST_SAMPLES:
         return {}
     chosen = labelled[:: max(len(labelled) // _MOST_SAMPLES, 1)]
-    index = samples.index.take(chosen)
-    target = index.target.astype(np.float64)
+    target = samples.index.target[chosen].astype(np.float64)
     outcomes = _standard_ranks(np.hstack([target, np.diff(target, axis=1)]))
-    first = samples.observations.first[index.entity]
+    before, own = samples.places(chosen, 2).T
     found = {}
     for name in names:
         column = np.asarray(samples.observations.values[:, samples.column(name)], dtype=np.float64)
-        here = column[index.row]
-        moved = np.where(index.row > first, here - column[np.maximum(index.row - 1, 0)], np.nan)
+        here = column[own]
+        moved = np.where(before != ABSENT, here - column[before], np.nan)
         strongest = max(_strongest(here, outcomes), _strongest(moved, outcomes))
         if strongest >= IMPLAUSIBLE:
             found[name] = strongest

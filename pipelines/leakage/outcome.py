@@ -58,7 +58,7 @@ def single_areas(definition: Definition, samples: Samples, seed: int) -> dict[st
     code = samples.index.target[labelled, 0].astype(np.float64)
     if min(code.sum(), len(code) - code.sum()) < _FEWEST:
         return {}
-    row = samples.index.row[labelled]
+    row = samples.own_places[labelled]
     half = np.zeros(len(code), dtype=bool)
     for value in (0.0, 1.0):
         mine = random.permutation(np.flatnonzero(code == value))

@@ -20,15 +20,17 @@ from finflow.pipelines.core.digest import digest_json
 from finflow.pipelines.core.manifests import SampleManifest
 from finflow.pipelines.core.whole_files import write_whole
 from finflow.pipelines.definitions.context import Context
+from finflow.pipelines.lake.as_of import KEY
 from finflow.pipelines.leakage.check import (
     LeakageCheck,
     LeakageReport,
+    as_known,
     future_changes_nothing,
     no_column_knows_the_target,
     planted_future_is_caught,
 )
 from finflow.pipelines.leakage.data import cut_dates, worlds_without_future
-from finflow.pipelines.samples.windows import build_samples, clean_rows
+from finflow.pipelines.samples.windows import build_samples, known_rows, open_samples
 
 #: a second or two for ten features; a table of more is looked at in part
 MOST_ROWS = 100_000
@@ -41,14 +43,17 @@ class Inspected:
 
     Attributes:
         manifest: the samples of the training.
-        rows: clean rows, all or a part.
-        samples: built of `rows`.
+        rows: clean rows, all or a part, the latest revision of each; `revisions`: every revision of these rows.
+        samples: built of `rows` alone.
+        whole: `rows` are all that there are.
         cuts: datetime64[D]: dates after which the future is replaced; none where rows have no time.
     """
 
     context: Context
     manifest: SampleManifest
     rows: pd.DataFrame
+    revisions: pd.DataFrame
+    whole: bool
     samples: Samples
     cuts: tuple[np.datetime64, ...]
 
@@ -69,8 +74,15 @@ def _planted(seen: Inspected) -> LeakageCheck:
     return planted_future_is_caught(seen.context.definition, seen.rows, seen.samples, seen.cuts[-1] if seen.cuts else None)
 
 
+def _known(seen: Inspected) -> LeakageCheck:
+    definition, as_of = seen.context.definition, pd.Timestamp(seen.manifest.clean.as_of)
+    if seen.whole:  # the very samples that are trained on
+        return as_known(definition, seen.revisions, open_samples(seen.manifest.folder))
+    return as_known(definition, seen.revisions, build_samples(definition, seen.rows, as_of, seen.revisions))
+
+
 #: what every training tries; another check is one more name here
-CHECKS: tuple[Callable[[Inspected], LeakageCheck], ...] = (_past, _target, _planted)
+CHECKS: tuple[Callable[[Inspected], LeakageCheck], ...] = (_past, _known, _target, _planted)
 
 
 def check_samples(context: Context, manifest: SampleManifest) -> LeakageReport:
@@ -85,10 +97,13 @@ def check_samples(context: Context, manifest: SampleManifest) -> LeakageReport:
     if kept is not None:
         return kept
     definition = context.definition
-    rows = part_of_rows(clean_rows(context, manifest.clean), context.problem.independent, definition.seed)
+    known = known_rows(context, manifest.clean)
+    rows = part_of_rows(known.latest, context.problem.independent, definition.seed)
+    whole = len(rows) == len(known.latest)
+    revisions = known.revisions if whole else known.revisions.merge(rows[KEY], on=KEY)
     samples = build_samples(definition, rows, pd.Timestamp(manifest.clean.as_of))
     cuts = () if definition.folds.kind == "stratified" else tuple(cut_dates(rows))
-    seen = Inspected(context, manifest, rows, samples, cuts)
+    seen = Inspected(context, manifest, rows, revisions, whole, samples, cuts)
     checks = tuple(check(seen) for check in CHECKS)
     report = LeakageReport(all(check.passed or not check.tried for check in checks), checks)
     write_whole(path, json.dumps({"key": key, **report.to_dict()}, ensure_ascii=False))

@@ -127,20 +127,20 @@ def _features(definition: Definition, samples: Samples, names: Sequence[str]) ->
     """The features of every observation with enough history: float32, [rows, features], and its date."""
     observations, known = samples.observations, _with_history(definition, samples)
     columns = [samples.column(name) for name in names]
-    values = np.asarray(observations.values[:, columns], dtype=np.float32)[known]
+    values = np.asarray(observations.values[observations.rows_as_known][:, columns], dtype=np.float32)[known]
     return np.where(np.isfinite(values), values, np.float32(np.nan)), observations.time[known].astype("datetime64[D]")
 
 
 def _with_history(definition: Definition, samples: Samples) -> NDArray[np.bool_]:
     """bool, [rows]: observations with enough history for every feature."""
     observations = samples.observations
-    age = np.arange(len(observations.values)) - np.repeat(observations.first[:-1], np.diff(observations.first))
+    age = np.arange(observations.rows) - np.repeat(observations.first[:-1], np.diff(observations.first))
     return np.asarray(age >= feature_reach(definition))
 
 
 def _codes(definition: Definition, samples: Samples) -> NDArray[np.int64]:
     """The codes of the categories of every observation with enough history: int64, [rows, categories]."""
-    return np.asarray(samples.observations.blocks[CATEGORIES][_with_history(definition, samples)])
+    return np.asarray(samples.observations.blocks[CATEGORIES][samples.observations.rows_as_known][_with_history(definition, samples)])
 
 
 def _places(reference: NDArray[np.int64], recent: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

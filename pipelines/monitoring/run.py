@@ -21,7 +21,7 @@ from finflow.pipelines.monitoring.pages import write_pages
 from finflow.pipelines.monitoring.performance import check_coverage, check_loss
 from finflow.pipelines.monitoring.result import MonitoringResult, Pages
 from finflow.pipelines.monitoring.scored import read_scored
-from finflow.pipelines.samples.as_known import view_as_known
+from finflow.pipelines.samples.as_known import rows_as_known
 from finflow.pipelines.samples.windows import build_samples
 
 if TYPE_CHECKING:
@@ -93,7 +93,8 @@ def _check_champion(context: Context, clean: CleanManifest, champion: Trained | 
         reason = f"there was no champion as of {clean.as_of[:10]}: finflow train {definition.name}"
         return [not_measured(part, reason) for part in parts]
     as_of = pd.Timestamp(clean.as_of)
-    now = build_samples(definition, view_as_known(context, clean, as_of, as_of.tz_localize(None)), as_of)
+    rows = rows_as_known(context, clean, as_of, as_of.tz_localize(None))
+    now = build_samples(definition, rows.latest, as_of, rows.revisions)
     pages.champion, pages.now = champion, now
     checks = _measured((FEATURES,), lambda: check_features(definition, champion, now))
     return checks + _measured(parts[1:], lambda: _check_scored(definition, champion, read_scored(context, clean, champion, now), pages))

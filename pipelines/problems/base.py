@@ -95,6 +95,9 @@ class Problem(ABC):
     #: names of `metrics` that the report's leaderboard shows beside the deciding loss, in this order, where a candidate has them
     shown: ClassVar[tuple[str, ...]] = ()
 
+    #: observations of an entity before a row that `observe` reads
+    reach: ClassVar[int] = 1
+
     def __init__(self, settings: Any, window: Window) -> None:
         self.settings = settings
         self.window = window

@@ -55,14 +55,15 @@ def stability_table(tested: Tested) -> pd.DataFrame:
 
 def _features(tested: Tested, train: SampleIndex, test: SampleIndex) -> list[dict[str, Any]]:
     observations = tested.samples.observations
-    before, after = observations.values[train.row], observations.values[test.row]
+    trained, tested_on = observations.rows_as_known[train.row], observations.rows_as_known[test.row]
+    before, after = observations.values[trained], observations.values[tested_on]
     found = []
     for name in tested.features:
         column = tested.samples.column(name)
         found.append(_row("feature", name, before[:, column], after[:, column]))
     block = observations.blocks.get(CATEGORIES)
     if block is not None:
-        codes, recent = block[train.row], block[test.row]
+        codes, recent = block[trained], block[tested_on]
         for column, name in enumerate(tested.categories):
             found.append(_category_row(name, codes[:, column], recent[:, column]))
     return found

@@ -23,8 +23,8 @@ from finflow.pipelines.data.knowledge import published
 from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.definitions.definition import Definition, problem_of
 from finflow.pipelines.features.panel import first_rows
-from finflow.pipelines.lake.as_of import read_as_of
-from finflow.pipelines.samples.windows import build_samples, outcome_column
+from finflow.pipelines.lake.as_of import latest_known, read_revisions
+from finflow.pipelines.samples.windows import KnownRows, build_samples, outcome_column
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,16 @@ class Stretch(JsonRecord):
 
 
 def view_as_known(context: Context, clean: CleanManifest, as_of: pd.Timestamp, date: pd.Timestamp) -> pd.DataFrame:
-    """Clean rows known at `as_of` and dated not after `date`, sorted by entity and time, index 0..n-1."""
-    frame = read_as_of(context.lake, clean.table, as_of, version=clean.version, outcome=outcome_column(context.definition))
+    """Clean rows known at `as_of` and dated not after `date`, the latest revision of each, sorted by entity and time, index 0..n-1."""
+    return rows_as_known(context, clean, as_of, date).latest
+
+
+def rows_as_known(context: Context, clean: CleanManifest, as_of: pd.Timestamp, date: pd.Timestamp) -> KnownRows:
+    """As `view_as_known`, with every revision known at `as_of`."""
+    frame = read_revisions(context.lake, clean.table, as_of, clean.version)
     if len(frame) and frame["time"].max() >= date + pd.Timedelta(days=1):
-        frame = frame[frame["time"] < date + pd.Timedelta(days=1)]
-    return frame.reset_index(drop=True)
+        frame = frame[frame["time"] < date + pd.Timedelta(days=1)].reset_index(drop=True)
+    return KnownRows(latest_known(frame, outcome=outcome_column(context.definition)), frame)
 
 
 def find_stretches(context: Context, clean: CleanManifest, dates: Sequence[str], restated: bool = False) -> tuple[Stretch, ...]:

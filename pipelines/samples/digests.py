@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from finflow.models.revised import ABSENT
 from finflow.models.samples import Observations, Samples
 from finflow.pipelines.core.digest import hashed
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 UInt64 = NDArray[np.uint64]
 
+#: windows that are looked at together
+_CHUNK = 4096
 _LANES = 2  # two independent 64-bit hashes make the 128 bits of a digest
 _BASES = (0x9E3779B97F4A7C15, 0xD1342543DE82EF95)  # odd, hence invertible modulo 2^64
 _SEEDS = (0x243F6A8885A308D3, 0x13198A2E03707344)
@@ -36,19 +39,22 @@ def window_digests(samples: Samples, context: int) -> UInt64:
     """
     observations, index = samples.observations, samples.index
     first = np.maximum(observations.first[index.entity], index.row - context + 1)
-    needed = _needed_rows(first, index.row, len(observations.values))
+    needed = _needed_rows(first, index.row, observations.rows)
     place = np.cumsum(needed) - 1
     rows = np.flatnonzero(needed)
+    behind = np.flatnonzero(observations.behind[index.row])
     digests = np.empty((len(index), _LANES), dtype=np.uint64)
     names = _entity_hashes(observations, context)
     time = index.time.astype("datetime64[ns]").astype(np.int64).view(np.uint64)
     for lane in range(_LANES):
-        hashes = _row_hashes(observations, rows, _SEEDS[lane])
+        hashes = _row_hashes(observations, rows, observations.time[rows], _SEEDS[lane])
         powers, inverses = _powers(_BASES[lane], len(rows) + 1)
         sums = np.zeros(len(rows) + 1, dtype=np.uint64)
         np.cumsum(hashes * inverses[1:], out=sums[1:])
         last = place[index.row] + 1
         window = (sums[last] - sums[place[first]]) * powers[last]
+        if len(behind):
+            window[behind] = _each_window(samples, behind, context, lane)
         digests[:, lane] = _mix(_mix(window + np.uint64(_SEEDS[lane])) ^ names[index.entity, lane] ^ _mix(time))
     return digests
 
@@ -93,9 +99,25 @@ def _needed_rows(first: NDArray[np.int64], last: NDArray[np.int64], count: int) 
     return np.cumsum(edges[:-1]) > 0
 
 
-def _row_hashes(observations: Observations, rows: NDArray[np.int64], seed: int) -> UInt64:
-    """uint64, [rows]: a hash of every typed value of each row, and of its time."""
-    total = _mix(observations.time[rows].astype("datetime64[ns]").astype(np.int64).view(np.uint64) + np.uint64(seed))
+def _each_window(samples: Samples, positions: NDArray[np.int64], context: int, lane: int) -> UInt64:
+    """uint64, [positions]: the polynomial of each window by itself, where samples knew other versions of rows than is known now."""
+    observations, revised = samples.observations, samples.observations.revised
+    assert revised is not None
+    powers = _powers(_BASES[lane], context)[0][::-1]
+    found = np.empty(len(positions), dtype=np.uint64)
+    for start in range(0, len(positions), _CHUNK):
+        places = samples.places(positions[start : start + _CHUNK], context)
+        used, where = np.unique(places, return_inverse=True)
+        there = used != ABSENT
+        hashes = np.zeros(len(used), dtype=np.uint64)
+        hashes[there] = _row_hashes(observations, used[there], observations.time[revised.row_of(used[there])], _SEEDS[lane])
+        found[start : start + _CHUNK] = (hashes[where.reshape(places.shape)] * powers).sum(axis=1, dtype=np.uint64)
+    return found
+
+
+def _row_hashes(observations: Observations, rows: NDArray[np.int64], time: NDArray[np.datetime64], seed: int) -> UInt64:
+    """uint64, [rows]: a hash of every typed value that stands at each place, and of the row's time."""
+    total = _mix(time.astype("datetime64[ns]").astype(np.int64).view(np.uint64) + np.uint64(seed))
     blocks: list[tuple[str, NDArray[Any]]] = [("", observations.values)]
     blocks += [(name, np.asarray(observations.blocks[name])) for name in sorted(observations.blocks)]
     for _, block in blocks:

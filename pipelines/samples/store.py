@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from finflow.models.revised import Revised
 from finflow.models.samples import ARRAYS, Observations, SampleIndex, Samples
 from finflow.pipelines.core.arrays import load_array
 from finflow.pipelines.core.errors import StateError
 from finflow.pipelines.core.whole_files import whole_folder
 
-SCHEMA = 1
+SCHEMA = 2
 _FACTS = "samples.json"
+_REVISED = ("known", "row", "until", "absent")
 
 
 def write_samples(samples: Samples, folder: Path, facts: dict[str, Any]) -> None:
@@ -31,6 +33,9 @@ def _write(samples: Samples, partial: Path, facts: dict[str, Any]) -> None:
     np.save(partial / "time.npy", observations.time)
     for name, block in observations.blocks.items():
         np.save(partial / f"block-{name}.npy", block, allow_pickle=False)
+    if observations.revised is not None:
+        for name in _REVISED:
+            np.save(partial / f"revised-{name}.npy", getattr(observations.revised, name))
     for name in ARRAYS:
         np.save(partial / f"index-{name}.npy", getattr(index, name))
     for name, texts in index.groups.items():
@@ -41,6 +46,7 @@ def _write(samples: Samples, partial: Path, facts: dict[str, Any]) -> None:
         "entities": list(observations.entities),
         "length": samples.length,
         "blocks": sorted(observations.blocks),
+        "revised": observations.revised is not None,
         "groups": sorted(index.groups),
         "facts": facts,
     }
@@ -76,12 +82,17 @@ def open_samples(folder: str | Path) -> Samples:
             first=load_array(folder / "first.npy"),
             time=_mapped(folder / "time.npy"),
             blocks={name: _mapped(folder / f"block-{name}.npy") for name in content["blocks"]},
+            revised=_revised(folder) if content["revised"] else None,
         )
         arrays = {name: _mapped(folder / f"index-{name}.npy") for name in ARRAYS}
         index = SampleIndex(**arrays, groups={name: _mapped(folder / f"group-{name}.npy") for name in content.get("groups", ())})
     except (OSError, ValueError, EOFError) as error:
         raise StateError(f"{folder}: the samples are damaged ({error}): delete this folder and run the command again.") from None
     return Samples(observations=observations, index=index, length=int(content["length"]))
+
+
+def _revised(folder: Path) -> Revised:
+    return Revised(**{name: load_array(folder / f"revised-{name}.npy") for name in _REVISED})
 
 
 def _mapped(path: Path) -> NDArray[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -11,17 +11,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from finflow.models.base import Task
-from finflow.models.samples import CATEGORIES, Observations, SampleIndex, Samples
+from finflow.models.samples import Observations, SampleIndex, Samples
 from finflow.pipelines.core.code import sample_code_digest
 from finflow.pipelines.core.digest import digest_json
-from finflow.pipelines.core.errors import ContractError, DefinitionError, NotEnoughHistoryError
+from finflow.pipelines.core.errors import NotEnoughHistoryError
 from finflow.pipelines.core.manifests import CleanManifest, SampleManifest
 from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.definitions.definition import problem_of
-from finflow.pipelines.features.panel import SEGMENT, first_rows
-from finflow.pipelines.lake.as_of import read_as_of
-from finflow.pipelines.samples.features import categorical_features, category_block, feature_frame, feature_reach, numeric_features
-from finflow.pipelines.samples.rows import Dropped, breaks_of, known_targets, valid_rows
+from finflow.pipelines.lake.as_of import latest_known, read_revisions
+from finflow.pipelines.samples.features import categorical_features, feature_reach, numeric_features
+from finflow.pipelines.samples.observed import Observed, observe
+from finflow.pipelines.samples.revisions import earlier_versions, revisions_read, with_versions, with_withdrawn
+from finflow.pipelines.samples.rows import Dropped, known_targets, spread_targets, valid_rows
 from finflow.pipelines.samples.store import is_complete, open_samples, read_facts, write_samples
 
 if TYPE_CHECKING:
@@ -30,21 +31,41 @@ if TYPE_CHECKING:
 __all__ = ["build_samples", "open_samples", "store_samples", "task_of"]
 
 
-def build_samples(definition: Definition, clean: pd.DataFrame, as_of: pd.Timestamp | None = None) -> Samples:
+@dataclass(frozen=True, eq=False)
+class KnownRows:
+    """Clean rows as they are known.
+
+    Attributes:
+        latest: of each entity and time the latest revision, sorted by them, index 0..n-1.
+        revisions: every revision, sorted by entity, time and known_at.
+    """
+
+    latest: pd.DataFrame
+    revisions: pd.DataFrame
+
+
+def build_samples(
+    definition: Definition, clean: pd.DataFrame, as_of: pd.Timestamp | None = None, revisions: pd.DataFrame | None = None
+) -> Samples:
     """Every sample that the clean rows hold, labelled or not, entity after entity in time order.
+
+    Targets, and the level that they start from, are made of the clean rows. What a sample observes was known at its own instant: the
+    publication of its session, or the arrival of the first revision of its row where that came later.
 
     Args:
         clean: `entity`, `time`, and the columns that features and problem read; any order.
         as_of: an instant; a label that ends on a later date counts as not known yet. None: every label in the rows is known.
+        revisions: every revision of these rows, with `known_at`, the latest of each among them; any order. None: every sample observes the
+            clean rows as they are.
 
     Returns:
-        float32 observations [rows, features + the problem's own columns]; the index may be empty.
+        float32 observations [rows + versions, features + the problem's own columns]; the index may be empty.
 
     Raises:
         DefinitionError: a column is missing, or a feature has the name of one of the problem's own columns.
         ContractError: an entity has two rows of one time.
     """
-    return _build(definition, clean, as_of)[0]
+    return _build(definition, clean, as_of, revisions)[0]
 
 
 def store_samples(context: Context, clean: CleanManifest) -> SampleManifest:
@@ -58,10 +79,11 @@ def store_samples(context: Context, clean: CleanManifest) -> SampleManifest:
     digest = _digest(context, clean)
     folder = context.home.samples / digest
     if not is_complete(folder):
-        samples, dropped = _build(definition, clean_rows(context, clean), pd.Timestamp(clean.as_of))
+        known = known_rows(context, clean)
+        samples, dropped = _build(definition, known.latest, pd.Timestamp(clean.as_of), known.revisions)
         require_samples(definition, samples, dropped)
         facts: dict[str, Any] = {
-            "observations": len(samples.observations.values),
+            "observations": samples.observations.rows,
             "samples": len(samples),
             "labelled": int(samples.index.labelled.sum()),
             "dropped": asdict(dropped),
@@ -82,12 +104,22 @@ def store_samples(context: Context, clean: CleanManifest) -> SampleManifest:
 
 
 def clean_rows(context: Context, clean: CleanManifest) -> pd.DataFrame:
-    """The rows that the samples of a clean batch are built of, sorted by entity and time.
+    """The rows that the samples of a clean batch are labelled by, the latest revision of each, sorted by entity and time.
 
     Raises:
         StateError: there is no such table or version.
     """
-    return read_as_of(context.lake, clean.table, pd.Timestamp(clean.as_of), clean.version, outcome=outcome_column(context.definition))
+    return known_rows(context, clean).latest
+
+
+def known_rows(context: Context, clean: CleanManifest) -> KnownRows:
+    """Every revision of a clean batch, and the latest of each row: what `build_samples` takes.
+
+    Raises:
+        StateError: there is no such table or version.
+    """
+    revisions = read_revisions(context.lake, clean.table, pd.Timestamp(clean.as_of), clean.version)
+    return KnownRows(latest_known(revisions, outcome=outcome_column(context.definition)), revisions)
 
 
 def outcome_column(definition: Definition) -> str | None:
@@ -96,9 +128,9 @@ def outcome_column(definition: Definition) -> str | None:
     return None if found is None else found[0]
 
 
-def count_dropped(definition: Definition, clean: pd.DataFrame) -> Dropped:
+def count_dropped(definition: Definition, clean: pd.DataFrame, revisions: pd.DataFrame | None = None) -> Dropped:
     """How many rows end no sample, and why."""
-    return _build(definition, clean, None)[1]
+    return _build(definition, clean, None, revisions)[1]
 
 
 def _digest(context: Context, clean: CleanManifest) -> str:
@@ -141,8 +173,8 @@ def require_samples(definition: Definition, samples: Samples, dropped: Dropped) 
     """
     if len(samples):
         return
-    longest = int(np.diff(samples.observations.first).max()) if len(samples.observations.values) else 0
-    count, length = len(samples.observations.values), definition.window.length
+    longest = int(np.diff(samples.observations.first).max()) if samples.observations.rows else 0
+    count, length = samples.observations.rows, definition.window.length
     raise NotEnoughHistoryError(
         f"{definition.name}: no window of {length} observations can be cut from {count:,} clean rows (the longest entity has {longest:,}): "
         f"{dropped.sentence}. The first labelled sample needs {needed_history(definition)} observations of one entity; give more history, "
@@ -150,41 +182,30 @@ def require_samples(definition: Definition, samples: Samples, dropped: Dropped) 
     )
 
 
-def _build(definition: Definition, clean: pd.DataFrame, as_of: pd.Timestamp | None) -> tuple[Samples, Dropped]:
-    problem = problem_of(definition)
-    _require_columns(clean, ("entity", "time", *problem.required))
-    clean = problem.arrange(_in_order(clean))
-    first = first_rows(clean)
-    time = clean["time"].to_numpy().astype("datetime64[ns]")
-    if problem.independent:
-        breaks = np.zeros(len(time), dtype=bool)  # nothing is taken across a gap
-    else:
-        breaks = breaks_of(time, first, definition.calendar, definition.window.maximum_gap)
-    begins = breaks.copy()
-    begins[first[:-1]] = True
-    clean[SEGMENT] = np.cumsum(begins)
-    features = feature_frame(definition, clean)
-    categories = categorical_features(definition)
-    observed = problem.observe(clean)
-    twice = sorted(set(features.columns) & set(observed.columns))
-    if twice:
-        raise DefinitionError(f"features: {twice} are names of the problem's own columns; give the features another `name`.")
-    values = _tensor(features, observed)
-    columns = (*features.columns, *observed.columns)
-    observations = Observations(
-        values=values,
-        columns=tuple(str(name) for name in columns),
-        entities=tuple(str(name) for name in clean["entity"].to_numpy()[first[:-1]]),
-        first=first,
-        time=time,
-        blocks={CATEGORIES: category_block(definition, clean)} if categories else {},
-    )
-    rows, dropped = valid_rows(observations, breaks, definition.window.length, problem.admits_missing)
-    groups = problem.groups(clean)
-    targets = known_targets(problem.targets(clean, definition.calendar), observations, breaks, as_of)
+def _build(
+    definition: Definition, clean: pd.DataFrame, as_of: pd.Timestamp | None, revisions: pd.DataFrame | None
+) -> tuple[Samples, Dropped]:
+    problem, length = problem_of(definition), definition.window.length
+    base = observe(definition, clean)
+    observations, breaks = _observations(base), base.columns.breaks
+    groups = problem.groups(base.rows)
+    targets = known_targets(problem.targets(base.rows, definition.calendar), observations, breaks, as_of)
+    read = revisions_read(definition, base, revisions)
+    if read is not None:
+        every, place = with_withdrawn(definition, base, read)
+        count, withdrawn = len(every.time), np.ones(len(every.time), dtype=bool)
+        withdrawn[place] = False
+        observations, breaks = _observations(every), every.columns.breaks
+        targets = spread_targets(targets, place, count)
+        groups = {name: _spread_texts(texts, place, count) for name, texts in groups.items()}
+        earlier = earlier_versions(definition, every, read, withdrawn)
+        if earlier is not None:
+            observations = with_versions(observations, earlier)
+            breaks = np.concatenate([breaks, earlier.columns.breaks])
+    rows, dropped = valid_rows(observations, breaks, length, problem.admits_missing)
     index = SampleIndex(
         row=rows,
-        time=time[rows],
+        time=observations.time[rows],
         label_start=targets.label_start[rows],
         label_end=targets.label_end[rows],
         entity=observations.entity[rows],
@@ -193,35 +214,21 @@ def _build(definition: Definition, clean: pd.DataFrame, as_of: pd.Timestamp | No
         origin=targets.origin[rows],
         groups={name: texts[rows] for name, texts in groups.items()},
     )
-    return Samples(observations=observations, index=index, length=definition.window.length), dropped
+    return Samples(observations=observations, index=index, length=length), dropped
 
 
-def _require_columns(clean: pd.DataFrame, names: tuple[str, ...]) -> None:
-    missing = [name for name in names if name not in clean.columns]
-    if missing:
-        raise DefinitionError(f"the data have no column {', '.join(map(repr, missing))}: there are {', '.join(map(str, clean.columns))}.")
+def _observations(base: Observed) -> Observations:
+    return Observations(
+        values=base.columns.values,
+        columns=base.columns.names,
+        entities=tuple(str(name) for name in base.rows["entity"].to_numpy()[base.first[:-1]]),
+        first=base.first,
+        time=base.time,
+        blocks=base.columns.blocks,
+    )
 
 
-def _in_order(clean: pd.DataFrame) -> pd.DataFrame:
-    """Sorted by entity and time, index 0..n-1.
-
-    Raises:
-        ContractError: an entity has two rows of one time.
-    """
-    clean = clean.sort_values(["entity", "time"], kind="stable", ignore_index=True)
-    twice = clean.duplicated(["entity", "time"])
-    if twice.any():
-        row = clean[twice].iloc[0]
-        raise ContractError(f"entity {row['entity']!r} has two rows of {row['time']}: a clean batch has one row for each entity and time.")
-    return clean
-
-
-def _tensor(features: pd.DataFrame, observed: pd.DataFrame) -> NDArray[np.float32]:
-    """float32, [rows, columns], C-contiguous."""
-    values = np.empty((len(features), features.shape[1] + observed.shape[1]), dtype=np.float32)
-    with np.errstate(over="ignore"):  # beyond float32: infinite, and no window holds it
-        for number, name in enumerate(features.columns):
-            values[:, number] = features[name].to_numpy()
-        for number, name in enumerate(observed.columns):
-            values[:, features.shape[1] + number] = observed[name].to_numpy()
-    return values
+def _spread_texts(texts: NDArray[np.str_], place: NDArray[np.int64], rows: int) -> NDArray[np.str_]:
+    found = np.full(rows, "", dtype=texts.dtype)
+    found[place] = texts
+    return found

@@ -17,6 +17,7 @@ from finflow.pipelines.definitions.definition import Definition
 from finflow.pipelines.lake.predictions import COLUMNS, REASONS
 from finflow.pipelines.registry.task_signature import check_task
 from finflow.pipelines.samples.digests import UInt64, as_column, window_digests
+from finflow.pipelines.samples.narrowing import narrow
 from finflow.pipelines.scoring.reasons import reason_texts
 
 if TYPE_CHECKING:
@@ -95,25 +96,27 @@ def narrowed(samples: Samples, context: int) -> Samples:
         context: observations up to a sample's time that are read.
     """
     observations, index = samples.observations, samples.index
-    entities, rows = len(observations.entities), len(observations.values)
+    entities, rows = len(observations.entities), observations.rows
     begin, end = np.full(entities, rows), np.zeros(entities, dtype=np.int64)
     np.minimum.at(begin, index.entity, index.row)
     np.maximum.at(end, index.entity, index.row + 1)
-    begin = np.where(end > 0, np.maximum(begin - context + 1, observations.first[:-1]), 0)
+    begin = np.where(end > 0, observations.first_read(begin, np.arange(entities), context), 0)
     count = end - begin
     if 2 * int(count.sum()) > rows:
         return samples
     first = np.concatenate(([0], np.cumsum(count)))
     shift = begin - first[:-1]
     kept = np.arange(first[-1]) + np.repeat(shift, count)
-    fewer = replace(
+    fewer = narrow(observations, index, kept)
+    narrower = replace(
         observations,
-        values=np.ascontiguousarray(observations.values[kept]),
+        values=np.ascontiguousarray(observations.values[fewer.places]),
         first=first,
         time=observations.time[kept],
-        blocks={name: np.asarray(block)[kept] for name, block in observations.blocks.items()},
+        blocks={name: np.asarray(block)[fewer.places] for name, block in observations.blocks.items()},
+        revised=fewer.revised,
     )
-    return replace(samples, observations=fewer, index=replace(index, row=index.row - shift[index.entity]))
+    return replace(samples, observations=narrower, index=replace(index, row=index.row - shift[index.entity]))
 
 
 def _rows(context: Context, about: _About, samples: Samples, prediction: Prediction, digests: ExtensionArray) -> pd.DataFrame:

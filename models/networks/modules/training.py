@@ -31,18 +31,21 @@ class Drawn(Protocol):
     """What windows are drawn from: `finflow.models.networks.batches.Batches`, or `finflow.models.row_networks.row_batches.RowBatches`.
 
     Attributes:
-        prepared: float32, [rows, width]; of which a window is `length` rows from its sample's start on; None: drawn batch by batch.
-        starts: int64, [samples].
+        length: rows of a window.
+        prepared: float32, [rows, width]; where windows stand in it `places` says; None: drawn batch by batch.
     """
 
     length: int
-    starts: Int64
 
     @property
     def prepared(self) -> Float32 | None: ...
 
     def draw(self, positions: Int64) -> Float32:
         """float32, [batch, length, width]."""
+        ...
+
+    def places(self, positions: Int64) -> Int64:
+        """int64, [batch, length]: the rows of `prepared` that these windows are made of."""
         ...
 
 
@@ -132,9 +135,7 @@ class Training(lightning.LightningModule):
         part, dtype = self.parts[name], next(self.forecaster.parameters()).dtype
         targets = self._targets[name][torch.from_numpy(positions).to(self.device)]
         if name in self._resident:
-            values, length = self._resident[name], part.batches.length
-            starts = torch.from_numpy(part.batches.starts[positions]).to(self.device)
-            windows = values[starts[:, None] + torch.arange(length, device=self.device)]
+            windows = self._resident[name][torch.from_numpy(part.batches.places(positions)).to(self.device)]
         else:
             windows = torch.from_numpy(part.batches.draw(positions)).to(self.device)
         return windows.to(dtype), targets.to(dtype)

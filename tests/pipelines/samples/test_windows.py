@@ -285,7 +285,7 @@ def test_damaged_or_foreign_samples_are_refused(tmp_path: Path) -> None:
         open_samples(folder)
     content = json.loads((folder / "samples.json").read_text())
     (folder / "samples.json").write_text(json.dumps({**content, "schema": 99}))
-    with pytest.raises(StateError, match="schema 99, expected 1"):
+    with pytest.raises(StateError, match="schema 99, expected 2"):
         open_samples(folder)
     with pytest.raises(StateError, match="holds no samples"):
         open_samples(tmp_path)
