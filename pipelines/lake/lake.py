@@ -210,17 +210,17 @@ class Lake:
         try:
             return pa.table(QueryBuilder().register("wanted", found).execute(sql).read_all())
         except Exception as error:
-            if "Parquet" in str(error) or "Arrow error" in str(error) or "Kernel error" in str(error):
+            words = " ".join(str(error).split())
+            if "Object Store error" in words and "not found" in words:
                 raise StateError(
-                    f"version {found.version()} of the table {found.table_uri} cannot be read: a file of it is damaged "
-                    f"({' '.join(str(error).split())[:200]})."
+                    f"version {found.version()} of the table {found.table_uri} has lost files: `finflow prune` freed what no kept run "
+                    f"recorded, or somebody deleted them ({words[-200:]})."
                 ) from error
-            if "Object Store error" not in str(error) or "not found" not in str(error):
-                raise
-            raise StateError(
-                f"version {found.version()} of the table {found.table_uri} has lost files: `finflow prune` freed what no kept run "
-                f"recorded, or somebody deleted them ({' '.join(str(error).split())[-200:]})."
-            ) from error
+            if any(word in words for word in ("Parquet", "Arrow error", "Kernel error")):
+                raise StateError(
+                    f"version {found.version()} of the table {found.table_uri} cannot be read: a file of it is damaged ({words[:200]})."
+                ) from error
+            raise
 
     def _write(self, table: str, found: DeltaTable | None, frame: pd.DataFrame, *, retries: int, predicate: str | None = None) -> int:
         with room_for(f"table {table}", self._uri(table)):
