@@ -207,12 +207,11 @@ def test_the_severity_that_the_message_proposes_works(home: Home) -> None:
     frame.loc[299, "time"] = pd.Timestamp("2099-01-02")
     manifest = validate(open_context(definition(severity={"no_future_dates": "row"}), home), land(home, frame), AS_OF, now=NOW)
     assert (manifest.rows, manifest.quarantined) == (599, 1)
-    assert quarantine(home)["rules"].tolist() == ["no_future_dates"]
+    assert quarantine(home)["rules"].tolist() == ["no_future_dates,known_after_close"]
 
 
 def test_future_days_are_allowed_for(home: Home) -> None:
     frame = bars(start=str(NOW.date() - pd.tseries.offsets.BDay(299)))
-    frame["known_at"] = pd.Timestamp("2019-12-01", tz="UTC").as_unit("us")
     raw = land(home, frame.assign(time=frame["time"] + pd.Timedelta(days=7)))
     with pytest.raises(ContractError, match="no_future_dates"):
         validate(open_context(definition(), home), raw, AS_OF, now=NOW)
