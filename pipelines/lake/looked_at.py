@@ -90,13 +90,14 @@ def find_again(rows: OutcomeRows, looked: LookedAt) -> Found:
     until: list[int] = []
     order = np.argsort(rows.series, kind="stable")
     bounds = np.searchsorted(rows.series[order], [0, *range(1, int(rows.series.max()) + 2)])
-    for (series, other), part in pairs.groupby(["series", "other"], sort=True):
+    for key, part in pairs.groupby(["series", "other"], sort=True):
+        series, same = (int(one) for one in key)  # type: ignore[attr-defined]
         days = rows.day[order[bounds[series] : bounds[series + 1]]]
         first, last = part["day"].min(), part["day"].max()
         if _is_same(len(part), len(days), int(((days >= first) & (days <= last)).sum())):
-            names[int(series)] = (*names.get(int(series), ()), looked.names[other])
+            names[series] = (*names.get(series, ()), looked.names[same])
             again[part["row"].to_numpy()] = True
-            until.append(int(newest[other]))
+            until.append(int(newest[same]))
     return Found(names, again, max(until, default=None))
 
 
