@@ -90,8 +90,8 @@ def find_again(rows: OutcomeRows, looked: LookedAt) -> Found:
     until: list[int] = []
     order = np.argsort(rows.series, kind="stable")
     bounds = np.searchsorted(rows.series[order], [0, *range(1, int(rows.series.max()) + 2)])
-    for key, part in pairs.groupby(["series", "other"], sort=True):
-        series, same = (int(one) for one in key)  # type: ignore[attr-defined]
+    for _, part in pairs.groupby(["series", "other"], sort=True):
+        series, same = int(part["series"].iloc[0]), int(part["other"].iloc[0])
         days = rows.day[order[bounds[series] : bounds[series + 1]]]
         first, last = part["day"].min(), part["day"].max()
         if _is_same(len(part), len(days), int(((days >= first) & (days <= last)).sum())):

@@ -145,7 +145,8 @@ class Looks:
             looks, looked = self._state(version, None if own is None else own.sequence)
             if own is not None:
                 return _seen(rows, looks, looked)[0]
-            frames, there = [], {look.run_key for look in known}
+            frames: list[pd.DataFrame] = []
+            there = {look.run_key for look in known}
             sequence = len(known)
             for look, chosen in (*earlier, (None, None)):
                 if look is not None and look.run_key in there:
