@@ -52,8 +52,12 @@ class Found:
         return {name for names in self.names.values() for name in names}
 
 
-def join_looked_at(parts: Sequence[tuple[bytes, bytes, bytes, Sequence[str]]]) -> LookedAt:
-    """What looks left, oldest first: hashes (int64), days (int32), places (int32) in the look's list of series, and that list."""
+#: what a look left: hashes (int64), days (int32), places (int32) in its list of series, and that list
+Left = tuple[bytes, bytes, bytes, Sequence[str]]
+
+
+def join_looked_at(parts: Sequence[Left]) -> LookedAt:
+    """What looks left, the oldest first, as one."""
     names: dict[str, int] = {}
     found: list[tuple[Int64, Int64, Int64]] = []
     for hashes, days, places, listed in parts:
