@@ -143,7 +143,7 @@ def _texts(texts: Sequence[str]) -> UInt64:
 
 def _mixed(*parts: Any) -> UInt64:
     """One number of several, their order counting; never 0."""
-    found = np.uint64(0x9E3779B97F4A7C15)
+    found: Any = np.uint64(0x9E3779B97F4A7C15)
     with np.errstate(over="ignore"):
         for part in parts:
             found = _finished(np.asarray(part).astype(np.uint64, copy=False) ^ (found * np.uint64(3) + np.uint64(0x9E3779B97F4A7C15)))

@@ -52,8 +52,12 @@ class Found:
         return {name for names in self.names.values() for name in names}
 
 
-def join_looked_at(parts: Sequence[tuple[bytes, bytes, bytes, Sequence[str]]]) -> LookedAt:
-    """What looks left, oldest first: hashes (int64), days (int32), places (int32) in the look's list of series, and that list."""
+#: what a look left: hashes (int64), days (int32), places (int32) in its list of series, and that list
+Left = tuple[bytes, bytes, bytes, Sequence[str]]
+
+
+def join_looked_at(parts: Sequence[Left]) -> LookedAt:
+    """What looks left, the oldest first, as one."""
     names: dict[str, int] = {}
     found: list[tuple[Int64, Int64, Int64]] = []
     for hashes, days, places, listed in parts:
@@ -90,13 +94,14 @@ def find_again(rows: OutcomeRows, looked: LookedAt) -> Found:
     until: list[int] = []
     order = np.argsort(rows.series, kind="stable")
     bounds = np.searchsorted(rows.series[order], [0, *range(1, int(rows.series.max()) + 2)])
-    for (series, other), part in pairs.groupby(["series", "other"], sort=True):
+    for _, part in pairs.groupby(["series", "other"], sort=True):
+        series, same = int(part["series"].iloc[0]), int(part["other"].iloc[0])
         days = rows.day[order[bounds[series] : bounds[series + 1]]]
         first, last = part["day"].min(), part["day"].max()
         if _is_same(len(part), len(days), int(((days >= first) & (days <= last)).sum())):
-            names[int(series)] = (*names.get(int(series), ()), looked.names[other])
+            names[series] = (*names.get(series, ()), looked.names[same])
             again[part["row"].to_numpy()] = True
-            until.append(int(newest[other]))
+            until.append(int(newest[same]))
     return Found(names, again, max(until, default=None))
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from finflow.pipelines.core.manifests import JsonRecord
 from finflow.pipelines.lake.conflicts import kept_writing, retry_conflicts
-from finflow.pipelines.lake.looked_at import Found, LookedAt, find_again, join_looked_at, packed
+from finflow.pipelines.lake.looked_at import Found, Left, LookedAt, find_again, join_looked_at, packed
 
 if TYPE_CHECKING:
     from finflow.pipelines.lake.fingerprints import OutcomeRows
@@ -145,7 +145,8 @@ class Looks:
             looks, looked = self._state(version, None if own is None else own.sequence)
             if own is not None:
                 return _seen(rows, looks, looked)[0]
-            frames, there = [], {look.run_key for look in known}
+            frames: list[pd.DataFrame] = []
+            there = {look.run_key for look in known}
             sequence = len(known)
             for look, chosen in (*earlier, (None, None)):
                 if look is not None and look.run_key in there:
@@ -169,8 +170,7 @@ class Looks:
         where = None if before is None else f"sequence < {before}"
         frame = self.lake.read(TABLE, version=version, where=where).sort_values("sequence")
         looks = _looks(frame)
-        parts = [(row.hashes, row.days, row.places, look.series) for row, look in zip(frame.itertuples(index=False), looks, strict=True)]
-        return looks, join_looked_at(parts)
+        return looks, join_looked_at([_left(look, frame.iloc[place]) for place, look in enumerate(looks)])
 
 
 def _seen(rows: OutcomeRows, looks: Sequence[Look], looked: LookedAt) -> tuple[Seen, Found]:
@@ -201,8 +201,13 @@ def _recorded(
 def _joined(looked: LookedAt, look: Look, frame: pd.DataFrame) -> LookedAt:
     """All fingerprints after a look."""
     before = (looked.hashes.tobytes(), looked.day.astype("<i4").tobytes(), looked.series.astype("<i4").tobytes(), looked.names)
-    hashes, days, places = (frame[name].iloc[0] for name in _PACKED)
-    return join_looked_at([before, (hashes, days, places, look.series)])
+    return join_looked_at([before, _left(look, frame.iloc[0])])
+
+
+def _left(look: Look, row: pd.Series[Any]) -> Left:
+    """What a look's row holds of fingerprints."""
+    hashes, days, places = (bytes(row[name]) for name in _PACKED)
+    return hashes, days, places, look.series
 
 
 def _looks(frame: pd.DataFrame) -> list[Look]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from finflow.models.base import Hardware, Prediction
 from finflow.pipelines.core.home import Home
@@ -27,8 +29,10 @@ from tests.support.pipelines.fit_support import folds_of, kept_clean, market, st
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 SPREAD = np.array([-0.03, -0.01, 0.0, 0.01, 0.03])
-#: shares of the outcome that the models of `tiny` know, if nothing else is said
-NOTHING = {"random-walk": 0.0, "ridge": -0.05, "dense": -0.05}
+#: by recipe, the share of the outcome that it knows, at every time or as a function of it
+Shares = Mapping[str, float | Callable[[NDArray[np.datetime64]], NDArray[np.float64]]]
+#: what the models of `tiny` know, if nothing else is said
+NOTHING: Shares = {"random-walk": 0.0, "ridge": -0.05, "dense": -0.05}
 
 
 def bars(days: int, entities: tuple[str, ...] = ("ALPHA",), seed: int = 5) -> pd.DataFrame:
@@ -58,14 +62,15 @@ class Desk:
         folds = folds_of(context.definition, samples)
         return TrainingPlan(key, as_of, samples, folds, recipes, ("random-walk", "ridge"), champion, (1,), Hardware(), ())
 
-    def predictions(self, context: Context, plan: TrainingPlan, shares: dict[str, float] | None = None) -> dict[str, Any]:
+    def predictions(self, context: Context, plan: TrainingPlan, shares: Shares | None = None) -> dict[str, Any]:
         """What each recipe says of the test samples of each fold."""
         index, embargo = open_samples(plan.samples.folder).index, context.definition.folds.embargo
         found: dict[str, Any] = {}
         for name, share in {**NOTHING, **(shares or {})}.items():
             for fold in plan.folds:
                 test = select(fold, index, embargo).test
-                median = share * index.target[test].astype(np.float64)
+                known = share(index.time[test])[:, None] if callable(share) else share
+                median = known * index.target[test].astype(np.float64)
                 prediction = Prediction("quantiles", (median[:, :, None] + SPREAD).astype(np.float32), LEVELS)
                 found.setdefault(name, {})[fold.name] = {1: (test, prediction)}
         return found
@@ -77,7 +82,7 @@ class Desk:
         return take_look(context, plan, self.predictions(context, plan))
 
     def evaluate(
-        self, clean: pd.DataFrame, shares: dict[str, float] | None = None, name: str = "tiny", run_key: str | None = None, **changes: Any
+        self, clean: pd.DataFrame, shares: Shares | None = None, name: str = "tiny", run_key: str | None = None, **changes: Any
     ) -> tuple[Context, TrainingPlan, Evaluation]:
         """Look and evaluate."""
         context = self.context(name, **changes)
@@ -103,7 +108,7 @@ class Desk:
         )
         return context, plan, evaluation
 
-    def train(self, clean: pd.DataFrame, shares: dict[str, float] | None = None, **named: Any) -> Ruling:
+    def train(self, clean: pd.DataFrame, shares: Shares | None = None, **named: Any) -> Ruling:
         """Look, evaluate, decide and record."""
         context, plan, evaluation = self.evaluate(clean, shares, **named)
         ruling = training_decision(context, evaluation)
