@@ -15,9 +15,10 @@ import numpy as np
 import pandas as pd
 
 from finflow.models.samples import Samples
-from finflow.pipelines.core.code import sample_code_digest, source_digests
+from finflow.pipelines.core.code import sample_code_digest
 from finflow.pipelines.core.digest import digest_json
 from finflow.pipelines.core.manifests import SampleManifest
+from finflow.pipelines.core.source_digests import source_digests
 from finflow.pipelines.core.whole_files import write_whole
 from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.lake.as_of import KEY
