@@ -13,7 +13,7 @@ NAME = "finflow"
 #: every command of flows/command_line/app.py (a test holds this; the list is not read from there, because that file needs this one)
 COMMANDS = (
     *("alerts", "approve", "backfill", "check-leakage", "demo", "down", "export", "history", "init", "list", "monitor", "prune", "reject"),
-    *("report", "rollback", "schema", "score", "show", "status", "train", "try", "ui", "up", "validate"),
+    *("report", "rollback", "schema", "score", "show", "status", "train", "try", "ui", "up", "validate", "verify"),
 )
 _COMMAND = re.compile(rf"(?<![\w/.-]){NAME}(?= (?:{'|'.join(COMMANDS)})\b)")
 

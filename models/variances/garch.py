@@ -20,6 +20,8 @@ _FEWEST = 100
 _PRIOR_DAYS = 20
 #: mean, omega, alpha, gamma, beta and degrees of freedom that daily returns of unit variance have, roughly
 COMMON = np.array([0.0, 0.02, 0.05, 0.0, 0.93, 6.0])
+#: where entities are calm and wild: hardly any constant, and heavy tails
+UNLIKE = np.array([0.0, 1e-6, 0.10, 0.0, 0.88, 4.0])
 #: of the log-likelihood: less is the rounding of two searches that end at one place
 MATERIAL = 1.0
 
@@ -128,7 +130,8 @@ def fit_garch(returns: Float64, asymmetric: bool, *, skewed: bool = False) -> tu
     """Maximum likelihood by `arch`, with Student's t errors, or Hansen's (1994) skewed ones.
 
     Over entities of unlike volatility the likelihood has ridges and cliffs: a search can end far from its top and call itself converged. So
-    there is a second one, from common values or (GJR) from the symmetric optimum, and the higher end counts.
+    there is a second one, from common values or (GJR) from the symmetric optimum, a third where these two end apart, and the highest end
+    counts.
 
     Returns:
         float64, [5]: mean, omega, alpha, gamma (0 if symmetric), beta, of plain returns; degrees of freedom (and the skew); whether the
@@ -156,22 +159,25 @@ class _Optimum:
 
 
 def _search(returns: Float64, asymmetric: bool, skewed: bool) -> _Optimum:
-    """The highest of two searches over returns of unit variance and, for GJR, of the symmetric optimum, which is one of its points."""
+    """The highest of the searches over returns of unit variance and, for GJR, of the symmetric optimum, which is one of its points."""
     from arch import arch_model
 
     model = arch_model(returns, mean="Constant", vol="GARCH", p=1, o=int(asymmetric), q=1, dist="skewt" if skewed else "t", rescale=False)
-    common = np.append(COMMON, 0.0) if skewed else COMMON
+    common, unlike = (np.append(start, 0.0) if skewed else start for start in (COMMON, UNLIKE))
     places = np.arange(len(common)) if asymmetric else np.delete(np.arange(len(common)), 3)  # no gamma
-    nested = _search(returns, False, skewed) if asymmetric else None
-    starts = (None, common[places] if nested is None else nested.parameters)
-    optima = [] if nested is None else [nested]
-    for start in starts:
+
+    def search(start: Float64 | None) -> _Optimum:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what the search ended with is checked and reported instead
             result = model.fit(disp="off", show_warning=False, options={"maxiter": 500}, starting_values=start)
         parameters = np.zeros(len(common))
         parameters[places] = result.params.to_numpy()
-        optima.append(_Optimum(parameters, float(result.loglikelihood), result.convergence_flag == 0))
-    usual = optima[-2]  # from arch's own start: it stands unless another is materially higher
+        return _Optimum(parameters, float(result.loglikelihood), result.convergence_flag == 0)
+
+    nested = _search(returns, False, skewed) if asymmetric else None
+    usual = search(None)  # from arch's own start: it stands unless another is materially higher
+    optima = [usual, search(common[places] if nested is None else nested.parameters), *([] if nested is None else [nested])]
+    if not abs(optima[1].likelihood - usual.likelihood) < MATERIAL:
+        optima.append(search(unlike[places]))
     best = max(optima, key=lambda one: one.likelihood if np.isfinite(one.likelihood) else -np.inf)
     return usual if usual.likelihood >= best.likelihood - MATERIAL else best

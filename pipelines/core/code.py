@@ -55,6 +55,7 @@ LEFT_OUT = (
     *(
         "finflow.pipelines.tracking.store",
         "finflow.pipelines.registry.versions",
+        "finflow.pipelines.training.leaks",
         "finflow.pipelines.training.report",
         "finflow.pipelines.training.tracking",
     ),

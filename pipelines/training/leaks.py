@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from finflow.pipelines.core.digest import digest_json
 from finflow.pipelines.core.errors import LeakageError
 from finflow.pipelines.core.manifests import Decision, SampleManifest
 from finflow.pipelines.definitions.context import Context
-from finflow.pipelines.leakage.check import LeakageReport
 from finflow.pipelines.tracking.runs import common_tags, one_writer, run_of, write_run
 from finflow.pipelines.tracking.store import experiment_of
+
+if TYPE_CHECKING:
+    from finflow.pipelines.leakage.check import LeakageReport
 
 #: tag of a training's parent run: passed or FAILED
 LEAKAGE = "finflow.leakage"

@@ -63,7 +63,7 @@ def bars(days: int, broken: int) -> pd.DataFrame:
         {"entity": "A", "time": time, "open": close, "high": close + 1.0, "low": close - 1.0, "close": close * 1.0, "volume": 1e6}
     )
     frame.loc[frame.index >= days - broken, "high"] = 50.0
-    return frame.assign(open=frame["open"] * 1.0, known_at=time.tz_localize("UTC") + pd.Timedelta(hours=22), period="2017")
+    return frame.assign(open=frame["open"] * 1.0, known_at=time.tz_localize("UTC") + pd.Timedelta(hours=24), period="2017")
 
 
 def test_rows_are_told_of_once_by_the_run_that_quarantines_them(home: Home, sent: list[tuple[str, str]]) -> None:

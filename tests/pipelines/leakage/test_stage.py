@@ -34,6 +34,7 @@ def test_an_honest_definition_passes_and_the_result_is_kept(home: Home, monkeypa
     assert found.passed
     assert [check.name for check in found.checks] == [
         "the future does not change the past",
+        "features are as they were known",
         "no column knows the target",
         "a planted future column is caught",
     ]

@@ -84,7 +84,7 @@ def test_the_report_says_what_was_decided_on_what(evaluation: Evaluation, sample
 
 def test_a_smaller_loss_has_the_sign_that_the_command_line_gives_it(evaluation: Evaluation, samples: SampleManifest) -> None:
     from finflow.flows.command_line.leaderboard import leaderboard_lines
-    from finflow.pipelines.training.conclusion import _leaderboard_row
+    from finflow.pipelines.training.described import _leaderboard_row
 
     text = report_text(DEFINITION, evaluation, ROW, ROW, samples)
     assert "the change of the loss (negative: a smaller loss, better)" in text

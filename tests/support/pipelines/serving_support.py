@@ -99,7 +99,7 @@ class Registry:
         outer = self
 
         class Promotions:
-            def __init__(self, lake: Lake, definition_name: str) -> None:
+            def __init__(self, lake: Lake, definition_name: str, heads: Path | None = None) -> None:
                 pass
 
             def rows(self) -> list[Row]:
