@@ -109,7 +109,6 @@ ROOMS = {
     "pipelines/tracking": "pipelines/core",
     "pipelines/training": (
         "models pipelines/core pipelines/definitions pipelines/evaluation pipelines/evaluation/plots pipelines/fits pipelines/lake "
-        "pipelines/leakage "
         "pipelines/registry pipelines/samples pipelines/settings pipelines/tracking"
     ),
 }

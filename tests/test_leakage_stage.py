@@ -27,7 +27,7 @@ def test_a_planted_column_ends_the_training_and_the_record_of_the_mended_one_ver
     write_definition(tmp_path / "tiny.yaml", values)
     outcome = finflow.json("train", path)
     assert outcome["leakage"]["passed"] is True
-    assert outcome["looks"]["before"] == 0, "the refused training looked at nothing"
+    assert outcome["looks"]["looks_before"] == 0, "the refused training looked at nothing"
     verified = finflow.json("verify", path)
     assert verified["ok"] is True
     shutil.copytree(finflow.home.lake, tmp_path / "copy")
