@@ -111,7 +111,7 @@ def test_of_24_promotions_at_once_one_wins_and_the_others_are_told_why(trained: 
     for answer in answers:
         assert answer["champion"] == {"name": "tiny", "version": moved[0].version, "candidate": "random-walk"}
         if answer["verdict"] == "kept":
-            assert "No challenge was decided: 0 test dates are new since challenge 1" in answer["reason"]
+            assert "No refresh: 0 test dates since its version was made" in answer["reason"]
     assert aliases(trained.home) == {"champion": moved[0].version}
     there = [int(found.version) for found in store_client(trained.home).search_model_versions("name = 'tiny'")]
     assert there == [moved[0].version], "what the others registered for a decision that was forestalled is withdrawn"

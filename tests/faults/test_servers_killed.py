@@ -7,6 +7,7 @@ holds a concurrency slot.
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,7 +62,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture(scope="module")
 def trained(site: Site) -> dict[str, Any]:
-    return picture(site, CALM)
+    # Every training is of the same data, and CALM's was the first look at them: who comes later decides otherwise.
+    return picture(site, FILLED)
 
 
 def path_of(site: Site, name: str) -> str:
@@ -82,6 +84,8 @@ def picture(site: Site, name: str) -> dict[str, Any]:
     del state["fits"]
     for decision in state["decisions"]:
         decision.pop("run_key")
+        for key in ("evidence", "reason"):  # every training of this file is one look more
+            decision[key] = re.sub(r'"before": \d+|seen \d+ times?', "seen", decision[key])
     return state
 
 
