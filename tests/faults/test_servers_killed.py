@@ -85,7 +85,7 @@ def picture(site: Site, name: str) -> dict[str, Any]:
     for decision in state["decisions"]:
         decision.pop("run_key")
         for key in ("evidence", "reason"):  # every training of this file is one look more
-            decision[key] = re.sub(r'"before": \d+|seen \d+ times?', "seen", decision[key])
+            decision[key] = re.sub(r'"before": \d+|seen (?:once|[\d,]+ times)', "seen", decision[key])
     return state
 
 
