@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from finflow.pipelines.lake.lake import Lake
 
 TABLE = "looks"
-TRAINING, WALK, EARLIER = "training", "walk", "earlier"
+TRAINING, WALK, TRIAL, EARLIER = "training", "walk", "trial", "earlier"
 _LISTS = ("recipes", "series")
 _PACKED = ("hashes", "days", "places")
 
@@ -37,7 +37,7 @@ class Look(JsonRecord):
 
     Attributes:
         run_key: the training's; the same again is the same look.
-        purpose: training, walk (a period of a walk forward) or earlier (decided before there was this table).
+        purpose: training, walk (a period of a walk forward), trial (on development folds) or earlier (decided before there was this table).
         says, column: what of which column the outcomes say (see `Problem.says`).
         recipes: digests of what was compared.
         features: digest of the samples' columns.

@@ -22,7 +22,7 @@ from finflow.pipelines.evaluation.sight import Before, Opening, opening, outcome
 from finflow.pipelines.lake.as_of import latest_revisions
 from finflow.pipelines.lake.fingerprints import OutcomeRows, outcome_rows
 from finflow.pipelines.lake.lake import PARTITION, literal
-from finflow.pipelines.lake.looks import EARLIER, TRAINING, WALK, Look, Looks, Seen
+from finflow.pipelines.lake.looks import EARLIER, TRAINING, TRIAL, WALK, Look, Looks, Seen
 from finflow.pipelines.samples.windows import open_samples
 from finflow.pipelines.training.spending import closed, level_to_spend
 
@@ -101,6 +101,16 @@ def take_walk_look(context: Context, plan: TrainingPlan, predictions: FoldPredic
     return found
 
 
+def take_trial_look(context: Context, plan: TrainingPlan, predictions: FoldPredictions) -> None:
+    """The look of a trial at the outcomes of its development folds. It takes nothing from a test part that begins after them; but where
+    `folds.first_test` is set back later, what a trial has shown is no unseen date."""
+    tested = tested_of(context, plan, predictions)
+    found = opened(context, tested, Before(0, 0, context.definition.gate.level, 0.0, None))
+    look = _look(context, plan, tested, found, TRIAL)
+    shown = looked_rows(context, tested, np.ones(len(tested.index), dtype=bool))
+    Looks(context.lake).record(plan.run_key, tested.rows, lambda seen: (look, shown))
+
+
 def opened(context: Context, tested: Tested, before: Before) -> Opening:
     """What may be shown, given what was looked at before."""
     why = functools.partial(closed, context.definition.gate)
@@ -109,10 +119,12 @@ def opened(context: Context, tested: Tested, before: Before) -> Opening:
 
 
 def before_of(seen: Seen, tested: Tested, level: float) -> Before:
-    """What the table of looks says, as an evaluation asks it."""
+    """What the table of looks says, as an evaluation asks it. Trials that end before the test part begins are no looks at it."""
     until = None if seen.until is None else np.datetime64(seen.until, "D")
+    first = outcome_days(tested.index, independent=False)[0].min()
+    looks = sum(look.purpose != TRIAL for look in seen.looks) if until is not None and until < first else len(seen.looks)
     entities = frozenset(tested.rows.entity[seen.again].tolist()) if tested.stratified else frozenset()
-    return Before(len(seen.looks), seen.challenges, seen.lowest_level(level), seen.spent, until, entities)
+    return Before(looks, seen.challenges, seen.lowest_level(level), seen.spent, until, entities)
 
 
 def tested_of(context: Context, plan: TrainingPlan, predictions: FoldPredictions) -> Tested:

@@ -14,6 +14,7 @@ from finflow.pipelines.fits.needs import TRIAL
 from finflow.pipelines.samples.windows import open_samples
 from finflow.pipelines.training.conclusion import completed
 from finflow.pipelines.training.described import describe_evaluation
+from finflow.pipelines.training.looking import take_trial_look
 from finflow.pipelines.training.tracking import log_training, log_trial_end
 from finflow.pipelines.training.trial_report import write_trial_report
 
@@ -38,6 +39,7 @@ def evaluate_trial(context: Context, plan: TrainingPlan, answers: Sequence[Answe
         FitError: a baseline or every candidate could not be fitted, or a process was lost.
     """
     predictions, failed = completed(plan, answers, spared=lambda: True)
+    take_trial_look(context, plan, predictions)  # before any figure is computed
     request = EvaluationRequest(
         definition=context.definition,
         problem=context.problem,

@@ -15,7 +15,7 @@ from finflow.pipelines.evaluation.store import compared_losses, daily_losses, re
 from finflow.pipelines.lake.lake import Lake
 from finflow.pipelines.lake.looks import Looks
 from finflow.pipelines.training.look_words import look_figures, look_sentence
-from finflow.pipelines.training.looking import looks_at
+from finflow.pipelines.training.looking import looks_at, take_trial_look
 from finflow.pipelines.training.report import report_text
 from finflow.pipelines.training.spending import level_to_spend
 from tests.support.pipelines.looks_support import Desk, bars, dates_in, renamed
@@ -211,3 +211,25 @@ def test_the_report_says_what_was_looked_at(desk: Desk) -> None:
     figures = look_figures(evaluation, row.evidence)
     assert (figures["looks_before"], figures["unseen"], figures["sealed"]) == (1, 39, 39)
     assert look_sentence({**figures, "looks_before": 0, "dates": 10, "level_spent": None}).startswith("the first look at these data: 10")
+
+
+def test_a_trial_that_ends_before_the_test_part_takes_nothing_from_it(desk: Desk) -> None:
+    first_test = {"folds": {"first_test": "2016-07-01", "months": 6, "validation_months": 3}}
+    before = desk.context(folds={**first_test["folds"], "first_test": "2016-01-01", "months": 3})
+    clean = bars(DAYS)
+    until = clean[clean["time"] < "2016-06-20"]
+    plan = desk.plan(before, until, "trial")
+    for _ in range(2):
+        take_trial_look(before, plan, desk.predictions(before, plan))
+    (look,) = Looks(before.lake).all()
+    assert (look.purpose, look.challenge, look.spent) == ("trial", 0, 0.0)
+    ruling = desk.train(clean, **first_test)
+    assert (ruling.evaluation.looks_before, ruling.decision.challenge, ruling.evaluation.sealed) == (0, 1, 0)
+
+
+def test_what_a_trial_has_shown_is_no_unseen_date_where_the_first_test_date_is_set_back(desk: Desk) -> None:
+    context, clean = desk.context(), bars(DAYS)
+    plan = desk.plan(context, clean, "trial")
+    take_trial_look(context, plan, desk.predictions(context, plan))
+    ruling = desk.train(clean, SKILLED)
+    assert (ruling.evaluation.looks_before, ruling.decision.challenge, ruling.decision.candidate) == (1, 0, "random-walk")
