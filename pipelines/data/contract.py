@@ -196,7 +196,11 @@ def _rule_result(outcome: RuleOutcome) -> RuleResult:
 
 def _message(definition: Definition, raw: RawManifest, as_of: pd.Timestamp, judgement: Judgement, folder: Path) -> str:
     faults = [f"rule {found.graded.rule.name}: {found.finding.detail}. To do: {found.graded.rule.remedy}" for found in judgement.critical]
-    also = [f"{found.graded.rule.name} ({found.finding.detail})" for part in judgement.examinations for found in part.failed("row")]
+    also = [
+        f"{found.graded.rule.name} ({found.finding.detail}; to do: {found.graded.rule.remedy})"
+        for part in judgement.examinations
+        for found in part.failed("row")
+    ]
     more = f" Rows were broken by {'; '.join(also)}." if also else ""
     where = f"{raw.table} version {raw.version} as of {as_of.isoformat()}"
     page = folder / "data_docs.html"

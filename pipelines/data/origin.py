@@ -88,7 +88,7 @@ def other_source(name: str, before: Origin, now: Origin, agreeing: int, held: in
         f"{name}: the table raw/{name} was filled from {first}, and now {second} is read, which gives {agreeing:,} of the {held:,} rows "
         "there unchanged: another source, or its columns mapped otherwise. A name belongs to one source, and nothing was written: give "
         "this definition another `name`. If it is the same source, moved and changed, say so in the definition: moved_from: "
-        f"{before.place}"
+        f"{json.dumps(before.place, ensure_ascii=False)}"
     )
 
 
