@@ -74,9 +74,8 @@ def overlap(index: SampleIndex) -> int:
 def family(baselines: Mapping[str, bool], champion: str | None, reference: str) -> dict[str, tuple[str, ...]]:
     """Every challenger and the benchmarks it must beat.
 
-    A candidate must beat every baseline, and the champion's recipe. A baseline needs to beat the reference and, where the champion is a
-    baseline too, the champion; against a champion that is none it does not compete here (it demotes it, see
-    `finflow.pipelines.training.gate`).
+    A candidate must beat every baseline, and the champion's recipe; a baseline the reference and the champion's recipe. The reference needs
+    no challenge against a champion that is no baseline: it stands where that one goes (`finflow.pipelines.training.challengers.demotion`).
 
     Args:
         baselines: by name of entry, whether it is a baseline.
@@ -85,14 +84,9 @@ def family(baselines: Mapping[str, bool], champion: str | None, reference: str) 
     incumbent = champion or reference
     challengers: dict[str, tuple[str, ...]] = {}
     for name, is_baseline in baselines.items():
-        if name == incumbent:
+        if name == incumbent or (name == reference and not baselines.get(incumbent, False)):
             continue
-        if not is_baseline:
-            must = [other for other, kind in baselines.items() if kind]
-        elif baselines.get(incumbent, False):
-            must = [reference]
-        else:
-            continue
+        must = [reference] if is_baseline else [other for other, kind in baselines.items() if kind]
         challengers[name] = tuple(dict.fromkeys(other for other in (*must, incumbent) if other != name))
     return challengers
 

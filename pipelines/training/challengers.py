@@ -58,7 +58,8 @@ def demotion(evaluation: Evaluation, gate: Gate, incumbent: CandidateEvaluation,
     """Who follows a champion that may not stay, and why it may not; None if it may.
 
     A champion that is no baseline goes when a baseline beats it: one-sided, at the definition's level shared over the baselines
-    (Bonferroni). The best of those that beat it follows if it beats the reference too; else the reference, or who stands in for it.
+    (Bonferroni). The reference follows, or who stands in for it. Another baseline has to win a challenge for that: demoting is tried in
+    every training and spends no level, so whoever is tried often enough would get in by it.
     """
     successor = standing(evaluation)
     if successor is None:
@@ -78,14 +79,7 @@ def demotion(evaluation: Evaluation, gate: Gate, incumbent: CandidateEvaluation,
     better = [(one, found) for one in baselines if _significant(found := _against(one, incumbent.candidate), level)]
     if not better:
         return None
-    why = "; ".join(f"{one.candidate} beats it ({words.against(found)})" for one, found in better) + "."
-    for one, _ in better:
-        if one.candidate == evaluation.reference:
-            return one.candidate, why
-        ahead = _against(one, evaluation.reference)
-        if _significant(ahead, level) and (ahead.effect or 0.0) >= gate.minimum_effect:
-            return one.candidate, why
-    return successor.candidate, why
+    return successor.candidate, "; ".join(f"{one.candidate} beats it ({words.against(found)})" for one, found in better) + "."
 
 
 def _against(entry: CandidateEvaluation, other: str) -> Comparison:

@@ -147,7 +147,10 @@ def test_a_network_champion_is_demoted_by_a_baseline_that_beats_it() -> None:
     assert "random-walk beats it" in decision.reason
     losses = losses_of({**NOTHING, "ridge": 0.10, "lstm": 0.0}, 500)
     decision = decide(evaluation_of(losses, champion="lstm"), GATE, champion("lstm"), FIRST)
-    assert (decision.verdict, decision.candidate) == ("demoted", "ridge")
+    assert (decision.verdict, decision.candidate, decision.challenge) == ("promoted", "ridge", 1), "it beats the reference and the champion"
+    decision = decide(evaluation_of(losses, champion="lstm"), GATE, champion("lstm"), History(challenges=4, new_dates=1))
+    assert (decision.verdict, decision.candidate, decision.level) == ("demoted", "random-walk", 0.0), "what spends nothing brings nobody in"
+    assert decision.reason.startswith("lstm is demoted: ridge beats it")
 
 
 def test_a_failed_check_demotes_to_the_reference() -> None:
