@@ -53,11 +53,11 @@ class Head(JsonRecord):
             None,
         )
 
-    def lost(self, table: str, commits: Sequence[str]) -> str | None:
-        """Which commit was emptied or removed, in words; None: none was."""
+    def lost(self, table: str, commits: Sequence[str], what: str = "decisions") -> str | None:
+        """Which commit was emptied or removed, in words (`what` was in it); None: none was."""
         return next(
             (
-                f"{_said(table, version)} {'is gone' if now == GONE else 'was emptied'}: decisions were lost"
+                f"{_said(table, version)} {'is gone' if now == GONE else 'was emptied'}: {what} were lost"
                 for version, then, now in self._others(commits)
                 if now in (GONE, EMPTY)
             ),

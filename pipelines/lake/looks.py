@@ -4,6 +4,9 @@ A look is recorded before any figure of its evaluation is computed: a run that i
 that it looked at, not by a name: fingerprints of the rows whose outcomes were seen stand in the look's own row (those that no look before
 had left), so that one commit holds all of it. Two looks at once get an order, and the second sees the first. The same run again finds its
 own look.
+
+Looks that were lost would begin the data afresh. So the table has a head, too, in the lake and beside MLflow's store (see
+`finflow.pipelines.lake.heads`), and nothing is read from a table that does not go on from it.
 """
 
 from __future__ import annotations
@@ -11,14 +14,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from finflow.pipelines.core.errors import StateError
 from finflow.pipelines.core.manifests import JsonRecord
+from finflow.pipelines.lake.commits import commit_digests, committed_files
 from finflow.pipelines.lake.conflicts import kept_writing, retry_conflicts
+from finflow.pipelines.lake.heads import Head, Heads
+from finflow.pipelines.lake.lake_files import LakeFiles
 from finflow.pipelines.lake.looked_at import Found, Left, LookedAt, find_again, join_looked_at, packed
 
 if TYPE_CHECKING:
@@ -26,6 +34,8 @@ if TYPE_CHECKING:
     from finflow.pipelines.lake.lake import Lake
 
 TABLE = "looks"
+#: the name of the table's head, which no definition can have
+HEAD = "_looks"
 TRAINING, WALK, TRIAL, EARLIER = "training", "walk", "trial", "earlier"
 _LISTS = ("recipes", "series")
 _PACKED = ("hashes", "days", "places")
@@ -112,17 +122,44 @@ Judge = Callable[[Seen], tuple[Look, NDArray[np.bool_]]]
 
 
 class Looks:
-    """The looks of a lake. Making one reads nothing."""
+    """The looks of a lake. Making one reads nothing.
 
-    def __init__(self, lake: Lake) -> None:
+    Args:
+        heads: the folder of the head's second place (`Home.heads`), or None where there is none (a copy of a lake).
+    """
+
+    def __init__(self, lake: Lake, heads: Path | None = None) -> None:
         self.lake = lake
+        self._heads = Heads(lake.location, HEAD, heads)
+
+    def changed(self) -> str | None:
+        """What of the table holds other bytes than were written, in words; None: nothing."""
+        return next((fault for head, commits in self._since() if (fault := head.changed(TABLE, commits))), None)
+
+    def lost(self) -> str | None:
+        """What of the table is not there any more, in words; None: nothing."""
+        return next((fault for head, commits in self._since() if (fault := head.lost(TABLE, commits, "looks"))), None)
+
+    def accept(self) -> None:
+        """Let the table go on from where it is, though looks were lost; a person says so on the record of decisions."""
+        self._advance(self.lake.version(TABLE))
 
     def all(self) -> list[Look]:
-        """Every look, oldest first."""
+        """Every look, oldest first.
+
+        Raises:
+            StateError: looks were lost or changed.
+        """
+        self._require_whole()
         return _looks(self.lake.read(TABLE, columns=[field.name for field in fields(Look)]))
 
     def seen(self, rows: OutcomeRows) -> Seen:
-        """What was looked at of these rows so far."""
+        """What was looked at of these rows so far.
+
+        Raises:
+            StateError: looks were lost or changed.
+        """
+        self._require_whole()
         return _seen(rows, *self._state(self.lake.version(TABLE), None))[0]
 
     def record(self, run_key: str, rows: OutcomeRows, judge: Judge, earlier: Sequence[tuple[Look, NDArray[np.bool_]]] = ()) -> Seen:
@@ -136,9 +173,11 @@ class Looks:
 
         Raises:
             ConflictError: others kept writing.
+            StateError: looks were lost or changed.
         """
 
         def attempt() -> Seen:
+            self._require_whole()
             version = self.lake.version(TABLE)
             known = [] if version is None else self.all()
             own = next((look for look in known if look.run_key == run_key), None)
@@ -158,10 +197,33 @@ class Looks:
                 looks, frames = [*looks, made], [*frames, frame]
                 if look is not None:
                     looked = _joined(looked, made, frame)
-            self.lake.append(TABLE, pd.concat(frames, ignore_index=True), expected_version=version)
+            self._advance(self.lake.append(TABLE, pd.concat(frames, ignore_index=True), expected_version=version))
             return seen
 
         return retry_conflicts(attempt, kept_writing(TABLE))
+
+    def _since(self) -> list[tuple[Head, tuple[str, ...]]]:
+        """Each head, and what stands for the commits now that it knows."""
+        heads = tuple(self._heads.read().values())
+        commits = commit_digests(LakeFiles(self.lake.location), TABLE, max((len(head.commits) for head in heads), default=0))
+        return [(head, commits) for head in heads]
+
+    def _require_whole(self) -> None:
+        fault = self.changed() or self.lost()
+        if fault:
+            raise StateError(
+                f"{fault}. What was looked at would count as unseen, so nothing is trained over it: put the lake and the MLflow store back "
+                "together from a backup. If looks are lost for good, a person accepts it, on the record: finflow verify NAME --accept-head "
+                "--by WHO --why TEXT"
+            )
+
+    def _advance(self, version: int | None) -> None:
+        """Let the head know the table up to a version, through to the disk."""
+        files = LakeFiles(self.lake.location)
+        if version is not None:
+            files.sync(committed_files(files, TABLE, version))
+        count = 0 if version is None else version + 1
+        self._heads.write(Head(count, "", commit_digests(files, TABLE, count)))
 
     def _state(self, version: int | None, before: int | None) -> tuple[list[Look], LookedAt]:
         """The looks of before a sequence number (None: all), and the fingerprints that they left."""

@@ -18,7 +18,8 @@ from finflow.pipelines.core.manifests import Decision, Evaluation, FitResult, Pr
 from finflow.pipelines.definitions.context import Context
 from finflow.pipelines.definitions.definition import Definition
 from finflow.pipelines.evaluation.evaluation import evaluate, read_evaluation
-from finflow.pipelines.evaluation.inputs import EvaluationRequest
+from finflow.pipelines.evaluation.inputs import EvaluationRequest, FoldPredictions
+from finflow.pipelines.evaluation.sight import Opening
 from finflow.pipelines.fits.fits import fit_all, plan_fits, read_predictions, read_report
 from finflow.pipelines.fits.needs import add_fits
 from finflow.pipelines.lake.conflicts import retry_conflicts
@@ -70,7 +71,24 @@ def evaluate_training(context: Context, plan: TrainingPlan, answers: Sequence[An
     if context.promotions.find(plan.run_key) is not None and (folder / "evaluation.json").is_file():
         return read_evaluation(folder), failed
     look = take_look(context, plan, predictions)  # recorded before any figure is computed: who is killed from here on has spent it
-    request = EvaluationRequest(
+    return evaluate(evaluation_request(context, plan, predictions, failed, folder, look)), failed
+
+
+def evaluation_request(
+    context: Context,
+    plan: TrainingPlan,
+    predictions: FoldPredictions,
+    failed: Mapping[str, str],
+    folder: Path,
+    look: Opening | None = None,
+) -> EvaluationRequest:
+    """What the evaluation of a plan is asked, to be kept in `folder`.
+
+    Args:
+        look: what may be shown and what decides; None, of a trial: everything is shown, and nothing decides.
+    """
+    level = context.definition.gate.level
+    return EvaluationRequest(
         definition=context.definition,
         problem=context.problem,
         samples=open_samples(plan.samples.folder),
@@ -80,12 +98,11 @@ def evaluate_training(context: Context, plan: TrainingPlan, answers: Sequence[An
         run_key=plan.run_key,
         as_of=plan.as_of,
         folder=folder,
-        level=level_to_spend(look.sight.level or context.definition.gate.level, look.sight.challenges),
+        level=level if look is None else level_to_spend(look.sight.level or level, look.sight.challenges),
         champion=None if plan.champion_recipe in failed else plan.champion_recipe,
         failed=failed,
         opening=look,
     )
-    return evaluate(request), failed
 
 
 def completed(

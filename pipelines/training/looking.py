@@ -69,7 +69,7 @@ def take_look(context: Context, plan: TrainingPlan, predictions: FoldPredictions
             )
         return _look(context, plan, tested, found, purpose), looked_rows(context, tested, found.shown)
 
-    looks = Looks(context.lake)
+    looks = Looks(context.lake, context.home.heads)
     earlier = earlier_looks(context, plan, tested, looks) if purpose == TRAINING else []
     seen = looks.record(plan.run_key, tested.rows, judge, earlier)
     return opened(context, tested, before_of(seen, tested, context.definition.gate.level))
@@ -97,7 +97,7 @@ def take_walk_look(context: Context, plan: TrainingPlan, predictions: FoldPredic
         raise NotEnoughHistoryError(f"{context.name}: no test date of this period's training may be shown yet: it needs more history.")
     look = replace(_look(context, plan, tested, found, WALK), run_key=key)
     shown = looked_rows(context, tested, found.shown)
-    Looks(context.lake).record(key, tested.rows, lambda seen: (look, shown))
+    Looks(context.lake, context.home.heads).record(key, tested.rows, lambda seen: (look, shown))
     return found
 
 
@@ -108,7 +108,7 @@ def take_trial_look(context: Context, plan: TrainingPlan, predictions: FoldPredi
     found = opened(context, tested, Before(0, 0, context.definition.gate.level, 0.0, None))
     look = _look(context, plan, tested, found, TRIAL)
     shown = looked_rows(context, tested, np.ones(len(tested.index), dtype=bool))
-    Looks(context.lake).record(plan.run_key, tested.rows, lambda seen: (look, shown))
+    Looks(context.lake, context.home.heads).record(plan.run_key, tested.rows, lambda seen: (look, shown))
 
 
 def opened(context: Context, tested: Tested, before: Before) -> Opening:
@@ -156,7 +156,7 @@ def _rows(context: Context, table: str, version: int, where: str | None, entitie
 
 def looks_at(context: Context) -> list[Look]:
     """Every look at the definition's data so far, oldest first: those of its name, and those at the same rows by another."""
-    looks, table = Looks(context.lake), f"clean/{context.name}"
+    looks, table = Looks(context.lake, context.home.heads), f"clean/{context.name}"
     found = {look.sequence: look for look in looks.all() if look.definition == context.name}
     version = context.lake.version(table)
     if version is not None:

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from finflow.pipelines.core.manifests import Evaluation, FitResult, PredictionResult
 from finflow.pipelines.evaluation.evaluation import evaluate
-from finflow.pipelines.evaluation.inputs import EvaluationRequest
 from finflow.pipelines.fits.fits import read_report
 from finflow.pipelines.fits.needs import TRIAL
-from finflow.pipelines.samples.windows import open_samples
-from finflow.pipelines.training.conclusion import completed
+from finflow.pipelines.training.conclusion import completed, evaluation_request
 from finflow.pipelines.training.described import describe_evaluation
 from finflow.pipelines.training.looking import take_trial_look
 from finflow.pipelines.training.tracking import log_training, log_trial_end
@@ -40,21 +38,7 @@ def evaluate_trial(context: Context, plan: TrainingPlan, answers: Sequence[Answe
     """
     predictions, failed = completed(plan, answers, spared=lambda: True)
     take_trial_look(context, plan, predictions)  # before any figure is computed
-    request = EvaluationRequest(
-        definition=context.definition,
-        problem=context.problem,
-        samples=open_samples(plan.samples.folder),
-        folds=plan.folds,
-        predictions=predictions,
-        recipes=plan.recipes,
-        run_key=plan.run_key,
-        as_of=plan.as_of,
-        folder=context.home.trials / plan.run_key,
-        level=context.definition.gate.level,
-        champion=None if plan.champion_recipe in failed else plan.champion_recipe,
-        failed=failed,
-    )
-    return evaluate(request), failed
+    return evaluate(evaluation_request(context, plan, predictions, failed, context.home.trials / plan.run_key)), failed
 
 
 def conclude_trial(

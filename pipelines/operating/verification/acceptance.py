@@ -9,6 +9,7 @@ from finflow.pipelines.core.errors import FinflowError
 from finflow.pipelines.core.manifests import Decision
 from finflow.pipelines.core.names import check_name
 from finflow.pipelines.definitions.context import Context
+from finflow.pipelines.lake.looks import Looks
 from finflow.pipelines.lake.promotions import HEAD_ACCEPTED, Examined, PromotionRow, champion_row
 from finflow.pipelines.operating.approval import given_reason
 from finflow.pipelines.registry.aliases import remembered_fault, remembered_head, repair_aliases
@@ -30,10 +31,16 @@ def accept_head(context: Context, by: str, why: str) -> Decision:
     remembered = remembered_fault(context.home, context.name, found.rows)
     if remembered:
         refused["the registry"] = (remembered_head(context.home, context.name) or "", remembered)
+    looks = Looks(context.lake, context.home.heads)
+    if changed := looks.changed():
+        raise FinflowError(f"{changed}. That cannot be accepted: put the lake and the MLflow store back from a backup.")
+    if lost := looks.lost():
+        refused["the table of looks"] = ("", lost)
     if not refused:
         raise FinflowError(f"{context.name}: the record goes on from every head; there is nothing to accept.")
     row = _row(context, found, refused, person, reason)
     context.promotions.record(row, found.version)
+    looks.accept()
     repair_aliases(context)
     return row.decision
 

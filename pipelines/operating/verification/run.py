@@ -13,6 +13,7 @@ from finflow.pipelines.core.home import Home
 from finflow.pipelines.core.manifests import JsonRecord
 from finflow.pipelines.lake.decided_losses import DecidedLosses
 from finflow.pipelines.lake.lake import Lake
+from finflow.pipelines.lake.looks import Looks
 from finflow.pipelines.lake.promotions import Examined, PromotionRow, Promotions
 from finflow.pipelines.operating.verification.figures import FAILED, PASSED, check_losses
 from finflow.pipelines.operating.verification.manifests import Artifacts, check_version, find_artifacts
@@ -72,7 +73,8 @@ def verify(home: Home, name: str) -> Verified:
         remembered = remembered_fault(home, name, found.rows)
     elif local is None:
         notes += ("the registry's tag was not looked at: MLflow is a server, and verifying asks none (training and scoring do)",)
-    return _verified(promotions, found, find_artifacts(there), notes, [remembered] if remembered and not found.broken else [])
+    further = [remembered] if remembered and not found.broken else []
+    return _verified(promotions, found, find_artifacts(there), notes, [*further, *_looks_faults(Looks(promotions.lake, home.heads))])
 
 
 def verify_copy(location: str, name: str, artifacts: Path | None = None) -> Verified:
@@ -91,7 +93,12 @@ def verify_copy(location: str, name: str, artifacts: Path | None = None) -> Veri
         raise FinflowError(f"{location} holds no decision about {name}: is it a copy of the lake (HOME/lake), and the name right?")
     notes: tuple[str, ...] = ("a copy: its head is the copy's own, so ask for the head of who keeps the original, and compare",)
     notes += () if artifacts else ("versions' files are not looked at: give a copy of them with --artifacts FOLDER",)
-    return _verified(promotions, found, find_artifacts(artifacts), notes, [])
+    return _verified(promotions, found, find_artifacts(artifacts), notes, _looks_faults(Looks(promotions.lake)))
+
+
+def _looks_faults(looks: Looks) -> list[str]:
+    fault = looks.changed() or looks.lost()
+    return [fault] if fault else []
 
 
 def _verified(promotions: Promotions, found: Examined, artifacts: Artifacts, notes: tuple[str, ...], further: list[str]) -> Verified:

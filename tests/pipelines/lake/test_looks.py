@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from finflow.pipelines.core.errors import StateError
 from finflow.pipelines.lake.fingerprints import OutcomeRows, outcome_rows
 from finflow.pipelines.lake.lake import Lake
 from finflow.pipelines.lake.looks import Look, Looks, Seen
@@ -158,3 +160,50 @@ def test_a_look_leaves_only_what_none_left_before(looks: Looks) -> None:
     assert kept[0] > 0
     assert kept[1] == 0
     assert looks.all()[1].series == looks.all()[0].series
+
+
+def removed(lake: Path) -> None:
+    shutil.rmtree(lake / "looks")
+
+
+def last_commit_removed(lake: Path) -> None:
+    sorted((lake / "looks" / "_delta_log").glob("*.json"))[-1].unlink()
+
+
+def last_commit_emptied(lake: Path) -> None:
+    sorted((lake / "looks" / "_delta_log").glob("*.json"))[-1].write_bytes(b"")
+
+
+def removed_with_its_head(lake: Path) -> None:
+    removed(lake)
+    shutil.rmtree(lake / "heads")
+
+
+def a_byte_changed(lake: Path) -> None:
+    path = next((lake / "looks").rglob("*.parquet"))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [removed, last_commit_removed, last_commit_emptied, removed_with_its_head, a_byte_changed])
+def test_looks_that_were_lost_or_changed_are_no_fresh_start(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    looks = Looks(Lake(str(tmp_path / "lake")), tmp_path / "heads")
+    recorded(looks, "one", rows_of(series()))
+    recorded(looks, "two", rows_of(series(("Z",), seed=3)))
+    damage(tmp_path / "lake")
+    for call in (looks.all, lambda: looks.seen(rows_of(series())), lambda: recorded(looks, "three", rows_of(series()))):
+        with pytest.raises(StateError, match=r"_delta_log/.*What was looked at would count as unseen, so nothing is trained over it"):
+            call()
+
+
+def test_a_crash_between_a_look_and_its_head_is_no_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = Looks(Lake(str(tmp_path / "lake")), tmp_path / "heads")
+    recorded(looks, "one", rows_of(series()))
+    with monkeypatch.context() as patch:
+        patch.setattr(Looks, "_advance", lambda self, version: None)
+        recorded(looks, "two", rows_of(series()))
+    assert [look.run_key for look in looks.seen(rows_of(series())).looks] == ["one", "two"]
+    recorded(looks, "three", rows_of(series()))
+    last_commit_removed(tmp_path / "lake")
+    assert "looks were lost" in str(looks.lost())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -181,9 +183,9 @@ def test_a_champion_is_demoted_on_sealed_dates_too(desk: Desk) -> None:
 def test_decisions_of_before_the_table_count_as_looks(desk: Desk) -> None:
     desk.train(bars(DAYS))
     context = desk.context()
-    import shutil
-
     shutil.rmtree(f"{context.lake.location}/looks")
+    for folder in (Path(context.lake.location) / "heads", context.home.heads):
+        (folder / "_looks.json").unlink()
     later = desk.train(bars(DAYS + 40), SKILLED)
     assert (later.decision.challenge, later.evaluation.looks_before, later.evaluation.sealed) == (0, 1, 39)
     assert [(look.purpose, look.challenge) for look in looks_at(context)] == [("earlier", 1), ("training", 0)]

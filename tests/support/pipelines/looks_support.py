@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,13 @@ from finflow.pipelines.core.manifests import Evaluation, SampleManifest
 from finflow.pipelines.definitions.context import Context, open_context
 from finflow.pipelines.definitions.definition import parse_definition
 from finflow.pipelines.evaluation.evaluation import evaluate
-from finflow.pipelines.evaluation.inputs import EvaluationRequest
 from finflow.pipelines.evaluation.sight import Opening
 from finflow.pipelines.samples.folds import select
 from finflow.pipelines.samples.windows import open_samples
+from finflow.pipelines.training.conclusion import evaluation_request
 from finflow.pipelines.training.decisions import Ruling, promotion_row, training_decision
 from finflow.pipelines.training.looking import take_look
 from finflow.pipelines.training.plan import TrainingPlan
-from finflow.pipelines.training.spending import level_to_spend
 from tests.support import tiny_values
 from tests.support.pipelines.fit_support import folds_of, kept_clean, market, stored
 
@@ -89,23 +89,8 @@ class Desk:
         plan = self.plan(context, clean, run_key)
         predictions = self.predictions(context, plan, shares)
         look = take_look(context, plan, predictions)
-        evaluation = evaluate(
-            EvaluationRequest(
-                definition=context.definition,
-                problem=context.problem,
-                samples=open_samples(plan.samples.folder),
-                folds=plan.folds,
-                predictions=predictions,
-                recipes=plan.recipes,
-                run_key=plan.run_key,
-                as_of=plan.as_of,
-                folder=self.home.evaluations / plan.run_key,
-                level=level_to_spend(look.sight.level or context.definition.gate.level, look.sight.challenges),
-                champion=plan.champion_recipe,
-                replications=199,
-                opening=look,
-            )
-        )
+        request = evaluation_request(context, plan, predictions, {}, self.home.evaluations / plan.run_key, look)
+        evaluation = evaluate(replace(request, replications=199))
         return context, plan, evaluation
 
     def train(self, clean: pd.DataFrame, shares: Shares | None = None, **named: Any) -> Ruling:

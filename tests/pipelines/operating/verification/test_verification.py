@@ -7,17 +7,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from finflow.flows.command_line import pages
 from finflow.pipelines.core.errors import FinflowError
+from finflow.pipelines.lake.fingerprints import outcome_rows
 from finflow.pipelines.lake.lake import Lake
+from finflow.pipelines.lake.looks import Look, Looks
 from finflow.pipelines.lake.promotions import PromotionRow, Promotions
 from finflow.pipelines.operating.verification.acceptance import accept_head
 from finflow.pipelines.operating.verification.run import verify, verify_copy
 from finflow.pipelines.registry.files import MANIFEST
 from tests.support.pipelines.promotion_rows import row
 from tests.support.pipelines.training_support import Trained, folder_of
+
+LOOK = Look("one", "tiny", "training", "forecast", "level", "close", ("a",), "f", "mae", 1, 1, "", 1, "", "", 1, 0, 0.05)
 
 
 def test_a_training_verifies_and_every_part_is_said(trained: Trained) -> None:
@@ -121,3 +127,20 @@ def test_there_must_be_something_to_accept(trained: Trained) -> None:
         accept_head(trained.context, "Ann", "to be sure")
     with pytest.raises(FinflowError, match="needs a reason"):
         accept_head(trained.context, "Ann", " ")
+
+
+def test_looks_that_were_lost_are_named_and_a_person_may_accept_it(trained: Trained) -> None:
+    trained.conclude("one")
+    looks = Looks(trained.context.lake, trained.home.heads)
+    nothing = outcome_rows(pd.DataFrame({"entity": ["A"], "time": [pd.Timestamp("2020-01-01")], "close": [1.0]}), "close", "level")
+    looks.record("one", nothing, lambda seen: (LOOK, np.ones(1, dtype=bool)))
+    assert verify(trained.home, "tiny").ok
+    shutil.rmtree(Path(trained.home.lake) / "looks")
+    for found in (verify(trained.home, "tiny"), verify_copy(trained.home.lake, "tiny")):
+        assert (found.ok, len(found.faults)) == (False, 1)
+        assert found.faults[0].startswith(
+            "commit 0 of the table looks (looks/_delta_log/00000000000000000000.json) is gone: looks were lost"
+        )
+    accept_head(trained.context, "Ann", "the disk was lost")
+    assert verify(trained.home, "tiny").ok
+    assert "looks were lost (the head in the table of looks)" in trained.context.promotions.rows()[-1].reason
